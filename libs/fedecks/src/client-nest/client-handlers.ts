@@ -1,0 +1,126 @@
+import {
+  type BeforeApplicationShutdown,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
+import { type Observable, type Subscription } from 'rxjs';
+import { type ClientEvent, FedecksClient } from '../client/index.js';
+import {
+  deliver,
+  type DeviceContext,
+  type Handler,
+  HandlerExplorer,
+  Mailbox,
+  type ResultSink,
+  Router,
+  UNHANDLED,
+} from '../handlers/index.js';
+import { type Term } from '../wire/index.js';
+
+/** How many messages of the cloud may wait for a handler. The cloud cannot be slowed down: the next one is lost, and told. */
+const MAILBOX_LIMIT = 1_000;
+
+/** What `@OnDisconnected` receives on a device: the `connection_lost` event of the client. */
+export type ConnectionLost = Extract<ClientEvent, { type: 'connection_lost' }>;
+
+/** Starts the client with the app, gives what it receives to the app's handlers, and sends what they return. */
+@Injectable()
+export class ClientHandlers implements OnApplicationBootstrap, BeforeApplicationShutdown, ResultSink {
+  private readonly logger = new Logger('FedecksClient');
+  private readonly mailbox: Mailbox;
+  private readonly streams = new Set<Subscription>();
+  private readonly device: DeviceContext;
+  private full = false;
+
+  constructor(
+    private readonly client: FedecksClient,
+    private readonly explorer: HandlerExplorer,
+  ) {
+    this.device = { id: client.details.deviceId };
+    this.mailbox = new Mailbox(MAILBOX_LIMIT, {
+      pause: () => (this.full = true),
+      resume: () => (this.full = false),
+    });
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    const router = new Router(this.explorer.explore());
+    this.client.events$.subscribe((event) => this.changed(event, router));
+    this.client.messages$.subscribe((message) => {
+      if (this.full)
+        return this.logger.error(`A message of the cloud was dropped: ${MAILBOX_LIMIT} wait for a handler`);
+      this.mailbox.take(() => this.run(() => this.handled(router.message(message, this.device))));
+    });
+    await this.client.start();
+  }
+
+  /** Closes with 1000. */
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.client.stop();
+    this.endStreams();
+  }
+
+  private changed(event: ClientEvent, router: Router): void {
+    if (event.type === 'connected') this.each(router.connected, null);
+    if (event.type !== 'connection_lost') return;
+    this.endStreams();
+    this.each(router.disconnected, event);
+  }
+
+  private each(handlers: readonly Handler[], payload: unknown): void {
+    for (const handler of handlers)
+      this.mailbox.take(() => this.run(() => handler.call(payload, this.device)));
+  }
+
+  private handled(result: unknown): unknown {
+    if (result !== UNHANDLED) return result;
+    this.logger.warn('No handler takes a message of the cloud: add a catch-all @OnMessage()');
+    return undefined;
+  }
+
+  private run(handler: () => unknown): Promise<void> | undefined {
+    try {
+      return deliver(handler(), this)?.then(undefined, (error: unknown) => this.failed(error));
+    } catch (error) {
+      this.failed(error);
+      return undefined;
+    }
+  }
+
+  private failed(error: unknown): void {
+    this.logger.error('A handler failed', error instanceof Error ? error.stack : undefined);
+  }
+
+  // --- What handlers may do --------------------------------------------------------------------------------
+
+  send(term: Term): void {
+    this.client.send(term).catch((error: unknown) => {
+      this.logger.warn(`A handler's result was not sent: ${error instanceof Error ? error.message : ''}`);
+    });
+  }
+
+  /** On a device the connection is not a handler's to close: it would only be opened again. */
+  stop(): void {
+    this.logger.error(
+      'A handler returned stop(), which closes a connection of the cloud: on a device use FedecksClient.stop()',
+    );
+  }
+
+  stream(values: Observable<unknown>): void {
+    const subscription = values.subscribe({
+      next: (value) => void this.run(() => value),
+      error: (error: unknown) => this.failed(error),
+    });
+    this.streams.add(subscription);
+    subscription.add(() => this.streams.delete(subscription));
+  }
+
+  async drained(): Promise<void> {
+    // The client resolves a send when it is written: nothing to wait for here.
+  }
+
+  private endStreams(): void {
+    for (const subscription of this.streams) subscription.unsubscribe();
+  }
+}

@@ -1,0 +1,66 @@
+import { type DynamicModule, Module, type ModuleMetadata, type Provider, type Type } from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
+import { FedecksClient, type FedecksClientOptions } from '../client/index.js';
+import { HandlerExplorer } from '../handlers/index.js';
+import { ClientHandlers } from './client-handlers.js';
+
+/** A provider of options, for `useClass` and `useExisting`. */
+export interface FedecksClientOptionsFactory {
+  createFedecksClientOptions(): FedecksClientOptions | Promise<FedecksClientOptions>;
+}
+
+/** Options that have to be asked for: of a factory, a class, or a provider that is there already. */
+export type FedecksClientAsyncOptions = Pick<ModuleMetadata, 'imports'> &
+  (
+    | {
+        // What `inject` names is what the factory receives: Nest's own types cannot relate the two.
+        // eslint-disable-next-line @typescript-eslint/no-explicit-any
+        readonly useFactory: (...injected: any[]) => FedecksClientOptions | Promise<FedecksClientOptions>;
+        readonly inject?: readonly NonNullable<Extract<Provider, { inject?: unknown }>['inject']>[number][];
+      }
+    | { readonly useClass: Type<FedecksClientOptionsFactory> }
+    | { readonly useExisting: Type<FedecksClientOptionsFactory> }
+  );
+
+/**
+ * A device as a Nest app: provides `FedecksClient`, starts it when the app has started, stops it when the app
+ * ends (`enableShutdownHooks`), and gives what the cloud sends to `@OnMessage` handlers of any provider.
+ */
+@Module({})
+export class FedecksClientModule {
+  /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
+  static forRoot(options: FedecksClientOptions): DynamicModule {
+    return client([{ provide: FedecksClient, useFactory: () => new FedecksClient(options) }]);
+  }
+
+  /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
+  static forRootAsync({ imports = [], ...asked }: FedecksClientAsyncOptions): DynamicModule {
+    if ('useFactory' in asked) {
+      const { useFactory, inject = [] } = asked;
+      const provider: Provider = {
+        provide: FedecksClient,
+        inject: [...inject],
+        useFactory: async (...injected: unknown[]) => new FedecksClient(await useFactory(...injected)),
+      };
+      return client([provider], imports);
+    }
+    const source = 'useClass' in asked ? asked.useClass : asked.useExisting;
+    const provider: Provider = {
+      provide: FedecksClient,
+      inject: [source],
+      useFactory: async (factory: FedecksClientOptionsFactory) =>
+        new FedecksClient(await factory.createFedecksClientOptions()),
+    };
+    return client('useClass' in asked ? [source, provider] : [provider], imports);
+  }
+}
+
+function client(providers: Provider[], imports: ModuleMetadata['imports'] = []): DynamicModule {
+  return {
+    module: FedecksClientModule,
+    global: true,
+    imports: [DiscoveryModule, ...imports],
+    providers: [...providers, HandlerExplorer, ClientHandlers],
+    exports: [FedecksClient],
+  };
+}

@@ -1,0 +1,30 @@
+export {
+  ClientStoppedError,
+  type ClientDetails,
+  type ClientEvent,
+  type ClientStatus,
+  type Credentials,
+  FedecksClient,
+  type FedecksClientOptions,
+  InvalidOptionsError,
+  LoginFailedError,
+  type LoginFailure,
+  NotConnectedError,
+  type TokenStore,
+} from '../client/index.js';
+export {
+  DeviceId,
+  type HandlerResult,
+  InvalidHandlerError,
+  type MessageGuard,
+  OnConnected,
+  OnDisconnected,
+  OnMessage,
+  Payload,
+} from '../handlers/index.js';
+export { type ConnectionLost } from './client-handlers.js';
+export {
+  type FedecksClientAsyncOptions,
+  FedecksClientModule,
+  type FedecksClientOptionsFactory,
+} from './fedecks-client.module.js';

@@ -1,0 +1,34 @@
+import { DEVICE_ID_KEY, encodeAuthHeader, TermEncodeError, TOKEN_KEY, type Term } from '../wire/index.js';
+import { LoginFailedError } from './errors.js';
+
+/** What a device logs in with: any terms the cloud's authenticator understands, by name. They are never stored. */
+export type Credentials = Readonly<Record<string, Term>>;
+
+/**
+ * The auth header of a login (PROTOCOL.md §1).
+ * @throws {LoginFailedError} if the credentials are no object or use a key of the protocol.
+ * @throws {TermEncodeError} if they cannot be encoded, or are too long for a header.
+ */
+export function loginHeader(deviceId: string, credentials: unknown): string {
+  if (typeof credentials !== 'object' || credentials === null || Array.isArray(credentials)) {
+    throw new LoginFailedError(
+      'invalid-credentials',
+      'Credentials must be an object: { username, password }.',
+    );
+  }
+  const reserved = [DEVICE_ID_KEY, TOKEN_KEY].find((key) => Object.hasOwn(credentials, key));
+  if (reserved !== undefined) {
+    throw new LoginFailedError('invalid-credentials', `Credentials must not use the key '${reserved}'.`);
+  }
+  return encodeAuthHeader({ ...(credentials as Credentials), [DEVICE_ID_KEY]: deviceId });
+}
+
+/** The auth header with a token, or undefined if device id and token are together too long for it (PROTOCOL.md §1). */
+export function tokenHeader(deviceId: string, token: string): string | undefined {
+  try {
+    return encodeAuthHeader({ [DEVICE_ID_KEY]: deviceId, [TOKEN_KEY]: token });
+  } catch (error) {
+    if (error instanceof TermEncodeError) return undefined;
+    throw error;
+  }
+}

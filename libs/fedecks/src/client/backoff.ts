@@ -1,0 +1,57 @@
+/** The bounds of a delay, in milliseconds. */
+export interface DelayRange {
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
+/**
+ * How long to wait before trying again: full jitter, which is a random share of a bound that doubles with every
+ * failure. It spreads a fleet that lost its server at one moment over the whole bound
+ * (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+ *
+ * @param attempt how many tries have failed before: the bound is `minMs` for 0, and at most `maxMs`.
+ * @returns milliseconds, from 0 up to the bound.
+ */
+export function backoff(
+  attempt: number,
+  { minMs, maxMs }: DelayRange,
+  random: () => number = Math.random,
+): number {
+  return random() * Math.min(maxMs, minMs * 2 ** attempt);
+}
+
+/** What an attempt waits for: the first of a process, one after a failure, or one that will hardly do better soon. */
+export type Pace = 'start' | 'backoff' | 'slow';
+
+/** The options that say how long that is. */
+export interface RetryTimes {
+  readonly startDelayMs: number;
+  readonly retryMinMs: number;
+  readonly retryMaxMs: number;
+  readonly slowRetryMinMs: number;
+  readonly slowRetryMaxMs: number;
+}
+
+/**
+ * How long to wait before an attempt, in whole milliseconds.
+ * @param failures how many tries have failed before.
+ */
+export function delayOf(
+  pace: Pace,
+  failures: number,
+  times: RetryTimes,
+  random: () => number = Math.random,
+): number {
+  switch (pace) {
+    case 'start':
+      return Math.round(between({ minMs: 0, maxMs: times.startDelayMs }, random));
+    case 'backoff':
+      return Math.round(backoff(failures, { minMs: times.retryMinMs, maxMs: times.retryMaxMs }, random));
+    case 'slow':
+      return Math.round(between({ minMs: times.slowRetryMinMs, maxMs: times.slowRetryMaxMs }, random));
+  }
+}
+
+function between({ minMs, maxMs }: DelayRange, random: () => number): number {
+  return minMs + random() * (maxMs - minMs);
+}

@@ -1,0 +1,62 @@
+/**
+ * What happens to a client, as `events$` tells it (PROTOCOL.md §3). The first five are its states. A failure is
+ * told before the state that follows from it. No event holds credentials, tokens or payloads.
+ */
+export type ClientEvent =
+  /** There is no token to connect with: call `login`. */
+  | { readonly type: 'unregistered'; readonly cause: 'no_token' | 'login_failed' | 'token_expired' }
+  /** The next attempt begins after `delayMs` milliseconds. */
+  | { readonly type: 'connection_scheduled'; readonly delayMs: number; readonly cause: ScheduleCause }
+  | { readonly type: 'connecting'; readonly url: string; readonly with: 'token' | 'credentials' }
+  | { readonly type: 'connected' }
+  | { readonly type: 'stopped' }
+  /** The server could not be reached: DNS, TCP or TLS. */
+  | { readonly type: 'connection_failed'; readonly reason: string }
+  /** It was reached and did not answer with a websocket: with another HTTP status, or with something broken. */
+  | ({ readonly type: 'upgrade_failed' } & UpgradeFailure)
+  /** A fault on an open connection: a reset, or a frame that breaks RFC 6455 or is too big. It is lost next. */
+  | { readonly type: 'connection_error'; readonly reason: string }
+  | ({ readonly type: 'connection_lost' } & ConnectionLoss)
+  | { readonly type: 'token_stored' }
+  /** The new token is held in memory, and is gone with the process. */
+  | { readonly type: 'token_store_failed'; readonly reason: string }
+  /** A stored token cannot be used: it is damaged, unreadable or another device's. `reason` says what is used instead. */
+  | { readonly type: 'token_load_failed'; readonly reason: string }
+  /** A frame of the server that means nothing to a device was passed over. */
+  | {
+      readonly type: 'ignored_frame';
+      readonly kind: 'text' | 'undecodable' | 'oversized_token';
+      readonly bytes: number;
+    };
+
+export type ScheduleCause =
+  'started' | 'connection_failed' | 'upgrade_failed' | 'connection_lost' | 'login_failed';
+
+export type UpgradeFailure =
+  { readonly status: number; readonly reason?: never } | { readonly reason: string; readonly status?: never };
+
+export type ConnectionLoss =
+  /** The server closed it, with this code (PROTOCOL.md §5); 1005 stands for a close frame without one. */
+  | { readonly cause: 'closed'; readonly code: number }
+  /**
+   * `ended`: TCP ended without a close frame. `heartbeat_missed`: no frame came within `pongTimeoutMs` of a ping.
+   * `no_token`: a login's token did not come. `new_login`: dropped for the connection of a login.
+   */
+  | { readonly cause: 'ended' | 'heartbeat_missed' | 'no_token' | 'new_login'; readonly code?: never };
+
+/** A failure that an event tells, in words; undefined for all other events. */
+export function failureIn(event: ClientEvent): string | undefined {
+  switch (event.type) {
+    case 'connection_failed':
+    case 'connection_error':
+    case 'token_store_failed':
+    case 'token_load_failed':
+      return `${event.type}: ${event.reason}`;
+    case 'upgrade_failed':
+      return `${event.type}: ${event.reason ?? `HTTP status ${event.status}`}`;
+    case 'connection_lost':
+      return `${event.type}: ${event.cause}${event.code === undefined ? '' : ` ${event.code}`}`;
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,350 @@
+import { Subject, type Observable } from 'rxjs';
+import {
+  decodeTerm,
+  encodeTerm,
+  TermDecodeError,
+  TOKEN_PLEASE,
+  tokenIn,
+  tuple,
+  type Term,
+} from '../wire/index.js';
+import { loginHeader, tokenHeader, type Credentials } from './auth.js';
+import { delayOf } from './backoff.js';
+import { failureIn, type ClientEvent } from './client-event.js';
+import {
+  MAX_TIMER_MS,
+  resolveOptions,
+  type FedecksClientOptions,
+  type ResolvedClientOptions,
+} from './client-options.js';
+import { ClientStoppedError, LoginFailedError, NotConnectedError } from './errors.js';
+import { Heartbeat } from './heartbeat.js';
+import { DeviceSocket } from './socket.js';
+import {
+  INITIAL_STATE,
+  next,
+  type AttemptEvent,
+  type ClientStatus,
+  type Effect,
+  type StateEvent,
+} from './state.js';
+
+/** A client as it stands, for a status page or a log line. */
+export interface ClientDetails {
+  readonly state: ClientStatus;
+  /** When it came into this state. */
+  readonly since: Date;
+  readonly deviceId: string;
+  /** Whether it can connect without a login. */
+  readonly tokenHeld: boolean;
+  /** When the next attempt begins, in the state `connection_scheduled`. */
+  readonly nextAttemptAt: Date | undefined;
+  /** The failure told last by an event, in words. It stays when the client has recovered. */
+  readonly lastError: string | undefined;
+}
+
+interface PendingLogin {
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * A device's connection to its cloud: kept up for ever once a token is held, and logged in by `login` when none is
+ * (PROTOCOL.md §3). What it does when is decided in `next`; this class carries it out.
+ *
+ * It logs nothing and throws nothing at its own initiative: `events$` tells all that happens.
+ */
+export class FedecksClient {
+  /** What happens to the client, from the moment of subscribing; completes when it has stopped. Subscribe before `start`. */
+  readonly events$: Observable<ClientEvent>;
+  /** The messages the cloud sends, in order; completes when the client has stopped. */
+  readonly messages$: Observable<Term>;
+
+  private readonly options: ResolvedClientOptions;
+  private readonly events = new Subject<ClientEvent>();
+  private readonly messages = new Subject<Term>();
+  private readonly heartbeat: Heartbeat;
+
+  private state = INITIAL_STATE;
+  private since = new Date();
+  private nextAttemptAt: Date | undefined;
+  private lastError: string | undefined;
+
+  private readonly queue: StateEvent[] = [];
+  private dispatching = false;
+
+  private socket: DeviceSocket | undefined;
+  /** The current socket, and dropped ones whose TCP connection is not gone yet. */
+  private readonly sockets = new Set<DeviceSocket>();
+  private retryTimer: NodeJS.Timeout | undefined;
+  private stableTimer: NodeJS.Timeout | undefined;
+  private tokenTimer: NodeJS.Timeout | undefined;
+
+  private readonly logins = new Map<number, PendingLogin>();
+  private loginCount = 0;
+  /** Token writes, one after another. */
+  private storing: Promise<void> = Promise.resolve();
+  private starting: Promise<void> | undefined;
+  private stopping: Promise<void> | undefined;
+
+  /** @throws {InvalidOptionsError} naming everything that is wrong with the options. */
+  constructor(options: FedecksClientOptions) {
+    this.options = resolveOptions(options);
+    this.events$ = this.events.asObservable();
+    this.messages$ = this.messages.asObservable();
+    this.heartbeat = new Heartbeat(this.options, {
+      ping: () => this.socket?.ping(this.options.deviceId),
+      missed: () =>
+        this.dispatch({ type: 'lost', attempt: this.state.attempt, loss: { cause: 'heartbeat_missed' } }),
+    });
+  }
+
+  get status(): ClientStatus {
+    return this.state.status;
+  }
+
+  get details(): ClientDetails {
+    return {
+      state: this.state.status,
+      since: this.since,
+      deviceId: this.options.deviceId,
+      tokenHeld: this.state.header !== undefined,
+      nextAttemptAt: this.state.status === 'connection_scheduled' ? this.nextAttemptAt : undefined,
+      lastError: this.lastError,
+    };
+  }
+
+  /**
+   * Loads the stored token and, if there is one, begins to connect: it resolves before a connection is there. Without
+   * a token the client is `unregistered`. Calling it again does nothing.
+   * @throws {ClientStoppedError} (rejects) after `stop`.
+   */
+  async start(): Promise<void> {
+    this.starting ??= this.load();
+    await this.starting;
+    this.refuseIfStopped();
+  }
+
+  /**
+   * Connects with credentials, and gets a token to connect with from then on. Resolves when connected and the token
+   * is stored, or is held in memory because storing it failed (event `token_store_failed`). An open connection is
+   * dropped for it. Until the new token is there the one held before is kept, and used again if the login fails.
+   * A login is tried once. Starts the client if `start` has not been called.
+   * @throws {LoginFailedError} (rejects) with the reason; also when `login` is called again meanwhile.
+   * @throws {TermEncodeError} (rejects) if the credentials cannot be encoded or do not fit into the header.
+   * @throws {ClientStoppedError} (rejects) after `stop`.
+   */
+  async login(credentials: Credentials): Promise<void> {
+    this.refuseIfStopped();
+    const header = loginHeader(this.options.deviceId, credentials);
+    await this.start();
+    const login = ++this.loginCount;
+    return new Promise((resolve, reject) => {
+      this.logins.set(login, { resolve, reject });
+      this.dispatch({ type: 'login', login, header });
+    });
+  }
+
+  /**
+   * Sends a message: an event with its payload, or any term. Resolves when it has been written to the socket, which
+   * does not say that the cloud has it.
+   * @throws {NotConnectedError} (rejects) when not connected, or the connection ended before it was written.
+   * @throws {TermEncodeError} (rejects) if it holds something that is not a term.
+   * @throws {ClientStoppedError} (rejects) after `stop`.
+   */
+  async send(event: string, payload: Term): Promise<void>;
+  async send(message: Term): Promise<void>;
+  async send(...message: [Term] | [string, Term]): Promise<void> {
+    await this.write(encodeTerm(message.length === 1 ? message[0] : tuple(...message)));
+  }
+
+  /**
+   * Sends bytes as they are. The cloud hands them to its handlers of raw messages, unless they happen to be an encoded
+   * term (which starts with 131): then they are a message like any other. Resolves and rejects as `send` does.
+   */
+  async sendRaw(bytes: Uint8Array): Promise<void> {
+    await this.write(bytes);
+  }
+
+  /**
+   * Closes with 1000 and cancels everything under way. Resolves when the socket is gone (`closeTimeoutMs` at the
+   * latest) and a token that was being stored is stored. From the call on, all other methods reject with
+   * `ClientStoppedError`.
+   */
+  stop(): Promise<void> {
+    // In a turn of its own, so that a stop from within a subscriber does not interrupt what it is told about.
+    return (this.stopping ??= Promise.resolve().then(() => this.finish()));
+  }
+
+  private async write(bytes: Uint8Array): Promise<void> {
+    this.refuseIfStopped();
+    if (this.state.status !== 'connected' || !this.socket) {
+      throw new NotConnectedError('not-connected');
+    }
+    await this.socket.send(bytes);
+  }
+
+  private refuseIfStopped(): void {
+    if (this.stopping) throw new ClientStoppedError();
+  }
+
+  private async load(): Promise<void> {
+    const failed = (reason: string): void => this.report({ type: 'token_load_failed', reason });
+    let token: string | undefined;
+    try {
+      token = await this.options.tokenStore.load(failed);
+    } catch (error) {
+      failed(`${String(error)}: there is no token.`);
+    }
+    // A store that is not typed may well say null.
+    const header = typeof token === 'string' ? tokenHeader(this.options.deviceId, token) : undefined;
+    if (typeof token === 'string' && header === undefined) {
+      failed('The stored token is too long to be presented: there is no token.');
+    }
+    this.dispatch({ type: 'started', header });
+  }
+
+  private async finish(): Promise<void> {
+    this.dispatch({ type: 'stop' });
+    for (const login of this.logins.values()) login.reject(new ClientStoppedError());
+    this.logins.clear();
+    await Promise.all([...this.sockets].map(({ gone }) => gone));
+    await this.storing;
+    this.events.complete();
+    this.messages.complete();
+  }
+
+  /** One event at a time: what a subscriber causes while effects are being carried out waits for its turn. */
+  private dispatch(event: StateEvent): void {
+    this.queue.push(event);
+    if (this.dispatching) return;
+    this.dispatching = true;
+    try {
+      for (let each = this.queue.shift(); each; each = this.queue.shift()) {
+        const { state, effects } = next(this.state, each);
+        if (state.status !== this.state.status) this.since = new Date();
+        this.state = state;
+        for (const effect of effects) this.perform(effect);
+      }
+    } finally {
+      this.dispatching = false;
+    }
+  }
+
+  private perform(effect: Effect): void {
+    switch (effect.do) {
+      case 'open':
+        return this.open(effect);
+      case 'drop':
+        return this.socket?.drop();
+      case 'close':
+        return this.socket?.close();
+      case 'schedule':
+        return this.schedule(effect);
+      case 'cancel_retry':
+        return clearTimeout(this.retryTimer);
+      case 'ask_for_token':
+        // If it cannot be written, the connection is being lost, and that is told.
+        this.socket?.send(TOKEN_PLEASE).catch(() => undefined);
+        return;
+      case 'watch':
+        return this.watch(effect.attempt, effect.awaitToken);
+      case 'unwatch':
+        return this.unwatch();
+      case 'store_token':
+        return this.store(effect.token, effect.login);
+      case 'forget_token':
+        return this.enqueue(() => this.options.tokenStore.remove());
+      case 'fail_login':
+        return this.settle(effect.login)?.reject(
+          new LoginFailedError(effect.code, `Login failed: ${effect.detail}`, effect.status),
+        );
+      case 'report':
+        return this.report(effect.event);
+    }
+  }
+
+  private open(effect: Extract<Effect, { do: 'open' }>): void {
+    const { attempt, header } = effect;
+    this.report({ type: 'connecting', url: this.options.url, with: effect.with });
+    const socket = new DeviceSocket(
+      { ...this.options, header },
+      {
+        alive: () => this.heartbeat.alive(),
+        frame: (bytes, isBinary) => this.receive(attempt, bytes, isBinary),
+        event: (event: AttemptEvent) => this.dispatch({ ...event, attempt }),
+      },
+    );
+    this.socket = socket;
+    this.sockets.add(socket);
+    void socket.gone.then(() => this.sockets.delete(socket));
+  }
+
+  private schedule({ pace, failures, notBeforeMs, cause }: Extract<Effect, { do: 'schedule' }>): void {
+    // Added, not the greater of both: a fleet that is told the same time must not come back at the same time.
+    const delayMs = Math.min(notBeforeMs + delayOf(pace, failures, this.options), MAX_TIMER_MS);
+    this.nextAttemptAt = new Date(Date.now() + delayMs);
+    this.retryTimer = setTimeout(() => this.dispatch({ type: 'retry_due' }), delayMs);
+    this.report({ type: 'connection_scheduled', delayMs, cause });
+  }
+
+  private watch(attempt: number, awaitToken: boolean): void {
+    const { stableAfterMs, upgradeTimeoutMs } = this.options;
+    this.heartbeat.start();
+    this.stableTimer = setTimeout(() => this.dispatch({ type: 'stable', attempt }), stableAfterMs);
+    if (!awaitToken) return;
+    this.tokenTimer = setTimeout(() => this.dispatch({ type: 'token_overdue', attempt }), upgradeTimeoutMs);
+  }
+
+  private unwatch(): void {
+    this.heartbeat.stop();
+    clearTimeout(this.stableTimer);
+    clearTimeout(this.tokenTimer);
+  }
+
+  /** PROTOCOL.md §2, "to the device": a token, a message, or nothing that concerns it. */
+  private receive(attempt: number, bytes: Buffer, isBinary: boolean): void {
+    if (attempt !== this.state.attempt || this.state.status !== 'connected') return;
+    const ignore = (kind: Extract<ClientEvent, { type: 'ignored_frame' }>['kind']): void =>
+      this.report({ type: 'ignored_frame', kind, bytes: bytes.length });
+    if (!isBinary) return ignore('text');
+
+    let message: Term;
+    try {
+      message = decodeTerm(bytes, { maxBytes: this.options.maxFrameBytes });
+    } catch (error) {
+      if (error instanceof TermDecodeError) return ignore('undecodable');
+      throw error;
+    }
+    const token = tokenIn(message);
+    if (token === undefined) return this.messages.next(message);
+    const header = tokenHeader(this.options.deviceId, token);
+    if (header === undefined) return ignore('oversized_token');
+    this.dispatch({ type: 'token', attempt, token, header });
+  }
+
+  private store(token: string, login: number | undefined): void {
+    this.enqueue(async () => {
+      await this.options.tokenStore.save(token);
+      this.report({ type: 'token_stored' });
+    });
+    if (login !== undefined) void this.storing.then(() => this.settle(login)?.resolve());
+  }
+
+  private enqueue(write: () => Promise<void>): void {
+    this.storing = this.storing
+      .then(write)
+      .catch((error: unknown) => this.report({ type: 'token_store_failed', reason: String(error) }));
+  }
+
+  private settle(login: number): PendingLogin | undefined {
+    const pending = this.logins.get(login);
+    this.logins.delete(login);
+    return pending;
+  }
+
+  private report(event: ClientEvent): void {
+    this.lastError = failureIn(event) ?? this.lastError;
+    this.events.next(event);
+  }
+}

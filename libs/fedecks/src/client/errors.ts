@@ -1,0 +1,59 @@
+import { FedecksError } from '../wire/index.js';
+
+/** A message that was not written to a connection, and will not be. */
+export class NotConnectedError extends FedecksError {
+  override readonly name = 'NotConnectedError';
+  declare readonly code: 'not-connected' | 'connection-ended';
+
+  /** `not-connected`: there was none. `connection-ended`: it ended before the message had been written to it. */
+  constructor(code: 'not-connected' | 'connection-ended') {
+    super(
+      code,
+      code === 'not-connected'
+        ? "Not connected, so nothing was sent. The event 'connected' tells when it can be."
+        : 'The connection ended before the message was written to it.',
+    );
+  }
+}
+
+/**
+ * Why a login did not succeed:
+ * - `invalid-credentials`: not an object, or one that uses a key of the protocol. Nothing was sent.
+ * - `connection-failed`: the server could not be reached.
+ * - `upgrade-failed`: it answered, but not with a websocket. `status` is its HTTP status; 403 is its "no".
+ * - `connection-lost`: the connection ended before the token arrived.
+ * - `no-token`: connected, but no token came within `upgradeTimeoutMs`.
+ * - `superseded`: `login` was called again.
+ */
+export type LoginFailure =
+  | 'invalid-credentials'
+  | 'connection-failed'
+  | 'upgrade-failed'
+  | 'connection-lost'
+  | 'no-token'
+  | 'superseded';
+
+/** A login that did not succeed. The token held before it, if any, is still held. */
+export class LoginFailedError extends FedecksError {
+  override readonly name = 'LoginFailedError';
+  declare readonly code: LoginFailure;
+
+  constructor(
+    code: LoginFailure,
+    message: string,
+    /** The HTTP status of a refused upgrade. */
+    readonly status?: number,
+  ) {
+    super(code, message);
+  }
+}
+
+/** `stop()` has been called: a client cannot be started again, make a new one. */
+export class ClientStoppedError extends FedecksError {
+  override readonly name = 'ClientStoppedError';
+  declare readonly code: 'client-stopped';
+
+  constructor() {
+    super('client-stopped', 'The client has been stopped. To connect again, make a new FedecksClient.');
+  }
+}

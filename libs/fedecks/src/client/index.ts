@@ -1,0 +1,13 @@
+export { FedecksClient, type ClientDetails } from './client.js';
+export { type Credentials } from './auth.js';
+export {
+  type ClientEvent,
+  type ConnectionLoss,
+  type ScheduleCause,
+  type UpgradeFailure,
+} from './client-event.js';
+export { type FedecksClientOptions } from './client-options.js';
+export { type ClientStatus } from './state.js';
+export { FileTokenStore, MemoryTokenStore, type TokenStore } from './token-store.js';
+export { ClientStoppedError, LoginFailedError, NotConnectedError, type LoginFailure } from './errors.js';
+export { InvalidOptionsError } from '../options/index.js';

@@ -1,0 +1,162 @@
+import { type ClientRequest, type IncomingMessage } from 'node:http';
+import { WebSocket, type ClientOptions, type RawData } from 'ws';
+import { AUTH_HEADER } from '../wire/index.js';
+import { NotConnectedError } from './errors.js';
+import { type AttemptEvent } from './state.js';
+
+export interface SocketSettings {
+  readonly url: string;
+  /** The value of the auth header (PROTOCOL.md §1). */
+  readonly header: string;
+  readonly upgradeTimeoutMs: number;
+  readonly closeTimeoutMs: number;
+  readonly maxFrameBytes: number;
+}
+
+/** Where a socket says what happens to it. */
+export interface SocketListener {
+  /** A frame has come, of any kind, on the open connection. */
+  alive(): void;
+  frame(bytes: Buffer, isBinary: boolean): void;
+  /** Of these at most one ends the socket, and nothing follows it. */
+  event(
+    event: Extract<AttemptEvent, { type: 'upgraded' | 'unreachable' | 'refused' | 'errored' | 'lost' }>,
+  ): void;
+}
+
+/** A server may ask for patience, but a wrong header must not switch a device off for good. */
+const MAX_RETRY_AFTER_MS = 24 * 60 * 60 * 1000;
+
+/** The code `ws` gives to a connection that ended without a close frame; it is never sent (RFC 6455 §7.1.5). */
+const NO_CLOSE_FRAME = 1006;
+
+/** One attempt to connect, and the connection it becomes. It is never used again once it has ended. */
+export class DeviceSocket {
+  /** Resolves when the TCP connection is gone, or was never there. */
+  readonly gone: Promise<void>;
+
+  private readonly socket: WebSocket;
+  private readonly upgradeTimer: NodeJS.Timeout;
+  private phase: 'reaching' | 'upgrading' | 'open' | 'ended' = 'reaching';
+
+  constructor(
+    settings: SocketSettings,
+    private readonly listener: SocketListener,
+  ) {
+    // The published types do not know `closeTimeout` yet.
+    const options: ClientOptions & { closeTimeout: number } = {
+      headers: { [AUTH_HEADER]: settings.header },
+      perMessageDeflate: false,
+      followRedirects: false,
+      maxPayload: settings.maxFrameBytes,
+      closeTimeout: settings.closeTimeoutMs,
+      finishRequest: (request) => {
+        request.once('socket', (socket) => {
+          const reached = settings.url.startsWith('wss:') ? 'secureConnect' : 'connect';
+          socket.once(reached, () => {
+            if (this.phase === 'reaching') this.phase = 'upgrading';
+          });
+        });
+        request.end();
+      },
+    };
+    this.socket = new WebSocket(settings.url, options);
+    this.gone = new Promise((resolve) => this.socket.once('close', () => resolve()));
+    // A timer of our own: that of `ws` starts anew with every byte, so a server that drips could hold us for ever.
+    this.upgradeTimer = setTimeout(() => {
+      this.failed(`no answer to the upgrade within ${settings.upgradeTimeoutMs} ms`);
+      this.socket.terminate();
+    }, settings.upgradeTimeoutMs);
+    this.listen();
+  }
+
+  /**
+   * Resolves when the bytes have been handed to the operating system.
+   * @throws {NotConnectedError} (rejects) if the connection ends before that.
+   */
+  send(bytes: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.socket.send(bytes, { binary: true }, (error) => {
+        if (error) reject(new NotConnectedError('connection-ended'));
+        else resolve();
+      });
+    });
+  }
+
+  ping(payload: string): void {
+    this.socket.ping(payload);
+  }
+
+  /** Says goodbye with 1000, and ends TCP after `closeTimeoutMs` if the server does not. An attempt is dropped. */
+  close(): void {
+    if (this.phase === 'open') this.socket.close(1000);
+    else this.drop();
+  }
+
+  /** Ends TCP at once, without a close frame. No event follows. */
+  drop(): void {
+    this.end();
+    this.socket.terminate();
+  }
+
+  private listen(): void {
+    const { socket, listener } = this;
+    socket.once('open', () => {
+      clearTimeout(this.upgradeTimer);
+      this.phase = 'open';
+      listener.event({ type: 'upgraded' });
+    });
+    socket.once('unexpected-response', (_request: ClientRequest, response: IncomingMessage) => {
+      const failure = { status: response.statusCode ?? 0 };
+      const retryAfterMs = retryAfter(response.headers['retry-after']);
+      if (this.end()) listener.event({ type: 'refused', failure, retryAfterMs });
+      socket.terminate();
+    });
+    socket.on('error', (error) => {
+      if (this.phase === 'open') listener.event({ type: 'errored', reason: reasonOf(error) });
+      else this.failed(reasonOf(error));
+    });
+    socket.once('close', (code) => {
+      const closed = code !== NO_CLOSE_FRAME;
+      if (this.end())
+        listener.event({ type: 'lost', loss: closed ? { cause: 'closed', code } : { cause: 'ended' } });
+    });
+    const alive = (): void => {
+      if (this.phase === 'open') listener.alive();
+    };
+    socket.on('ping', alive);
+    socket.on('pong', alive);
+    socket.on('message', (data: RawData, isBinary) => {
+      alive();
+      // 'nodebuffer', the default `binaryType`, makes every message one Buffer.
+      if (this.phase === 'open') listener.frame(data as Buffer, isBinary);
+    });
+  }
+
+  private failed(reason: string): void {
+    const reached = this.phase === 'upgrading';
+    if (!this.end()) return;
+    this.listener.event(
+      reached ? { type: 'refused', failure: { reason }, retryAfterMs: 0 } : { type: 'unreachable', reason },
+    );
+  }
+
+  /** False if it has ended before: errors and a close that follow upon the end are not news. */
+  private end(): boolean {
+    clearTimeout(this.upgradeTimer);
+    const first = this.phase !== 'ended';
+    this.phase = 'ended';
+    return first;
+  }
+}
+
+/** The seconds of a Retry-After, as milliseconds. A date is passed over: the clock of a device may be wrong. */
+function retryAfter(value: string | undefined): number {
+  return value !== undefined && /^\d+$/.test(value) ? Math.min(Number(value) * 1000, MAX_RETRY_AFTER_MS) : 0;
+}
+
+/** A host with several addresses fails with an AggregateError, whose own message is empty. */
+function reasonOf(error: Error): string {
+  const errors = 'errors' in error ? (error as AggregateError).errors : [error];
+  return (errors as Error[]).map(({ message, name }) => message || name).join(', ');
+}

@@ -1,0 +1,254 @@
+import { INITIAL_STATE, next, type Effect, type State, type StateEvent, type Step } from './state.js';
+
+const OLD = 'header with the old token';
+const NEW = 'header with the new token';
+const at = (state: Partial<State>): State => ({ ...INITIAL_STATE, attempt: 3, failures: 2, ...state });
+
+/** Every state, with every token and login that can go with it. */
+const STATES = {
+  unregistered: at({}),
+  scheduled: at({ status: 'connection_scheduled', header: OLD }),
+  'connecting with token': at({ status: 'connecting', header: OLD }),
+  'connecting for login': at({ status: 'connecting', login: 7 }),
+  'connecting for login, token held': at({ status: 'connecting', login: 7, header: OLD }),
+  'connected with token': at({ status: 'connected', header: OLD }),
+  'connected for login': at({ status: 'connected', login: 7 }),
+  'connected for login, token held': at({ status: 'connected', login: 7, header: OLD }),
+  stopped: at({ status: 'stopped', header: OLD }),
+};
+
+const refused = (status: number): StateEvent => {
+  return { type: 'refused', attempt: 3, failure: { status }, retryAfterMs: 0 };
+};
+const closed = (code: number): StateEvent => ({ type: 'lost', attempt: 3, loss: { cause: 'closed', code } });
+
+const EVENTS = {
+  'started with token': { type: 'started', header: OLD },
+  'started without': { type: 'started', header: undefined },
+  login: { type: 'login', login: 8, header: 'credentials' },
+  'retry due': { type: 'retry_due' },
+  stop: { type: 'stop' },
+  upgraded: { type: 'upgraded', attempt: 3 },
+  unreachable: { type: 'unreachable', attempt: 3, reason: 'ECONNREFUSED' },
+  'refused 403': refused(403),
+  'refused 401': refused(401),
+  'refused 503': refused(503),
+  errored: { type: 'errored', attempt: 3, reason: 'ECONNRESET' },
+  'heartbeat missed': { type: 'lost', attempt: 3, loss: { cause: 'heartbeat_missed' } },
+  'closed 1000': closed(1000),
+  'closed 4000': closed(4000),
+  'closed 4100': closed(4100),
+  'closed 4152': closed(4152),
+  token: { type: 'token', attempt: 3, token: 'T', header: NEW },
+  'token overdue': { type: 'token_overdue', attempt: 3 },
+  stable: { type: 'stable', attempt: 3 },
+} satisfies Record<string, StateEvent>;
+
+const LOGIN = 'connecting: open by credentials';
+const TO_BACKOFF = 'connection_scheduled: unwatch, drop, connection_lost, schedule backoff';
+const TO_SLOW = 'connection_scheduled: unwatch, drop, connection_lost, schedule slow';
+const LOGIN_LOST = 'unregistered: unwatch, drop, connection_lost, fail login 7, unregistered';
+const LOGIN_LOST_HELD =
+  'connection_scheduled: unwatch, drop, connection_lost, fail login 7, schedule backoff';
+const ANY_LOSS = ['heartbeat missed', 'closed 1000', 'closed 4000', 'closed 4100', 'closed 4152'];
+const STOP = 'stopped: cancel_retry, unwatch, close, stopped';
+
+/** What every event does in every state; where nothing is said, it changes nothing and has no effect. */
+const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
+  unregistered: {
+    'started with token': 'connection_scheduled: schedule start',
+    'started without': 'unregistered: unregistered',
+    login: LOGIN,
+    stop: STOP,
+  },
+  scheduled: {
+    login: 'connecting: cancel_retry, open by credentials',
+    'retry due': 'connecting: open by token',
+    stop: STOP,
+  },
+  'connecting with token': {
+    login: 'connecting: drop, open by credentials',
+    stop: STOP,
+    upgraded: 'connected: ask_for_token, watch, connected',
+    unreachable: 'connection_scheduled: connection_failed, schedule backoff',
+    'refused 403': 'connection_scheduled: upgrade_failed, schedule slow',
+    'refused 401': 'connection_scheduled: upgrade_failed, schedule slow',
+    'refused 503': 'connection_scheduled: upgrade_failed, schedule backoff',
+  },
+  'connecting for login': {
+    login: 'connecting: fail login 7, drop, open by credentials',
+    stop: STOP,
+    upgraded: 'connected: ask_for_token, watch for token, connected',
+    unreachable: 'unregistered: connection_failed, fail login 7, unregistered',
+    'refused 403': 'unregistered: upgrade_failed, fail login 7, unregistered',
+    'refused 401': 'unregistered: upgrade_failed, fail login 7, unregistered',
+    'refused 503': 'unregistered: upgrade_failed, fail login 7, unregistered',
+  },
+  'connecting for login, token held': {
+    login: 'connecting: fail login 7, drop, open by credentials',
+    stop: STOP,
+    upgraded: 'connected: ask_for_token, watch for token, connected',
+    unreachable: 'connection_scheduled: connection_failed, fail login 7, schedule backoff',
+    'refused 403': 'connection_scheduled: upgrade_failed, fail login 7, schedule backoff',
+    'refused 401': 'connection_scheduled: upgrade_failed, fail login 7, schedule backoff',
+    'refused 503': 'connection_scheduled: upgrade_failed, fail login 7, schedule backoff',
+  },
+  'connected with token': {
+    login: 'connecting: unwatch, drop, connection_lost, open by credentials',
+    stop: STOP,
+    errored: 'connected: connection_error',
+    'heartbeat missed': TO_BACKOFF,
+    'closed 1000': TO_BACKOFF,
+    'closed 4000': TO_BACKOFF,
+    'closed 4100': 'unregistered: unwatch, drop, connection_lost, forget_token, unregistered',
+    'closed 4152': TO_SLOW,
+    token: 'connected: store_token',
+    stable: 'connected: failures := 0',
+  },
+  'connected for login': {
+    login: 'connecting: fail login 7, unwatch, drop, connection_lost, open by credentials',
+    stop: STOP,
+    errored: 'connected: connection_error',
+    ...Object.fromEntries(ANY_LOSS.map((loss) => [loss, LOGIN_LOST])),
+    token: 'connected: store_token for login 7',
+    'token overdue': LOGIN_LOST,
+    stable: 'connected: failures := 0',
+  },
+  'connected for login, token held': {
+    login: 'connecting: fail login 7, unwatch, drop, connection_lost, open by credentials',
+    stop: STOP,
+    errored: 'connected: connection_error',
+    ...Object.fromEntries(ANY_LOSS.map((loss) => [loss, LOGIN_LOST_HELD])),
+    token: 'connected: store_token for login 7',
+    'token overdue': LOGIN_LOST_HELD,
+    stable: 'connected: failures := 0',
+  },
+  stopped: {},
+};
+
+function inWords(before: State, { state, effects }: Step): string | undefined {
+  if (state === before) return undefined;
+  const words = effects.map(effectInWords);
+  if (state.failures === 0) words.push('failures := 0');
+  return `${state.status}: ${words.join(', ')}`;
+}
+
+function effectInWords(effect: Effect): string {
+  switch (effect.do) {
+    case 'report':
+      return effect.event.type;
+    case 'open':
+      return `open by ${effect.with}`;
+    case 'schedule':
+      return `schedule ${effect.pace}`;
+    case 'fail_login':
+      return `fail login ${effect.login}`;
+    case 'store_token':
+      return effect.login === undefined ? effect.do : `store_token for login ${effect.login}`;
+    case 'watch':
+      return effect.awaitToken ? 'watch for token' : effect.do;
+    default:
+      return effect.do;
+  }
+}
+
+const MATRIX = (Object.keys(STATES) as (keyof typeof STATES)[]).flatMap((name) =>
+  (Object.keys(EVENTS) as (keyof typeof EVENTS)[]).map((event) => ({
+    name,
+    event,
+    expected: TABLE[name][event],
+  })),
+);
+
+describe('the state machine of a client (§3)', () => {
+  it.each(MATRIX)('$name, $event -> $expected', ({ name, event, expected }) => {
+    const step = next(STATES[name], EVENTS[event]);
+    // An event may be reported without a change of state.
+    const unchanged = step.state === STATES[name] && step.effects.length > 0;
+    expect(
+      unchanged
+        ? `${step.state.status}: ${step.effects.map(effectInWords).join(', ')}`
+        : inWords(STATES[name], step),
+    ).toBe(expected);
+  });
+
+  it.each(Object.entries(EVENTS).filter(([, event]) => 'attempt' in event))(
+    'ignores "%s" of an attempt that is no longer the newest',
+    (_name, event) => {
+      for (const state of Object.values(STATES)) {
+        expect(next(state, { ...event, attempt: 2 } as StateEvent)).toEqual({ state, effects: [] });
+      }
+    },
+  );
+
+  it('numbers its attempts, so that a new one makes the old one past', () => {
+    const { state, effects } = next(STATES.scheduled, EVENTS['retry due']);
+    expect(state.attempt).toBe(4);
+    expect(effects).toContainEqual({ do: 'open', attempt: 4, with: 'token', header: OLD });
+  });
+
+  it('keeps the token it holds while a login is under way, and replaces it when the new one has arrived', () => {
+    const loggingIn = next(STATES['connected with token'], EVENTS.login).state;
+    expect(loggingIn.header).toBe(OLD);
+    const connected = next(loggingIn, { type: 'upgraded', attempt: 4 }).state;
+    expect(connected.header).toBe(OLD);
+    const { state } = next(connected, { ...EVENTS.token, attempt: 4 });
+    expect(state).toMatchObject({ header: NEW, login: undefined });
+  });
+
+  it('waits longer with every failure, also when connecting succeeds in between', () => {
+    const failed = next(STATES['connecting with token'], EVENTS.unreachable);
+    expect(failed.effects).toContainEqual(expect.objectContaining({ do: 'schedule', failures: 2 }));
+    const connecting = next(failed.state, EVENTS['retry due']).state;
+    const connected = next(connecting, { type: 'upgraded', attempt: 4 }).state;
+    const lost = next(connected, { type: 'lost', attempt: 4, loss: { cause: 'ended' } });
+    expect(lost.effects).toContainEqual(expect.objectContaining({ do: 'schedule', failures: 3 }));
+  });
+
+  it('waits as little as after the first failure when the connection has been stable', () => {
+    const stable = next(STATES['connected with token'], EVENTS.stable).state;
+    expect(next(stable, EVENTS['closed 1000']).effects).toContainEqual(
+      expect.objectContaining({ do: 'schedule', pace: 'backoff', failures: 0 }),
+    );
+  });
+
+  it('waits for as long as the server asks', () => {
+    const event = { ...refused(503), retryAfterMs: 30_000 } as StateEvent;
+    expect(next(STATES['connecting with token'], event).effects).toContainEqual(
+      expect.objectContaining({ do: 'schedule', notBeforeMs: 30_000 }),
+    );
+  });
+
+  it.each([
+    ['no_token', STATES.unregistered, EVENTS['started without']],
+    ['login_failed', STATES['connecting for login'], EVENTS['refused 403']],
+    ['token_expired', STATES['connected with token'], EVENTS['closed 4100']],
+  ])('is unregistered because of %s', (cause, state, event) => {
+    expect(next(state, event).effects).toContainEqual({
+      do: 'report',
+      event: { type: 'unregistered', cause },
+    });
+  });
+
+  it.each([
+    ['started', STATES.unregistered, EVENTS['started with token']],
+    ['connection_failed', STATES['connecting with token'], EVENTS.unreachable],
+    ['upgrade_failed', STATES['connecting with token'], EVENTS['refused 403']],
+    ['connection_lost', STATES['connected with token'], EVENTS['closed 1000']],
+    ['login_failed', STATES['connecting for login, token held'], EVENTS['refused 403']],
+  ])('schedules a connection because of %s', (cause, state, event) => {
+    expect(next(state, event).effects).toContainEqual(expect.objectContaining({ do: 'schedule', cause }));
+  });
+
+  it.each([
+    ['superseded', undefined, STATES['connecting for login'], EVENTS.login],
+    ['connection-failed', undefined, STATES['connecting for login'], EVENTS.unreachable],
+    ['upgrade-failed', 403, STATES['connecting for login'], EVENTS['refused 403']],
+    ['connection-lost', undefined, STATES['connected for login'], EVENTS['closed 1000']],
+    ['no-token', undefined, STATES['connected for login'], EVENTS['token overdue']],
+  ])('fails a login with %s', (code, status, state, event) => {
+    expect(next(state, event).effects).toContainEqual(
+      expect.objectContaining({ do: 'fail_login', login: 7, code, status }),
+    );
+  });
+});

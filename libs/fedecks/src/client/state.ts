@@ -1,0 +1,267 @@
+import { closeCodeAdvice } from '../wire/index.js';
+import { type Pace } from './backoff.js';
+import {
+  type ClientEvent,
+  type ConnectionLoss,
+  type ScheduleCause,
+  type UpgradeFailure,
+} from './client-event.js';
+import { type LoginFailure } from './errors.js';
+
+/** The five states of a client, in the words of PROTOCOL.md §3. */
+export type ClientStatus = 'unregistered' | 'connection_scheduled' | 'connecting' | 'connected' | 'stopped';
+
+/** All that decides what a client does next. */
+export interface State {
+  readonly status: ClientStatus;
+  /** The newest attempt to connect. What sockets of older ones still have to say is ignored. */
+  readonly attempt: number;
+  /** How often connecting or staying connected has failed since a connection was last stable. */
+  readonly failures: number;
+  /** The auth header that presents the token held. A login replaces it only when the new token has arrived. */
+  readonly header: string | undefined;
+  /** The login under way: from the call of `login` until its token arrives. */
+  readonly login: number | undefined;
+}
+
+export type StateEvent =
+  | { readonly type: 'started'; readonly header: string | undefined }
+  | { readonly type: 'login'; readonly login: number; readonly header: string }
+  | { readonly type: 'retry_due' }
+  | { readonly type: 'stop' }
+  | ({ readonly attempt: number } & AttemptEvent);
+
+/** What happens to one attempt to connect, and to the connection it becomes. */
+export type AttemptEvent =
+  | { readonly type: 'upgraded' }
+  | { readonly type: 'unreachable'; readonly reason: string }
+  | { readonly type: 'refused'; readonly failure: UpgradeFailure; readonly retryAfterMs: number }
+  | { readonly type: 'errored'; readonly reason: string }
+  | { readonly type: 'lost'; readonly loss: ConnectionLoss }
+  | { readonly type: 'token'; readonly token: string; readonly header: string }
+  | { readonly type: 'token_overdue' }
+  | { readonly type: 'stable' };
+
+export type Effect =
+  /** Open a socket for this attempt, with this auth header. */
+  | {
+      readonly do: 'open';
+      readonly attempt: number;
+      readonly with: 'token' | 'credentials';
+      readonly header: string;
+    }
+  /** End the socket at once. */
+  | { readonly do: 'drop' }
+  /** End the socket with close code 1000. */
+  | { readonly do: 'close' }
+  /** Make a retry due after the delay of this pace, and never before `notBeforeMs` milliseconds. */
+  | {
+      readonly do: 'schedule';
+      readonly pace: Pace;
+      readonly failures: number;
+      readonly notBeforeMs: number;
+      readonly cause: ScheduleCause;
+    }
+  | { readonly do: 'cancel_retry' }
+  | { readonly do: 'ask_for_token' }
+  /** Start the timers of an open connection: heartbeat, stability and, for a login, the wait for its token. */
+  | { readonly do: 'watch'; readonly attempt: number; readonly awaitToken: boolean }
+  | { readonly do: 'unwatch' }
+  /** Store the token; then the login that asked for it has succeeded. */
+  | { readonly do: 'store_token'; readonly token: string; readonly login: number | undefined }
+  | { readonly do: 'forget_token' }
+  | {
+      readonly do: 'fail_login';
+      readonly login: number;
+      readonly code: LoginFailure;
+      readonly detail: string;
+      readonly status?: number | undefined;
+    }
+  | { readonly do: 'report'; readonly event: ClientEvent };
+
+export interface Step {
+  readonly state: State;
+  readonly effects: readonly Effect[];
+}
+
+export const INITIAL_STATE: State = Object.freeze({
+  status: 'unregistered',
+  attempt: 0,
+  failures: 0,
+  header: undefined,
+  login: undefined,
+});
+
+/** What a client does about an event: its whole behaviour, without a clock, a socket or a disk (PROTOCOL.md §3). */
+export function next(state: State, event: StateEvent): Step {
+  const nothing: Step = { state, effects: [] };
+  if (state.status === 'stopped') return nothing;
+  if ('attempt' in event && event.attempt !== state.attempt) return nothing;
+  const { status } = state;
+
+  switch (event.type) {
+    case 'started':
+      return status === 'unregistered' ? resume({ ...state, header: event.header }, STARTED) : nothing;
+    case 'login':
+      return login(state, event);
+    case 'retry_due':
+      return status === 'connection_scheduled' ? connectAgain(state) : nothing;
+    case 'stop':
+      return { state: { ...state, status: 'stopped', login: undefined }, effects: STOP };
+
+    case 'upgraded':
+      return status === 'connecting' ? connected(state) : nothing;
+    case 'unreachable':
+      return status === 'connecting' ? unreachable(state, event.reason) : nothing;
+    case 'refused':
+      return status === 'connecting' ? refused(state, event.failure, event.retryAfterMs) : nothing;
+
+    case 'errored':
+      return status === 'connected'
+        ? { state, effects: [report({ type: 'connection_error', reason: event.reason })] }
+        : nothing;
+    case 'lost':
+      return status === 'connected' ? lost(state, event.loss) : nothing;
+    case 'token':
+      return status === 'connected' ? tokenArrived(state, event) : nothing;
+    case 'token_overdue':
+      return status === 'connected' && state.login !== undefined
+        ? lost(state, { cause: 'no_token' })
+        : nothing;
+    case 'stable':
+      return status === 'connected' ? { state: { ...state, failures: 0 }, effects: [] } : nothing;
+  }
+}
+
+/** Each of these does nothing where there is nothing to cancel. */
+const STOP: readonly Effect[] = [
+  { do: 'cancel_retry' },
+  { do: 'unwatch' },
+  { do: 'close' },
+  { do: 'report', event: { type: 'stopped' } },
+];
+
+interface Resumption {
+  readonly cause: ScheduleCause;
+  readonly pace: Pace;
+  readonly notBeforeMs: number;
+}
+
+const STARTED: Resumption = { cause: 'started', pace: 'start', notBeforeMs: 0 };
+
+/** Where a client goes when it has no connection: to the next attempt if it holds a token, else to wait for a login. */
+function resume(
+  state: State,
+  { cause, pace, notBeforeMs }: Resumption,
+  before: readonly Effect[] = [],
+): Step {
+  if (state.header === undefined) {
+    const why =
+      cause === 'started' ? 'no_token' : state.login === undefined ? 'token_expired' : 'login_failed';
+    return {
+      state: { ...state, status: 'unregistered', login: undefined },
+      effects: [...before, report({ type: 'unregistered', cause: why })],
+    };
+  }
+  const failures = pace === 'start' ? state.failures : state.failures + 1;
+  return {
+    state: { ...state, status: 'connection_scheduled', failures, login: undefined },
+    effects: [...before, { do: 'schedule', pace, failures: state.failures, notBeforeMs, cause }],
+  };
+}
+
+function login(state: State, event: Extract<StateEvent, { type: 'login' }>): Step {
+  const effects: Effect[] = failLogin(state, 'superseded', 'login was called again.');
+  if (state.status === 'connection_scheduled') effects.push({ do: 'cancel_retry' });
+  if (state.status === 'connecting') effects.push({ do: 'drop' });
+  if (state.status === 'connected') {
+    const event: ClientEvent = { type: 'connection_lost', cause: 'new_login' };
+    effects.push({ do: 'unwatch' }, { do: 'drop' }, report(event));
+  }
+  const attempt = state.attempt + 1;
+  effects.push({ do: 'open', attempt, with: 'credentials', header: event.header });
+  return { state: { ...state, status: 'connecting', attempt, login: event.login }, effects };
+}
+
+function connectAgain(state: State): Step {
+  if (state.header === undefined) return { state, effects: [] };
+  const attempt = state.attempt + 1;
+  return {
+    state: { ...state, status: 'connecting', attempt },
+    effects: [{ do: 'open', attempt, with: 'token', header: state.header }],
+  };
+}
+
+function connected(state: State): Step {
+  return {
+    state: { ...state, status: 'connected' },
+    effects: [
+      { do: 'ask_for_token' },
+      { do: 'watch', attempt: state.attempt, awaitToken: state.login !== undefined },
+      report({ type: 'connected' }),
+    ],
+  };
+}
+
+function unreachable(state: State, reason: string): Step {
+  const cause = state.login === undefined ? 'connection_failed' : 'login_failed';
+  return resume(state, { cause, pace: 'backoff', notBeforeMs: 0 }, [
+    report({ type: 'connection_failed', reason }),
+    ...failLogin(state, 'connection-failed', `the server could not be reached: ${reason}.`),
+  ]);
+}
+
+function refused(state: State, failure: UpgradeFailure, retryAfterMs: number): Step {
+  const byToken = state.login === undefined;
+  // The token will hardly be liked better in a second. What was refused with a login are its credentials.
+  const pace = byToken && (failure.status === 401 || failure.status === 403) ? 'slow' : 'backoff';
+  const detail =
+    failure.reason === undefined
+      ? `the server refused with HTTP status ${failure.status}.`
+      : `${failure.reason}.`;
+  return resume(
+    state,
+    { cause: byToken ? 'upgrade_failed' : 'login_failed', pace, notBeforeMs: retryAfterMs },
+    [
+      report({ type: 'upgrade_failed', ...failure }),
+      ...failLogin(state, 'upgrade-failed', detail, failure.status),
+    ],
+  );
+}
+
+function lost(state: State, loss: ConnectionLoss): Step {
+  const effects: Effect[] = [{ do: 'unwatch' }, { do: 'drop' }, report({ type: 'connection_lost', ...loss })];
+  if (state.login !== undefined) {
+    // Whatever the close code says, it is about these credentials and not about the token held from before.
+    const code = loss.cause === 'no_token' ? 'no-token' : 'connection-lost';
+    effects.push(...failLogin(state, code, `connected, but the token did not arrive: ${told(loss)}.`));
+    return resume(state, { cause: 'login_failed', pace: 'backoff', notBeforeMs: 0 }, effects);
+  }
+  const advice = loss.cause === 'closed' ? closeCodeAdvice(loss.code) : 'retry';
+  if (advice === 'login') {
+    effects.push({ do: 'forget_token' });
+    return resume({ ...state, header: undefined }, { ...LOST, pace: 'backoff' }, effects);
+  }
+  return resume(state, { ...LOST, pace: advice === 'slow' ? 'slow' : 'backoff' }, effects);
+}
+
+const LOST = { cause: 'connection_lost', notBeforeMs: 0 } as const;
+
+function told(loss: ConnectionLoss): string {
+  return loss.cause === 'closed' ? `the server closed with ${loss.code}` : loss.cause.replace('_', ' ');
+}
+
+function tokenArrived(state: State, { token, header }: Extract<StateEvent, { type: 'token' }>): Step {
+  return {
+    state: { ...state, header, login: undefined },
+    effects: [{ do: 'store_token', token, login: state.login }],
+  };
+}
+
+function failLogin(state: State, code: LoginFailure, detail: string, status?: number): Effect[] {
+  return state.login === undefined ? [] : [{ do: 'fail_login', login: state.login, code, detail, status }];
+}
+
+function report(event: ClientEvent): Effect {
+  return { do: 'report', event };
+}

@@ -1,0 +1,197 @@
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FileTokenStore, MemoryTokenStore, type TokenStore } from './token-store.js';
+
+let parent: string;
+let directory: string;
+
+beforeEach(async () => {
+  parent = await mkdtemp(join(tmpdir(), 'fedecks-token-'));
+  directory = join(parent, 'made', 'by-the-store');
+});
+
+afterEach(() => rm(parent, { recursive: true, force: true }));
+
+async function load(store: TokenStore): Promise<{ token: string | undefined; reports: string[] }> {
+  const reports: string[] = [];
+  return { token: await store.load((reason) => reports.push(reason)), reports };
+}
+
+describe.each([
+  ['MemoryTokenStore', () => new MemoryTokenStore()],
+  ['FileTokenStore', () => new FileTokenStore(directory, 'nerves-242a')],
+])('what any token store does: %s', (_name, make) => {
+  it('has no token at first, and nothing to report', async () => {
+    expect(await load(make())).toEqual({ token: undefined, reports: [] });
+  });
+
+  it('has the token saved last', async () => {
+    const store = make();
+    await store.save('first');
+    await store.save('second, with ümläuts\nand a line break');
+    expect(await load(store)).toEqual({ token: 'second, with ümläuts\nand a line break', reports: [] });
+  });
+
+  it('has none when it was removed, and takes that twice', async () => {
+    const store = make();
+    await store.save('first');
+    await store.save('second');
+    await store.remove();
+    await store.remove();
+    expect(await load(store)).toEqual({ token: undefined, reports: [] });
+  });
+});
+
+describe('FileTokenStore', () => {
+  const store = (deviceId = 'nerves-242a'): FileTokenStore => new FileTokenStore(directory, deviceId);
+
+  it('has the token of an earlier run', async () => {
+    await store().save('T');
+    expect((await load(store())).token).toBe('T');
+  });
+
+  it('keeps it from other users: 0600 in a directory of 0700', async () => {
+    await store().save('T1');
+    await store().save('T2');
+    expect((await stat(directory)).mode & 0o777).toBe(0o700);
+    for (const file of await readdir(directory)) {
+      expect((await stat(join(directory, file))).mode & 0o777).toBe(0o600);
+    }
+  });
+
+  it('leaves no other files than the token and the one before it', async () => {
+    for (const token of ['T1', 'T2', 'T3']) await store().save(token);
+    expect((await readdir(directory)).sort()).toEqual(['token', 'token.previous']);
+  });
+
+  it('finds any truncation, and falls back to the token before', async () => {
+    await store().save('T1');
+    await store().save('T2');
+    const file = join(directory, 'token');
+    const whole = await readFile(file);
+    for (let length = whole.length - 1; length >= 0; length--) {
+      await truncate(file, length);
+      const { token, reports } = await load(store());
+      expect({ length, token }).toEqual({ length, token: 'T1' });
+      expect(reports).toEqual([expect.stringContaining('is damaged: the previous token is used.')]);
+    }
+  });
+
+  it('finds any changed byte', async () => {
+    await store().save('T1');
+    const file = join(directory, 'token');
+    const whole = await readFile(file);
+    for (let at = 0; at < whole.length; at++) {
+      const damaged = Buffer.from(whole);
+      damaged.writeUInt8(damaged.readUInt8(at) ^ 1, at);
+      await writeFile(file, damaged);
+      expect({ at, ...(await load(store())) }).toMatchObject({
+        at,
+        token: undefined,
+        reports: [expect.any(String)],
+      });
+    }
+  });
+
+  it('finds bytes after the end', async () => {
+    await store().save('T1');
+    await writeFile(join(directory, 'token'), 'x', { flag: 'a' });
+    expect((await load(store())).token).toBeUndefined();
+  });
+
+  it('has no token, and reports it, when both files are damaged', async () => {
+    await store().save('T1');
+    await store().save('T2');
+    for (const file of ['token', 'token.previous']) await writeFile(join(directory, file), '\0\0\0');
+    const { token, reports } = await load(store());
+    expect(token).toBeUndefined();
+    expect(reports).toEqual([
+      expect.stringMatching(/token is damaged, and .*previous is damaged: there is no token\.$/),
+    ]);
+  });
+
+  it('uses the token before when power failed between the two renames of a save', async () => {
+    await store().save('T1');
+    await store().save('T2');
+    await rm(join(directory, 'token'));
+    expect(await load(store())).toMatchObject({
+      token: 'T1',
+      reports: [expect.stringContaining('is missing')],
+    });
+  });
+
+  it('does not let a damaged token push out the good one before it', async () => {
+    await store().save('T1');
+    await store().save('T2');
+    const file = join(directory, 'token');
+    await truncate(file, 5);
+    await store().save('T3');
+    await truncate(file, 5);
+    expect((await load(store())).token).toBe('T1');
+  });
+
+  it('goes on after a crash that left half a file', async () => {
+    await store().save('T1');
+    await writeFile(join(directory, 'token.new'), 'fedecks', { mode: 0o644 });
+    await store().save('T2');
+    expect((await load(store())).token).toBe('T2');
+    expect((await stat(join(directory, 'token'))).mode & 0o777).toBe(0o600);
+  });
+
+  it('does not write through a link that is in the way', async () => {
+    const elsewhere = join(parent, 'elsewhere');
+    await writeFile(elsewhere, 'precious');
+    await mkdir(directory, { recursive: true });
+    await symlink(elsewhere, join(directory, 'token.new'));
+    await store().save('T1');
+    expect(await readFile(elsewhere, 'utf8')).toBe('precious');
+    expect((await load(store())).token).toBe('T1');
+  });
+
+  it('does not hand out the token of another device id, nor write the id itself', async () => {
+    await store('secret-id').save('T1');
+    expect(await readFile(join(directory, 'token'), 'utf8')).not.toContain('secret-id');
+    expect(await load(store('other'))).toMatchObject({
+      token: undefined,
+      reports: [expect.stringContaining('holds the token of another device id: there is no token.')],
+    });
+  });
+
+  it('rejects when it cannot save, and keeps the token it had', async () => {
+    await writeFile(join(parent, 'made'), 'a file where a directory should be');
+    await expect(store().save('T1')).rejects.toMatchObject({ code: 'ENOTDIR' });
+    await rm(join(parent, 'made'));
+    await store().save('T1');
+    await mkdir(join(directory, 'token.new'));
+    await expect(store().save('T2')).rejects.toThrow();
+    expect((await load(store())).token).toBe('T1');
+  });
+
+  it('reports a file that cannot be read, instead of failing', async () => {
+    await mkdir(join(directory, 'token'), { recursive: true });
+    expect(await load(store())).toMatchObject({
+      token: undefined,
+      reports: [expect.stringContaining('cannot be read')],
+    });
+  });
+
+  (process.getuid?.() === 0 ? it.skip : it)('rejects in a directory that is read-only', async () => {
+    await store().save('T1');
+    await chmod(directory, 0o500);
+    await expect(store().save('T2')).rejects.toMatchObject({ code: 'EACCES' });
+    expect((await load(store())).token).toBe('T1');
+    await chmod(directory, 0o700);
+  });
+});

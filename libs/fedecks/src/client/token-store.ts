@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+
+/** Where a client keeps its token between two runs. Calls never overlap. */
+export interface TokenStore {
+  /**
+   * The token saved last, or undefined if there is none.
+   * @param report takes a sentence about a token that is there but cannot be used; it is told as the event
+   *   `token_load_failed`. A rejection is told likewise, and counts as no token.
+   */
+  load(report: (reason: string) => void): Promise<string | undefined>;
+
+  /** Resolves when the token would survive a power cut. A rejection is told as the event `token_store_failed`. */
+  save(token: string): Promise<void>;
+
+  /** Resolves when no token is stored, also if none was. */
+  remove(): Promise<void>;
+}
+
+/** Keeps the token for as long as the process runs: for tests, and for devices without a disk of their own. */
+export class MemoryTokenStore implements TokenStore {
+  constructor(private token?: string) {}
+
+  async load(): Promise<string | undefined> {
+    return this.token;
+  }
+
+  async save(token: string): Promise<void> {
+    this.token = token;
+  }
+
+  async remove(): Promise<void> {
+    this.token = undefined;
+  }
+}
+
+const FORMAT = 'fedecks-token 1';
+
+/**
+ * Keeps the token in a directory of its own, which it makes if need be (mode 0700; files 0600). A power cut at any
+ * moment leaves the old token or the new one: a new one is written beside the old, flushed, and moved into its
+ * place. The one before is kept as `token.previous`, for the case that the disk damages the newest. A checksum
+ * finds any damage, and a token saved under another device id is not handed out.
+ */
+export class FileTokenStore implements TokenStore {
+  private readonly current: string;
+  private readonly previous: string;
+  private readonly unfinished: string;
+  private readonly directory: string;
+  private readonly owner: string;
+
+  constructor(directory: string, deviceId: string) {
+    this.directory = resolve(directory);
+    this.current = join(this.directory, 'token');
+    this.previous = join(this.directory, 'token.previous');
+    this.unfinished = join(this.directory, 'token.new');
+    this.owner = sha256(deviceId);
+  }
+
+  async load(report: (reason: string) => void): Promise<string | undefined> {
+    const current = await this.read(this.current);
+    if (current.token !== undefined) return current.token;
+    const previous = await this.read(this.previous);
+    if (current.problem === undefined && previous.problem === undefined && previous.token === undefined) {
+      return undefined;
+    }
+    const fallback = previous.token === undefined ? 'there is no token' : 'the previous token is used';
+    const problems = [current.problem ?? `${this.current} is missing`, previous.problem ?? []].flat();
+    report(`${problems.join(', and ')}: ${fallback}.`);
+    return previous.token;
+  }
+
+  async save(token: string): Promise<void> {
+    const made = await mkdir(this.directory, { recursive: true, mode: 0o700 });
+    try {
+      // What a crash has left may have another mode or owner, and 'wx' follows no link that somebody put there.
+      await rm(this.unfinished, { force: true });
+      await write(this.unfinished, this.format(token));
+      // A damaged token must not push out the good one before it.
+      if ((await this.read(this.current)).token !== undefined) await rename(this.current, this.previous);
+      await rename(this.unfinished, this.current);
+    } catch (error) {
+      // On a full disk, half a file in the way of the next attempt helps nobody; why it failed is the news.
+      await rm(this.unfinished, { force: true }).catch(() => undefined);
+      throw error;
+    }
+    await flush(this.directory);
+    if (made === undefined) return;
+    for (let path = this.directory; path.length >= made.length; path = dirname(path))
+      await flush(dirname(path));
+  }
+
+  async remove(): Promise<void> {
+    for (const path of [this.current, this.previous, this.unfinished]) await rm(path, { force: true });
+    await flush(this.directory);
+  }
+
+  private format(token: string): string {
+    const content = `${this.owner}\n${Buffer.from(token).toString('base64')}\n`;
+    return `${FORMAT}\n${sha256(content)}\n${content}`;
+  }
+
+  /** A token, a problem, or neither if there is no such file. */
+  private async read(path: string): Promise<{ token?: string; problem?: string }> {
+    let text: string;
+    try {
+      text = await readFile(path, 'latin1');
+    } catch (error) {
+      return isMissing(error) ? {} : { problem: `${path} cannot be read (${String(error)})` };
+    }
+    const [format, checksum, owner, token] = text.split('\n');
+    const content = `${owner}\n${token}\n`;
+    if (text !== `${FORMAT}\n${checksum}\n${content}` || format !== FORMAT || checksum !== sha256(content)) {
+      return { problem: `${path} is damaged` };
+    }
+    if (owner !== this.owner) return { problem: `${path} holds the token of another device id` };
+    return { token: Buffer.from(token ?? '', 'base64').toString() };
+  }
+}
+
+/** Makes what was done in a directory survive a power cut. Some file systems cannot: they have no better to offer. */
+async function flush(path: string): Promise<void> {
+  const directory = await open(path, 'r').catch(() => undefined);
+  await directory?.sync().catch(() => undefined);
+  await directory?.close();
+}
+
+async function write(path: string, text: string): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(text, 'latin1');
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}

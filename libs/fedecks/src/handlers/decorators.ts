@@ -1,0 +1,140 @@
+import { type PipeTransform, type Type } from '@nestjs/common';
+import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
+import { type Term } from '../wire/index.js';
+import { InvalidHandlerError } from './errors.js';
+
+/** Tells whether a message is of the shape a handler takes. Called for every message no exact route has taken. */
+export type MessageGuard<T extends Term = Term> = (message: Term) => message is T;
+
+/** What a method handles, as its decorators say it. */
+export type HandlerKind =
+  | { readonly kind: 'connected' | 'disconnected' | 'error' | 'raw' | 'any' }
+  | { readonly kind: 'event'; readonly event: string }
+  | { readonly kind: 'guard'; readonly guard: MessageGuard };
+
+const HANDLERS_METADATA = Symbol('fedecks:handlers');
+const ENDPOINTS_METADATA = Symbol('fedecks:endpoints');
+
+function handles(decorator: string, kind: HandlerKind): MethodDecorator {
+  return (target, key, descriptor: PropertyDescriptor | undefined) => {
+    const owner = typeof target === 'function' ? target : target.constructor;
+    const method: unknown = descriptor?.value;
+    if (typeof method !== 'function' || typeof target === 'function') {
+      throw new InvalidHandlerError(
+        `${decorator} on ${owner.name}.${String(key)}: it must stand on an instance method of a provider or controller. ` +
+          `Make ${String(key)} a method, neither static nor a property holding a function.`,
+      );
+    }
+    const others = (Reflect.getMetadata(HANDLERS_METADATA, method) as HandlerKind[] | undefined) ?? [];
+    Reflect.defineMetadata(HANDLERS_METADATA, [...others, kind], method);
+  };
+}
+
+/** What the decorators on a method say, or undefined for a method that has none. */
+export function handlerKindsOf(method: object): readonly HandlerKind[] | undefined {
+  return Reflect.getMetadata(HANDLERS_METADATA, method) as HandlerKind[] | undefined;
+}
+
+/** The paths a class has chosen with {@link DeviceEndpoint}, or undefined. */
+export function endpointsOf(type: object): readonly string[] | undefined {
+  return Reflect.getMetadata(ENDPOINTS_METADATA, type) as string[] | undefined;
+}
+
+/**
+ * Handles messages from the other side (PROTOCOL.md §2).
+ *
+ * - `@OnMessage('temperature')` takes the event of that name, and receives its payload. An event is a pair
+ *   (tuple or list of two) whose first element is a string or an atom, or a map with a string `event` and
+ *   optional `data`.
+ * - `@OnMessage(isBatch)` takes every message the type guard accepts, and receives all of it.
+ * - `@OnMessage()` takes everything else.
+ *
+ * Exact names go first, then guards in the order of declaration, then the catch-all; one handler runs.
+ * What it returns is answered: `undefined` sends nothing, a value is the reply, an Observable or async iterable
+ * sends each of its values, {@link stop} closes the connection, and a promise of any of these works.
+ * @throws {InvalidHandlerError} at boot, when it stands on anything but an instance method.
+ */
+export function OnMessage(event?: string | MessageGuard): MethodDecorator {
+  if (event === undefined) return handles('@OnMessage()', { kind: 'any' });
+  if (typeof event === 'string') return handles(`@OnMessage('${event}')`, { kind: 'event', event });
+  if (typeof event === 'function') return handles('@OnMessage(guard)', { kind: 'guard', guard: event });
+  throw new InvalidHandlerError('@OnMessage takes the name of an event, a type guard, or nothing.');
+}
+
+/** Handles binary frames that are no safe term: the payload is the bytes, as a `Uint8Array` (PROTOCOL.md §2). */
+export function OnRawMessage(): MethodDecorator {
+  return handles('@OnRawMessage()', { kind: 'raw' });
+}
+
+/** Runs when a connection is open, before any message of it. What it returns is sent, as with {@link OnMessage}. */
+export function OnConnected(): MethodDecorator {
+  return handles('@OnConnected()', { kind: 'connected' });
+}
+
+/** Runs once for each connection that has ended, after the last of its messages. The payload is a `DisconnectCause`. */
+export function OnDisconnected(): MethodDecorator {
+  return handles('@OnDisconnected()', { kind: 'disconnected' });
+}
+
+/** Runs for each refused upgrade and each failure of a handler or peer. The payload is a `SocketError`. */
+export function OnSocketError(): MethodDecorator {
+  return handles('@OnSocketError()', { kind: 'error' });
+}
+
+/**
+ * Chooses the endpoints whose devices this class handles, by the `path` given to `FedecksModule.forRoot`.
+ * Needed only in an app with several endpoints.
+ */
+export function DeviceEndpoint(...paths: string[]): ClassDecorator {
+  return (target) => Reflect.defineMetadata(ENDPOINTS_METADATA, paths, target);
+}
+
+/** Parameter types. The payload's is the number of Nest's "body", which is what makes a ValidationPipe look at it. */
+export const PARAM = { payload: 3, deviceId: 101, device: 102 } as const;
+
+export interface ParamMetadata {
+  readonly index: number;
+  readonly data?: string | undefined;
+  readonly pipes: readonly (Type<PipeTransform> | PipeTransform)[];
+}
+
+function param(type: number, data: string | undefined, pipes: ParamMetadata['pipes']): ParameterDecorator {
+  return (target, key, index) => {
+    if (key === undefined) {
+      throw new InvalidHandlerError(
+        `A parameter decorator of fedecks stands on the constructor of ${(target as { name: string }).name}: ` +
+          'move it to a parameter of a handler method.',
+      );
+    }
+    // The same place and shape as the parameters of Nest's controllers, so that Nest's own machinery
+    // (pipes, createParamDecorator) sees ours and ours sees Nest's.
+    const known = (Reflect.getMetadata(ROUTE_ARGS_METADATA, target.constructor, key) ?? {}) as object;
+    const added: ParamMetadata = { index, data, pipes };
+    Reflect.defineMetadata(
+      ROUTE_ARGS_METADATA,
+      { ...known, [`${type}:${index}`]: added },
+      target.constructor,
+      key,
+    );
+  };
+}
+
+/** The payload: of an event its data, of a guard or catch-all the message, of a raw message the bytes. With a name, that property of it. Pipes apply. */
+export function Payload(...pipes: ParamMetadata['pipes']): ParameterDecorator;
+export function Payload(property: string, ...pipes: ParamMetadata['pipes']): ParameterDecorator;
+export function Payload(...given: readonly (string | ParamMetadata['pipes'][number])[]): ParameterDecorator {
+  const [first, ...rest] = given;
+  return typeof first === 'string'
+    ? param(PARAM.payload, first, rest as ParamMetadata['pipes'])
+    : param(PARAM.payload, undefined, given as ParamMetadata['pipes']);
+}
+
+/** The id of the device the message came from; `null` in `@OnSocketError` where it is not known. */
+export function DeviceId(): ParameterDecorator {
+  return param(PARAM.deviceId, undefined, []);
+}
+
+/** The device the message came from, with its claims, remote address and time of connection: a `ConnectedDevice`. */
+export function Device(): ParameterDecorator {
+  return param(PARAM.device, undefined, []);
+}

@@ -1,0 +1,54 @@
+import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
+import { PARAM, type ParamMetadata } from './decorators.js';
+
+/** What a handler may ask to know of the device. Each half adds its own. */
+export interface DeviceContext {
+  readonly id: string | null;
+}
+
+/** Calls a handler with a payload that came from, or concerns, a device. */
+export type HandlerCall = (payload: unknown, device: DeviceContext) => unknown;
+
+export type Method = (...args: unknown[]) => unknown;
+
+/** The decorated parameters of a method, by `<type>:<index>`. */
+export function paramsOf(type: object, name: string): Readonly<Record<string, ParamMetadata>> {
+  return (Reflect.getMetadata(ROUTE_ARGS_METADATA, type, name) ?? {}) as Record<string, ParamMetadata>;
+}
+
+/** The value of a parameter of ours. */
+export function argument(
+  type: number,
+  property: string | undefined,
+  payload: unknown,
+  device: DeviceContext,
+): unknown {
+  if (type === PARAM.deviceId) return device.id;
+  if (type === PARAM.device) return device;
+  if (property === undefined) return payload;
+  // Only what the device sent: `@Payload('constructor')` must not find what every object inherits.
+  return typeof payload === 'object' && payload !== null && Object.hasOwn(payload, property)
+    ? (payload as Record<string, unknown>)[property]
+    : undefined;
+}
+
+/** A method without guards, pipes, interceptors or filters is called directly: nothing is paid for what it does not use. */
+export function directCall(instance: object, method: Method, name: string): HandlerCall {
+  const params = Object.entries(paramsOf(instance.constructor, name)).map(([key, { index, data }]) => ({
+    index,
+    type: parseInt(key, 10),
+    data,
+  }));
+  const [only, other] = params;
+  if (!only) return (payload, device) => method.call(instance, payload, device);
+  // The usual shapes have a call of their own: an array and a spread for each message cost more than the call.
+  if (!other && only.index === 0 && only.type === PARAM.payload && only.data === undefined) {
+    return (payload) => method.call(instance, payload);
+  }
+  const length = Math.max(...params.map(({ index }) => index)) + 1;
+  return (payload, device) => {
+    const args = new Array<unknown>(length).fill(undefined);
+    for (const { index, type, data } of params) args[index] = argument(type, data, payload, device);
+    return method.apply(instance, args);
+  };
+}

@@ -1,0 +1,81 @@
+import { Injectable } from '@nestjs/common';
+import {
+  ApplicationConfig,
+  ContextIdFactory,
+  DiscoveryService,
+  ExternalContextCreator,
+  MetadataScanner,
+  ModuleRef,
+} from '@nestjs/core';
+import { endpointsOf, handlerKindsOf } from './decorators.js';
+import { EnhancedCalls, isEnhanced } from './enhanced-call.js';
+import { directCall, type HandlerCall, type Method } from './handler-call.js';
+import { type Handler } from './router.js';
+
+type ProviderWrapper = ReturnType<DiscoveryService['getProviders']>[number];
+
+/** A handler, and the endpoints its class has chosen. */
+export interface FoundHandler extends Handler {
+  readonly endpoints: readonly string[] | undefined;
+}
+
+/** Finds the decorated methods of every provider and controller of the app, at boot. */
+@Injectable()
+export class HandlerExplorer {
+  private readonly enhanced: EnhancedCalls;
+
+  constructor(
+    private readonly discovery: DiscoveryService,
+    private readonly scanner: MetadataScanner,
+    private readonly moduleRef: ModuleRef,
+    private readonly config: ApplicationConfig,
+    creator: ExternalContextCreator,
+  ) {
+    this.enhanced = new EnhancedCalls(creator, config);
+  }
+
+  /** In the order of modules and providers, and within a class of declaration. */
+  explore(): FoundHandler[] {
+    const found: FoundHandler[] = [];
+    const seen = new Set<object>();
+    for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
+      const instance: unknown = wrapper.instance;
+      // A provider under a second token (useExisting) is still one instance, and handles a message once.
+      if (typeof instance !== 'object' || instance === null || seen.has(instance)) continue;
+      seen.add(instance);
+      found.push(...this.handlersOf(wrapper, instance));
+    }
+    return found;
+  }
+
+  private handlersOf(wrapper: ProviderWrapper, instance: object): FoundHandler[] {
+    const prototype = Object.getPrototypeOf(instance) as object | null;
+    if (!prototype || prototype === Object.prototype) return [];
+    return this.scanner.getAllMethodNames(prototype).flatMap((name) => {
+      const method = (prototype as Record<string, Method>)[name];
+      const kinds = method && handlerKindsOf(method);
+      if (!method || !kinds) return [];
+      const call = this.call(wrapper, instance, method, name);
+      const endpoints = endpointsOf(instance.constructor);
+      return kinds.map((kind) => ({ name: `${instance.constructor.name}.${name}`, kind, call, endpoints }));
+    });
+  }
+
+  private call(wrapper: ProviderWrapper, instance: object, method: Method, name: string): HandlerCall {
+    const type = instance.constructor;
+    const enhanced = isEnhanced(type, method, name, this.config);
+    if (wrapper.isDependencyTreeStatic()) {
+      return enhanced ? this.enhanced.create(instance, method, name) : directCall(instance, method, name);
+    }
+    // A request-scoped provider is made anew for each message; what it injects as REQUEST is the device and the payload.
+    return async (payload, device) => {
+      const contextId = ContextIdFactory.create();
+      this.moduleRef.registerRequestByContextId({ device, payload }, contextId);
+      const made = await this.moduleRef.resolve<object>(wrapper.token, contextId, { strict: false });
+      const call = enhanced
+        ? this.enhanced.create(made, method, name, { contextId, inquirerId: wrapper.id })
+        : directCall(made, method, name);
+      return call(payload, device);
+    };
+  }
+}

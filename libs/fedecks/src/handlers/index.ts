@@ -1,0 +1,19 @@
+export {
+  Device,
+  DeviceEndpoint,
+  DeviceId,
+  type HandlerKind,
+  type MessageGuard,
+  OnConnected,
+  OnDisconnected,
+  OnMessage,
+  OnRawMessage,
+  OnSocketError,
+  Payload,
+} from './decorators.js';
+export { InvalidHandlerError } from './errors.js';
+export { type DeviceContext } from './handler-call.js';
+export { type FoundHandler, HandlerExplorer } from './handler-explorer.js';
+export { Mailbox, type MailboxSource } from './mailbox.js';
+export { deliver, type HandlerResult, type ResultSink, stop, Stop } from './result.js';
+export { type Handler, Router, UNHANDLED } from './router.js';

@@ -1,0 +1,73 @@
+import { eventOf, type Term } from '../wire/index.js';
+import { type HandlerKind } from './decorators.js';
+import { InvalidHandlerError } from './errors.js';
+import { type DeviceContext, type HandlerCall } from './handler-call.js';
+
+/** A decorated method, ready to be called. */
+export interface Handler {
+  /** `Class.method`, for messages to the developer. */
+  readonly name: string;
+  readonly kind: HandlerKind;
+  /** Calls the method, and returns what it returned. */
+  readonly call: HandlerCall;
+}
+
+/** What {@link Router.message} returns when no handler takes a message. */
+export const UNHANDLED = Symbol('unhandled');
+
+/** Picks the handler for a message: exact names, then guards in the order of declaration, then the catch-all. */
+export class Router {
+  readonly connected: readonly Handler[];
+  readonly disconnected: readonly Handler[];
+  readonly errors: readonly Handler[];
+  private readonly events = new Map<string, Handler>();
+  private readonly guards: { guard: (message: Term) => boolean; handler: Handler }[] = [];
+  private readonly any: Handler | undefined;
+  private readonly rawHandler: Handler | undefined;
+
+  /** @throws {InvalidHandlerError} when two handlers claim the same messages. */
+  constructor(handlers: readonly Handler[]) {
+    const only = (kind: HandlerKind['kind']): Handler[] => handlers.filter((h) => h.kind.kind === kind);
+    this.connected = only('connected');
+    this.disconnected = only('disconnected');
+    this.errors = only('error');
+    this.any = single(only('any'), '@OnMessage()');
+    this.rawHandler = single(only('raw'), '@OnRawMessage()');
+    for (const handler of handlers) {
+      const { kind } = handler;
+      if (kind.kind === 'guard') this.guards.push({ guard: kind.guard, handler });
+      if (kind.kind !== 'event') continue;
+      single([this.events.get(kind.event), handler], `@OnMessage('${kind.event}')`);
+      this.events.set(kind.event, handler);
+    }
+  }
+
+  /** Runs the handler of a message and returns its result, or {@link UNHANDLED}. Throws what the handler throws. */
+  message(message: Term, device: DeviceContext): unknown {
+    if (this.events.size > 0) {
+      const event = eventOf(message);
+      const handler = event && this.events.get(event.name);
+      if (handler) return handler.call(event.payload, device);
+    }
+    for (const { guard, handler } of this.guards) {
+      if (guard(message)) return handler.call(message, device);
+    }
+    return this.any ? this.any.call(message, device) : UNHANDLED;
+  }
+
+  /** Runs the handler of a raw message and returns its result, or {@link UNHANDLED}. */
+  raw(bytes: Uint8Array, device: DeviceContext): unknown {
+    return this.rawHandler ? this.rawHandler.call(bytes, device) : UNHANDLED;
+  }
+}
+
+function single(handlers: readonly (Handler | undefined)[], what: string): Handler | undefined {
+  const [first, second] = handlers.filter((handler) => handler !== undefined);
+  if (first && second) {
+    throw new InvalidHandlerError(
+      `${what} stands on both ${first.name} and ${second.name}. One handler runs for a message: ` +
+        'remove one, or give them different events, guards or endpoints (@DeviceEndpoint).',
+    );
+  }
+  return first;
+}

@@ -1,0 +1,1 @@
+export { InvalidOptionsError, OptionsCheck } from './options-check.js';

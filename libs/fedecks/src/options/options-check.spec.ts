@@ -1,0 +1,65 @@
+import { InvalidOptionsError, OptionsCheck } from './options-check.js';
+
+interface Heating {
+  readonly room?: string;
+  readonly targetMs?: number;
+  readonly mode?: 'day' | 'night';
+}
+const KNOWN = ['room', 'targetMs', 'mode'] as const;
+
+function problemsOf(
+  given: unknown,
+  run: (check: OptionsCheck<Heating>) => void = () => undefined,
+): readonly string[] {
+  try {
+    const check = new OptionsCheck<Heating>('Heating.forRoot', given, KNOWN);
+    run(check);
+    check.done();
+  } catch (error) {
+    if (error instanceof InvalidOptionsError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+describe('OptionsCheck', () => {
+  it('accepts what is right, and what is left out', () => {
+    expect(
+      problemsOf({ targetMs: 10, mode: 'day' }, (check) => {
+        check.whole('targetMs', 'milliseconds', 1, 100);
+        check.oneOf('mode', ['day', 'night']);
+      }),
+    ).toEqual([]);
+    expect(problemsOf({}, (check) => check.whole('targetMs', 'milliseconds', 1))).toEqual([]);
+  });
+
+  it('names the nearest option for one there is not, or all of them', () => {
+    expect(problemsOf({ targetMS: 1 })).toEqual(["There is no option 'targetMS': did you mean 'targetMs'?"]);
+    expect(problemsOf({ colour: 1 })).toEqual([
+      "There is no option 'colour'. Options are: room, targetMs, mode.",
+    ]);
+  });
+
+  it.each([0, 101, 1.5, NaN, '10', null])(
+    'refuses %p as a whole number from 1 to 100, with its unit',
+    (targetMs) => {
+      const [problem] = problemsOf({ targetMs }, (check) => check.whole('targetMs', 'milliseconds', 1, 100));
+      expect(problem).toMatch(/^'targetMs' must be a whole number of milliseconds from 1 to 100, not /);
+    },
+  );
+
+  it('tells of a string only its length: it may be a secret in the wrong place', () => {
+    const [problem] = problemsOf({ mode: 'hunter2' }, (check) => check.oneOf('mode', ['day', 'night']));
+    expect(problem).toBe("'mode' must be 'day' or 'night', not a string of 7 characters.");
+  });
+
+  it('says everything at once, with whose options they are', () => {
+    const check = new OptionsCheck<Heating>('Heating.forRoot', { targetMs: 0, colour: 1 }, KNOWN);
+    check.whole('targetMs', 'milliseconds', 1);
+    expect(() => check.done()).toThrow(/^Heating\.forRoot: .*colour.*targetMs/);
+  });
+
+  it('refuses what is no object', () => {
+    expect(problemsOf(undefined)).toEqual(['The options must be an object.']);
+  });
+});

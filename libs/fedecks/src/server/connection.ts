@@ -1,0 +1,340 @@
+import { type Duplex } from 'node:stream';
+import { type Observable, Subscription } from 'rxjs';
+import { type WebSocket } from 'ws';
+import {
+  deliver,
+  Mailbox,
+  type MailboxSource,
+  type ResultSink,
+  type Router,
+  type Stop,
+  UNHANDLED,
+} from '../handlers/index.js';
+import {
+  CLOSE,
+  decodeTerm,
+  encodeTerm,
+  isTokenPlease,
+  isTokenPleaseFrame,
+  looksLikeTokenMessage,
+  type Term,
+  TermDecodeError,
+} from '../wire/index.js';
+import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
+import { ReservedMessageError } from './errors.js';
+import { type ResolvedOptions } from './fedecks-options.js';
+import { Outbox } from './outbox.js';
+
+const SECOND_MS = 1_000;
+
+/** The websocket of a device. It knows its connection, so that all devices share one set of listeners. */
+interface DeviceSocket extends WebSocket {
+  connection?: Connection;
+}
+
+/** What a connection needs of the endpoint it belongs to. */
+export interface Endpoint {
+  readonly options: ResolvedOptions;
+  readonly router: Router;
+  /** The frame that carries a fresh token for a device. */
+  tokenFrame(device: ConnectedDevice): Buffer;
+  report(error: SocketError): void;
+  received(device: ConnectedDevice, message: Term | Uint8Array): void;
+  ended(connection: Connection, cause: DisconnectCause): void;
+}
+
+/** The bytes of a message an application sends. Throws what `encodeTerm` throws, and {@link ReservedMessageError}. */
+export function encodeMessage(message: Term): Buffer {
+  if (looksLikeTokenMessage(message)) throw new ReservedMessageError();
+  return encodeTerm(message);
+}
+
+/**
+ * One open device: frame in, term out, reply back, until close.
+ *
+ * Messages are handled one after another, as in a mailbox. A handler that returns no promise is done when it
+ * returns, and nothing is queued; while one is waited for, frames queue up to `mailboxLimit`, and then the
+ * socket is not read. What was received before the end is handled after it, and `@OnDisconnected` comes last.
+ */
+export class Connection implements ResultSink, MailboxSource {
+  private state: 'open' | 'closed' = 'open';
+  private lastFrameAt: number;
+  private refreshTokenAt: number;
+  private readonly outbox: Outbox;
+  private readonly mailbox: Mailbox;
+  private paused = false;
+  private draining = false;
+  /** Messages of the second that began at `countedFrom`. */
+  private messages = 0;
+  private countedFrom: number;
+  private streams: Subscription | undefined;
+
+  constructor(
+    readonly device: ConnectedDevice,
+    private readonly ws: DeviceSocket,
+    private readonly socket: Duplex,
+    private readonly endpoint: Endpoint,
+  ) {
+    this.lastFrameAt = this.countedFrom = device.since;
+    this.refreshTokenAt = device.since + endpoint.options.tokenRefreshMs;
+    this.mailbox = new Mailbox(endpoint.options.mailboxLimit, this);
+    this.outbox = new Outbox(ws, socket, endpoint.options.maxBufferedBytes, () =>
+      this.end('slow_consumer', CLOSE.slowConsumer, 'slow consumer'),
+    );
+    ws.connection = this;
+    ws.on('message', onMessage);
+    ws.on('ping', onSignOfLife);
+    ws.on('pong', onSignOfLife);
+    ws.on('error', onError);
+    ws.on('close', onClose);
+  }
+
+  /** Runs `@OnConnected`, before any message. */
+  start(): void {
+    for (const handler of this.endpoint.router.connected) {
+      this.mailbox.take(() => this.run(() => handler.call(null, this.device)));
+    }
+  }
+
+  /** What the rules for an inbound frame are (PROTOCOL.md §2). */
+  frame(data: Buffer, isBinary: boolean): void {
+    this.alive();
+    if (!isBinary || this.state === 'closed') return;
+    if (this.tooMany()) this.end('rate_limited', CLOSE.rateLimited, 'rate limited');
+    else if (isTokenPleaseFrame(data)) this.sendToken();
+    else this.mailbox.take(() => this.run(() => this.handle(data)));
+  }
+
+  /** Counts a message against `messagesPerSecond`. The second begins anew only when the count is looked at. */
+  private tooMany(): boolean {
+    const { messagesPerSecond } = this.endpoint.options;
+    if (++this.messages <= messagesPerSecond || messagesPerSecond === 0) return false;
+    if (this.lastFrameAt - this.countedFrom < SECOND_MS) return true;
+    this.countedFrom = this.lastFrameAt;
+    this.messages = 1;
+    return false;
+  }
+
+  alive(): void {
+    this.lastFrameAt = Date.now();
+    this.outbox.release();
+  }
+
+  private handle(data: Buffer): unknown {
+    const { router, options } = this.endpoint;
+    const term = decoded(data, options.maxFrameBytes);
+    if (term === undefined) {
+      this.endpoint.received(this.device, data);
+      return this.handled(router.raw(data, this.device));
+    }
+    if (isTokenPlease(term)) {
+      this.sendToken();
+      return;
+    }
+    this.endpoint.received(this.device, term);
+    return this.handled(router.message(term, this.device));
+  }
+
+  private handled(result: unknown): unknown {
+    if (result !== UNHANDLED) return result;
+    this.report(
+      'unhandled_message',
+      'no handler takes this message: add a catch-all @OnMessage() or @OnRawMessage()',
+    );
+    return undefined;
+  }
+
+  // --- The mailbox -----------------------------------------------------------------------------------------
+
+  /** The mailbox is full: TCP slows the device down. */
+  pause(): void {
+    if (this.state === 'closed') return;
+    this.paused = true;
+    this.ws.pause();
+  }
+
+  resume(): void {
+    if (this.draining) return;
+    this.paused = false;
+    // The time in which it was not read is not the device's.
+    this.lastFrameAt = Date.now();
+    this.ws.resume();
+  }
+
+  /** Calls a handler and delivers its result. Whatever it throws ends here. */
+  private run(handler: () => unknown): Promise<void> | undefined {
+    try {
+      return deliver(handler(), this)?.then(undefined, (error: unknown) => this.failed(error));
+    } catch (error) {
+      this.failed(error);
+      return undefined;
+    }
+  }
+
+  private failed(error: unknown): void {
+    this.endpoint.report({
+      deviceId: this.device.id,
+      type: 'handler_failed',
+      info: error instanceof Error ? error.name : typeof error,
+      error,
+    });
+  }
+
+  private report(type: SocketError['type'], info: string): void {
+    this.endpoint.report({ deviceId: this.device.id, type, info });
+  }
+
+  // --- What handlers may do --------------------------------------------------------------------------------
+
+  send(term: Term): void {
+    const sent = this.write(encodeMessage(term));
+    if (sent === false) this.report('undelivered', 'the connection ended before this reply was written');
+  }
+
+  stop({ code, reason }: Stop): void {
+    this.end('stopped', code, reason);
+  }
+
+  stream(values: Observable<unknown>, runs?: Promise<void>): void {
+    if (this.state === 'closed') {
+      // A message that came before the end is handled after it; its values have nowhere to go.
+      const running = runs && values.subscribe({ error: (error: unknown) => this.failed(error) });
+      void runs?.then(() => running?.unsubscribe());
+      return;
+    }
+    this.streams ??= new Subscription();
+    const subscription = new Subscription();
+    this.streams.add(subscription);
+    const done = (): void => {
+      subscription.unsubscribe();
+      this.streams?.remove(subscription);
+    };
+    subscription.add(
+      values.subscribe({
+        next: (value) => void this.run(() => value),
+        error: (error: unknown) => {
+          this.failed(error);
+          done();
+        },
+        complete: done,
+      }),
+    );
+  }
+
+  async drained(): Promise<void> {
+    while (this.state === 'open' && this.socket.writableNeedDrain) {
+      await new Promise<void>((resolve) => {
+        this.socket.once('drain', resolve);
+        this.socket.once('close', resolve);
+      });
+    }
+  }
+
+  /** Writes a frame. True once it is written to the socket, false if the connection ended before that. */
+  write(bytes: Buffer): boolean | Promise<boolean> {
+    return this.outbox.write(bytes);
+  }
+
+  private sendToken(): void {
+    void this.write(this.endpoint.tokenFrame(this.device));
+    this.refreshTokenAt = Date.now() + this.endpoint.options.tokenRefreshMs;
+  }
+
+  // --- Time and end ----------------------------------------------------------------------------------------
+
+  /** Called by the endpoint every so often, with the time. */
+  tick(now: number): void {
+    const { idleTimeoutMs } = this.endpoint.options;
+    if (!this.paused && now - this.lastFrameAt >= idleTimeoutMs) this.end('idle_timeout', CLOSE.normal);
+    else if (now >= this.refreshTokenAt) this.sendToken();
+  }
+
+  /**
+   * Closes the connection. TCP ends right after the close frame, without waiting for the peer's: for a device
+   * that ignores close frames it is the only sign (PROTOCOL.md §2).
+   */
+  end(type: DisconnectCause['type'], code: number, reason = ''): void {
+    if (this.state === 'closed') return;
+    this.ws.close(code, reason);
+    this.hangUp();
+    this.closed({ type, code });
+  }
+
+  /** Reads no more, lets the handlers of what was read finish, and closes. */
+  async drain(): Promise<void> {
+    if (this.state === 'closed') return;
+    this.draining = true;
+    this.ws.pause();
+    await this.mailbox.done();
+    this.drainNow();
+  }
+
+  drainNow(): void {
+    this.end('draining', CLOSE.draining, 'draining');
+  }
+
+  /** Resolves when the socket is closed. */
+  async gone(): Promise<void> {
+    if (!this.socket.destroyed) await new Promise((resolve) => this.socket.once('close', resolve));
+  }
+
+  /** The websocket has found a fault in what the peer sent, and has written its close frame. */
+  fault(error: Error & { code?: string }): void {
+    if (!error.code?.startsWith('WS_ERR_')) return;
+    const tooBig = error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH';
+    const badUtf8 = error.code === 'WS_ERR_INVALID_UTF8';
+    this.hangUp();
+    if (this.state === 'closed') return;
+    this.report('protocol_error', tooBig ? 'frame larger than maxFrameBytes' : error.code);
+    this.closed({
+      type: tooBig ? 'message_too_big' : 'protocol_error',
+      code: tooBig ? CLOSE.messageTooBig : badUtf8 ? 1007 : CLOSE.protocolError,
+    });
+  }
+
+  private hangUp(): void {
+    this.socket.end();
+    // What still arrives is not for anyone, but it has to be read for the peer's FIN to be seen.
+    this.ws.resume();
+  }
+
+  /** The one place where a connection turns from open to closed. */
+  closed(cause: DisconnectCause): void {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    this.outbox.close();
+    this.streams?.unsubscribe();
+    this.endpoint.ended(this, cause);
+    for (const handler of this.endpoint.router.disconnected) {
+      this.mailbox.take(() => this.run(() => handler.call(cause, this.device)));
+    }
+  }
+}
+
+function decoded(data: Buffer, maxBytes: number): Term | undefined {
+  try {
+    return decodeTerm(data, { maxBytes });
+  } catch (error) {
+    if (error instanceof TermDecodeError) return undefined;
+    throw error;
+  }
+}
+
+function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
+  (this as DeviceSocket).connection?.frame(data, isBinary);
+}
+
+function onSignOfLife(this: WebSocket): void {
+  (this as DeviceSocket).connection?.alive();
+}
+
+function onError(this: WebSocket, error: Error): void {
+  (this as DeviceSocket).connection?.fault(error);
+}
+
+function onClose(this: WebSocket, code: number): void {
+  (this as DeviceSocket).connection?.closed({
+    type: code === 1006 ? 'connection_lost' : 'closed_by_device',
+    code,
+  });
+}

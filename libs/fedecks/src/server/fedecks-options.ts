@@ -1,0 +1,292 @@
+import { type CanActivate, type Type } from '@nestjs/common';
+import ms, { type StringValue } from 'ms';
+import proxyAddr from 'proxy-addr';
+import { OptionsCheck } from '../options/index.js';
+import { DEFAULT_PATH } from '../wire/index.js';
+import { type DeviceAuthenticator } from './authenticator.js';
+import { MemoryRevocations, type RevocationStore } from './revocations.js';
+
+/** Where the resolved options of an endpoint are provided. */
+export const FEDECKS_OPTIONS = Symbol('FEDECKS_OPTIONS');
+
+/** A time: in milliseconds, or with a unit: '90s', '15m', '3h', '28d'. */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`;
+
+/** What `FedecksModule.forRoot` takes. */
+export interface FedecksOptions {
+  /**
+   * Where devices connect: `path` followed by `/websocket`, with or without a trailing slash. It starts with `/`
+   * and is not changed by the app's global prefix.
+   * @default '/fedecks', so that devices open `ws://host/fedecks/websocket`
+   */
+  readonly path?: string;
+
+  /**
+   * The secrets of the tokens, each at least 32 bytes: the first signs, all verify. To rotate, put a new one in
+   * front and remove the old one when its last token has expired (`tokenExpiry`). With a missing or short
+   * secret the app does not start. A good one: `openssl rand -base64 48`.
+   */
+  readonly secrets: readonly (string | undefined)[];
+
+  /** Checks the credentials of a login: a provider of the app, by its class, or an object. */
+  readonly authenticator: Type<DeviceAuthenticator> | DeviceAuthenticator;
+
+  /**
+   * Guards that run at the upgrade, in order, after the token or credentials have been found good and before the
+   * websocket exists: providers by their class, or objects. They see an `http` execution context whose request
+   * holds the device as `request.device`. A guard that says no, or throws, refuses the upgrade with 403.
+   * @default none
+   */
+  readonly guards?: readonly (Type<CanActivate> | CanActivate)[];
+
+  /**
+   * How long a connection lasts before the device is sent a fresh token, unasked. Less than `tokenExpiry`.
+   * @default '3h'
+   */
+  readonly tokenRefresh?: Duration;
+
+  /**
+   * How long a token opens connections: a device that was away for longer must log in again.
+   * @default '28d'
+   */
+  readonly tokenExpiry?: Duration;
+
+  /**
+   * After this many milliseconds without any frame from the device, its connection is closed with 1000. Devices
+   * ping every 19 s. Frames to the device do not count: only a frame from it shows that it is alive.
+   * @default 60_000
+   */
+  readonly idleTimeoutMs?: number;
+
+  /**
+   * The largest message a device may send, in bytes, and the most a compressed term may inflate to. A larger
+   * frame closes the connection with 1009, on its header alone.
+   * @default 262_144
+   */
+  readonly maxFrameBytes?: number;
+
+  /**
+   * How long, in milliseconds, authenticator and guards may take to answer. Beyond that the upgrade is refused
+   * with 503, which tells the device to try again.
+   * @default 10_000
+   */
+  readonly upgradeTimeoutMs?: number;
+
+  /**
+   * How many messages of one device may wait for its handlers. At that number its socket is no longer read, so
+   * that TCP slows the device down; the frames of the chunk being read (64 KiB at most) still join them.
+   * @default 64
+   */
+  readonly mailboxLimit?: number;
+
+  /**
+   * How many bytes may wait for a device that does not read. Beyond that it is closed with 4001.
+   * @default 1_048_576
+   */
+  readonly maxBufferedBytes?: number;
+
+  /**
+   * What happens when a device id connects twice: `newest` closes the older connection with 4152, `oldest`
+   * refuses the newer upgrade with 503, `allow` keeps both, and pushes go to both.
+   * @default 'newest'
+   */
+  readonly duplicates?: 'newest' | 'oldest' | 'allow';
+
+  /**
+   * How many messages a device may send in a second. A device that sends more is closed with 4003, and comes
+   * back with its backoff. 0 turns the limit off.
+   * @default 1_000
+   */
+  readonly messagesPerSecond?: number;
+
+  /**
+   * How many upgrades are looked at in a second, whoever they are from. More are refused with 503 and
+   * `Retry-After` before any work is done for them. 0 turns the limit off.
+   * @default 1_000
+   */
+  readonly upgradesPerSecond?: number;
+
+  /**
+   * How many upgrades of one address are looked at in a minute; more are refused as with `upgradesPerSecond`.
+   * Behind a proxy all devices share its address unless `trustedProxies` names it. 0 turns the limit off.
+   * @default 6_000
+   */
+  readonly upgradesPerAddressPerMinute?: number;
+
+  /**
+   * The proxies whose `X-Forwarded-For` is believed, as addresses, CIDR ranges, or `loopback`, `linklocal`,
+   * `uniquelocal`: the address of a device is then the last one there that is no trusted proxy.
+   * @default none: the address is the peer's, and the header is not looked at
+   */
+  readonly trustedProxies?: readonly string[];
+
+  /**
+   * Keeps what {@link Fedecks.revoke} revokes: a provider of the app, by its class, or an object.
+   * @default in the memory of this process, which a restart forgets
+   */
+  readonly revocations?: Type<RevocationStore> | RevocationStore;
+
+  /**
+   * Lets devices come over from an Elixir Fedecks server: its tokens (of plug_crypto 1 and 2) open the
+   * connection, and the device gets one of ours in return. `secret` and `salt` are those of its socket.
+   * @default tokens of an Elixir server are refused
+   */
+  readonly phoenix?: { readonly secret: string; readonly salt: string };
+
+  /**
+   * How long, in milliseconds, a shutdown takes to close the devices, in stages and with 4000, so that they do
+   * not all come back in the same second. Needs `app.enableShutdownHooks()`. Handlers in progress finish, within
+   * this time. 0 closes all at once.
+   * @default 10_000
+   */
+  readonly drainMs?: number;
+}
+
+/** The options with defaults filled in, durations in milliseconds. */
+export interface ResolvedOptions extends Required<
+  Omit<FedecksOptions, 'secrets' | 'tokenRefresh' | 'tokenExpiry' | 'phoenix'>
+> {
+  readonly phoenix: FedecksOptions['phoenix'];
+  readonly secrets: readonly string[];
+  readonly tokenRefreshMs: number;
+  readonly tokenExpiryMs: number;
+}
+
+const DEFAULTS = Object.freeze({
+  path: DEFAULT_PATH,
+  guards: [],
+  tokenRefresh: '3h',
+  tokenExpiry: '28d',
+  idleTimeoutMs: 60_000,
+  maxFrameBytes: 256 * 1024,
+  upgradeTimeoutMs: 10_000,
+  mailboxLimit: 64,
+  maxBufferedBytes: 1024 * 1024,
+  duplicates: 'newest',
+  messagesPerSecond: 1_000,
+  upgradesPerSecond: 1_000,
+  upgradesPerAddressPerMinute: 6_000,
+  trustedProxies: [],
+  revocations: MemoryRevocations,
+  phoenix: undefined,
+  drainMs: 10_000,
+} satisfies { [K in keyof FedecksOptions]?: FedecksOptions[K] | undefined });
+
+const OPTIONS = [...(Object.keys(DEFAULTS) as (keyof FedecksOptions)[]), 'secrets', 'authenticator'] as const;
+
+const MIN_SECRET_BYTES = 32;
+/** The longest a timer of Node's can wait. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * Fills in the defaults.
+ * @throws {InvalidOptionsError} naming everything that is wrong with what was given.
+ */
+export function resolveOptions(given: FedecksOptions): ResolvedOptions {
+  const check = new OptionsCheck<FedecksOptions>('FedecksModule.forRoot', given, OPTIONS);
+  const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const options = { ...DEFAULTS, ...(defined as unknown as FedecksOptions) };
+
+  if (typeof options.path !== 'string' || !/^(\/[^/?#\s]+)+$/.test(options.path)) {
+    check.problem("'path' must start with a slash and have no trailing slash, query or space: '/fedecks'.");
+  }
+  checkSecrets(check, options.secrets);
+  if (!isProvider(options.authenticator, 'authenticate')) {
+    check.problem(
+      "'authenticator' must be a class (a provider of your app) or an object with a method authenticate(credentials, device).",
+    );
+  }
+  if (!Array.isArray(options.guards) || !options.guards.every((guard) => isProvider(guard, 'canActivate'))) {
+    check.problem("'guards' must be an array of guards: classes, or objects with canActivate(context).");
+  }
+  const tokenRefreshMs = duration(check, 'tokenRefresh', options.tokenRefresh);
+  const tokenExpiryMs = duration(check, 'tokenExpiry', options.tokenExpiry);
+  if (tokenRefreshMs >= tokenExpiryMs) {
+    check.problem(
+      "'tokenRefresh' must be shorter than 'tokenExpiry', or connected devices would end up without a token.",
+    );
+  }
+  check.whole('idleTimeoutMs', 'milliseconds', 1, MAX_TIMER_MS);
+  check.whole('maxFrameBytes', 'bytes', 64, 2 ** 30);
+  check.whole('upgradeTimeoutMs', 'milliseconds', 1, MAX_TIMER_MS);
+  check.whole('mailboxLimit', 'messages', 1);
+  check.whole('maxBufferedBytes', 'bytes', 1024);
+  check.oneOf('duplicates', ['newest', 'oldest', 'allow']);
+  check.whole('messagesPerSecond', 'messages', 0);
+  check.whole('upgradesPerSecond', 'upgrades', 0);
+  check.whole('upgradesPerAddressPerMinute', 'upgrades', 0);
+  check.whole('drainMs', 'milliseconds', 0, MAX_TIMER_MS);
+  checkProxies(check, options.trustedProxies);
+  if (!isProvider(options.revocations, 'revokedAt')) {
+    check.problem(
+      "'revocations' must be a class or object with revoke(deviceId, at, until) and revokedAt(deviceId).",
+    );
+  }
+  const { phoenix } = options;
+  if (
+    phoenix !== undefined &&
+    ![phoenix.secret, phoenix.salt].every((each) => typeof each === 'string' && each !== '')
+  ) {
+    check.problem(
+      "'phoenix' must hold the 'secret' and the 'salt' of the Elixir server's socket, as strings.",
+    );
+  }
+  check.done();
+
+  return { ...options, secrets: options.secrets as string[], tokenRefreshMs, tokenExpiryMs };
+}
+
+function checkSecrets(check: OptionsCheck<FedecksOptions>, secrets: unknown): void {
+  if (!Array.isArray(secrets) || secrets.length === 0) {
+    check.problem(
+      "'secrets' must be an array with at least one secret: secrets: [process.env.FEDECKS_SECRET].",
+    );
+    return;
+  }
+  secrets.forEach((secret: unknown, index) => {
+    if (typeof secret === 'string' && Buffer.byteLength(secret) >= MIN_SECRET_BYTES) return;
+    const what =
+      typeof secret === 'string' && secret !== ''
+        ? `has ${Buffer.byteLength(secret)} bytes`
+        : 'is missing or empty';
+    check.problem(
+      `secrets[${index}] ${what}: set it to at least ${MIN_SECRET_BYTES} bytes, for example the output of ` +
+        '`openssl rand -base64 48` in the environment variable it is read from.',
+    );
+  });
+}
+
+function checkProxies(check: OptionsCheck<FedecksOptions>, proxies: unknown): void {
+  try {
+    proxyAddr.compile(proxies as string[]);
+  } catch {
+    check.problem(
+      "'trustedProxies' must be an array of addresses or CIDR ranges: ['loopback', '10.0.0.0/8'].",
+    );
+  }
+}
+
+/** A class, whose provider will be looked up, or an object with the method asked for. */
+function isProvider(value: unknown, method: string): boolean {
+  return typeof value === 'function' || (isObject(value) && typeof value[method] === 'function');
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function duration(
+  check: OptionsCheck<FedecksOptions>,
+  key: 'tokenRefresh' | 'tokenExpiry',
+  value: unknown,
+): number {
+  let millis: number | undefined;
+  try {
+    millis = typeof value === 'number' ? value : ms(value as StringValue);
+  } catch {
+    // Not even a string: reported below like a string that is no duration.
+  }
+  if (millis !== undefined && Number.isFinite(millis) && millis >= 1) return millis;
+  check.problem(`'${key}' must be a positive number of milliseconds or a duration such as '3h'.`);
+  return NaN;
+}

@@ -1,0 +1,106 @@
+import {
+  type DynamicModule,
+  Global,
+  Module,
+  type ModuleMetadata,
+  type Provider,
+  type Type,
+} from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
+import { HandlerExplorer } from '../handlers/index.js';
+import { FedecksAuthGuard } from './auth.guard.js';
+import {
+  FEDECKS_OPTIONS,
+  type FedecksOptions,
+  type ResolvedOptions,
+  resolveOptions,
+} from './fedecks-options.js';
+import { FedecksGateway } from './fedecks.gateway.js';
+import { Fedecks } from './fedecks.service.js';
+import { Revocations } from './revocations.js';
+import { Tokens } from './token.js';
+import { UpgradeDispatcher } from './upgrade-dispatcher.js';
+
+/** A provider of options, for `useClass` and `useExisting`. */
+export interface FedecksOptionsFactory {
+  createFedecksOptions(): FedecksOptions | Promise<FedecksOptions>;
+}
+
+/** Options that have to be asked for: of a factory, a class, or a provider that is there already. */
+export type FedecksAsyncOptions = Pick<ModuleMetadata, 'imports'> &
+  (
+    | {
+        // What `inject` names is what the factory receives: Nest's own types cannot relate the two.
+        // eslint-disable-next-line @typescript-eslint/no-explicit-any
+        readonly useFactory: (...injected: any[]) => FedecksOptions | Promise<FedecksOptions>;
+        readonly inject?: readonly NonNullable<Extract<Provider, { inject?: unknown }>['inject']>[number][];
+      }
+    | { readonly useClass: Type<FedecksOptionsFactory> }
+    | { readonly useExisting: Type<FedecksOptionsFactory> }
+  );
+
+/** What all endpoints of an app share. */
+@Global()
+@Module({
+  imports: [DiscoveryModule],
+  providers: [Fedecks, HandlerExplorer, UpgradeDispatcher],
+  exports: [Fedecks, HandlerExplorer, UpgradeDispatcher],
+})
+class FedecksCoreModule {}
+
+/** Wires the cloud half into Nest. Import it once for each endpoint; `Fedecks` can then be injected anywhere. */
+@Module({})
+export class FedecksModule {
+  /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
+  static forRoot(options: FedecksOptions): DynamicModule {
+    return endpoint([{ provide: FEDECKS_OPTIONS, useFactory: () => resolveOptions(options) }]);
+  }
+
+  /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
+  static forRootAsync({ imports = [], ...asked }: FedecksAsyncOptions): DynamicModule {
+    const resolved = async (given: FedecksOptions | Promise<FedecksOptions>): Promise<ResolvedOptions> =>
+      resolveOptions(await given);
+    if ('useFactory' in asked) {
+      const { useFactory, inject = [] } = asked;
+      const provider: Provider = {
+        provide: FEDECKS_OPTIONS,
+        inject: [...inject],
+        useFactory: (...injected: unknown[]) => resolved(useFactory(...injected)),
+      };
+      return endpoint([provider], imports);
+    }
+    const source = 'useClass' in asked ? asked.useClass : asked.useExisting;
+    const provider: Provider = {
+      provide: FEDECKS_OPTIONS,
+      inject: [source],
+      useFactory: (factory: FedecksOptionsFactory) => resolved(factory.createFedecksOptions()),
+    };
+    return endpoint('useClass' in asked ? [source, provider] : [provider], imports);
+  }
+}
+
+function endpoint(options: Provider[], imports: ModuleMetadata['imports'] = []): DynamicModule {
+  return {
+    module: FedecksModule,
+    imports: [FedecksCoreModule, ...imports],
+    providers: [
+      ...options,
+      { provide: Tokens, inject: [FEDECKS_OPTIONS], useFactory: tokens },
+      {
+        provide: Revocations,
+        inject: [FEDECKS_OPTIONS],
+        useFactory: ({ tokenExpiryMs, upgradeTimeoutMs }: ResolvedOptions) =>
+          new Revocations(tokenExpiryMs, upgradeTimeoutMs),
+      },
+      FedecksAuthGuard,
+      FedecksGateway,
+    ],
+  };
+}
+
+async function tokens({ secrets, tokenExpiryMs, phoenix }: ResolvedOptions): Promise<Tokens> {
+  if (!phoenix) return new Tokens(secrets, tokenExpiryMs);
+  // Its cryptography is loaded by those who come over from Phoenix, and by nobody else.
+  const { PhoenixTokens } = await import('./phoenix-token.js');
+  return new Tokens(secrets, tokenExpiryMs, new PhoenixTokens(phoenix));
+}

@@ -1,0 +1,81 @@
+import { createDecipheriv, pbkdf2Sync } from 'node:crypto';
+import { xchacha20poly1305 } from '@noble/ciphers/chacha.js';
+import { decodeTerm, Tuple } from '../wire/index.js';
+import { type TokenContent } from './token.js';
+
+/** The additional data of both formats, and the name of the older one. */
+const AAD = Buffer.from('A128GCM');
+const GCM_PREFIX = AAD.toString('base64url');
+const XCP_PREFIX = 'XCP';
+const TAG_BYTES = 16;
+const GCM_IV_BYTES = 12;
+const XCP_IV_BYTES = 24;
+
+/**
+ * Reads the tokens an Elixir server has issued (`Plug.Crypto.encrypt` of plug_crypto 1 and 2), so that its
+ * devices come over without logging in again. It never issues one.
+ */
+export class PhoenixTokens {
+  private readonly key: Buffer;
+
+  /** @param secret and `salt` as the Elixir server is configured with: `secret` and `salt` of its socket. */
+  constructor({ secret, salt }: { readonly secret: string; readonly salt: string }) {
+    // The defaults of Plug.Crypto.KeyGenerator.
+    this.key = pbkdf2Sync(secret, salt, 1000, 32, 'sha256');
+  }
+
+  /** What the token says, or undefined if it is no such token, was changed, or has expired. */
+  verify(token: string, now = Date.now()): TokenContent | undefined {
+    try {
+      const content = decodeTerm(this.decrypt(token));
+      if (!(content instanceof Tuple) || content.length !== 3) return undefined;
+      const [deviceId, signedAtMs, maxAgeS] = content;
+      if (typeof deviceId !== 'string' || typeof signedAtMs !== 'number' || typeof maxAgeS !== 'number')
+        return undefined;
+      if (maxAgeS <= 0 || signedAtMs + maxAgeS * 1000 < now) return undefined;
+      return { deviceId, claims: undefined, issuedAt: signedAtMs };
+    } catch {
+      return undefined;
+    }
+  }
+
+  private decrypt(token: string): Uint8Array {
+    const [format, ...parts] = token.split('.');
+    const bytes = parts.map((part) => Buffer.from(part, 'base64url'));
+    if (format === XCP_PREFIX) return this.decryptXcp(bytes);
+    if (format === GCM_PREFIX) return this.decryptGcm(bytes);
+    throw new Error('not a token of Plug.Crypto');
+  }
+
+  /** plug_crypto 2: XChaCha20-Poly1305; nonce, tag and ciphertext in one part. */
+  private decryptXcp([sealed, ...more]: Buffer[]): Uint8Array {
+    if (!sealed || more.length > 0) throw new Error('an XCP token has one part');
+    const iv = sealed.subarray(0, XCP_IV_BYTES);
+    const tag = sealed.subarray(XCP_IV_BYTES, XCP_IV_BYTES + TAG_BYTES);
+    const text = sealed.subarray(XCP_IV_BYTES + TAG_BYTES);
+    return xchacha20poly1305(this.key, iv, AAD).decrypt(Buffer.concat([text, tag]));
+  }
+
+  /** plug_crypto 1: AES-GCM with a key of its own, wrapped by AES-GCM (RFC 7518 §4.7). */
+  private decryptGcm([wrapped, iv, text, tag, ...more]: Buffer[]): Uint8Array {
+    if (!wrapped || !iv || !text || !tag || more.length > 0)
+      throw new Error('an A128GCM token has four parts');
+    const keyBytes = wrapped.length - TAG_BYTES - GCM_IV_BYTES;
+    const key = openGcm(
+      this.key,
+      wrapped.subarray(keyBytes + TAG_BYTES),
+      Buffer.alloc(0),
+      wrapped.subarray(0, keyBytes),
+      wrapped.subarray(keyBytes, keyBytes + TAG_BYTES),
+    );
+    return openGcm(key, iv, AAD, text, tag);
+  }
+}
+
+function openGcm(key: Buffer, iv: Buffer, aad: Buffer, text: Buffer, tag: Buffer): Buffer {
+  // A shorter tag would be accepted by Node, and would be easier to forge.
+  if (tag.length !== TAG_BYTES || iv.length !== GCM_IV_BYTES) throw new Error('wrong length of tag or nonce');
+  const algorithm = key.length === 16 ? 'aes-128-gcm' : key.length === 24 ? 'aes-192-gcm' : 'aes-256-gcm';
+  const decipher = createDecipheriv(algorithm, key, iv).setAAD(aad).setAuthTag(tag);
+  return Buffer.concat([decipher.update(text), decipher.final()]);
+}

@@ -1,0 +1,80 @@
+import { decodeTerm } from './decode.js';
+import { encodeTerm } from './encode.js';
+import { TermEncodeError } from './errors.js';
+import { DEVICE_ID_KEY, MAX_AUTH_HEADER_LENGTH, MAX_DEVICE_ID_BYTES, TOKEN_KEY } from './protocol.js';
+import { type Term } from './term.js';
+
+/** What is wrong with an auth header (PROTOCOL.md §1). */
+export type AuthHeaderProblem =
+  | 'missing'
+  | 'too long'
+  | 'not base64'
+  | 'encoded binary auth was invalid or unsafe'
+  | 'not a map'
+  | 'no device id'
+  | 'device id is not a string'
+  | 'device id is too long';
+
+/** What an auth header says, or why it says nothing. */
+export type AuthHeader =
+  | {
+      readonly ok: true;
+      readonly deviceId: string;
+      /** Set if there is one, of whatever type: then only it counts. */
+      readonly token?: Term;
+      /** Everything beside device id and token. */
+      readonly credentials: Readonly<Record<string, Term>>;
+    }
+  | { readonly ok: false; readonly info: AuthHeaderProblem };
+
+/** What a header may inflate to: far more than its thousand characters can hold in earnest. */
+const MAX_BYTES = 16 * 1024;
+/** Standard Base64 with its padding (RFC 4648 §4). */
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+/**
+ * The value of the auth header.
+ * @throws {TermEncodeError} if a value is no term, or the header would be longer than 1,023 characters.
+ */
+export function encodeAuthHeader(fields: Readonly<Record<string, Term>>): string {
+  const value = encodeTerm(fields).toString('base64');
+  if (value.length <= MAX_AUTH_HEADER_LENGTH) return value;
+  throw new TermEncodeError(
+    'out-of-range',
+    '$',
+    `makes an auth header of ${value.length} characters; ${MAX_AUTH_HEADER_LENGTH} is the most: make device id or credentials shorter`,
+  );
+}
+
+/** Reads the auth header of an upgrade. Never throws: what a peer sends is a value. */
+export function decodeAuthHeader(value: string | undefined): AuthHeader {
+  if (value === undefined) return problem('missing');
+  if (value.length > MAX_AUTH_HEADER_LENGTH) return problem('too long');
+  if (!BASE64.test(value)) return problem('not base64');
+  const bytes = Buffer.from(value, 'base64');
+  let term: Term;
+  try {
+    term = decodeTerm(bytes, { maps: 'map', maxBytes: MAX_BYTES });
+  } catch {
+    return problem('encoded binary auth was invalid or unsafe');
+  }
+  if (!(term instanceof Map)) return problem('not a map');
+  const deviceId: Term | undefined = (term as ReadonlyMap<Term, Term>).get(DEVICE_ID_KEY);
+  if (deviceId === undefined || deviceId === '') return problem('no device id');
+  if (typeof deviceId !== 'string') return problem('device id is not a string');
+  if (Buffer.byteLength(deviceId) > MAX_DEVICE_ID_BYTES) return problem('device id is too long');
+  // Found among keys as they are; the application sees values as it does everywhere else.
+  const { [DEVICE_ID_KEY]: _id, [TOKEN_KEY]: token, ...credentials } = fieldsOf(bytes);
+  return { ok: true, deviceId, ...(token !== undefined && { token }), credentials };
+}
+
+function fieldsOf(bytes: Buffer): Record<string, Term> {
+  const term = decodeTerm(bytes, { maxBytes: MAX_BYTES });
+  const entries =
+    term instanceof Map ? [...(term as ReadonlyMap<Term, Term>)] : Object.entries(term as object);
+  return Object.fromEntries(entries.filter(([key]) => typeof key === 'string')) as Record<string, Term>;
+}
+
+function problem(info: AuthHeaderProblem): AuthHeader {
+  return { ok: false, info };
+}

@@ -1,0 +1,34 @@
+import { Atom, BitString, Float, ImproperList, Opaque, type Term, Tuple } from './term.js';
+
+/**
+ * A string that is the same for two keys Erlang takes for one: what it compares is the value, however it was
+ * spelt, with the entries of a map in any order, and with 0.0 and -0.0 alike. Linear in the size of the key but
+ * for the sorting of maps, and as deep as reading allowed it to be.
+ */
+export function canonical(key: Term): string {
+  if (typeof key === 'string') return text('b', Buffer.from(key).toString('latin1'));
+  if (typeof key === 'number')
+    return Number.isSafeInteger(key) && !Object.is(key, -0) ? `i${key};` : `f${key};`;
+  if (typeof key === 'bigint') return `i${key};`;
+  if (typeof key !== 'object' || key === null) return `${String(key)};`;
+  if (key instanceof Float) return `f${key.value};`;
+  if (key instanceof Atom) return text('a', key.name);
+  if (key instanceof Uint8Array)
+    return text('b', Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1'));
+  if (key instanceof BitString) return `${key.bits}${canonical(key.bytes)}`;
+  if (key instanceof ImproperList) return `[${key.elements.map(canonical).join('')}|${canonical(key.tail)}]`;
+  if (key instanceof Opaque) return `o${canonical(key.bytes)}`;
+  if (key instanceof Date) return `d${key.getTime()};`;
+  if (Array.isArray(key)) {
+    const elements = (key as readonly Term[]).map(canonical).join('');
+    return key instanceof Tuple ? `{${elements}}` : `[${elements}]`;
+  }
+  const entries = key instanceof Map ? [...(key as ReadonlyMap<Term, Term>)] : Object.entries(key);
+  const pairs = entries.map(([name, value]) => canonical(name) + canonical(value as Term));
+  return `%{${pairs.sort().join('')}}`;
+}
+
+/** With its length, so that no text can look like the end of another. */
+function text(kind: string, value: string): string {
+  return `${kind}${value.length}:${value}`;
+}

@@ -1,0 +1,448 @@
+import { inflateSync } from 'node:zlib';
+import { canonical } from './canonical.js';
+import { dateIn } from './date-time.js';
+import { type TermDecodeCode, TermDecodeError } from './errors.js';
+import { readKey, readText } from './strings.js';
+import * as tag from './tags.js';
+import { Atom, atom, BitString, Float, ImproperList, Pid, Reference, type Term, Tuple } from './term.js';
+
+/** How bytes are read. With both `maps: 'map'` and `binaries: 'bytes'` reading is lossless: what is read encodes back to an equal term. */
+export interface DecodeOptions {
+  /**
+   * `auto`: a map whose keys are all strings, or all atoms, is a plain object, one with other keys a `Map`, and a
+   * UTC `DateTime` a `Date`. `map`: every map is a `Map`, with its keys as they are.
+   * @default 'auto'
+   */
+  readonly maps?: 'auto' | 'map';
+  /**
+   * `auto`: a binary is a string if it is UTF-8 and not marked as bytes, else a `Uint8Array`. `bytes`: always a
+   * `Uint8Array`. Large ones are views of the bytes given, not copies.
+   * @default 'auto'
+   */
+  readonly binaries?: 'auto' | 'bytes';
+  /** How deep lists, tuples and maps may be nested, from 1 to 5,000. @default 256 */
+  readonly maxDepth?: number;
+  /** The most bytes, given or inflated, a term may have. @default 16 MiB */
+  readonly maxBytes?: number;
+}
+
+const DEFAULT_MAX_DEPTH = 256;
+/** Reading calls itself once for each level: this many fit the stack of a thread, with room to spare. */
+export const LARGEST_MAX_DEPTH = 5_000;
+const DEFAULT_MAX_BYTES = 16 * 1024 * 1024;
+/** A binary up to this size is copied: a view would keep all it was read from in memory. */
+const COPY_BYTES = 4096;
+
+// The reader. It is one, because reading is never interrupted, and module variables are faster than fields.
+let bytes: Buffer;
+let pos = 0;
+let depthLeft = 0;
+let asMaps = false;
+let asBytes = false;
+/** Whole-number floats are kept apart from integers. */
+let exactFloats = false;
+
+/**
+ * Reads one term (PROTOCOL.md §4). Bytes after it are ignored.
+ * @throws {TermDecodeError} if they are no safe term, or one beyond the limits. Nothing else is ever thrown for what the bytes hold.
+ * @throws {RangeError} for a `maxDepth` out of range.
+ */
+export function decodeTerm(given: Uint8Array, options?: DecodeOptions): Term {
+  const maxDepth = options?.maxDepth ?? DEFAULT_MAX_DEPTH;
+  if (maxDepth < 1 || maxDepth > LARGEST_MAX_DEPTH)
+    throw new RangeError(`maxDepth must be from 1 to ${LARGEST_MAX_DEPTH}`);
+  const maxBytes = options?.maxBytes ?? DEFAULT_MAX_BYTES;
+  if (given.length > maxBytes) throw new TermDecodeError('too-large', maxBytes);
+  bytes = Buffer.isBuffer(given) ? given : Buffer.from(given.buffer, given.byteOffset, given.length);
+  pos = 0;
+  depthLeft = maxDepth;
+  asMaps = options?.maps === 'map';
+  asBytes = options?.binaries === 'bytes';
+  exactFloats = asMaps && asBytes;
+  if (u8() !== tag.VERSION) throw new TermDecodeError(given.length === 0 ? 'truncated' : 'bad-version', 0);
+  if (bytes[pos] === tag.COMPRESSED) inflate(maxBytes);
+  try {
+    return read();
+  } catch (error) {
+    // The stack ended before maxDepth did: it was far used up where this was called.
+    if (error instanceof RangeError) return fail('too-deep');
+    throw error;
+  } finally {
+    // The reader does not keep the last message in memory.
+    bytes = NOTHING;
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+
+function fail(code: TermDecodeCode): never {
+  throw new TermDecodeError(code, pos);
+}
+
+/** Claims `length` bytes, and returns where they begin. Comes before anything is allocated for them. */
+function claim(length: number): number {
+  const start = pos;
+  if (length > bytes.length - start) fail('truncated');
+  pos = start + length;
+  return start;
+}
+
+function u8(): number {
+  if (pos >= bytes.length) fail('truncated');
+  return bytes[pos++]!;
+}
+
+function u16(): number {
+  const at = claim(2);
+  return (bytes[at]! << 8) | bytes[at + 1]!;
+}
+
+function u32(): number {
+  const at = claim(4);
+  return bytes[at]! * 0x1000000 + ((bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!);
+}
+
+/** How many elements follow: at least one byte each, or the count is a lie. */
+function count(bytesEach: number, of: number): number {
+  if (of * bytesEach > bytes.length - pos) fail('truncated');
+  return of;
+}
+
+function read(): Term {
+  switch (u8()) {
+    case tag.SMALL_INTEGER:
+      return u8();
+    case tag.INTEGER: {
+      const at = claim(4);
+      return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+    }
+    case tag.NEW_FLOAT:
+      return floating(bytes.readDoubleBE(claim(8)));
+    case tag.BINARY:
+      return binary();
+    case tag.MAP:
+      return map();
+    case tag.SMALL_TUPLE:
+      return readTuple(u8());
+    case tag.LIST:
+      return list();
+    case tag.NIL:
+      return [];
+    case tag.STRING:
+      return charlist();
+    case tag.SMALL_ATOM_UTF8:
+      return named(utf8(u8()));
+    case tag.ATOM_UTF8:
+      return named(utf8(u16()));
+    case tag.ATOM:
+      return named(latin1(u16()));
+    case tag.SMALL_ATOM:
+      return named(latin1(u8()));
+    case tag.BIT_BINARY:
+      return bitBinary();
+    case tag.SMALL_BIG:
+      return big(u8());
+    case tag.LARGE_BIG:
+      return big(u32());
+    case tag.LARGE_TUPLE:
+      return readTuple(u32());
+    case tag.FLOAT:
+      return floating(floatText());
+    case tag.PID:
+      return new Pid(opaque(9));
+    case tag.NEW_PID:
+      return new Pid(opaque(12));
+    case tag.REFERENCE:
+      return new Reference(opaque(5));
+    case tag.NEW_REFERENCE:
+      return new Reference(opaqueReference(1, 3));
+    case tag.NEWER_REFERENCE:
+      return new Reference(opaqueReference(4, 5));
+    case tag.PORT:
+    case tag.NEW_PORT:
+    case tag.V4_PORT:
+    case tag.EXPORT:
+    case tag.FUN:
+    case tag.NEW_FUN:
+      return fail('unsafe');
+    default:
+      return fail('unknown-tag');
+  }
+}
+
+function enter(): void {
+  if (--depthLeft < 0) fail('too-deep');
+}
+
+// --- Numbers -----------------------------------------------------------------------------------------------
+
+function floating(value: number): Term {
+  if (!Number.isFinite(value)) fail('invalid');
+  return exactFloats && Number.isSafeInteger(value) ? new Float(value) : value;
+}
+
+/** The float of Erlang before 2010: its decimal digits in 31 bytes, filled up with NULs. */
+function floatText(): number {
+  const start = claim(31);
+  const [text = ''] = bytes.toString('latin1', start, start + 31).split('\0', 1);
+  return /^[+-]?\d+\.\d+(?:[eE][+-]?\d+)?$/.test(text) ? Number(text) : fail('invalid');
+}
+
+function big(length: number): Term {
+  const negative = u8() !== 0;
+  const start = claim(length);
+  if (length <= 6) {
+    let value = 0;
+    for (let at = start + length - 1; at >= start; at--) value = value * 256 + bytes[at]!;
+    return negative ? 0 - value : value;
+  }
+  const digits = Buffer.from(bytes.subarray(start, start + length))
+    .reverse()
+    .toString('hex');
+  const value = negative ? -BigInt(`0x${digits}`) : BigInt(`0x${digits}`);
+  const small = Number(value);
+  return Number.isSafeInteger(small) ? small : value;
+}
+
+// --- Atoms -------------------------------------------------------------------------------------------------
+
+const MAX_ATOM_CHARACTERS = 255;
+
+function named(name: string): Term {
+  switch (name) {
+    case 'true':
+      return true;
+    case 'false':
+      return false;
+    case 'nil':
+      return null;
+    default:
+      return atom(name);
+  }
+}
+
+function latin1(length: number): string {
+  const start = claim(length);
+  if (length > MAX_ATOM_CHARACTERS) fail('invalid');
+  return bytes.toString('latin1', start, start + length);
+}
+
+function utf8(length: number): string {
+  const start = claim(length);
+  const name = length > 4 * MAX_ATOM_CHARACTERS ? undefined : readKey(bytes, start, start + length);
+  if (name === undefined || (length > MAX_ATOM_CHARACTERS && Array.from(name).length > MAX_ATOM_CHARACTERS))
+    fail('invalid');
+  return name;
+}
+
+// --- Binaries ----------------------------------------------------------------------------------------------
+
+function binary(): Term {
+  const length = u32();
+  const start = claim(length);
+  const text = asBytes ? undefined : readText(bytes, start, start + length);
+  return text ?? plainBytes(start, length);
+}
+
+/** `Buffer.slice` would be a view, and a Buffer. */
+function plainBytes(start: number, length: number): Uint8Array {
+  const view = new Uint8Array(bytes.buffer, bytes.byteOffset + start, length);
+  return length <= COPY_BYTES ? view.slice() : view;
+}
+
+/** With all 8 bits of its last byte it is what marks bytes here, and an ordinary binary to Erlang. */
+function bitBinary(): Term {
+  const length = u32();
+  const bits = u8();
+  const start = claim(length);
+  if (bits === 8 && length > 0) return plainBytes(start, length);
+  if (bits === 0 && length === 0) return asBytes ? new Uint8Array(0) : '';
+  if (bits === 0 || bits > 7 || length === 0) fail('invalid');
+  const copy = new Uint8Array(bytes.subarray(start, start + length));
+  // The bits that do not count are zero, as Erlang writes them.
+  copy[length - 1]! &= 0xff << (8 - bits);
+  return new BitString(copy, bits);
+}
+
+// --- Lists and tuples --------------------------------------------------------------------------------------
+
+function readTuple(length: number): Term {
+  enter();
+  count(1, length);
+  const elements = new Tuple();
+  for (let index = 0; index < length; index++) elements.push(read());
+  depthLeft++;
+  return elements;
+}
+
+/** A list of bytes, which Elixir shows as a charlist. */
+function charlist(): Term {
+  const length = u16();
+  const start = claim(length);
+  const elements: Term[] = [];
+  for (let at = start; at < start + length; at++) elements.push(bytes[at]!);
+  return elements;
+}
+
+/** The tail of a list may be another, with a tail of its own: they are one list, however long the chain. */
+function list(): Term {
+  enter();
+  const elements: Term[] = [];
+  let tail: Term;
+  for (;;) {
+    const length = count(1, u32());
+    for (let index = 0; index < length; index++) elements.push(read());
+    if (bytes[pos] !== tag.LIST) {
+      tail = read();
+      break;
+    }
+    pos++;
+  }
+  depthLeft++;
+  if (elements.length === 0) return tail;
+  if (!Array.isArray(tail) || tail instanceof Tuple) return new ImproperList(elements, tail);
+  for (const element of tail as Term[]) elements.push(element);
+  return elements;
+}
+
+// --- Maps --------------------------------------------------------------------------------------------------
+
+function map(): Term {
+  enter();
+  const size = count(2, u32());
+  const result = asMaps ? mapFrom(new Map(), size) : object(size);
+  depthLeft++;
+  return result;
+}
+
+/** Keys that are all strings, or all atoms, make a plain object; the first that is not makes it a `Map` after all. */
+function object(size: number): Term {
+  const result: Record<string, Term> = {};
+  let atoms = false;
+  for (let index = 0; index < size; index++) {
+    const start = pos;
+    const key = objectKey();
+    if (index === 0) atoms = key instanceof Atom;
+    if (key === undefined || key instanceof Atom !== atoms) {
+      pos = start;
+      return mapFrom(entriesOf(result, atoms), size - index);
+    }
+    const name = key instanceof Atom ? key.name : key;
+    if (result[name] !== undefined && Object.hasOwn(result, name)) fail('duplicate-key');
+    const value = read();
+    if (name === '__proto__') define(result, name, value);
+    else result[name] = value;
+  }
+  return atoms ? (dateIn(result) ?? result) : result;
+}
+
+/** A key that may be one of a plain object's, or undefined, with the position anywhere. */
+function objectKey(): string | Atom | undefined {
+  switch (bytes[pos]) {
+    case tag.BINARY: {
+      if (asBytes) return undefined;
+      pos++;
+      const length = u32();
+      const start = claim(length);
+      return readKey(bytes, start, start + length);
+    }
+    case tag.SMALL_ATOM_UTF8:
+    case tag.ATOM_UTF8:
+    case tag.ATOM:
+    case tag.SMALL_ATOM: {
+      const key = read();
+      // `true`, `false` and `nil` are no names once they are read.
+      return key instanceof Atom ? key : undefined;
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** Data, not the prototype an assignment would set. */
+function define(target: object, key: string, value: Term): void {
+  Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
+}
+
+function entriesOf(read: Readonly<Record<string, Term>>, atoms: boolean): Map<Term, Term> {
+  return new Map(Object.entries(read).map(([name, value]) => [atoms ? atom(name) : name, value]));
+}
+
+function mapFrom(entries: Map<Term, Term>, more: number): Term {
+  const composite = new Set<string>();
+  const note = (key: Term): void => {
+    // A JavaScript Map tells numbers, atoms and the like apart as Erlang does; for the rest it is their bytes that count.
+    const same =
+      typeof key === 'object' && key !== null && !(key instanceof Atom) ? canonical(key) : textKey(key);
+    if (same === undefined ? entries.has(key) : composite.has(same)) fail('duplicate-key');
+    if (same !== undefined) composite.add(same);
+  };
+  for (const key of entries.keys()) if (typeof key === 'string') composite.add(canonical(key));
+  for (let index = 0; index < more; index++) {
+    const key = mapKey();
+    note(key);
+    entries.set(key, read());
+  }
+  return entries;
+}
+
+function textKey(key: Term): string | undefined {
+  return typeof key === 'string' ? canonical(key) : undefined;
+}
+
+/** `1` and `1.0` are different keys. */
+function mapKey(): Term {
+  const before = exactFloats;
+  exactFloats = true;
+  const key = read();
+  exactFloats = before;
+  return key;
+}
+
+// --- What only passes through -------------------------------------------------------------------------------
+
+/** The bytes of a term that begins with the name of its node, from its tag on. */
+function opaque(length: number): Uint8Array {
+  const start = pos - 1;
+  node();
+  claim(length);
+  return new Uint8Array(bytes.subarray(start, pos));
+}
+
+const MAX_REFERENCE_WORDS = 5;
+/** The words of a reference made by the node itself, before nodes have names. */
+const MAX_LOCAL_WORDS = 3;
+
+function opaqueReference(creationBytes: number, maxWords: number): Uint8Array {
+  const start = pos - 1;
+  const words = u16();
+  const name = node();
+  const allowed = name === 'nonode@nohost' ? MAX_LOCAL_WORDS : Math.min(maxWords, MAX_REFERENCE_WORDS);
+  if (words === 0 || words > allowed) fail('invalid');
+  claim(creationBytes + 4 * words);
+  return new Uint8Array(bytes.subarray(start, pos));
+}
+
+function node(): string {
+  const name = read();
+  return name instanceof Atom ? name.name : fail('invalid');
+}
+
+// --- Compression --------------------------------------------------------------------------------------------
+
+/** The size a compressed term claims bounds what is inflated, and must be what it inflates to. */
+function inflate(maxBytes: number): void {
+  pos++;
+  const size = u32();
+  if (size > maxBytes) fail('too-large');
+  if (size === 0) fail('invalid');
+  let inflated: Buffer;
+  try {
+    inflated = inflateSync(bytes.subarray(pos), { maxOutputLength: size });
+  } catch {
+    return fail('invalid');
+  }
+  if (inflated.length !== size) fail('invalid');
+  bytes = inflated;
+  pos = 0;
+}

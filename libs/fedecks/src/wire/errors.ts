@@ -1,0 +1,61 @@
+/** The base of the errors of this library. `code` is a closed union in each of them. */
+export class FedecksError extends Error {
+  override readonly name: string = 'FedecksError';
+
+  constructor(
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/**
+ * Why bytes are no term:
+ * - `truncated`: they end before the term does, or a length in them is larger than what is there.
+ * - `bad-version`: they do not begin with 131.
+ * - `unknown-tag`: a tag that is none, or has no business in a message.
+ * - `unsafe`: a fun, an export or a port.
+ * - `duplicate-key`: a map has a key twice.
+ * - `too-deep`: nested beyond `maxDepth`.
+ * - `too-large`: beyond `maxBytes`, or inflating beyond it.
+ * - `invalid`: a value that cannot be: an infinity, an atom that is not UTF-8, a compressed term of another size than it claims.
+ */
+export type TermDecodeCode =
+  | 'truncated'
+  | 'bad-version'
+  | 'unknown-tag'
+  | 'unsafe'
+  | 'duplicate-key'
+  | 'too-deep'
+  | 'too-large'
+  | 'invalid';
+
+/** Bytes that are no safe term. */
+export class TermDecodeError extends FedecksError {
+  override readonly name = 'TermDecodeError';
+  declare readonly code: TermDecodeCode;
+
+  constructor(
+    code: TermDecodeCode,
+    /** Where it was noticed, in bytes from the start; in a compressed term, of what it inflates to. */
+    readonly offset: number,
+  ) {
+    super(code, `not a term: ${code} at byte ${offset}`);
+  }
+}
+
+/** A value that is no term: `unsupported-type`, or one of a supported type that does not fit: `out-of-range`. */
+export class TermEncodeError extends FedecksError {
+  override readonly name = 'TermEncodeError';
+  declare readonly code: 'unsupported-type' | 'out-of-range';
+
+  constructor(
+    code: 'unsupported-type' | 'out-of-range',
+    /** Where the value stands in what was given: `$.readings[3]`. */
+    readonly path: string,
+    problem: string,
+  ) {
+    super(code, `${path} ${problem}`);
+  }
+}

@@ -1,0 +1,41 @@
+export {
+  type AuthHeader,
+  type AuthHeaderProblem,
+  decodeAuthHeader,
+  encodeAuthHeader,
+} from './auth-header.js';
+export { type DecodeOptions, decodeTerm } from './decode.js';
+export { type EncodeOptions, encodeTerm } from './encode.js';
+export { FedecksError, type TermDecodeCode, TermDecodeError, TermEncodeError } from './errors.js';
+export {
+  AUTH_HEADER,
+  CLOSE,
+  closeCodeAdvice,
+  DEFAULT_PATH,
+  DEVICE_ID_KEY,
+  encodeTokenMessage,
+  type EventMessage,
+  eventOf,
+  isTokenPlease,
+  isTokenPleaseFrame,
+  looksLikeTokenMessage,
+  MAX_AUTH_HEADER_LENGTH,
+  MAX_DEVICE_ID_BYTES,
+  TOKEN_KEY,
+  TOKEN_PLEASE,
+  tokenIn,
+  WEBSOCKET_SUFFIX,
+} from './protocol.js';
+export {
+  atom,
+  Atom,
+  BitString,
+  float,
+  Float,
+  ImproperList,
+  Pid,
+  Reference,
+  type Term,
+  tuple,
+  Tuple,
+} from './term.js';

@@ -1,0 +1,122 @@
+/**
+ * The values that cross the wire, and the classes for what JavaScript has no value of its own for
+ * (PROTOCOL.md §4).
+ */
+
+/** An Erlang tuple. An array in every respect but that it goes to the wire as a tuple, and comes back as one. */
+export class Tuple extends Array<Term> {
+  /** `map`, `filter` and the like give plain arrays. */
+  static override get [Symbol.species](): ArrayConstructor {
+    return Array;
+  }
+}
+
+/** Makes a tuple: `tuple('hello', 'matey')` is Elixir's `{"hello", "matey"}`. */
+export function tuple(...elements: readonly Term[]): Tuple {
+  const made = new Tuple();
+  // Not by the constructor: `new Tuple(5)` would be five holes.
+  for (const element of elements) made.push(element);
+  return made;
+}
+
+const atoms = new Map<string, WeakRef<Atom>>();
+/** Forgets the names nobody holds an atom of, so that a peer cannot fill the table as it could Erlang's. */
+const forgotten = new FinalizationRegistry<string>((name) => {
+  if (atoms.get(name)?.deref() === undefined) atoms.delete(name);
+});
+
+/** An Erlang atom. There is one object for each name: `atom('ok') === atom('ok')`. Made by {@link atom}. */
+export class Atom {
+  /** @internal use {@link atom} */
+  constructor(readonly name: string) {}
+
+  toString(): string {
+    return this.name;
+  }
+
+  toJSON(): string {
+    return this.name;
+  }
+}
+
+/** The atom of that name. `true`, `false` and `nil` are JavaScript's `true`, `false` and `null` on the wire. */
+export function atom(name: string): Atom {
+  const known = atoms.get(name)?.deref();
+  if (known) return known;
+  const made = new Atom(name);
+  atoms.set(name, new WeakRef(made));
+  forgotten.register(made, name);
+  return made;
+}
+
+/**
+ * A float, also where it is a whole number: `float(1)` is Erlang's `1.0`, which a bare `1` is not. Reading gives
+ * it for whole-number floats where they would be lost otherwise: as keys of maps, and in lossless reading.
+ */
+export class Float {
+  constructor(readonly value: number) {}
+
+  valueOf(): number {
+    return this.value;
+  }
+}
+
+/** Makes a {@link Float}. */
+export function float(value: number): Float {
+  return new Float(value);
+}
+
+/** A binary whose last byte is not whole: its first `bits` bits count. */
+export class BitString {
+  /** @param bits of the last byte, from 1 to 7. */
+  constructor(
+    readonly bytes: Uint8Array,
+    readonly bits: number,
+  ) {}
+}
+
+/** A list whose tail is no list: `[1 | 2]`. */
+export class ImproperList {
+  constructor(
+    readonly elements: readonly Term[],
+    readonly tail: Term,
+  ) {}
+}
+
+/** Something of an Erlang node that means nothing here, kept as it was written so that it can be sent back. */
+export abstract class Opaque {
+  /** @internal */
+  constructor(
+    /** The bytes of the term, tag included, without the version byte. */
+    readonly bytes: Uint8Array,
+  ) {}
+}
+
+/** A process id. */
+export class Pid extends Opaque {
+  declare private readonly kind: 'pid';
+}
+
+/** A reference. */
+export class Reference extends Opaque {
+  declare private readonly kind: 'reference';
+}
+
+/** Everything that can be sent. What is read is of these types too. */
+export type Term =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | Date
+  | Atom
+  | Float
+  | BitString
+  | ImproperList
+  | Pid
+  | Reference
+  | readonly Term[]
+  | ReadonlyMap<Term, Term>
+  | { readonly [key: string]: Term | undefined };

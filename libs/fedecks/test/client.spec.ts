@@ -1,0 +1,617 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  ClientStoppedError,
+  FedecksClient,
+  FileTokenStore,
+  LoginFailedError,
+  MemoryTokenStore,
+  NotConnectedError,
+  type FedecksClientOptions,
+} from '@fedecks/nest/client';
+import { TermEncodeError, type Term } from '@fedecks/nest/wire';
+import { ClientLog } from './support/client-log.js';
+import { Inbox } from './support/inbox.js';
+import { PhoenixPeer, type PeerConnection } from './support/phoenix-peer.js';
+import { chars, str, strMap, term, tuple } from './support/term-bytes.js';
+
+/** `#{"username" => "marvin", "password" => "paranoid", "fedecks-device-id" => "nerves-242a"}`, encoded by hand. */
+const LOGIN_HEADER =
+  'g3QAAAADbQAAAAh1c2VybmFtZW0AAAAGbWFydmlubQAAAAhwYXNzd29yZG0AAAAIcGFyYW5vaWRtAAAAEWZlZGVja3MtZGV2aWNlLWlkbQAAAAtuZXJ2ZXMtMjQyYQ==';
+/** `#{"fedecks-device-id" => "nerves-242a", "fedecks-token" => "stored-token"}`. */
+const TOKEN_HEADER =
+  'g3QAAAACbQAAABFmZWRlY2tzLWRldmljZS1pZG0AAAALbmVydmVzLTI0MmFtAAAADWZlZGVja3MtdG9rZW5tAAAADHN0b3JlZC10b2tlbg==';
+const TOKEN_PLEASE = '836b000c746f6b656e5f706c65617365';
+
+const CREDENTIALS = { username: 'marvin', password: 'paranoid' };
+
+let cloud: PhoenixPeer;
+let client: FedecksClient;
+let log: ClientLog;
+
+function make(options: Partial<FedecksClientOptions> = {}): void {
+  client = new FedecksClient({
+    url: cloud.url,
+    deviceId: 'nerves-242a',
+    tokenStore: new MemoryTokenStore(),
+    startDelayMs: 0,
+    closeTimeoutMs: 100,
+    ...options,
+  });
+  log = new ClientLog(client);
+}
+
+function sendToken(device: PeerConnection, token: string): void {
+  device.binary(term(tuple(chars('token'), str(token))));
+}
+
+/** The device's next connection, upgraded; its request for a token has been taken. */
+async function accept(): Promise<PeerConnection> {
+  const device = await cloud.accept();
+  device.upgrade();
+  expect((await device.frame()).payload.toString('hex')).toBe(TOKEN_PLEASE);
+  return device;
+}
+
+/** A client that has logged in, and the cloud's side of its connection. */
+async function loggedIn(options: Partial<FedecksClientOptions> = {}): Promise<PeerConnection> {
+  make(options);
+  const login = client.login(CREDENTIALS);
+  const device = await accept();
+  sendToken(device, 'first-token');
+  await login;
+  return device;
+}
+
+beforeEach(async () => {
+  cloud = await PhoenixPeer.listen();
+});
+
+afterEach(async () => {
+  await client.stop();
+  await cloud.close();
+});
+
+describe('upgrade (§1)', () => {
+  it('is a GET with the credentials in the auth header and nothing that a server might not know', async () => {
+    make();
+    const login = client.login(CREDENTIALS);
+    const { request } = await cloud.accept();
+    expect(request.line).toBe('GET /fedecks/websocket HTTP/1.1');
+    expect(request.headers['x-fedecks-auth']).toBe(LOGIN_HEADER);
+    expect(Object.keys(request.headers).sort()).toEqual([
+      'connection',
+      'host',
+      'sec-websocket-key',
+      'sec-websocket-version',
+      'upgrade',
+      'x-fedecks-auth',
+    ]);
+    const end = client.stop();
+    await expect(login).rejects.toThrow(ClientStoppedError);
+    await end;
+  });
+
+  it('presents the stored token', async () => {
+    make({ tokenStore: new MemoryTokenStore('stored-token') });
+    await client.start();
+    const { request } = await cloud.accept();
+    expect(request.headers['x-fedecks-auth']).toBe(TOKEN_HEADER);
+  });
+
+  it('asks for / when the url has no path (§3)', async () => {
+    make({ url: `ws://127.0.0.1:${cloud.port}`, tokenStore: new MemoryTokenStore('stored-token') });
+    await client.start();
+    expect((await cloud.accept()).request.line).toBe('GET / HTTP/1.1');
+  });
+});
+
+describe('start (§3)', () => {
+  it('leaves a client without a token unregistered', async () => {
+    make();
+    await client.start();
+    expect(await log.rest()).toEqual([{ type: 'unregistered', cause: 'no_token' }]);
+    expect(client.details).toMatchObject({
+      state: 'unregistered',
+      tokenHeld: false,
+      deviceId: 'nerves-242a',
+    });
+  });
+
+  it('tells every state on the way to a connection, each with its cause', async () => {
+    make({ tokenStore: new MemoryTokenStore('stored-token') });
+    await client.start();
+    expect(client.details).toMatchObject({
+      state: 'connection_scheduled',
+      nextAttemptAt: expect.any(Date) as Date,
+    });
+    await accept();
+    await log
+      .until('connection_scheduled')
+      .then((event) => expect(event).toMatchObject({ delayMs: 0, cause: 'started' }));
+    expect(await log.until('connecting')).toEqual({ type: 'connecting', url: cloud.url, with: 'token' });
+    await log.until('connected');
+    expect(client.status).toBe('connected');
+    expect(client.details).toMatchObject({ tokenHeld: true, nextAttemptAt: undefined, lastError: undefined });
+  });
+
+  it('does nothing the second time', async () => {
+    let loads = 0;
+    const tokenStore = new MemoryTokenStore();
+    tokenStore.load = () => Promise.resolve(`stored-token-${++loads}`);
+    make({ tokenStore });
+    await Promise.all([client.start(), client.start()]);
+    await accept();
+    await client.start();
+    await log.until('connected');
+    expect({ loads, waiting: cloud.waiting }).toEqual({ loads: 1, waiting: 0 });
+  });
+
+  it('survives a token store that fails, and reports it', async () => {
+    const tokenStore = new MemoryTokenStore();
+    tokenStore.load = () => Promise.reject(new Error('disk on fire'));
+    make({ tokenStore });
+    await client.start();
+    expect((await log.until('token_load_failed')).reason).toContain('disk on fire');
+    expect(client.status).toBe('unregistered');
+  });
+
+  it('does not present a stored token that does not fit into the header', async () => {
+    make({ tokenStore: new MemoryTokenStore('t'.repeat(2_000)) });
+    await client.start();
+    expect((await log.until('token_load_failed')).reason).toContain('too long');
+    expect(client.status).toBe('unregistered');
+  });
+});
+
+describe('login (§3)', () => {
+  it('asks for a token with a masked binary frame right after the upgrade, and is done when that is stored', async () => {
+    const tokenStore = new MemoryTokenStore();
+    make({ tokenStore });
+    const login = client.login(CREDENTIALS);
+    const device = await cloud.accept();
+    device.upgrade();
+    const frame = await device.frame();
+    expect({ ...frame, payload: frame.payload.toString('hex') }).toEqual({
+      opcode: 2,
+      masked: true,
+      payload: TOKEN_PLEASE,
+    });
+    expect(await tokenStore.load()).toBeUndefined();
+    sendToken(device, 'first-token');
+    await login;
+    expect(await tokenStore.load()).toBe('first-token');
+    expect(client.status).toBe('connected');
+    await log.until('token_stored');
+  });
+
+  it('stores the tokens that the server sends later, unasked', async () => {
+    const tokenStore = new MemoryTokenStore();
+    const device = await loggedIn({ tokenStore });
+    await log.until('token_stored');
+    sendToken(device, 'second-token');
+    await log.until('token_stored');
+    expect(await tokenStore.load()).toBe('second-token');
+  });
+
+  it('keeps the token in a file for the next run', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'fedecks-client-'));
+    try {
+      await loggedIn({ tokenStore: directory });
+      expect(await new FileTokenStore(directory, 'nerves-242a').load(() => undefined)).toBe('first-token');
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+
+  it('fails with the HTTP status when the credentials are refused, and is not tried again', async () => {
+    make();
+    const login = client.login(CREDENTIALS);
+    (await cloud.accept()).refuse(403);
+    await expect(login).rejects.toMatchObject({
+      name: 'LoginFailedError',
+      code: 'upgrade-failed',
+      status: 403,
+    });
+    expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status: 403 });
+    expect(await log.until('unregistered')).toEqual({ type: 'unregistered', cause: 'login_failed' });
+    expect(client.status).toBe('unregistered');
+    expect(client.details.lastError).toBe('upgrade_failed: HTTP status 403');
+  });
+
+  it('fails when the server cannot be reached', async () => {
+    await cloud.close();
+    make();
+    await expect(client.login(CREDENTIALS)).rejects.toMatchObject({ code: 'connection-failed' });
+    expect((await log.until('connection_failed')).reason).toContain('ECONNREFUSED');
+    cloud = await PhoenixPeer.listen();
+  });
+
+  it('fails when the connection is lost before the token has come', async () => {
+    make();
+    const login = client.login(CREDENTIALS);
+    const device = await accept();
+    device.close(1011);
+    device.fin();
+    await expect(login).rejects.toMatchObject({
+      code: 'connection-lost',
+      message: expect.stringContaining('1011') as string,
+    });
+    expect(client.status).toBe('unregistered');
+  });
+
+  it('fails when no token comes, and drops the connection', async () => {
+    make({ upgradeTimeoutMs: 200 });
+    const login = client.login(CREDENTIALS);
+    const device = await accept();
+    await expect(login).rejects.toMatchObject({ code: 'no-token' });
+    await device.ended();
+    expect(await log.until('connection_lost')).toEqual({ type: 'connection_lost', cause: 'no_token' });
+  });
+
+  it('supersedes a login that is under way: the former is rejected, its connection dropped', async () => {
+    make();
+    const former = client.login({ username: 'ford' });
+    const dropped = await cloud.accept();
+    const latter = client.login(CREDENTIALS);
+    await expect(former).rejects.toMatchObject({ name: 'LoginFailedError', code: 'superseded' });
+    await dropped.ended();
+    const device = await accept();
+    expect(device.request.headers['x-fedecks-auth']).toBe(LOGIN_HEADER);
+    sendToken(device, 'token');
+    await latter;
+  });
+
+  it('keeps the old token stored until the new one has come', async () => {
+    const tokenStore = new MemoryTokenStore('stored-token');
+    make({ tokenStore });
+    await client.start();
+    await accept();
+    const login = client.login(CREDENTIALS);
+    const device = await accept();
+    expect(device.request.headers['x-fedecks-auth']).toBe(LOGIN_HEADER);
+    expect(await tokenStore.load()).toBe('stored-token');
+    sendToken(device, 'new-token');
+    await login;
+    expect(await tokenStore.load()).toBe('new-token');
+  });
+
+  it('goes back to the old token when it has failed', async () => {
+    make({ tokenStore: new MemoryTokenStore('stored-token'), retryMinMs: 1, retryMaxMs: 10 });
+    await client.start();
+    const first = await accept();
+    const login = client.login(CREDENTIALS);
+    await first.ended();
+    (await cloud.accept()).refuse(403);
+    await expect(login).rejects.toThrow(LoginFailedError);
+    const again = await accept();
+    expect(again.request.headers['x-fedecks-auth']).toBe(TOKEN_HEADER);
+    await log.until('connection_lost').then((event) => expect(event.cause).toBe('new_login'));
+    await log.until('connection_scheduled').then((event) => expect(event.cause).toBe('login_failed'));
+  });
+
+  it('succeeds with the token in memory when it cannot be stored, and says so', async () => {
+    const tokenStore = new MemoryTokenStore();
+    tokenStore.save = () => Promise.reject(new Error('no space left on device'));
+    await loggedIn({ tokenStore });
+    expect((await log.until('token_store_failed')).reason).toContain('no space left');
+    expect(client.details.tokenHeld).toBe(true);
+  });
+
+  it.each([
+    ['a device id', { 'fedecks-device-id': 'other' }, LoginFailedError],
+    ['a token', { 'fedecks-token': 'T' }, LoginFailedError],
+    ['no object', 'marvin', LoginFailedError],
+    ['an array', ['marvin'], LoginFailedError],
+    ['what is no term', { username: Symbol('marvin') }, TermEncodeError],
+    ['more than a header holds', { certificate: 'x'.repeat(1_000) }, TermEncodeError],
+  ])('rejects credentials with %s before anything is sent', async (_what, credentials, error) => {
+    make();
+    await expect(client.login(credentials as unknown as Record<string, Term>)).rejects.toThrow(error);
+    expect(await log.rest()).toEqual([]);
+    expect(cloud.waiting).toBe(0);
+  });
+});
+
+describe('frames to the device (§2)', () => {
+  let messages: Inbox<Term>;
+  let device: PeerConnection;
+
+  beforeEach(async () => {
+    device = await loggedIn();
+    messages = new Inbox<Term>('message');
+    client.messages$.subscribe((message) => messages.put(message));
+  });
+
+  it('are given to the application as terms, in order', async () => {
+    device.binary('8361ff');
+    device.binary('836d000000026869');
+    device.binary('8368026d000000066e6f746963656101');
+    expect([await messages.next(), await messages.next()]).toEqual([255, 'hi']);
+    expect([...((await messages.next()) as Term[])]).toEqual(['notice', 1]);
+  });
+
+  it('are tokens only as a pair of the charlist and a binary; those are not given to the application', async () => {
+    sendToken(device, 'second-token');
+    device.binary(term(tuple(str('token'), str('not one'))));
+    device.binary(term(chars('token')));
+    expect([...((await messages.next()) as Term[])]).toEqual(['token', 'not one']);
+    expect(await messages.next()).toEqual([116, 111, 107, 101, 110]);
+    await log.until('token_stored');
+    await log.until('token_stored');
+    expect(await log.rest()).toEqual([]);
+  });
+
+  it('are passed over when they are text or no term, and that is told without their content', async () => {
+    device.text('hello');
+    device.binary('0102');
+    device.binary('');
+    device.binary('8361ff');
+    expect(await messages.next()).toBe(255);
+    expect(await log.until('ignored_frame')).toEqual({ type: 'ignored_frame', kind: 'text', bytes: 5 });
+    expect(await log.until('ignored_frame')).toEqual({
+      type: 'ignored_frame',
+      kind: 'undecodable',
+      bytes: 2,
+    });
+    expect(await log.until('ignored_frame')).toEqual({
+      type: 'ignored_frame',
+      kind: 'undecodable',
+      bytes: 0,
+    });
+    expect(client.status).toBe('connected');
+  });
+
+  it('are passed over when they are a token that could never be presented', async () => {
+    sendToken(device, 't'.repeat(1_000));
+    expect(await log.until('ignored_frame')).toMatchObject({ kind: 'oversized_token' });
+    expect(client.details.tokenHeld).toBe(true);
+  });
+
+  it('are answered with a pong of the same payload when they are pings', async () => {
+    device.ping('are you there?');
+    const pong = await device.frame();
+    expect({ opcode: pong.opcode, payload: pong.payload.toString() }).toEqual({
+      opcode: 10,
+      payload: 'are you there?',
+    });
+  });
+});
+
+describe('send', () => {
+  it('writes a term, an event as a pair of name and payload, and raw bytes', async () => {
+    const device = await loggedIn();
+    await client.send('hello');
+    await client.send('temperature', { celsius: 21 });
+    await client.send('tick', null);
+    await client.sendRaw(Buffer.from('0102ff', 'hex'));
+    const payloads = [];
+    for (let count = 0; count < 4; count++) {
+      const frame = await device.frame();
+      expect(frame).toMatchObject({ opcode: 2, masked: true });
+      payloads.push(frame.payload.toString('hex'));
+    }
+    expect(payloads).toEqual([
+      term(str('hello')).toString('hex'),
+      term(tuple(str('temperature'), strMap({ celsius: Buffer.from([97, 21]) }))).toString('hex'),
+      '8368026d000000047469636b77036e696c',
+      '0102ff',
+    ]);
+  });
+
+  it('does not change the bytes it is given', async () => {
+    await loggedIn();
+    const bytes = Buffer.from('0102ff', 'hex');
+    await client.sendRaw(bytes);
+    expect(bytes.toString('hex')).toBe('0102ff');
+  });
+
+  it('rejects when not connected', async () => {
+    make();
+    await expect(client.send('hello')).rejects.toMatchObject({
+      name: 'NotConnectedError',
+      code: 'not-connected',
+    });
+    const login = client.login(CREDENTIALS);
+    await cloud.accept();
+    await expect(client.sendRaw(new Uint8Array(1))).rejects.toThrow(NotConnectedError);
+    const end = client.stop();
+    await expect(login).rejects.toThrow(ClientStoppedError);
+    await end;
+  });
+
+  it('rejects what is no term, naming where it is', async () => {
+    await loggedIn();
+    const message = { readings: [1, NaN] };
+    await expect(client.send(message)).rejects.toMatchObject({
+      name: 'TermEncodeError',
+      path: expect.stringContaining('readings[1]') as string,
+    });
+  });
+
+  it('rejects when the connection ends before the message is written', async () => {
+    const device = await loggedIn({ pingIntervalMs: 200, pongTimeoutMs: 200 });
+    // More than the kernel takes from us while nobody reads.
+    device.stopReading();
+    const sends = Array.from({ length: 8 }, () => client.sendRaw(Buffer.alloc(4 * 1024 * 1024)));
+    const results = await Promise.allSettled(sends);
+    expect(results.at(-1)).toMatchObject({ status: 'rejected', reason: { code: 'connection-ended' } });
+    await log.until('connection_lost');
+  });
+
+  it('may be called from a subscriber, and comes after the request for a token', async () => {
+    make({ tokenStore: new MemoryTokenStore('stored-token') });
+    client.events$.subscribe((event) => {
+      if (event.type === 'connected') void client.send('hello');
+    });
+    await client.start();
+    const device = await accept();
+    expect((await device.frame()).payload.toString('hex')).toBe(term(str('hello')).toString('hex'));
+  });
+});
+
+describe('stop', () => {
+  it('closes with 1000, resolves when TCP is gone, and completes events and messages', async () => {
+    const device = await loggedIn();
+    let completed = 0;
+    client.messages$.subscribe({ complete: () => completed++ });
+    client.events$.subscribe({ complete: () => completed++ });
+    let gone = false;
+    const stopping = client.stop().then(() => {
+      gone = true;
+    });
+    const frame = await device.frame();
+    expect({ opcode: frame.opcode, payload: frame.payload.toString('hex') }).toEqual({
+      opcode: 8,
+      payload: '03e8',
+    });
+    expect({ gone, status: client.status }).toEqual({ gone: false, status: 'stopped' });
+    device.close(1000);
+    device.fin();
+    await stopping;
+    expect(completed).toBe(2);
+    await log.until('stopped');
+    expect(await log.rest()).toEqual([]);
+  });
+
+  it('ends TCP itself when the server does not answer', async () => {
+    const device = await loggedIn({ closeTimeoutMs: 50 });
+    await client.stop();
+    await device.ended();
+  });
+
+  it('rejects a login under way, and everything after', async () => {
+    make();
+    const login = client.login(CREDENTIALS);
+    const device = await cloud.accept();
+    const stopping = client.stop();
+    await expect(login).rejects.toThrow(ClientStoppedError);
+    await stopping;
+    await device.ended();
+    await expect(client.start()).rejects.toThrow(ClientStoppedError);
+    await expect(client.login(CREDENTIALS)).rejects.toThrow(ClientStoppedError);
+    await expect(client.send('hello')).rejects.toThrow(ClientStoppedError);
+    await expect(client.sendRaw(new Uint8Array(1))).rejects.toThrow(ClientStoppedError);
+    await client.stop();
+  });
+
+  it('cancels a scheduled connection', async () => {
+    make({ tokenStore: new MemoryTokenStore('stored-token'), startDelayMs: 60_000 });
+    await client.start();
+    await client.stop();
+    expect(client.status).toBe('stopped');
+  });
+
+  it('stops a client that was never started', async () => {
+    make();
+    await client.stop();
+    expect(await log.rest()).toEqual([{ type: 'stopped' }]);
+  });
+
+  it('stops a client that is still loading its token: nothing comes of that', async () => {
+    const tokenStore = new MemoryTokenStore();
+    let loaded = (_token: string): void => undefined;
+    tokenStore.load = () => new Promise((resolve) => (loaded = resolve));
+    make({ tokenStore });
+    const starting = client.start();
+    const stopping = client.stop();
+    await stopping;
+    loaded('stored-token');
+    await expect(starting).rejects.toThrow(ClientStoppedError);
+    expect(await log.rest()).toEqual([{ type: 'stopped' }]);
+    expect(client.status).toBe('stopped');
+  });
+
+  it('leaves no timer behind, and no socket', async () => {
+    const held = (): string[] =>
+      process
+        .getActiveResourcesInfo()
+        .filter((resource) => resource === 'Timeout' || resource === 'Immediate')
+        .sort();
+    const before = held();
+    const device = await loggedIn();
+    const login = client.login(CREDENTIALS);
+    await device.ended();
+    const connecting = await cloud.accept();
+    expect(held()).not.toEqual(before);
+    const stopping = client.stop();
+    await expect(login).rejects.toThrow(ClientStoppedError);
+    await stopping;
+    expect(held()).toEqual(before);
+    await connecting.ended();
+  });
+
+  it('waits for a token that is being stored', async () => {
+    const tokenStore = new MemoryTokenStore();
+    const device = await loggedIn({ tokenStore });
+    let saved = false;
+    const saving = new Promise<void>((begun) => {
+      tokenStore.save = async () => {
+        begun();
+        // Slower than a socket is to close.
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        saved = true;
+      };
+    });
+    sendToken(device, 'second-token');
+    await saving;
+    const stopping = client.stop();
+    await device.frame();
+    device.close(1000);
+    device.fin();
+    await stopping;
+    expect(saved).toBe(true);
+  });
+
+  it('gives no message to the application any more', async () => {
+    const device = await loggedIn();
+    const messages: Term[] = [];
+    client.messages$.subscribe((message) => messages.push(message));
+    const stopping = client.stop();
+    await device.frame();
+    device.binary('8361ff');
+    device.close(1000);
+    device.fin();
+    await stopping;
+    expect(messages).toEqual([]);
+  });
+
+  it('may be called from a subscriber: what happened is told to its end, and nothing after it', async () => {
+    const device = await loggedIn();
+    const types: string[] = [];
+    const stopped = new Promise<void>((resolve) => {
+      client.events$.subscribe(({ type }) => {
+        types.push(type);
+        if (type === 'connection_lost') void client.stop().then(resolve);
+      });
+    });
+    device.fin();
+    await stopped;
+    expect(types).toEqual(['connection_lost', 'connection_scheduled', 'stopped']);
+  });
+
+  it('waits for the socket of a login that is just being opened', async () => {
+    await loggedIn();
+    const connects = new Promise<string[]>((resolve) => {
+      client.events$.subscribe(({ type }) => {
+        if (type === 'connection_lost')
+          void client.stop().then(() => resolve(process.getActiveResourcesInfo()));
+      });
+    });
+    await expect(client.login(CREDENTIALS)).rejects.toThrow(ClientStoppedError);
+    expect(await connects).not.toContain('TCPConnectWrap');
+  });
+
+  it('may be called from a subscriber, in the middle of connecting', async () => {
+    make({ tokenStore: new MemoryTokenStore('stored-token') });
+    const stopped = new Promise<void>((resolve) => {
+      client.events$.subscribe((event) => {
+        if (event.type === 'connecting') void client.stop().then(resolve);
+      });
+    });
+    await client.start();
+    await stopped;
+    expect(client.status).toBe('stopped');
+  });
+});

@@ -1,0 +1,131 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const src = fileURLToPath(new URL('../src', import.meta.url));
+
+/** What each folder may import: folders of this library, and packages. */
+const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
+  wire: { folders: [], packages: /^node:(buffer|zlib)$/ },
+  options: { folders: ['wire'], packages: /^$/ },
+  handlers: { folders: ['wire'], packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/ },
+  server: {
+    folders: ['wire', 'options', 'handlers'],
+    packages:
+      /^(@nestjs\/(common|core|jwt)(\/.*)?|@noble\/ciphers\/chacha\.js|proxy-addr|rxjs|ws|ms|node:.*)$/,
+  },
+  client: { folders: ['wire', 'options'], packages: /^(rxjs|ws|node:.*)$/ },
+  'client-nest': {
+    folders: ['wire', 'options', 'handlers', 'client'],
+    packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs)$/,
+  },
+};
+
+/** In `server`, Nest appears where it wires: the rest is plain TypeScript that a test can make with `new`. */
+const NEST_IN_SERVER = [
+  'auth.guard.ts',
+  'fedecks-options.ts',
+  'fedecks.gateway.ts',
+  'fedecks.module.ts',
+  'fedecks.service.ts',
+  'limited-log.ts',
+  'provider-of.ts',
+  'token.ts',
+  'upgrade-dispatcher.ts',
+];
+
+interface Source {
+  readonly file: string;
+  readonly folder: string;
+  readonly imports: readonly { readonly specifier: string; readonly typeOnly: boolean }[];
+}
+
+const sources: Source[] = readdirSync(src, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts') && !file.endsWith('.spec.ts'))
+  .map((file) => ({
+    file,
+    folder: file.split('/')[0]!,
+    imports: importsOf(readFileSync(join(src, file), 'utf8')),
+  }));
+
+function importsOf(text: string): Source['imports'] {
+  const statements = text.matchAll(/^(?:import|export)\s([^;]*?)\sfrom '([^']+)';/gm);
+  return [...statements].map(([, names = '', specifier = '']) => ({
+    specifier,
+    typeOnly:
+      names.startsWith('type ') || /^\{\s*(type \w+(,\s*)?)+\}$/.test(names.trim().replace(/,\s*\}/, ' }')),
+  }));
+}
+
+/** The file of this library an import names, relative to `src`. */
+function target(source: Source, specifier: string): string {
+  return relative(src, normalize(join(src, dirname(source.file), specifier))).replace(/\.js$/, '.ts');
+}
+
+describe('layering', () => {
+  it('reads the import lines it is about', () => {
+    expect(sources.length).toBeGreaterThan(20);
+    expect(sources.flatMap(({ imports }) => imports).length).toBeGreaterThan(60);
+    expect(Object.keys(ALLOWED).sort()).toEqual([...new Set(sources.map(({ folder }) => folder))].sort());
+  });
+
+  it('imports, from each folder, only what that folder may know', () => {
+    const wrong = sources.flatMap((source) =>
+      source.imports
+        .filter(({ specifier }) => {
+          const { folders, packages } = ALLOWED[source.folder]!;
+          if (!specifier.startsWith('.')) return !packages.test(specifier);
+          const folder = target(source, specifier).split('/')[0]!;
+          return folder !== source.folder && !folders.includes(folder);
+        })
+        .map(({ specifier }) => `${source.file} imports ${specifier}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('reaches another folder through its index only, and its own never', () => {
+    const wrong = sources.flatMap((source) =>
+      source.imports
+        .filter(({ specifier }) => specifier.startsWith('.'))
+        .map(({ specifier }) => target(source, specifier))
+        .filter((file) => {
+          const own = file.split('/')[0] === source.folder;
+          return own ? file === `${source.folder}/index.ts` : !file.endsWith('/index.ts');
+        })
+        .map((file) => `${source.file} imports ${file}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('has no circle', () => {
+    const byFile = new Map(sources.map((source) => [source.file, source]));
+    const circles: string[] = [];
+    const done = new Set<string>();
+    const visit = (file: string, path: readonly string[]): void => {
+      if (path.includes(file)) {
+        circles.push([...path.slice(path.indexOf(file)), file].join(' -> '));
+        return;
+      }
+      if (done.has(file)) return;
+      const source = byFile.get(file);
+      for (const { specifier } of source?.imports.filter((each) => each.specifier.startsWith('.')) ?? []) {
+        visit(target(source!, specifier), [...path, file]);
+      }
+      done.add(file);
+    };
+    for (const { file } of sources) visit(file, []);
+    expect(circles).toEqual([]);
+  });
+
+  it('keeps Nest out of the plain part of the cloud half', () => {
+    const wrong = sources
+      .filter(
+        ({ folder, file }) => folder === 'server' && !NEST_IN_SERVER.includes(file.slice('server/'.length)),
+      )
+      .filter(({ imports }) =>
+        imports.some(({ specifier, typeOnly }) => specifier.startsWith('@nestjs/') && !typeOnly),
+      )
+      .map(({ file }) => file);
+    expect(wrong).toEqual([]);
+  });
+});

@@ -1,0 +1,311 @@
+import { jest } from '@jest/globals';
+import { FedecksClient, MemoryTokenStore, type FedecksClientOptions } from '@fedecks/nest/client';
+import { ClientLog } from './support/client-log.js';
+import { PhoenixPeer, type PeerConnection } from './support/phoenix-peer.js';
+import { chars, str, strMap, term, tuple } from './support/term-bytes.js';
+
+let cloud: PhoenixPeer;
+let client: FedecksClient;
+let log: ClientLog;
+let tokenStore: MemoryTokenStore;
+
+/** Starts a client that holds a token, and whose waits are short. */
+async function start(options: Partial<FedecksClientOptions> = {}): Promise<void> {
+  tokenStore = new MemoryTokenStore('stored-token');
+  client = new FedecksClient({
+    url: cloud.url,
+    deviceId: 'nerves-242a',
+    tokenStore,
+    startDelayMs: 0,
+    retryMinMs: 1,
+    retryMaxMs: 20,
+    slowRetryMinMs: 50_000,
+    slowRetryMaxMs: 60_000,
+    closeTimeoutMs: 100,
+    ...options,
+  });
+  log = new ClientLog(client);
+  await client.start();
+}
+
+/** The device's next connection, upgraded; its request for a token has been taken. */
+async function accept(): Promise<PeerConnection> {
+  const device = await cloud.accept();
+  device.upgrade();
+  await device.frame();
+  await log.until('connected');
+  return device;
+}
+
+function headerWith(token: string): string {
+  const fields = { 'fedecks-device-id': str('nerves-242a'), 'fedecks-token': str(token) };
+  return term(strMap(fields)).toString('base64');
+}
+
+beforeEach(async () => {
+  cloud = await PhoenixPeer.listen();
+});
+
+afterEach(async () => {
+  await client.stop();
+  await cloud.close();
+});
+
+describe('a lost connection (§3)', () => {
+  const closeWith =
+    (code?: number) =>
+    (device: PeerConnection): void => {
+      device.close(code);
+      device.fin();
+    };
+
+  it.each([
+    ['1000', closeWith(1000), { cause: 'closed', code: 1000 }],
+    ['1002, as Bandit does', closeWith(1002), { cause: 'closed', code: 1002 }],
+    ['1011', closeWith(1011), { cause: 'closed', code: 1011 }],
+    ['4000', closeWith(4000), { cause: 'closed', code: 4000 }],
+    ['no code', closeWith(), { cause: 'closed', code: 1005 }],
+    ['4001, TCP left open', (device: PeerConnection) => device.close(4001), { cause: 'closed', code: 4001 }],
+    ['a FIN alone', (device: PeerConnection) => device.fin(), { cause: 'ended' }],
+    ['a RST', (device: PeerConnection) => device.reset(), { cause: 'ended' }],
+  ])('is noticed and made anew, with the newest token: %s', async (_how, end, loss) => {
+    await start();
+    const device = await accept();
+    device.binary(term(tuple(chars('token'), str('second-token'))));
+    await log.until('token_stored');
+    end(device);
+    expect(await log.until('connection_lost')).toEqual({ type: 'connection_lost', ...loss });
+    expect(await log.until('connection_scheduled')).toMatchObject({ cause: 'connection_lost' });
+    const again = await accept();
+    expect(again.request.headers['x-fedecks-auth']).toBe(headerWith('second-token'));
+  });
+
+  it('is told as an error, too, when the server breaks the protocol', async () => {
+    await start();
+    const device = await accept();
+    // A reserved bit that no extension was agreed for (RFC 6455 §5.2).
+    device.write(Buffer.from('c20101', 'hex'));
+    expect((await log.until('connection_error')).reason).toContain('RSV1');
+    const close = await device.frame();
+    expect({ opcode: close.opcode, payload: close.payload.toString('hex') }).toEqual({
+      opcode: 8,
+      payload: '03ea',
+    });
+    device.fin();
+    await log.until('connection_lost');
+    await accept();
+  });
+
+  it('ends on the header of a frame over maxFrameBytes, with 1009', async () => {
+    await start({ maxFrameBytes: 1_024 });
+    const device = await accept();
+    device.write(Buffer.from('827e0401', 'hex'));
+    const close = await device.frame();
+    expect({ opcode: close.opcode, payload: close.payload.toString('hex') }).toEqual({
+      opcode: 8,
+      payload: '03f1',
+    });
+    device.fin();
+    await log.until('connection_lost');
+  });
+
+  it.each([4100, 4149])('with close code %i needs a login: the token is forgotten (§5)', async (code) => {
+    await start();
+    const device = await accept();
+    device.close(code);
+    device.fin();
+    expect(await log.until('connection_lost')).toMatchObject({ code });
+    expect(await log.until('unregistered')).toEqual({ type: 'unregistered', cause: 'token_expired' });
+    expect(client.details.tokenHeld).toBe(false);
+    await client.stop();
+    expect(await tokenStore.load()).toBeUndefined();
+  });
+
+  it.each([4150, 4152, 4199])('with close code %i is made anew slowly (§5)', async (code) => {
+    await start();
+    const device = await accept();
+    device.close(code);
+    device.fin();
+    const { delayMs } = await log.until('connection_scheduled');
+    expect(delayMs).toBeGreaterThanOrEqual(50_000);
+    expect(client.details.tokenHeld).toBe(true);
+  });
+});
+
+describe('backoff (§3)', () => {
+  beforeEach(() => {
+    jest.spyOn(Math, 'random').mockReturnValue(1);
+  });
+
+  afterEach(() => {
+    jest.restoreAllMocks();
+  });
+
+  it('goes on growing while a server accepts and closes', async () => {
+    await start({ retryMinMs: 2, retryMaxMs: 40 });
+    for (const delayMs of [0, 2, 4, 8, 16, 32, 40]) {
+      expect(await log.until('connection_scheduled')).toMatchObject({ delayMs });
+      (await accept()).fin();
+    }
+  });
+
+  it('starts anew after a connection that was stable', async () => {
+    await start({ retryMinMs: 2, stableAfterMs: 20 });
+    for (let refusals = 0; refusals < 3; refusals++) (await cloud.accept()).refuse(500);
+    const device = await accept();
+    // That a connection has become stable is told by no event; a ping answered after that time says that it has.
+    for (const since = performance.now(); performance.now() - since < 40;) {
+      device.ping('');
+      await device.frame();
+    }
+    device.fin();
+    await log.until('connection_lost');
+    expect((await log.until('connection_scheduled')).delayMs).toBe(2);
+  });
+
+  it('tries for ever while the server cannot be reached', async () => {
+    const { port } = cloud;
+    await cloud.close();
+    await start({ url: `ws://127.0.0.1:${port}/` });
+    for (let attempt = 0; attempt < 5; attempt++) {
+      expect((await log.until('connection_failed')).reason).toContain('ECONNREFUSED');
+    }
+    expect(client.details.lastError).toContain('connection_failed: connect ECONNREFUSED');
+    cloud = await PhoenixPeer.listen();
+  });
+});
+
+describe('a refused upgrade (§1, §3)', () => {
+  it.each([401, 403])(
+    'with a token and status %i is tried again slowly, though the server keeps the connection',
+    async (status) => {
+      await start();
+      const device = await cloud.accept();
+      device.refuse(status, 'connection: keep-alive\r\n');
+      expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status });
+      const { delayMs, cause } = await log.until('connection_scheduled');
+      expect(cause).toBe('upgrade_failed');
+      expect(delayMs).toBeGreaterThanOrEqual(50_000);
+      expect(delayMs).toBeLessThanOrEqual(60_000);
+      expect(await tokenStore.load()).toBe('stored-token');
+      await device.ended();
+    },
+  );
+
+  it('is not waited for when a login comes', async () => {
+    await start();
+    (await cloud.accept()).refuse(403);
+    await log.until('upgrade_failed');
+    const login = client.login({ username: 'marvin' });
+    const device = await accept();
+    device.binary(term(tuple(chars('token'), str('new-token'))));
+    await login;
+    expect(cloud.waiting).toBe(0);
+  });
+
+  it.each([301, 426, 500, 503])('with status %i is tried again soon', async (status) => {
+    await start();
+    (await cloud.accept()).refuse(status, 'location: /elsewhere\r\n');
+    expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status });
+    const device = await accept();
+    expect(device.request.line).toBe('GET /fedecks/websocket HTTP/1.1');
+  });
+
+  it('with a body is read no further', async () => {
+    await start();
+    const device = await cloud.accept();
+    device.write('HTTP/1.1 502 Bad Gateway\r\ncontent-length: 1000000\r\n\r\n<html>');
+    expect(await log.until('upgrade_failed')).toMatchObject({ status: 502 });
+    await device.ended();
+  });
+
+  it.each([
+    ['7', 7_000, 7_020],
+    ['99999999999', 86_400_000, 86_400_020],
+    ['Wed, 21 Oct 2037 07:28:00 GMT', 0, 20],
+    ['-5', 0, 20],
+  ])('with "Retry-After: %s" waits from %i to %i ms', async (value, least, most) => {
+    await start();
+    (await cloud.accept()).refuse(503, `retry-after: ${value}\r\n`);
+    await log.until('upgrade_failed');
+    const { delayMs } = await log.until('connection_scheduled');
+    expect(delayMs).toBeGreaterThanOrEqual(least);
+    expect(delayMs).toBeLessThanOrEqual(most);
+  });
+
+  it('because of a wrong sec-websocket-accept is told with its reason', async () => {
+    await start();
+    (await cloud.accept()).upgrade('AAAAAAAAAAAAAAAAAAAAAAAAAAA=');
+    expect((await log.until('upgrade_failed')).reason).toContain('Sec-WebSocket-Accept');
+    await accept();
+  });
+
+  it('because of an answer that is not HTTP is told with its reason', async () => {
+    await start();
+    (await cloud.accept()).write('SSH-2.0-OpenSSH_9.6\r\n\r\n');
+    expect((await log.until('upgrade_failed')).reason).toContain('Parse Error');
+    await accept();
+  });
+
+  it('because the server ended the connection is told with its reason', async () => {
+    await start();
+    (await cloud.accept()).fin();
+    expect((await log.until('upgrade_failed')).reason).toContain('hang up');
+    await accept();
+  });
+
+  it('because of no answer ends the attempt, also when bytes keep dripping in', async () => {
+    await start({ upgradeTimeoutMs: 150 });
+    const device = await cloud.accept();
+    device.write('HTTP/1.1 101 Switching Protocols\r\n');
+    const drip = setInterval(() => device.write('x: y\r\n'), 20);
+    try {
+      expect((await log.until('upgrade_failed')).reason).toBe('no answer to the upgrade within 150 ms');
+    } finally {
+      clearInterval(drip);
+    }
+    await accept();
+  });
+});
+
+describe('heartbeat (§3)', () => {
+  it('pings with the device id', async () => {
+    await start({ pingIntervalMs: 20 });
+    const ping = await (await accept()).frame();
+    expect({ ...ping, payload: ping.payload.toString() }).toEqual({
+      opcode: 9,
+      masked: true,
+      payload: 'nerves-242a',
+    });
+  });
+
+  it('drops a connection that has gone silent, within the interval and the timeout, and connects again', async () => {
+    await start({ pingIntervalMs: 50, pongTimeoutMs: 100 });
+    const device = await accept();
+    const connectedAt = performance.now();
+    expect(await log.until('connection_lost')).toEqual({
+      type: 'connection_lost',
+      cause: 'heartbeat_missed',
+    });
+    expect(performance.now() - connectedAt).toBeGreaterThan(100);
+    await device.ended();
+    await accept();
+  });
+
+  it.each([
+    ['a pong', (device: PeerConnection, payload: Buffer) => device.pong(payload)],
+    ['a ping', (device: PeerConnection) => device.ping('')],
+    ['a message', (device: PeerConnection) => device.binary('8361ff')],
+    ['a text frame', (device: PeerConnection) => device.text('still here')],
+  ])('lives by any frame: %s after every ping', async (_frame, answer) => {
+    await start({ pingIntervalMs: 30, pongTimeoutMs: 60 });
+    const device = await accept();
+    for (let pings = 0; pings < 6;) {
+      const frame = await device.frame();
+      if (frame.opcode !== 9) continue;
+      answer(device, frame.payload);
+      pings++;
+    }
+    expect(client.status).toBe('connected');
+  });
+});

@@ -1,0 +1,217 @@
+/**
+ * A cloud of bytes: a TCP server that speaks HTTP/1.1 and RFC 6455 by hand, as Phoenix on Cowboy writes them, for
+ * seeing what a device really sends and how it takes what a server may do. It shares no code with `src/` and uses
+ * no websocket library. It does nothing by itself: the test plays the server.
+ *
+ *     const cloud = await PhoenixPeer.listen();
+ *     const device = await cloud.accept();        // the next connection, when its request has arrived
+ *     device.request.headers['x-fedecks-auth'];   // also: device.request.line, device.request.raw
+ *     device.upgrade();                           // or: device.refuse(403), device.write('HTTP/1.1 ...')
+ *     const frame = await device.frame();         // { opcode, masked, payload }
+ *     device.binary('8361ff');                    // or: text, ping, pong, close(code), frames of any kind by `write`
+ *     device.fin();                               // or: device.reset(), device.stopReading()
+ *     await device.ended();                       // 'fin' or 'rst': how the device ended TCP
+ *     await cloud.close();
+ *
+ * A connection the test does not accept is left unanswered. `cloud.waiting` counts those.
+ */
+import { createHash } from 'node:crypto';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { Inbox } from './inbox.js';
+
+export interface PeerFrame {
+  readonly opcode: number;
+  readonly masked: boolean;
+  readonly payload: Buffer;
+}
+
+export interface PeerRequest {
+  readonly raw: string;
+  readonly line: string;
+  /** By lower-case name. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export class PhoenixPeer {
+  private readonly devices = new Inbox<PeerConnection>('connection');
+  private readonly sockets = new Set<Socket>();
+  private readonly server: Server;
+  port = 0;
+
+  private constructor() {
+    this.server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      this.sockets.add(socket);
+      socket.once('close', () => this.sockets.delete(socket));
+      const connection = new PeerConnection(socket, () => this.devices.put(connection));
+    });
+  }
+
+  static async listen(): Promise<PhoenixPeer> {
+    const peer = new PhoenixPeer();
+    await new Promise<void>((resolve) => peer.server.listen(0, '127.0.0.1', resolve));
+    peer.port = (peer.server.address() as AddressInfo).port;
+    return peer;
+  }
+
+  get url(): string {
+    return `ws://127.0.0.1:${this.port}/fedecks/websocket`;
+  }
+
+  /** The oldest connection not accepted yet whose request has arrived. Rejects after 5 s. */
+  accept(): Promise<PeerConnection> {
+    return this.devices.next();
+  }
+
+  get waiting(): number {
+    return this.devices.size;
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+}
+
+export class PeerConnection {
+  private readonly frames = new Inbox<PeerFrame>('frame of the device');
+  private readonly ends = new Inbox<'fin' | 'rst'>('end of the TCP connection');
+  private received = Buffer.alloc(0);
+  private parsed: PeerRequest | undefined;
+
+  constructor(
+    private readonly socket: Socket,
+    private readonly requested: () => void,
+  ) {
+    socket.on('data', (chunk) => this.read(chunk));
+    socket.once('end', () => this.ends.put('fin'));
+    socket.once('error', () => this.ends.put('rst'));
+  }
+
+  get request(): PeerRequest {
+    if (!this.parsed) throw new Error('the request has not arrived yet');
+    return this.parsed;
+  }
+
+  /** The 101 in one write, as the Elixir server does; with `accept` a wrong one. */
+  upgrade(accept = acceptOf(this.request.headers['sec-websocket-key'] ?? '')): void {
+    this.write(
+      'HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\ndate: Mon, 23 Nov 2026 10:00:00 GMT\r\n' +
+        `sec-websocket-accept: ${accept}\r\nserver: Cowboy\r\nupgrade: websocket\r\n\r\n`,
+    );
+  }
+
+  /** A refusal without a body that leaves the connection open, as Cowboy's do. */
+  refuse(status: number, headers = ''): void {
+    this.write(`HTTP/1.1 ${status} Refused\r\ncontent-length: 0\r\nserver: Cowboy\r\n${headers}\r\n`);
+  }
+
+  /** The next frame of the device. Rejects after 5 s. */
+  frame(): Promise<PeerFrame> {
+    return this.frames.next();
+  }
+
+  binary(payload: string | Uint8Array): void {
+    this.write(frame(2, typeof payload === 'string' ? Buffer.from(payload, 'hex') : payload));
+  }
+
+  text(payload: string): void {
+    this.write(frame(1, Buffer.from(payload)));
+  }
+
+  ping(payload: string): void {
+    this.write(frame(9, Buffer.from(payload)));
+  }
+
+  pong(payload: Uint8Array): void {
+    this.write(frame(10, payload));
+  }
+
+  /** A close frame, without a code if none is given. TCP stays open: `fin()` ends it, as Cowboy does at once. */
+  close(code?: number): void {
+    const payload = Buffer.alloc(code === undefined ? 0 : 2);
+    if (code !== undefined) payload.writeUInt16BE(code);
+    this.write(frame(8, payload));
+  }
+
+  write(bytes: string | Uint8Array): void {
+    this.socket.write(bytes);
+  }
+
+  /** From here on what the device sends stays in the kernel's buffers, until they are full. */
+  stopReading(): void {
+    this.socket.pause();
+  }
+
+  fin(): void {
+    this.socket.end();
+  }
+
+  reset(): void {
+    this.socket.resetAndDestroy();
+  }
+
+  /** How the device ended TCP. Rejects after 5 s. */
+  ended(): Promise<'fin' | 'rst'> {
+    return this.ends.next();
+  }
+
+  private read(chunk: Buffer): void {
+    this.received = Buffer.concat([this.received, chunk]);
+    if (!this.parsed) {
+      const end = this.received.indexOf('\r\n\r\n');
+      if (end === -1) return;
+      this.parsed = parseRequest(this.received.subarray(0, end).toString('latin1'));
+      this.received = this.received.subarray(end + 4);
+      this.requested();
+    }
+    for (let next = takeFrame(this.received); next; next = takeFrame(this.received)) {
+      this.received = this.received.subarray(next.size);
+      this.frames.put(next.frame);
+    }
+  }
+}
+
+function parseRequest(raw: string): PeerRequest {
+  const [line = '', ...fields] = raw.split('\r\n');
+  const headers = fields.map((field) => {
+    const colon = field.indexOf(':');
+    return [field.slice(0, colon).toLowerCase(), field.slice(colon + 1).trim()] as const;
+  });
+  return { raw, line, headers: Object.fromEntries(headers) };
+}
+
+function acceptOf(key: string): string {
+  return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+}
+
+/** An unmasked, final frame (RFC 6455 §5.2). */
+export function frame(opcode: number, payload: Uint8Array): Buffer {
+  const long = payload.length > 125;
+  const header = Buffer.alloc(long ? 4 : 2);
+  header.writeUInt8(0x80 | opcode, 0);
+  header.writeUInt8(long ? 126 : payload.length, 1);
+  if (long) header.writeUInt16BE(payload.length, 2);
+  return Buffer.concat([header, payload]);
+}
+
+function takeFrame(bytes: Buffer): { frame: PeerFrame; size: number } | undefined {
+  if (bytes.length < 2) return undefined;
+  const masked = (bytes.readUInt8(1) & 0x80) !== 0;
+  let length = bytes.readUInt8(1) & 0x7f;
+  let at = 2;
+  if (length === 126) {
+    if (bytes.length < 4) return undefined;
+    length = bytes.readUInt16BE(2);
+    at = 4;
+  } else if (length === 127) {
+    if (bytes.length < 10) return undefined;
+    length = Number(bytes.readBigUInt64BE(2));
+    at = 10;
+  }
+  const mask = masked ? bytes.subarray(at, at + 4) : Buffer.alloc(4);
+  if (masked) at += 4;
+  if (bytes.length < at + length) return undefined;
+  const payload = Buffer.from(bytes.subarray(at, at + length));
+  payload.forEach((byte, index) => payload.writeUInt8(byte ^ (mask[index % 4] ?? 0), index));
+  return { frame: { opcode: bytes.readUInt8(0) & 0x0f, masked, payload }, size: at + length };
+}
