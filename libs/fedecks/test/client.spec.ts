@@ -36,7 +36,7 @@ function make(options: Partial<FedecksClientOptions> = {}): void {
     deviceId: 'nerves-242a',
     tokenStore: new MemoryTokenStore(),
     startDelayMs: 0,
-    closeTimeoutMs: 100,
+    closeTimeoutMs: 30,
     ...options,
   });
   log = new ClientLog(client);
@@ -589,6 +589,18 @@ describe('stop', () => {
     device.fin();
     await stopped;
     expect(types).toEqual(['connection_lost', 'connection_scheduled', 'stopped']);
+  });
+
+  it('is in force before it is told', async () => {
+    await loggedIn();
+    const sent = new Promise((resolve) => {
+      client.events$.subscribe(({ type }) => {
+        if (type === 'stopped') resolve(client.send('hello'));
+      });
+    });
+    const stopping = client.stop();
+    await expect(sent).rejects.toThrow(ClientStoppedError);
+    await stopping;
   });
 
   it('waits for the socket of a login that is just being opened', async () => {

@@ -21,7 +21,7 @@ async function start(options: Partial<FedecksClientOptions> = {}): Promise<void>
     retryMaxMs: 20,
     slowRetryMinMs: 50_000,
     slowRetryMaxMs: 60_000,
-    closeTimeoutMs: 100,
+    closeTimeoutMs: 30,
     ...options,
   });
   log = new ClientLog(client);
