@@ -19,6 +19,7 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
     folders: ['wire', 'options', 'handlers', 'client'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs)$/,
   },
+  testing: { folders: ['wire'], packages: /^(@nestjs\/common|ws|node:.*)$/ },
 };
 
 /** In `server`, Nest appears where it wires: the rest is plain TypeScript that a test can make with `new`. */

@@ -1,5 +1,5 @@
 import { type PipeTransform, type Type } from '@nestjs/common';
-import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
+import { ENTRY_PROVIDER_WATERMARK, ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
 import { type Term } from '../wire/index.js';
 import { InvalidHandlerError } from './errors.js';
 
@@ -27,6 +27,8 @@ function handles(decorator: string, kind: HandlerKind): MethodDecorator {
     }
     const others = (Reflect.getMetadata(HANDLERS_METADATA, method) as HandlerKind[] | undefined) ?? [];
     Reflect.defineMetadata(HANDLERS_METADATA, [...others, kind], method);
+    // Where messages enter the app: for such a class Nest makes the scoped enhancers an app has for all.
+    Reflect.defineMetadata(ENTRY_PROVIDER_WATERMARK, true, owner);
   };
 }
 

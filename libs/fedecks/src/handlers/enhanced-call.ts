@@ -1,5 +1,5 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { type ContextId, type ApplicationConfig, type ExternalContextCreator } from '@nestjs/core';
+import { type Type } from '@nestjs/common';
+import { type ApplicationConfig, type ContextId, type ExternalContextCreator } from '@nestjs/core';
 import {
   CUSTOM_ROUTE_ARGS_METADATA,
   EXCEPTION_FILTERS_METADATA,
@@ -9,35 +9,47 @@ import {
   ROUTE_ARGS_METADATA,
 } from '@nestjs/common/constants.js';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
-import { catchError, defer, finalize, from, isObservable, Observable, of, switchMap } from 'rxjs';
+import { catchError, defer, finalize, isObservable, mergeAll, type Observable, of, tap } from 'rxjs';
+import { PARAM, type ParamMetadata } from './decorators.js';
 import { argument, type DeviceContext, type HandlerCall, type Method, paramsOf } from './handler-call.js';
 import { Intercepted } from './result.js';
 
+const ENHANCERS = [GUARDS_METADATA, PIPES_METADATA, INTERCEPTORS_METADATA, EXCEPTION_FILTERS_METADATA];
+
 /** Whether anything of Nest's stands between a message and this method. */
 export function isEnhanced(type: object, method: object, name: string, config: ApplicationConfig): boolean {
-  const keys = [GUARDS_METADATA, PIPES_METADATA, EXCEPTION_FILTERS_METADATA];
-  if (keys.some((key) => Reflect.hasMetadata(key, type) || Reflect.hasMetadata(key, method))) return true;
+  if (ENHANCERS.some((key) => Reflect.hasMetadata(key, type) || Reflect.hasMetadata(key, method)))
+    return true;
   const params = Object.entries(paramsOf(type, name));
   if (params.some(([key, { pipes }]) => key.includes(CUSTOM_ROUTE_ARGS_METADATA) || pipes.length > 0))
     return true;
   const globals = [
     config.getGlobalGuards(),
     config.getGlobalPipes(),
+    config.getGlobalInterceptors(),
     config.getGlobalFilters(),
-    config.getGlobalRequestGuards(),
-    config.getGlobalRequestPipes(),
-    config.getGlobalRequestFilters(),
   ];
-  return globals.some(({ length }) => length > 0) || isIntercepted(type, method, config);
+  return globals.some(({ length }) => length > 0) || hasScopedGlobals(config);
 }
 
-function isIntercepted(type: object, method: object, config: ApplicationConfig): boolean {
-  return (
-    Reflect.hasMetadata(INTERCEPTORS_METADATA, type) ||
-    Reflect.hasMetadata(INTERCEPTORS_METADATA, method) ||
-    config.getGlobalInterceptors().length > 0 ||
-    config.getGlobalRequestInterceptors().length > 0
+/** Whether the app has enhancers for all handlers that are made anew for each message or handler. */
+export function hasScopedGlobals(config: ApplicationConfig): boolean {
+  const scoped = [
+    config.getGlobalRequestGuards(),
+    config.getGlobalRequestPipes(),
+    config.getGlobalRequestInterceptors(),
+    config.getGlobalRequestFilters(),
+  ];
+  return scoped.some(({ length }) => length > 0);
+}
+
+/** The enhancers of a method that are given as classes, for Nest to make. */
+export function enhancerClasses(type: object, method: object, name: string): readonly Type[] {
+  const given = [type, method].flatMap((target) =>
+    ENHANCERS.flatMap((key) => (Reflect.getMetadata(key, target) ?? []) as unknown[]),
   );
+  const pipes = Object.values(paramsOf(type, name)).flatMap((param) => param.pipes as unknown[]);
+  return [...given, ...pipes].filter((each): each is Type => typeof each === 'function');
 }
 
 /** Where Nest keeps the providers it made for one message. */
@@ -49,24 +61,17 @@ export interface RequestScope {
 /** Calls methods through Nest's guards, pipes, interceptors and exception filters, as execution context `ws`. */
 export class EnhancedCalls {
   private readonly creator: ExternalContextCreator;
-  /** Told when the method of the call in progress has finished, whatever its interceptors go on to do. */
-  private readonly finished = new AsyncLocalStorage<() => void>();
 
-  constructor(
-    creator: ExternalContextCreator,
-    private readonly config: ApplicationConfig,
-  ) {
+  constructor(creator: ExternalContextCreator) {
     this.creator = streaming(creator);
   }
 
   create(instance: object, method: Method, name: string, scope?: RequestScope): HandlerCall {
-    const decorated = Object.keys(paramsOf(instance.constructor, name)).length > 0;
-    const intercepted = isIntercepted(instance.constructor, method, this.config);
     const target = this.creator.create(
       instance,
-      intercepted || !decorated ? this.watched(method, decorated) : method,
+      method,
       name,
-      ROUTE_ARGS_METADATA,
+      paramsKey(instance.constructor, name),
       {
         exchangeKeyForValue: (type, data, [device, payload]: [DeviceContext, unknown]) =>
           argument(type, data as string | undefined, payload, device),
@@ -76,66 +81,161 @@ export class EnhancedCalls {
       { interceptors: true, guards: true, filters: true },
       'ws',
     );
-    if (!intercepted) return (payload, device): unknown => target(device, payload);
-    return (payload, device) => {
-      let settle!: () => void;
-      const settled = new Promise<void>((resolve) => (settle = resolve));
-      const run = async (): Promise<unknown> => {
-        const result: unknown = await target(device, payload);
-        if (!isObservable(result)) return result;
-        const values = new Observable((subscriber) =>
-          this.finished.run(settle, () => result.subscribe(subscriber)),
-        );
-        return new Intercepted(values.pipe(finalize(settle)), settled);
-      };
-      return this.finished.run(settle, run);
-    };
+    return (payload, device): unknown => target(device, payload);
   }
+}
 
-  /** The method, telling when it has finished. It keeps name and metadata: by them Nest finds what belongs to it. */
-  private watched(method: Method, decorated: boolean): Method {
-    const { finished } = this;
-    const watched = function (this: object, ...args: unknown[]): unknown {
-      const settle = finished.getStore();
-      // Without parameter decorators Nest passes the arguments of its context, in which the device goes first.
-      const result = decorated ? method.apply(this, args) : method.call(this, args[1], args[0]);
-      if (settle && result instanceof Promise) result.then(settle, settle);
-      else settle?.();
-      return result;
-    };
-    for (const key of Reflect.getMetadataKeys(method) as (string | symbol)[]) {
-      Reflect.defineMetadata(key, Reflect.getMetadata(key, method), watched);
-    }
-    return Object.defineProperty(watched, 'name', { value: method.name });
-  }
+const UNDECORATED = 'fedecks:undecorated-parameters';
+const PAYLOAD_AND_DEVICE: Readonly<Record<string, ParamMetadata>> = {
+  [`${PARAM.payload}:0`]: { index: 0, pipes: [] },
+  [`${PARAM.device}:1`]: { index: 1, pipes: [] },
+};
+
+/** Where the parameters of a method are kept. Undecorated ones are given a place of their own: pipes see them too. */
+function paramsKey(type: object, name: string): string {
+  if (Object.keys(paramsOf(type, name)).length > 0) return ROUTE_ARGS_METADATA;
+  Reflect.defineMetadata(UNDECORATED, PAYLOAD_AND_DEVICE, type, name);
+  return UNDECORATED;
+}
+
+type Call = (...args: unknown[]) => Promise<unknown>;
+
+/** What of Nest's creator is not for everyone to see, as of Nest 12. */
+interface Internals {
+  readonly interceptorsConsumer: {
+    intercept(
+      interceptors: readonly unknown[],
+      args: unknown[],
+      instance: object,
+      callback: Method,
+      next: () => Promise<unknown>,
+      type: string,
+    ): Promise<unknown>;
+  };
+  readonly externalErrorProxy: { createProxy(target: Call, exceptions: Exceptions, type: string): Call };
+  getParamValue(value: unknown, param: { readonly type: unknown }, pipes: unknown[]): Promise<unknown>;
+}
+
+interface Exceptions {
+  readonly filters: readonly {
+    readonly exceptionMetatypes: readonly (new (...args: never[]) => unknown)[];
+    readonly func: (error: unknown, host: ExecutionContextHost) => unknown;
+  }[];
 }
 
 /**
  * Nest's creator waits for the last value of a stream, and shows its filters only what is thrown before that.
- * Here a stream is sent value by value, and the filters see what it fails with, whenever that is.
+ * Here a stream is sent value by value; the filters see what it fails with, whenever that is; and what no filter
+ * takes is thrown, but not logged, since a device can cause it as often as it likes.
  */
 function streaming(creator: ExternalContextCreator): ExternalContextCreator {
-  type ExceptionsHandler = { next(exception: unknown, host: ExecutionContextHost): unknown };
-  return Object.assign(Object.create(creator) as ExternalContextCreator, {
+  const nest = creator as unknown as Internals;
+  const changed: Internals & Pick<ExternalContextCreator, 'transformToResult'> = {
     transformToResult: (result: unknown) => Promise.resolve(result),
+    interceptorsConsumer: {
+      async intercept(interceptors, args, instance, callback, next, type) {
+        if (interceptors.length === 0) return next();
+        const progress = new Progress();
+        const values = await nest.interceptorsConsumer.intercept(
+          interceptors,
+          args,
+          instance,
+          callback,
+          () => progress.of(next()),
+          type,
+        );
+        return new Watched(values as Observable<unknown>, progress);
+      },
+    },
     externalErrorProxy: {
-      createProxy(target: Method, handler: ExceptionsHandler, type: string) {
-        return async (...args: unknown[]): Promise<unknown> => {
-          const host = new ExecutionContextHost(args);
-          host.setType(type);
-          const handled = (error: unknown): Observable<unknown> =>
-            defer(() => from(Promise.resolve(handler.next(error, host)))).pipe(
-              switchMap((value) => (isObservable(value) ? value : of(value))),
+      createProxy(target, exceptions, type) {
+        return async (...args) => {
+          const filtered = async (error: unknown): Promise<unknown> => {
+            const filter = exceptions.filters.find(
+              ({ exceptionMetatypes: types }) =>
+                types.length === 0 || types.some((each) => error instanceof each),
             );
+            if (!filter) throw error;
+            const host = new ExecutionContextHost(args);
+            host.setType(type);
+            return filter.func(error, host);
+          };
           try {
-            const result = await target(...args);
-            if (!isObservable(result)) return result;
-            return result.pipe(catchError(handled));
+            return caught(await target(...args), filtered);
           } catch (error) {
-            return handler.next(error, host);
+            return filtered(error);
           }
         };
       },
     },
-  });
+    // A pipe of a method or class is about what the device has sent, not about the device.
+    getParamValue: async (value, param, pipes) =>
+      param.type === PARAM.deviceId || param.type === PARAM.device
+        ? value
+        : nest.getParamValue.call(creator, value, param, pipes),
+  };
+  return Object.assign(Object.create(creator) as ExternalContextCreator, changed);
+}
+
+type Filtered = (error: unknown) => Promise<unknown>;
+
+/** A result whose later errors go through the filters too. */
+function caught(result: unknown, filtered: Filtered): unknown {
+  const recovering = (values: Observable<unknown>): Observable<unknown> =>
+    values.pipe(
+      catchError((error: unknown) =>
+        defer(() => filtered(error).then((value) => (isObservable(value) ? value : of(value)))).pipe(
+          mergeAll(),
+        ),
+      ),
+    );
+  if (result instanceof Watched) return result.progress.intercepted(recovering(result.values));
+  if (isObservable(result)) return recovering(result);
+  return typeof result === 'object' && result !== null && Symbol.asyncIterator in result
+    ? recoveringIterable(result as AsyncIterable<unknown>, filtered)
+    : result;
+}
+
+async function* recoveringIterable(values: AsyncIterable<unknown>, filtered: Filtered): AsyncGenerator {
+  try {
+    yield* values;
+  } catch (error) {
+    yield await filtered(error);
+  }
+}
+
+/** The values interceptors have made of a method that runs when they are subscribed to. */
+class Watched {
+  constructor(
+    readonly values: Observable<unknown>,
+    readonly progress: Progress,
+  ) {}
+}
+
+/**
+ * Tells when an intercepted call is done, so that the device's next message may be handled: when its values have
+ * ended, when the method has returned a stream of its own, or with the first value after the method has finished
+ * (interceptors may add values without end).
+ */
+class Progress {
+  private methodFinished = false;
+  private done!: () => void;
+  private readonly settled = new Promise<void>((resolve) => (this.done = resolve));
+
+  async of(method: Promise<unknown>): Promise<unknown> {
+    const result = await method;
+    this.methodFinished = true;
+    if (isObservable(result)) this.done();
+    return result;
+  }
+
+  intercepted(values: Observable<unknown>): Intercepted {
+    const watched = values.pipe(
+      tap(() => {
+        if (this.methodFinished) this.done();
+      }),
+      finalize(this.done),
+    );
+    return new Intercepted(watched, this.settled);
+  }
 }

@@ -8,7 +8,8 @@ import {
   ModuleRef,
 } from '@nestjs/core';
 import { endpointsOf, handlerKindsOf } from './decorators.js';
-import { EnhancedCalls, isEnhanced } from './enhanced-call.js';
+import { EnhancedCalls, enhancerClasses, hasScopedGlobals, isEnhanced } from './enhanced-call.js';
+import { InvalidHandlerError } from './errors.js';
 import { directCall, type HandlerCall, type Method } from './handler-call.js';
 import { type Handler } from './router.js';
 
@@ -31,17 +32,20 @@ export class HandlerExplorer {
     private readonly config: ApplicationConfig,
     creator: ExternalContextCreator,
   ) {
-    this.enhanced = new EnhancedCalls(creator, config);
+    this.enhanced = new EnhancedCalls(creator);
   }
 
   /** In the order of modules and providers, and within a class of declaration. */
   explore(): FoundHandler[] {
     const found: FoundHandler[] = [];
     const seen = new Set<object>();
-    for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
+    const wrappers = [...this.discovery.getProviders(), ...this.discovery.getControllers()];
+    // Those Nest makes from their class go first: it knows more of them than of what a factory returns.
+    for (const wrapper of [...wrappers.filter(isMade), ...wrappers.filter((each) => !isMade(each))]) {
       const instance: unknown = wrapper.instance;
-      // A provider under a second token (useExisting) is still one instance, and handles a message once.
-      if (typeof instance !== 'object' || instance === null || seen.has(instance)) continue;
+      // A provider under a second token is still one instance, and handles a message once.
+      if (wrapper.isAlias || typeof instance !== 'object' || instance === null || seen.has(instance))
+        continue;
       seen.add(instance);
       found.push(...this.handlersOf(wrapper, instance));
     }
@@ -64,10 +68,11 @@ export class HandlerExplorer {
   private call(wrapper: ProviderWrapper, instance: object, method: Method, name: string): HandlerCall {
     const type = instance.constructor;
     const enhanced = isEnhanced(type, method, name, this.config);
-    if (wrapper.isDependencyTreeStatic()) {
+    this.checkEnhancers(wrapper, instance, method, name);
+    if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) {
       return enhanced ? this.enhanced.create(instance, method, name) : directCall(instance, method, name);
     }
-    // A request-scoped provider is made anew for each message; what it injects as REQUEST is the device and the payload.
+    // A request-scoped or transient provider is made anew for each message; as REQUEST it injects device and payload.
     return async (payload, device) => {
       const contextId = ContextIdFactory.create();
       this.moduleRef.registerRequestByContextId({ device, payload }, contextId);
@@ -78,4 +83,26 @@ export class HandlerExplorer {
       return call(payload, device);
     };
   }
+
+  /** Nest leaves out an enhancer it has not made, and a guard that is left out lets everybody in. */
+  private checkEnhancers(
+    wrapper: ProviderWrapper,
+    { constructor: type }: object,
+    method: Method,
+    name: string,
+  ): void {
+    const missing = enhancerClasses(type, method, name).find((each) => !wrapper.host?.injectables.has(each));
+    if (!missing && (isMade(wrapper) || !hasScopedGlobals(this.config))) return;
+    const what = missing ? missing.name : 'A request-scoped or transient enhancer of the app';
+    throw new InvalidHandlerError(
+      `${what} would not run on ${type.name}.${name}: Nest makes enhancers only for a provider it makes from its class, ` +
+        `and ${type.name} comes from a factory or is a value. Provide ${type.name} by its class` +
+        (missing ? `, or give an instance of ${missing.name} instead of the class.` : '.'),
+    );
+  }
+}
+
+/** Whether Nest makes the instance from its class, rather than a factory or the app. */
+function isMade(wrapper: ProviderWrapper): boolean {
+  return !wrapper.isNotMetatype;
 }

@@ -63,6 +63,12 @@ export class Router {
 
 function single(handlers: readonly (Handler | undefined)[], what: string): Handler | undefined {
   const [first, second] = handlers.filter((handler) => handler !== undefined);
+  if (first && first.name === second?.name) {
+    throw new InvalidHandlerError(
+      `${what} stands twice on ${first.name}. If its class is provided by two modules, there are two instances: ` +
+        'provide it in one, and export it from there.',
+    );
+  }
   if (first && second) {
     throw new InvalidHandlerError(
       `${what} stands on both ${first.name} and ${second.name}. One handler runs for a message: ` +

@@ -69,9 +69,11 @@ export class FedecksAuthGuard implements CanActivate {
   private async login(header: AuthHeader & { ok: true }, remoteAddress: string): Promise<Claims | undefined> {
     const { deviceId: id, credentials } = header;
     const result = await this.authenticator?.authenticate(credentials, { id, remoteAddress });
-    if (typeof result === 'object') return result.claims;
-    if (result !== true) throw refused(id, 'authentication_failed');
-    return undefined;
+    if (result === true) return undefined;
+    // What a lookup that found nothing returns is a no, whatever the types say.
+    if (!result) throw refused(id, 'authentication_failed');
+    if (typeof result === 'object' && 'claims' in result) return result.claims;
+    throw new TypeError('authenticate() must return true, false or { claims }, or a promise of one of these');
   }
 
   private async claimsOf(token: Term, deviceId: string): Promise<Claims | undefined> {

@@ -64,8 +64,8 @@ export class Connection implements ResultSink, MailboxSource {
   private readonly mailbox: Mailbox;
   private paused = false;
   private draining = false;
-  /** Messages of the second that began at `countedFrom`. */
-  private messages = 0;
+  /** Frames of the second that began at `countedFrom`. */
+  private frames = 0;
   private countedFrom: number;
   private streams: Subscription | undefined;
 
@@ -83,8 +83,8 @@ export class Connection implements ResultSink, MailboxSource {
     );
     ws.connection = this;
     ws.on('message', onMessage);
-    ws.on('ping', onSignOfLife);
-    ws.on('pong', onSignOfLife);
+    ws.on('ping', onControl);
+    ws.on('pong', onControl);
     ws.on('error', onError);
     ws.on('close', onClose);
   }
@@ -98,26 +98,29 @@ export class Connection implements ResultSink, MailboxSource {
 
   /** What the rules for an inbound frame are (PROTOCOL.md §2). */
   frame(data: Buffer, isBinary: boolean): void {
-    this.alive();
-    if (!isBinary || this.state === 'closed') return;
-    if (this.tooMany()) this.end('rate_limited', CLOSE.rateLimited, 'rate limited');
-    else if (isTokenPleaseFrame(data)) this.sendToken();
+    if (!this.admits() || !isBinary) return;
+    if (isTokenPleaseFrame(data)) this.sendToken();
     else this.mailbox.take(() => this.run(() => this.handle(data)));
   }
 
-  /** Counts a message against `messagesPerSecond`. The second begins anew only when the count is looked at. */
-  private tooMany(): boolean {
-    const { messagesPerSecond } = this.endpoint.options;
-    if (++this.messages <= messagesPerSecond || messagesPerSecond === 0) return false;
-    if (this.lastFrameAt - this.countedFrom < SECOND_MS) return true;
-    this.countedFrom = this.lastFrameAt;
-    this.messages = 1;
+  /** Every frame shows that the device is alive, and counts: text and pings are ignored, but are work as well. */
+  admits(): boolean {
+    this.lastFrameAt = Date.now();
+    this.outbox.release();
+    if (this.state === 'closed') return false;
+    if (!this.tooMany()) return true;
+    this.end('rate_limited', CLOSE.rateLimited, 'rate limited');
     return false;
   }
 
-  alive(): void {
-    this.lastFrameAt = Date.now();
-    this.outbox.release();
+  /** Counts a frame against `messagesPerSecond`. The second begins anew only when the count is looked at. */
+  private tooMany(): boolean {
+    const { messagesPerSecond } = this.endpoint.options;
+    if (++this.frames <= messagesPerSecond || messagesPerSecond === 0) return false;
+    if (this.lastFrameAt - this.countedFrom < SECOND_MS) return true;
+    this.countedFrom = this.lastFrameAt;
+    this.frames = 1;
+    return false;
   }
 
   private handle(data: Buffer): unknown {
@@ -192,6 +195,8 @@ export class Connection implements ResultSink, MailboxSource {
   }
 
   stop({ code, reason }: Stop): void {
+    // What handlers have sent until then goes before the close frame.
+    this.outbox.release();
     this.end('stopped', code, reason);
   }
 
@@ -221,13 +226,8 @@ export class Connection implements ResultSink, MailboxSource {
     );
   }
 
-  async drained(): Promise<void> {
-    while (this.state === 'open' && this.socket.writableNeedDrain) {
-      await new Promise<void>((resolve) => {
-        this.socket.once('drain', resolve);
-        this.socket.once('close', resolve);
-      });
-    }
+  drained(): Promise<void> {
+    return this.outbox.drained();
   }
 
   /** Writes a frame. True once it is written to the socket, false if the connection ended before that. */
@@ -245,6 +245,7 @@ export class Connection implements ResultSink, MailboxSource {
   /** Called by the endpoint every so often, with the time. */
   tick(now: number): void {
     const { idleTimeoutMs } = this.endpoint.options;
+    if (this.draining) return;
     if (!this.paused && now - this.lastFrameAt >= idleTimeoutMs) this.end('idle_timeout', CLOSE.normal);
     else if (now >= this.refreshTokenAt) this.sendToken();
   }
@@ -260,13 +261,13 @@ export class Connection implements ResultSink, MailboxSource {
     this.closed({ type, code });
   }
 
-  /** Reads no more, lets the handlers of what was read finish, and closes. */
+  /** Reads no more, lets the handlers of what was read finish, closes, and lets `@OnDisconnected` finish. */
   async drain(): Promise<void> {
-    if (this.state === 'closed') return;
     this.draining = true;
-    this.ws.pause();
+    if (this.state === 'open') this.ws.pause();
     await this.mailbox.done();
     this.drainNow();
+    await this.mailbox.done();
   }
 
   drainNow(): void {
@@ -324,8 +325,8 @@ function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
   (this as DeviceSocket).connection?.frame(data, isBinary);
 }
 
-function onSignOfLife(this: WebSocket): void {
-  (this as DeviceSocket).connection?.alive();
+function onControl(this: WebSocket): void {
+  (this as DeviceSocket).connection?.admits();
 }
 
 function onError(this: WebSocket, error: Error): void {

@@ -1,5 +1,3 @@
-import { setTimeout } from 'node:timers/promises';
-
 /** What a drain needs of a connection. */
 export interface Drainable {
   /** Reads no more, lets the handlers of what was read finish, and closes with 4000. */
@@ -20,12 +18,14 @@ export async function drain(connections: readonly Drainable[], drainMs: number):
   const deadline = Date.now() + drainMs;
   const drained: Promise<void>[] = [];
   for (let next = 0; next < connections.length; next += perStage) {
-    if (next > 0) await setTimeout(STAGE_MS);
+    if (next > 0) await new Promise((resolve) => setTimeout(resolve, STAGE_MS));
     drained.push(...connections.slice(next, next + perStage).map((connection) => connection.drain()));
   }
-  const late = new AbortController();
-  const timeLeft = setTimeout(Math.max(0, deadline - Date.now()), undefined, { signal: late.signal });
-  await Promise.race([Promise.all(drained), timeLeft.catch(() => undefined)]);
-  late.abort();
+  let timer: NodeJS.Timeout | undefined;
+  const timeIsUp = new Promise((resolve) => {
+    timer = setTimeout(resolve, Math.max(0, deadline - Date.now()));
+  });
+  await Promise.race([Promise.all(drained), timeIsUp]);
+  clearTimeout(timer);
   for (const connection of connections) connection.drainNow();
 }

@@ -24,7 +24,8 @@ export interface FedecksOptions {
   /**
    * The secrets of the tokens, each at least 32 bytes: the first signs, all verify. To rotate, put a new one in
    * front and remove the old one when its last token has expired (`tokenExpiry`). With a missing or short
-   * secret the app does not start. A good one: `openssl rand -base64 48`.
+   * secret the app does not start. A good one: `openssl rand -base64 48`. Endpoints that share a secret accept
+   * each other's tokens: where their devices are not the same, give each endpoint its own.
    */
   readonly secrets: readonly (string | undefined)[];
 
@@ -93,7 +94,7 @@ export interface FedecksOptions {
   readonly duplicates?: 'newest' | 'oldest' | 'allow';
 
   /**
-   * How many messages a device may send in a second. A device that sends more is closed with 4003, and comes
+   * How many messages a device may send in a second, pings and text included. A device that sends more is closed with 4003, and comes
    * back with its backoff. 0 turns the limit off.
    * @default 1_000
    */
@@ -121,7 +122,8 @@ export interface FedecksOptions {
   readonly trustedProxies?: readonly string[];
 
   /**
-   * Keeps what {@link Fedecks.revoke} revokes: a provider of the app, by its class, or an object.
+   * Keeps what {@link Fedecks.revoke} revokes: a provider of the app, by its class, or an object. What is revoked
+   * at one endpoint is revoked at all that are given the same one.
    * @default in the memory of this process, which a restart forgets
    */
   readonly revocations?: Type<RevocationStore> | RevocationStore;
@@ -225,7 +227,10 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
   const { phoenix } = options;
   if (
     phoenix !== undefined &&
-    ![phoenix.secret, phoenix.salt].every((each) => typeof each === 'string' && each !== '')
+    !(
+      isObject(phoenix) &&
+      [phoenix.secret, phoenix.salt].every((each) => typeof each === 'string' && each !== '')
+    )
   ) {
     check.problem(
       "'phoenix' must hold the 'secret' and the 'salt' of the Elixir server's socket, as strings.",
@@ -258,6 +263,7 @@ function checkSecrets(check: OptionsCheck<FedecksOptions>, secrets: unknown): vo
 
 function checkProxies(check: OptionsCheck<FedecksOptions>, proxies: unknown): void {
   try {
+    if (!Array.isArray(proxies)) throw new TypeError('not an array');
     proxyAddr.compile(proxies as string[]);
   } catch {
     check.problem(

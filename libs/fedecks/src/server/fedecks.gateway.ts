@@ -1,7 +1,6 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Duplex } from 'node:stream';
 import {
-  type BeforeApplicationShutdown,
   type CanActivate,
   HttpException,
   Inject,
@@ -48,11 +47,12 @@ const LINGER_MS = 1_000;
 /** When a device that was refused for a passing reason may come again. */
 const RETRY_AFTER_S = 10;
 
+/** Another node, or the next start of this one, takes the device at once. */
+const DRAINING: Verdict = { status: 503, retryAfterS: 1 };
+
 /** One endpoint: owns the upgrade of its path, and the connections of its devices. */
 @Injectable()
-export class FedecksGateway
-  implements PathOwner, Endpoint, OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown
-{
+export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnApplicationBootstrap {
   readonly registry = new Registry();
   router = new Router([]);
   private readonly logger: Logger;
@@ -62,6 +62,8 @@ export class FedecksGateway
   private readonly flapping = new Flapping();
   private readonly websockets: WebSocketServer;
   private guards: readonly CanActivate[] = [];
+  /** Ends the wait for the verdict on an upgrade, for each that is waited for. */
+  private readonly pending = new Set<(verdict: Verdict) => void>();
   private draining = false;
   private ticking: NodeJS.Timeout | undefined;
 
@@ -104,14 +106,16 @@ export class FedecksGateway
     this.dispatcher.claim(this.options.path, this);
     this.websockets.on('wsClientError', (_error, socket) => answer(socket, 400));
     // Exact enough for a timeout of a minute, and fine enough for one of a test.
-    const everyMs = Math.min(1_000, Math.max(10, this.options.idleTimeoutMs / 10));
+    const { idleTimeoutMs, tokenRefreshMs } = this.options;
+    const everyMs = Math.min(1_000, Math.max(10, Math.min(idleTimeoutMs, tokenRefreshMs) / 10));
     this.ticking = setInterval(() => this.tick(), everyMs).unref();
     this.logger.log(`Devices connect at ${this.options.path}/websocket`);
   }
 
   /** Refuses new devices, lets handlers finish, and closes the connections in stages over `drainMs`. */
-  async beforeApplicationShutdown(): Promise<void> {
+  async shutDown(): Promise<void> {
     this.draining = true;
+    for (const giveUp of this.pending) giveUp(DRAINING);
     const connections = [...this.registry.all()];
     await drain(connections, this.options.drainMs);
     clearInterval(this.ticking);
@@ -124,15 +128,11 @@ export class FedecksGateway
     // Until the websocket has it, an error of the socket is nobody's.
     const ignored = (): void => undefined;
     socket.on('error', ignored);
-    const began = Date.now();
-    void this.judge(request).then((verdict) => {
+    const revocations = this.revocations.count;
+    void this.judge(request).then((judged) => {
       if (socket.destroyed) return;
+      const verdict = 'device' in judged ? this.lastWord(judged.device, revocations) : judged;
       if (!('device' in verdict)) return answer(socket, verdict.status, retryAfter(verdict.retryAfterS));
-      const { id } = verdict.device;
-      if (this.revocations.since(id, began)) {
-        this.report({ deviceId: id, type: 'invalid_token', info: 'revoked' });
-        return answer(socket, 403);
-      }
       if (!isWebSocket(request)) return answer(socket, 426, UPGRADE_REQUIRED);
       socket.off('error', ignored);
       this.websockets.handleUpgrade(request, socket, head, (ws) => this.open(ws, socket, verdict.device));
@@ -149,7 +149,7 @@ export class FedecksGateway
 
   /** Runs the guards, within `upgradeTimeoutMs`. */
   private async judge(request: UpgradeRequest): Promise<Verdict> {
-    if (this.draining) return { status: 503, retryAfterS: 1 };
+    if (this.draining) return DRAINING;
     // The address before any work: it is what attempts are counted by.
     request.remoteAddress =
       this.options.trustedProxies.length > 0
@@ -157,19 +157,20 @@ export class FedecksGateway
         : (request.socket.remoteAddress ?? '');
     const retryAfterS = this.limiter.refuse(request.remoteAddress, Date.now());
     if (retryAfterS !== undefined) return { status: 503, retryAfterS };
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(
-        () => reject(new Error('upgradeTimeoutMs has passed')),
-        this.options.upgradeTimeoutMs,
-      );
-    });
+    let giveUp!: (verdict: Verdict) => void;
+    const late = new Promise<Verdict>((resolve) => (giveUp = resolve));
+    const timer = setTimeout(
+      () => giveUp(this.refusal(request, new Error('upgradeTimeoutMs has passed'))),
+      this.options.upgradeTimeoutMs,
+    );
+    this.pending.add(giveUp);
     try {
       return await Promise.race([this.passGuards(request), late]);
     } catch (error) {
       return this.refusal(request, error);
     } finally {
       clearTimeout(timer);
+      this.pending.delete(giveUp);
     }
   }
 
@@ -182,6 +183,16 @@ export class FedecksGateway
     }
     const { device } = request;
     if (!device) throw new Error('FedecksAuthGuard was replaced by a guard that sets no request.device');
+    return { device };
+  }
+
+  /** What may have changed while the guards were at it. Nothing is waited for between this and the 101. */
+  private lastWord(device: AuthenticatedDevice, revocations: number): Verdict {
+    if (this.draining) return DRAINING;
+    if (this.revocations.since(device.id, revocations)) {
+      this.report({ deviceId: device.id, type: 'invalid_token', info: 'revoked' });
+      return { status: 403 };
+    }
     if (this.options.duplicates === 'oldest' && this.registry.of(device.id).length > 0) {
       this.report({ deviceId: device.id, type: 'duplicate', info: 'this device id is connected already' });
       return { status: 503, retryAfterS: RETRY_AFTER_S };
@@ -210,7 +221,6 @@ export class FedecksGateway
   }
 
   private open(ws: WebSocket, socket: Duplex, authenticated: AuthenticatedDevice): void {
-    if (this.draining) return ws.close(CLOSE.draining);
     const device: ConnectedDevice = { ...authenticated, since: Date.now() };
     const older = this.options.duplicates === 'newest' ? [...this.registry.of(device.id)] : [];
     for (const connection of older) connection.end('replaced', CLOSE.replaced, 'replaced');
@@ -230,7 +240,7 @@ export class FedecksGateway
   // --- What connections ask of their endpoint --------------------------------------------------------------
 
   tokenFrame({ id, claims }: ConnectedDevice): Buffer {
-    return encodeTokenMessage(this.tokens.issue(id, claims));
+    return encodeTokenMessage(this.tokens.issue(id, claims, this.revocations.issueAt(id)));
   }
 
   received(device: ConnectedDevice, message: Term | Uint8Array): void {
@@ -250,18 +260,14 @@ export class FedecksGateway
       this.limited.error(line, error.error);
     else this.limited.warn(line);
     for (const handler of this.router.errors) {
+      const failed = (failure: unknown): void =>
+        this.limited.error(`@OnSocketError ${handler.name} failed`, failure);
       try {
-        deliver(handler.call(error, { id: error.deviceId }), NOWHERE)?.catch((failure: unknown) =>
-          this.handlerFailed(handler.name, failure),
-        );
+        deliver(handler.call(error, { id: error.deviceId }), nowhere(failed))?.catch(failed);
       } catch (failure) {
-        this.handlerFailed(handler.name, failure);
+        failed(failure);
       }
     }
-  }
-
-  private handlerFailed(name: string, failure: unknown): void {
-    this.limited.error(`@OnSocketError ${name} failed`, failure);
   }
 
   private tick(): void {
@@ -295,9 +301,11 @@ function refusedBy({ deviceId }: UpgradeRequest, guard: CanActivate): UpgradeRef
 }
 
 /** `@OnSocketError` has nobody to answer, but what it returns may have to be waited for, or run. */
-const NOWHERE: ResultSink = {
-  send: () => undefined,
-  stop: () => undefined,
-  stream: (values) => void values.subscribe(),
-  drained: () => Promise.resolve(),
-};
+function nowhere(failed: (failure: unknown) => void): ResultSink {
+  return {
+    send: () => undefined,
+    stop: () => undefined,
+    stream: (values) => void values.subscribe({ error: failed }),
+    drained: () => Promise.resolve(),
+  };
+}

@@ -89,8 +89,9 @@ function endpoint(options: Provider[], imports: ModuleMetadata['imports'] = []):
       {
         provide: Revocations,
         inject: [FEDECKS_OPTIONS],
-        useFactory: ({ tokenExpiryMs, upgradeTimeoutMs }: ResolvedOptions) =>
-          new Revocations(tokenExpiryMs, upgradeTimeoutMs),
+        useFactory: ({ phoenix, tokenExpiryMs, upgradeTimeoutMs }: ResolvedOptions) =>
+          // How long a token of Phoenix lives is written in it, and nowhere else.
+          new Revocations(phoenix ? Infinity : tokenExpiryMs, upgradeTimeoutMs),
       },
       FedecksAuthGuard,
       FedecksGateway,

@@ -70,8 +70,7 @@ export class Fedecks implements OnApplicationShutdown {
    */
   async push(deviceId: string, message: Term, endpoint?: string): Promise<PushResult> {
     const bytes = encodeMessage(message);
-    const written: boolean[] = [];
-    for (const connection of this.of(deviceId, endpoint)) written.push(await connection.write(bytes));
+    const written = await Promise.all(this.of(deviceId, endpoint).map(async (each) => each.write(bytes)));
     return written.includes(true) ? 'sent' : 'offline';
   }
 
@@ -93,13 +92,10 @@ export class Fedecks implements OnApplicationShutdown {
    * @throws what the `revocations` store throws; its connections are closed all the same.
    */
   async revoke(deviceId: string, endpoint?: string): Promise<void> {
-    const gateways = this.at(endpoint);
-    try {
-      await Promise.all(gateways.map(({ revocations }) => revocations.revoke(deviceId)));
-    } finally {
-      for (const connection of this.of(deviceId, endpoint))
-        connection.end('revoked', CLOSE.revoked, 'revoked');
-    }
+    const kept = this.at(endpoint).map(({ revocations }) => revocations.revoke(deviceId));
+    // At once: until its connection ends, a device is given tokens that are not revoked.
+    for (const connection of this.of(deviceId, endpoint)) connection.end('revoked', CLOSE.revoked, 'revoked');
+    await Promise.all(kept);
   }
 
   private of(deviceId: string, endpoint: string | undefined): Connection[] {

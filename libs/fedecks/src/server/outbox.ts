@@ -5,11 +5,6 @@ import { type WebSocket } from 'ws';
 const HOLD_MS = 1_000;
 const BINARY = { binary: true } as const;
 
-interface HeldFrame {
-  readonly bytes: Buffer;
-  readonly written: (sent: boolean) => void;
-}
-
 /**
  * What leaves for a device. Until its first frame has arrived frames are held; what is written in one tick
  * leaves in one system call, which is most of what a small frame costs; and what waits for a device that does
@@ -19,7 +14,7 @@ export class Outbox {
   private open = true;
   private corked = false;
   /** Undefined once the device has shown that it reads frames. */
-  private held: HeldFrame[] | undefined = [];
+  private held: (() => void)[] | undefined = [];
   private heldBytes = 0;
   private holdTimer: NodeJS.Timeout | undefined;
 
@@ -43,7 +38,7 @@ export class Outbox {
       this.overflow();
       return false;
     }
-    return new Promise((written) => held.push({ bytes, written }));
+    return new Promise((written) => held.push(() => written(this.open && this.put(bytes))));
   }
 
   /** The device reads frames: what was held for it goes. */
@@ -52,7 +47,22 @@ export class Outbox {
     if (!held) return;
     clearTimeout(this.holdTimer);
     this.held = this.holdTimer = undefined;
-    for (const { bytes, written } of held) written(this.open && this.put(bytes));
+    for (const go of held) go();
+  }
+
+  /** Resolves when the device may be sent more: it reads frames, and has taken enough of those written. */
+  async drained(): Promise<void> {
+    const { held } = this;
+    if (held) await new Promise<void>((released) => held.push(released));
+    while (this.open && this.socket.writableNeedDrain) {
+      await new Promise<void>((resolve) => {
+        const go = (): void => {
+          this.socket.off('drain', go).off('close', go);
+          resolve();
+        };
+        this.socket.on('drain', go).on('close', go);
+      });
+    }
   }
 
   /** Nothing more is written. */
@@ -62,6 +72,8 @@ export class Outbox {
   }
 
   private put(bytes: Buffer): boolean {
+    // It is closing: the device has sent its close frame.
+    if (this.ws.readyState !== this.ws.OPEN) return false;
     if (!this.corked) {
       this.corked = true;
       this.socket.cork();

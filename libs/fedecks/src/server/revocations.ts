@@ -1,21 +1,29 @@
-/** Where revocations are kept. In memory by default; an app with several processes, or restarts, gives its own. */
+/**
+ * Where revocations are kept. In memory by default; an app with several processes, or restarts, gives its own.
+ * Times are of the process that issued or revoked: the clocks of several must agree.
+ */
 export interface RevocationStore {
   /**
    * Tokens of the device issued at or before `at` stop working.
    * @param at in milliseconds since 1970.
-   * @param until when the last of them will have expired by itself, so that this may be forgotten.
+   * @param until when the last of them will have expired by itself, so that this may be forgotten. With the option
+   * `phoenix` that is not known, and it is the last moment there is: 8.64e15.
    */
   revoke(deviceId: string, at: number, until: number): void | Promise<void>;
   /** The latest `at` of the device, or undefined. Asked at every upgrade with a token; where it throws, the upgrade is refused with 503. */
   revokedAt(deviceId: string): number | undefined | Promise<number | undefined>;
 }
 
+/** The last time a `Date` can hold. */
+const END_OF_TIME = 8.64e15;
+
 /** Revocations of this process: a restart forgets them. */
 export class MemoryRevocations implements RevocationStore {
   private readonly entries = new Map<string, { readonly at: number; readonly until: number }>();
 
   revoke(deviceId: string, at: number, until: number): void {
-    for (const [id, entry] of this.entries) if (entry.until <= at) this.entries.delete(id);
+    forgetOldest(this.entries, (entry) => entry.until <= at);
+    this.entries.delete(deviceId);
     this.entries.set(deviceId, { at, until });
   }
 
@@ -27,14 +35,15 @@ export class MemoryRevocations implements RevocationStore {
 /** The revocations of an endpoint: what its store keeps, and what was revoked while an upgrade was being looked at. */
 export class Revocations {
   private store: RevocationStore = new MemoryRevocations();
-  private readonly recent = new Map<string, number>();
+  private readonly recent = new Map<string, { readonly at: number; readonly turn: number }>();
+  private turn = 0;
 
   /**
-   * @param tokenExpiryMs after which a revocation may be forgotten.
+   * @param tokenLifeMs after which a revocation may be forgotten.
    * @param upgradeTimeoutMs how long an upgrade may be looked at.
    */
   constructor(
-    private readonly tokenExpiryMs: number,
+    private readonly tokenLifeMs: number,
     private readonly upgradeTimeoutMs: number,
   ) {}
 
@@ -42,23 +51,44 @@ export class Revocations {
     this.store = store;
   }
 
+  /** How many revocations there have been: {@link since} tells those after it. */
+  get count(): number {
+    return this.turn;
+  }
+
   async revoke(deviceId: string, now = Date.now()): Promise<void> {
-    for (const [id, at] of this.recent) if (at < now - this.upgradeTimeoutMs) this.recent.delete(id);
-    this.recent.set(deviceId, now);
-    await this.store.revoke(deviceId, now, now + this.tokenExpiryMs);
+    forgetOldest(this.recent, ({ at }) => at < now - this.upgradeTimeoutMs);
+    this.recent.delete(deviceId);
+    this.recent.set(deviceId, { at: now, turn: ++this.turn });
+    await this.store.revoke(deviceId, now, Math.min(now + this.tokenLifeMs, END_OF_TIME));
   }
 
   /** Whether a token of that time no longer works. */
   async covers(deviceId: string, issuedAt: number): Promise<boolean> {
     // The store may still be writing what has just been revoked.
-    if (issuedAt <= (this.recent.get(deviceId) ?? -Infinity)) return true;
+    if (issuedAt <= (this.recent.get(deviceId)?.at ?? -Infinity)) return true;
     const at = await this.store.revokedAt(deviceId);
     return at !== undefined && issuedAt <= at;
   }
 
-  /** Whether the device was revoked after its upgrade began: its token was still good when it was looked at. */
-  since(deviceId: string, upgradeBegan: number): boolean {
-    const at = this.recent.get(deviceId);
-    return at !== undefined && at >= upgradeBegan;
+  /**
+   * Whether the device was revoked after so many revocations: its token, or its login, was still good when it was
+   * looked at. Counted, since a device may well log in again within the millisecond.
+   */
+  since(deviceId: string, count: number): boolean {
+    return (this.recent.get(deviceId)?.turn ?? 0) > count;
+  }
+
+  /** The time to issue a token of the device at: now, or just after a revocation that is as late as that. */
+  issueAt(deviceId: string, now = Date.now()): number {
+    return Math.max(now, (this.recent.get(deviceId)?.at ?? 0) + 1);
+  }
+}
+
+/** Entries are in the order of their time: what comes after the first that is kept is kept as well. */
+function forgetOldest<Entry>(entries: Map<string, Entry>, old: (entry: Entry) => boolean): void {
+  for (const [id, entry] of entries) {
+    if (!old(entry)) return;
+    entries.delete(id);
   }
 }

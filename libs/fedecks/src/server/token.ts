@@ -19,6 +19,7 @@ interface Payload {
   aud: string;
   /** Seconds with a fraction: a revocation must tell tokens of the same second apart. */
   iat: number;
+  exp: number;
   claims?: Claims;
 }
 
@@ -33,14 +34,14 @@ export class Tokens {
    */
   constructor(
     secrets: readonly string[],
-    expiryMs: number,
+    private readonly expiryMs: number,
     private readonly foreign?: { verify(token: string): TokenContent | undefined },
   ) {
     // KeyObjects: a string would be tried as PEM at each signature, at forty times the cost.
     const keys = new Map(secrets.map((secret) => [keyId(secret), createSecretKey(Buffer.from(secret))]));
     const [signing] = keys.keys();
     this.jwt = new JwtService({
-      signOptions: { algorithm: 'HS256', keyid: signing ?? '', expiresIn: expiryMs / 1000 },
+      signOptions: { algorithm: 'HS256', keyid: signing ?? '' },
       verifyOptions: { algorithms: ['HS256'], audience: AUDIENCE },
       secretOrKeyProvider: (request, token) => {
         const key = keys.get(
@@ -53,7 +54,13 @@ export class Tokens {
   }
 
   issue(deviceId: string, claims?: Claims, now = Date.now()): string {
-    const payload: Payload = { sub: deviceId, aud: AUDIENCE, iat: now / 1000, ...(claims && { claims }) };
+    const payload: Payload = {
+      sub: deviceId,
+      aud: AUDIENCE,
+      iat: now / 1000,
+      exp: Math.ceil((now + this.expiryMs) / 1000),
+      ...(claims && { claims }),
+    };
     return this.jwt.sign(payload);
   }
 

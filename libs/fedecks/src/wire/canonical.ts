@@ -5,12 +5,13 @@ import { Atom, BitString, Float, ImproperList, Opaque, type Term, Tuple } from '
  * spelt, with the entries of a map in any order, and with 0.0 and -0.0 alike. Linear in the size of the key but
  * for the sorting of maps, and as deep as reading allowed it to be.
  */
-export function canonical(key: Term): string {
+export function canonical(key: Term | undefined): string {
   if (typeof key === 'string') return text('b', Buffer.from(key).toString('latin1'));
   if (typeof key === 'number')
-    return Number.isSafeInteger(key) && !Object.is(key, -0) ? `i${key};` : `f${key};`;
-  if (typeof key === 'bigint') return `i${key};`;
-  if (typeof key !== 'object' || key === null) return `${String(key)};`;
+    return Number.isSafeInteger(key) && !Object.is(key, -0) ? `i${key.toString(16)};` : `f${key};`;
+  // In hexadecimal: the decimal digits of a long number take long to find.
+  if (typeof key === 'bigint') return `i${key.toString(16)};`;
+  if (typeof key !== 'object' || key === null) return text('a', String(key ?? 'nil'));
   if (key instanceof Float) return `f${key.value};`;
   if (key instanceof Atom) return text('a', key.name);
   if (key instanceof Uint8Array)
@@ -23,8 +24,12 @@ export function canonical(key: Term): string {
     const elements = (key as readonly Term[]).map(canonical).join('');
     return key instanceof Tuple ? `{${elements}}` : `[${elements}]`;
   }
-  const entries = key instanceof Map ? [...(key as ReadonlyMap<Term, Term>)] : Object.entries(key);
-  const pairs = entries.map(([name, value]) => canonical(name) + canonical(value as Term));
+  const pairs =
+    key instanceof Map
+      ? [...(key as ReadonlyMap<Term, Term>)].map(([name, value]) => canonical(name) + canonical(value))
+      : Object.entries(key as Readonly<Record<string, Term | undefined>>)
+          .filter(([, value]) => value !== undefined)
+          .map(([name, value]) => canonical(name) + canonical(value));
   return `%{${pairs.sort().join('')}}`;
 }
 

@@ -2,13 +2,14 @@ import { atom, Atom, type Term, Tuple, tuple } from './term.js';
 
 const STRUCT = 'Elixir.DateTime';
 const CALENDAR = 'Elixir.Calendar.ISO';
-const FIELDS = 13;
+/** A map of another size is none. */
+export const DATE_TIME_FIELDS = 13;
 const MAX_YEAR = 9999;
 
 /** The `Date` a UTC `DateTime` of Elixir is, or undefined for any other map. Microseconds beyond the millisecond are cut off. */
 export function dateIn(map: Readonly<Record<string, Term>>): Date | undefined {
   const struct = map['__struct__'];
-  if (!(struct instanceof Atom) || struct.name !== STRUCT || Object.keys(map).length !== FIELDS)
+  if (!(struct instanceof Atom) || struct.name !== STRUCT || Object.keys(map).length !== DATE_TIME_FIELDS)
     return undefined;
   const { calendar, year, month, day, hour, minute, second, microsecond } = map;
   if (!(calendar instanceof Atom) || calendar.name !== CALENDAR || map['time_zone'] !== 'Etc/UTC')

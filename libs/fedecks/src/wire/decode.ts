@@ -1,8 +1,9 @@
 import { inflateSync } from 'node:zlib';
 import { canonical } from './canonical.js';
-import { dateIn } from './date-time.js';
+import { DATE_TIME_FIELDS, dateIn } from './date-time.js';
 import { type TermDecodeCode, TermDecodeError } from './errors.js';
-import { readKey, readText } from './strings.js';
+import { type Shape, ShapeTree } from './shapes.js';
+import { readText } from './strings.js';
 import * as tag from './tags.js';
 import { Atom, atom, BitString, Float, ImproperList, Pid, Reference, type Term, Tuple } from './term.js';
 
@@ -33,14 +34,20 @@ const DEFAULT_MAX_BYTES = 16 * 1024 * 1024;
 /** A binary up to this size is copied: a view would keep all it was read from in memory. */
 const COPY_BYTES = 4096;
 
-// The reader. It is one, because reading is never interrupted, and module variables are faster than fields.
-let bytes: Buffer;
+// The reader. It is one, because reading is never interrupted, and module variables are faster than fields. That
+// they are private to a module is also why all of it is in one file.
+let bytes: Buffer = Buffer.alloc(0);
 let pos = 0;
 let depthLeft = 0;
 let asMaps = false;
 let asBytes = false;
 /** Whole-number floats are kept apart from integers. */
 let exactFloats = false;
+/** In how many keys of maps, one in another, the reader is. */
+let keyDepth = 0;
+
+/** The reader does not keep the last message in memory. */
+const NOTHING = bytes;
 
 /**
  * Reads one term (PROTOCOL.md §4). Bytes after it are ignored.
@@ -49,31 +56,30 @@ let exactFloats = false;
  */
 export function decodeTerm(given: Uint8Array, options?: DecodeOptions): Term {
   const maxDepth = options?.maxDepth ?? DEFAULT_MAX_DEPTH;
-  if (maxDepth < 1 || maxDepth > LARGEST_MAX_DEPTH)
+  if (!(maxDepth >= 1 && maxDepth <= LARGEST_MAX_DEPTH))
     throw new RangeError(`maxDepth must be from 1 to ${LARGEST_MAX_DEPTH}`);
   const maxBytes = options?.maxBytes ?? DEFAULT_MAX_BYTES;
   if (given.length > maxBytes) throw new TermDecodeError('too-large', maxBytes);
+  if (given[0] !== tag.VERSION)
+    throw new TermDecodeError(given.length === 0 ? 'truncated' : 'bad-version', 0);
   bytes = Buffer.isBuffer(given) ? given : Buffer.from(given.buffer, given.byteOffset, given.length);
-  pos = 0;
+  pos = 1;
   depthLeft = maxDepth;
   asMaps = options?.maps === 'map';
   asBytes = options?.binaries === 'bytes';
   exactFloats = asMaps && asBytes;
-  if (u8() !== tag.VERSION) throw new TermDecodeError(given.length === 0 ? 'truncated' : 'bad-version', 0);
-  if (bytes[pos] === tag.COMPRESSED) inflate(maxBytes);
+  keyDepth = 0;
   try {
+    if (bytes[1] === tag.COMPRESSED) inflate(maxBytes);
     return read();
   } catch (error) {
     // The stack ended before maxDepth did: it was far used up where this was called.
     if (error instanceof RangeError) return fail('too-deep');
     throw error;
   } finally {
-    // The reader does not keep the last message in memory.
     bytes = NOTHING;
   }
 }
-
-const NOTHING = Buffer.alloc(0);
 
 function fail(code: TermDecodeCode): never {
   throw new TermDecodeError(code, pos);
@@ -108,30 +114,99 @@ function count(bytesEach: number, of: number): number {
   return of;
 }
 
+/** Reads the term that is next. What holds others is told first: each level of nesting is to take little of the stack. */
 function read(): Term {
-  switch (u8()) {
-    case tag.SMALL_INTEGER:
-      return u8();
-    case tag.INTEGER: {
-      const at = claim(4);
-      return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
-    }
-    case tag.NEW_FLOAT:
-      return floating(bytes.readDoubleBE(claim(8)));
-    case tag.BINARY:
-      return binary();
+  const kind = u8();
+  switch (kind) {
     case tag.MAP:
       return map();
-    case tag.SMALL_TUPLE:
-      return readTuple(u8());
     case tag.LIST:
       return list();
+    case tag.SMALL_TUPLE:
+      return readTuple(u8());
+    case tag.LARGE_TUPLE:
+      return readTuple(u32());
+    default:
+      return readCommon(kind);
+  }
+}
+
+/**
+ * What most messages are made of, read from variables of its own: a call for each number, and a look at the shared
+ * position for each byte, would take longer than the reading.
+ */
+function readCommon(kind: number): Term {
+  const b = bytes;
+  const at = pos;
+  const left = b.length - at;
+  switch (kind) {
+    case tag.SMALL_INTEGER:
+      if (left < 1) fail('truncated');
+      pos = at + 1;
+      return b[at]!;
+    case tag.INTEGER:
+      if (left < 4) fail('truncated');
+      pos = at + 4;
+      return word(b, at);
+    case tag.NEW_FLOAT:
+      if (left < 8) fail('truncated');
+      pos = at + 8;
+      words[HIGH] = word(b, at);
+      words[LOW] = word(b, at + 4);
+      return floating(float64[0]!);
+    case tag.BINARY: {
+      if (left < 4) fail('truncated');
+      const length = b[at]! * 0x1000000 + ((b[at + 1]! << 16) | (b[at + 2]! << 8) | b[at + 3]!);
+      if (length > left - 4) fail('truncated');
+      pos = at + 4 + length;
+      return (asBytes ? undefined : readText(b, at + 4, length)) ?? plainBytes(at + 4, length);
+    }
+    case tag.SMALL_ATOM_UTF8:
+      // The atom true: its length and name, and so the atom false.
+      if (left >= 5 && b[at] === 4 && word(b, at + 1) === TRUE) {
+        pos = at + 5;
+        return true;
+      }
+      if (left >= 6 && b[at] === 5 && word(b, at + 1) === FALS && b[at + 5] === E) {
+        pos = at + 6;
+        return false;
+      }
+      return named(utf8(u8()));
+    case tag.SMALL_BIG:
+      // Times in milliseconds are six bytes long, and will be for 8,900 years.
+      if (left >= 8 && b[at] === 6) {
+        pos = at + 8;
+        const low = b[at + 5]! * 0x1000000 + ((b[at + 4]! << 16) | (b[at + 3]! << 8) | b[at + 2]!);
+        const size = ((b[at + 7]! << 8) | b[at + 6]!) * 0x1_0000_0000 + low;
+        return b[at + 1] === 0 ? size : 0 - size;
+      }
+      return big(u8());
+    default:
+      return readOther(kind);
+  }
+}
+
+const float64 = new Float64Array(1);
+/** Its two halves, of which the byte order of the machine says which is which. */
+const words = new Int32Array(float64.buffer);
+const HIGH = new Uint8Array(Uint16Array.of(1).buffer)[0]!;
+const LOW = 1 - HIGH;
+
+const TRUE = Buffer.from('true').readInt32BE();
+const FALS = Buffer.from('fals').readInt32BE();
+const E = 'e'.charCodeAt(0);
+
+/** Four bytes. */
+function word(b: Buffer, at: number): number {
+  return (b[at]! << 24) | (b[at + 1]! << 16) | (b[at + 2]! << 8) | b[at + 3]!;
+}
+
+function readOther(kind: number): Term {
+  switch (kind) {
     case tag.NIL:
       return [];
     case tag.STRING:
       return charlist();
-    case tag.SMALL_ATOM_UTF8:
-      return named(utf8(u8()));
     case tag.ATOM_UTF8:
       return named(utf8(u16()));
     case tag.ATOM:
@@ -140,12 +215,8 @@ function read(): Term {
       return named(latin1(u8()));
     case tag.BIT_BINARY:
       return bitBinary();
-    case tag.SMALL_BIG:
-      return big(u8());
     case tag.LARGE_BIG:
       return big(u32());
-    case tag.LARGE_TUPLE:
-      return readTuple(u32());
     case tag.FLOAT:
       return floating(floatText());
     case tag.PID:
@@ -229,20 +300,13 @@ function latin1(length: number): string {
 
 function utf8(length: number): string {
   const start = claim(length);
-  const name = length > 4 * MAX_ATOM_CHARACTERS ? undefined : readKey(bytes, start, start + length);
+  const name = length > 4 * MAX_ATOM_CHARACTERS ? undefined : readText(bytes, start, length);
   if (name === undefined || (length > MAX_ATOM_CHARACTERS && Array.from(name).length > MAX_ATOM_CHARACTERS))
     fail('invalid');
   return name;
 }
 
 // --- Binaries ----------------------------------------------------------------------------------------------
-
-function binary(): Term {
-  const length = u32();
-  const start = claim(length);
-  const text = asBytes ? undefined : readText(bytes, start, start + length);
-  return text ?? plainBytes(start, length);
-}
 
 /** `Buffer.slice` would be a view, and a Buffer. */
 function plainBytes(start: number, length: number): Uint8Array {
@@ -307,52 +371,64 @@ function list(): Term {
 
 // --- Maps --------------------------------------------------------------------------------------------------
 
+/** Keys that are all strings, or all atoms, make a plain object; the first that is not makes it a `Map` after all. */
 function map(): Term {
   enter();
   const size = count(2, u32());
-  const result = asMaps ? mapFrom(new Map(), size) : object(size);
-  depthLeft++;
-  return result;
-}
-
-/** Keys that are all strings, or all atoms, make a plain object; the first that is not makes it a `Map` after all. */
-function object(size: number): Term {
+  if (asMaps) return leave(mapFrom(new Map(), size));
   const result: Record<string, Term> = {};
-  let atoms = false;
+  if (size === 0) return leave(result);
+  const atoms = bytes[pos] !== tag.BINARY;
+  let shape: Shape | undefined = atoms ? atomShapes.root : textShapes.root;
   for (let index = 0; index < size; index++) {
-    const start = pos;
-    const key = objectKey();
-    if (index === 0) atoms = key instanceof Atom;
-    if (key === undefined || key instanceof Atom !== atoms) {
-      pos = start;
-      return mapFrom(entriesOf(result, atoms), size - index);
+    const next: Shape | undefined = shape?.next;
+    if (next?.isAt(pos, bytes)) {
+      pos += next.bytes.length;
+      result[next.key] = read();
+      shape = next;
+      continue;
     }
-    const name = key instanceof Atom ? key.name : key;
-    if (result[name] !== undefined && Object.hasOwn(result, name)) fail('duplicate-key');
+    const begin = pos;
+    const key = atoms ? atomKey() : textKey();
+    if (key === undefined) {
+      pos = begin;
+      return leave(mapFrom(entriesOf(result, atoms), size - index));
+    }
+    const known: Shape | 'duplicate' | undefined = shape?.with(key, bytes, begin, pos);
+    if (known === 'duplicate' || (known === undefined && Object.hasOwn(result, key))) fail('duplicate-key');
+    shape = known;
     const value = read();
-    if (name === '__proto__') define(result, name, value);
-    else result[name] = value;
+    if (key === '__proto__') define(result, key, value);
+    else result[key] = value;
   }
-  return atoms ? (dateIn(result) ?? result) : result;
+  return leave(atoms && size === DATE_TIME_FIELDS ? (dateIn(result) ?? result) : result);
 }
 
-/** A key that may be one of a plain object's, or undefined, with the position anywhere. */
-function objectKey(): string | Atom | undefined {
+function leave(term: Term): Term {
+  depthLeft++;
+  return term;
+}
+
+const textShapes = new ShapeTree();
+const atomShapes = new ShapeTree();
+
+/** The text of a key, or undefined for another key. */
+function textKey(): string | undefined {
+  if (asBytes || bytes[pos] !== tag.BINARY) return undefined;
+  pos++;
+  const length = u32();
+  return readText(bytes, claim(length), length);
+}
+
+/** The name of an atom, or undefined for another key: `true`, `false` and `nil` are no names once they are read. */
+function atomKey(): string | undefined {
   switch (bytes[pos]) {
-    case tag.BINARY: {
-      if (asBytes) return undefined;
-      pos++;
-      const length = u32();
-      const start = claim(length);
-      return readKey(bytes, start, start + length);
-    }
     case tag.SMALL_ATOM_UTF8:
     case tag.ATOM_UTF8:
     case tag.ATOM:
     case tag.SMALL_ATOM: {
       const key = read();
-      // `true`, `false` and `nil` are no names once they are read.
-      return key instanceof Atom ? key : undefined;
+      return key instanceof Atom ? key.name : undefined;
     }
     default:
       return undefined;
@@ -369,33 +445,38 @@ function entriesOf(read: Readonly<Record<string, Term>>, atoms: boolean): Map<Te
 }
 
 function mapFrom(entries: Map<Term, Term>, more: number): Term {
-  const composite = new Set<string>();
-  const note = (key: Term): void => {
-    // A JavaScript Map tells numbers, atoms and the like apart as Erlang does; for the rest it is their bytes that count.
-    const same =
-      typeof key === 'object' && key !== null && !(key instanceof Atom) ? canonical(key) : textKey(key);
-    if (same === undefined ? entries.has(key) : composite.has(same)) fail('duplicate-key');
-    if (same !== undefined) composite.add(same);
-  };
-  for (const key of entries.keys()) if (typeof key === 'string') composite.add(canonical(key));
+  const size = entries.size + more;
+  const seen = new Set<string>();
+  // A map of one key has none twice, whatever it would take to tell.
+  if (size > 1) for (const key of entries.keys()) if (!isDistinct(key)) seen.add(canonical(key));
   for (let index = 0; index < more; index++) {
     const key = mapKey();
-    note(key);
+    if (size > 1) {
+      const same = isDistinct(key) ? undefined : canonical(key);
+      if (same === undefined ? entries.has(key) : seen.has(same)) fail('duplicate-key');
+      if (same !== undefined) seen.add(same);
+    }
     entries.set(key, read());
   }
   return entries;
 }
 
-function textKey(key: Term): string | undefined {
-  return typeof key === 'string' ? canonical(key) : undefined;
+/** Whether a JavaScript Map tells a key from others as Erlang does. A string may be there as marked bytes too. */
+function isDistinct(key: Term): boolean {
+  return typeof key === 'object' ? key === null || key instanceof Atom : typeof key !== 'string';
 }
 
-/** `1` and `1.0` are different keys. */
+/** How many maps may be keys of maps that are keys, and so on: to compare them they are read again at each level. */
+const MAX_KEY_DEPTH = 16;
+
+/** A key as it is, with its maps as maps: `1` and `1.0` are different keys, and so are those that hold them. */
 function mapKey(): Term {
-  const before = exactFloats;
-  exactFloats = true;
+  if (++keyDepth > MAX_KEY_DEPTH) fail('too-deep');
+  const before = [asMaps, exactFloats] as const;
+  asMaps = exactFloats = true;
   const key = read();
-  exactFloats = before;
+  [asMaps, exactFloats] = before;
+  keyDepth--;
   return key;
 }
 

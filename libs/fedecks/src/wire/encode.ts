@@ -1,7 +1,9 @@
-import { LARGEST_MAX_DEPTH } from './decode.js';
+import { canonical } from './canonical.js';
 import { dateTimeOf } from './date-time.js';
+import { LARGEST_MAX_DEPTH } from './decode.js';
 import { TermEncodeError } from './errors.js';
-import { SHORT_BYTES } from './strings.js';
+import { isTooDeep, type Key, nestingError, pathOf, TooDeep } from './path.js';
+import { begin, finish, out, putAside, room, start, view } from './slab.js';
 import * as tag from './tags.js';
 import { Atom, BitString, Float, ImproperList, Opaque, type Term, Tuple } from './term.js';
 
@@ -12,20 +14,16 @@ export interface EncodeOptions {
 }
 
 const DEFAULT_MAX_DEPTH = 256;
-/** Messages are written one after another into slabs of this size; what is returned is a part of one. */
-const SLAB_BYTES = 16 * 1024;
-/** A message that has come this far has a buffer of its own: it would keep too much of a slab from others. */
-const LARGE_BYTES = SLAB_BYTES / 2;
 const MAX_STRING_EXT = 65_535;
+/** Up to this many bytes are written in JavaScript: a call into Node costs more. */
+const SHORT_BYTES = 32;
 
-// The writer. It is one, because writing is never interrupted, and module variables are faster than fields.
-let out = Buffer.allocUnsafeSlow(SLAB_BYTES);
-let pos = 0;
-let start = 0;
-let depth = 0;
+const { hasOwnProperty } = Object.prototype;
+
+let writing = false;
 let maxDepth = DEFAULT_MAX_DEPTH;
 /** The key or index being written at each depth: what is said of a value that cannot be. */
-const path: (string | number)[] = [];
+let path: Key[] = [];
 
 /**
  * Writes a term (PROTOCOL.md §4). The bytes returned are never written to again.
@@ -33,98 +31,59 @@ const path: (string | number)[] = [];
  * @throws {RangeError} for a `maxDepth` out of range.
  */
 export function encodeTerm(term: Term, options?: EncodeOptions): Buffer {
+  if (writing) return encodeWithin(term, options);
   maxDepth = options?.maxDepth ?? DEFAULT_MAX_DEPTH;
-  if (maxDepth < 1 || maxDepth > LARGEST_MAX_DEPTH)
+  if (!(maxDepth >= 1 && maxDepth <= LARGEST_MAX_DEPTH))
     throw new RangeError(`maxDepth must be from 1 to ${LARGEST_MAX_DEPTH}`);
-  start = pos;
-  depth = 0;
+  writing = true;
   try {
-    reserve(1);
-    out[pos++] = tag.VERSION;
-    write(term);
+    const at = begin();
+    out[at] = tag.VERSION;
+    return finish(write(term, at + 1, 0));
   } catch (error) {
-    pos = start;
-    // The stack ended before maxDepth did: it was far used up where this was called.
-    if (error instanceof RangeError)
-      throw new TermEncodeError('out-of-range', '$', 'is nested too deep for the stack');
-    throw error;
+    throw isTooDeep(error) ? nestingError(term, maxDepth) : error;
+  } finally {
+    writing = false;
   }
-  const bytes = out.subarray(start, pos);
-  if (SLAB_BYTES - pos < 64 || out.length !== SLAB_BYTES) newSlab();
-  return bytes;
 }
 
-function newSlab(): void {
-  out = Buffer.allocUnsafeSlow(SLAB_BYTES);
-  pos = 0;
-}
-
-/** Room for that many bytes. What has been written of this message moves along; earlier ones keep their slab. */
-function reserve(length: number): void {
-  if (pos + length <= out.length) return;
-  const written = pos - start;
-  const needed = written + length;
-  const larger = Buffer.allocUnsafeSlow(
-    needed <= LARGE_BYTES ? SLAB_BYTES : Math.max(2 * needed, 2 * SLAB_BYTES),
-  );
-  out.copy(larger, 0, start, pos);
-  out = larger;
-  start = 0;
-  pos = written;
-}
-
-function refuse(code: TermEncodeError['code'], problem: string): never {
-  const where = path
-    .slice(0, depth)
-    .map((key) =>
-      typeof key === 'number'
-        ? `[${key}]`
-        : /^[A-Za-z_$][\w$]*$/.test(key)
-          ? `.${key}`
-          : `[${JSON.stringify(key)}]`,
-    );
-  throw new TermEncodeError(code, `$${where.join('')}`, problem);
-}
-
-function enter(value: object): void {
-  if (++depth <= maxDepth) return;
-  depth--;
-  const cycle = cycleIn(value);
-  refuse('unsupported-type', cycle ? 'contains itself' : `is nested more than ${maxDepth} deep`);
-}
-
-/** Whether a value can be reached from itself. Only asked when writing has gone too deep. */
-function cycleIn(value: object): boolean {
-  const seen = new Set<unknown>();
-  const open: unknown[] = [value];
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    if (typeof next !== 'object' || next === null || seen.has(next)) continue;
-    seen.add(next);
-    const children: unknown[] = Object.values(next);
-    if (children.includes(value)) return true;
-    open.push(...children);
+/** A getter of what is being written writes a message of its own: the two must not get in each other's way. */
+function encodeWithin(term: Term, options?: EncodeOptions): Buffer {
+  const outer = { maxDepth, path };
+  const bringBack = putAside();
+  path = [];
+  writing = false;
+  try {
+    return encodeTerm(term, options);
+  } finally {
+    writing = true;
+    ({ maxDepth, path } = outer);
+    bringBack();
   }
-  return false;
 }
 
-function write(term: unknown): void {
+function refuse(code: TermEncodeError['code'], problem: string, depth: number): never {
+  throw new TermEncodeError(code, pathOf(path.slice(0, depth)), problem);
+}
+
+/** Writes at `at`, and returns where it ended: so does every function below. */
+function write(term: unknown, at: number, depth: number): number {
   switch (typeof term) {
     case 'string':
-      return writeString(term);
+      return writeString(term, at);
     case 'number':
-      return writeNumber(term);
+      return writeNumber(term, at, depth);
     case 'boolean':
-      return writeBytes(term ? TRUE : FALSE);
+      return writeShort(term ? TRUE : FALSE, at);
     case 'undefined':
-      return writeBytes(NIL_ATOM);
-    case 'bigint':
-      return writeBigInt(term);
+      return writeShort(NIL_ATOM, at);
     case 'object':
-      if (term === null) return writeBytes(NIL_ATOM);
-      if (Array.isArray(term)) return writeArray(term);
-      return writeObject(term);
+      if (term === null) return writeShort(NIL_ATOM, at);
+      return Array.isArray(term) ? writeArray(term, at, depth) : writeObject(term, at, depth);
+    case 'bigint':
+      return writeBigInt(term, at, depth);
     default:
-      return refuse('unsupported-type', `is a ${typeof term}, which is no term`);
+      return refuse('unsupported-type', `is a ${typeof term}, which is no term`, depth);
   }
 }
 
@@ -144,154 +103,160 @@ function atomBytes(name: string): Buffer {
   return Buffer.concat([Buffer.from(head), text]);
 }
 
-function writeAtom({ name }: Atom): void {
-  if (Array.from(name).length > 255) refuse('out-of-range', 'is an atom of more than 255 characters');
-  writeBytes(atomBytes(name));
+function writeAtom({ name }: Atom, at: number, depth: number): number {
+  if (name.length > 255 && Array.from(name).length > 255)
+    refuse('out-of-range', 'is an atom of more than 255 characters', depth);
+  if (hasHalfPair(name)) refuse('out-of-range', 'is an atom with half of a surrogate pair', depth);
+  return writeBytes(atomBytes(name), at);
 }
 
-/** Bytes that are copied as they are; short ones in JavaScript, since a call into Node costs more. */
-function writeBytes(bytes: Uint8Array): void {
+/** `isWellFormed` is not known to the library of ES2023, though to every Node. */
+function hasHalfPair(text: string): boolean {
+  return /\p{Surrogate}/u.test(text);
+}
+
+/** A few bytes that are copied as they are. */
+function writeShort(bytes: Buffer, at: number): number {
   const { length } = bytes;
-  reserve(length);
-  if (length > SHORT_BYTES) out.set(bytes, pos);
-  else for (let index = 0; index < length; index++) out[pos + index] = bytes[index]!;
-  pos += length;
+  const to = room(at, length);
+  for (let index = 0; index < length; index++) out[to + index] = bytes[index]!;
+  return to + length;
+}
+
+function writeBytes(bytes: Uint8Array, at: number): number {
+  const to = room(at, bytes.length);
+  out.set(bytes, to);
+  return to + bytes.length;
 }
 
 // --- Numbers -----------------------------------------------------------------------------------------------
 
-const float64 = new Float64Array(1);
-const float64Bytes = new Uint8Array(float64.buffer);
-
-function writeNumber(value: number): void {
-  if ((value | 0) === value) {
-    if (value === 0 && 1 / value < 0) return writeFloat(value);
-    return writeInteger(value);
+function writeNumber(value: number, at: number, depth: number): number {
+  const to = room(at, 11);
+  if ((value | 0) === value && (value !== 0 || 1 / value > 0)) {
+    if (value >= 0 && value < 256) {
+      out[to] = tag.SMALL_INTEGER;
+      out[to + 1] = value;
+      return to + 2;
+    }
+    out[to] = tag.INTEGER;
+    view.setInt32(to + 1, value);
+    return to + 5;
   }
-  if (Number.isSafeInteger(value)) return writeLongInteger(value);
-  if (!Number.isFinite(value)) refuse('out-of-range', `is ${value}, which Erlang has no number for`);
-  writeFloat(value);
+  if (value !== 0 && Number.isSafeInteger(value)) return writeLongInteger(value, to);
+  return writeFloat(value, to, depth);
 }
 
-/** A whole number of 32 bits. */
-function writeInteger(value: number): void {
-  reserve(5);
-  if (value >= 0 && value < 256) {
-    out[pos++] = tag.SMALL_INTEGER;
-    out[pos++] = value;
-    return;
-  }
-  out[pos] = tag.INTEGER;
-  put32(value, pos + 1);
-  pos += 5;
+/** A whole number of more than 31 bits, and less than 54: four to seven bytes, the lowest first. */
+function writeLongInteger(value: number, at: number): number {
+  const size = value < 0 ? -value : value;
+  const high = Math.floor(size / 0x1_0000_0000);
+  const length = high === 0 ? 4 : high < 0x100 ? 5 : high < 0x1_0000 ? 6 : 7;
+  out[at] = tag.SMALL_BIG;
+  out[at + 1] = length;
+  out[at + 2] = value < 0 ? 1 : 0;
+  view.setUint32(at + 3, size, true);
+  // Zeros beyond the length are written over by what comes next.
+  view.setUint32(at + 7, high, true);
+  return at + 3 + length;
 }
 
-/** A whole number of more than 32 bits, and less than 54. */
-function writeLongInteger(value: number): void {
-  reserve(10);
-  out[pos] = tag.SMALL_BIG;
-  out[pos + 2] = value < 0 ? 1 : 0;
-  let rest = Math.abs(value);
-  let length = 0;
-  for (; rest > 0; length++) {
-    out[pos + 3 + length] = rest % 256;
-    rest = Math.floor(rest / 256);
-  }
-  out[pos + 1] = length;
-  pos += 3 + length;
+function writeFloat(value: number, at: number, depth: number): number {
+  if (!Number.isFinite(value)) refuse('out-of-range', `is ${value}, which Erlang has no number for`, depth);
+  const to = room(at, 9);
+  out[to] = tag.NEW_FLOAT;
+  view.setFloat64(to + 1, value);
+  return to + 9;
 }
 
-function writeFloat(value: number): void {
-  if (!Number.isFinite(value)) refuse('out-of-range', `is ${value}, which Erlang has no number for`);
-  reserve(9);
-  float64[0] = value;
-  out[pos++] = tag.NEW_FLOAT;
-  for (let index = 7; index >= 0; index--) out[pos++] = float64Bytes[index]!;
-}
-
-function writeBigInt(value: bigint): void {
+function writeBigInt(value: bigint, at: number, depth: number): number {
   const small = Number(value);
-  if (Number.isSafeInteger(small)) return writeNumber(small);
+  if (Number.isSafeInteger(small)) return writeNumber(small, at, depth);
   const hex = (value < 0n ? -value : value).toString(16);
   const digits = Buffer.from(hex.length % 2 ? `0${hex}` : hex, 'hex').reverse();
-  const { length } = digits;
-  reserve(length + 6);
-  if (length < 256) {
-    out[pos++] = tag.SMALL_BIG;
-    out[pos++] = length;
+  let to = room(at, 6);
+  if (digits.length < 256) {
+    out[to++] = tag.SMALL_BIG;
+    out[to++] = digits.length;
   } else {
-    head(tag.LARGE_BIG, length);
+    to = head(tag.LARGE_BIG, digits.length, to);
   }
-  out[pos++] = value < 0n ? 1 : 0;
-  writeBytes(digits);
+  out[to++] = value < 0n ? 1 : 0;
+  return writeBytes(digits, to);
 }
 
 // --- Binaries ----------------------------------------------------------------------------------------------
 
-function put32(value: number, at: number): void {
-  out[at] = value >>> 24;
-  out[at + 1] = value >>> 16;
-  out[at + 2] = value >>> 8;
-  out[at + 3] = value;
-}
-
 /** A tag and a length of 32 bits. */
-function head(kind: number, length: number): void {
-  reserve(5);
-  out[pos] = kind;
-  put32(length, pos + 1);
-  pos += 5;
+function head(kind: number, length: number, at: number): number {
+  const to = room(at, 5);
+  out[to] = kind;
+  view.setUint32(to + 1, length);
+  return to + 5;
 }
 
-function writeString(text: string): void {
+/** Half of a surrogate pair is written as U+FFFD, as `Buffer.from` and `TextEncoder` do. */
+function writeString(text: string, at: number): number {
   const { length } = text;
   // A character is at most three bytes, and two for each half of a pair.
-  reserve(5 + 3 * length);
-  const at = pos;
-  out[at] = tag.BINARY;
-  const size = (length <= SHORT_BYTES && writeAscii(text, at + 5)) || out.write(text, at + 5, 'utf8');
-  put32(size, at + 1);
-  pos = at + 5 + size;
+  const to = room(at, 5 + 3 * length);
+  const size = (length <= SHORT_BYTES && writeAscii(text, to + 5)) || out.write(text, to + 5, 'utf8');
+  out[to] = tag.BINARY;
+  view.setUint32(to + 1, size);
+  return to + 5 + size;
 }
 
 /** Writes short text, or returns 0 if it is not all ASCII. */
 function writeAscii(text: string, at: number): number {
   const { length } = text;
+  const to = out;
   for (let index = 0; index < length; index++) {
     const code = text.charCodeAt(index);
     if (code > 127) return 0;
-    out[at + index] = code;
+    to[at + index] = code;
   }
   return length;
 }
 
 /** All 8 bits of the last byte: to Erlang an ordinary binary, and here the sign that it is bytes and no text (PROTOCOL.md §4). */
-function writeBinary(bytes: Uint8Array): void {
-  if (bytes.length === 0) return head(tag.BINARY, 0);
-  head(tag.BIT_BINARY, bytes.length);
-  reserve(1);
-  out[pos++] = 8;
-  writeBytes(bytes);
+function writeBinary(bytes: Uint8Array, at: number): number {
+  return bytes.length === 0 ? head(tag.BINARY, 0, at) : writeBits(bytes, 8, at);
+}
+
+function writeBits(bytes: Uint8Array, bits: number, at: number): number {
+  const to = head(tag.BIT_BINARY, bytes.length, room(at, 6));
+  out[to] = bits;
+  return writeBytes(bytes, to + 1);
+}
+
+function writeBitString({ bytes, bits }: BitString, at: number, depth: number): number {
+  if (bytes.length === 0 || !(bits >= 1 && bits <= 7))
+    refuse('out-of-range', 'is a bit string without bytes, or with other than 1 to 7 bits', depth);
+  return writeBits(bytes, bits, at);
 }
 
 // --- Objects -----------------------------------------------------------------------------------------------
 
-function writeObject(value: object): void {
+function writeObject(value: object, at: number, depth: number): number {
   const prototype = Object.getPrototypeOf(value) as object | null;
-  if (prototype === Object.prototype || prototype === null) return writePlain(value);
-  if (value instanceof Uint8Array) return writeBinary(value);
-  if (value instanceof Map) return writeMap(value);
-  if (value instanceof Atom) return writeAtom(value);
-  if (value instanceof Date) return writeDate(value);
-  if (value instanceof Float) return writeFloat(value.value);
-  if (value instanceof Opaque) return writeBytes(value.bytes);
-  if (value instanceof ImproperList) return writeImproper(value);
-  if (value instanceof BitString) return writeBitString(value);
+  if (prototype === Object.prototype || prototype === null) return writePlain(value, at, depth);
+  if (value instanceof Uint8Array) return writeBinary(value, at);
+  if (value instanceof Map) return writeMap(value, at, depth);
+  if (value instanceof Atom) return writeAtom(value, at, depth);
+  if (value instanceof Date) return writeDate(value, at, depth);
+  if (value instanceof Float) return writeFloat(value.value, at, depth);
+  if (value instanceof Opaque) return writeBytes(value.bytes, at);
+  if (value instanceof ImproperList) return writeImproper(value, at, depth);
+  if (value instanceof BitString) return writeBitString(value, at, depth);
   const kind = NO_TERMS.find((type) => value instanceof type);
-  if (kind) refuse('unsupported-type', `is a ${kind.name}, which is no term`);
+  if (kind) refuse('unsupported-type', `is a ${kind.name}, which is no term`, depth);
   if (ArrayBuffer.isView(value))
-    refuse('unsupported-type', `is a ${value.constructor.name}: of the views only Uint8Array is a term`);
-  return writePlain(value);
+    refuse(
+      'unsupported-type',
+      `is a ${value.constructor.name}: of the views only Uint8Array is a term`,
+      depth,
+    );
+  return writePlain(value, at, depth);
 }
 
 /** Objects that hold what they hold elsewhere than in properties: as a map they would be empty, and that without a word. */
@@ -311,34 +276,43 @@ const NO_TERMS = [
 ];
 
 /** A tuple or a list. One function: each level of nesting costs the stack two calls, and no more. */
-function writeArray(elements: readonly unknown[], tail: unknown = NO_TAIL): void {
+function writeArray(
+  elements: readonly unknown[],
+  at: number,
+  depth: number,
+  tail: unknown = NO_TAIL,
+): number {
   const { length } = elements;
   const isTuple = elements instanceof Tuple;
+  let to: number;
   if (isTuple && length < 256) {
-    reserve(2);
-    out[pos++] = tag.SMALL_TUPLE;
-    out[pos++] = length;
+    to = room(at, 2);
+    out[to++] = tag.SMALL_TUPLE;
+    out[to++] = length;
   } else if (isTuple) {
-    head(tag.LARGE_TUPLE, length);
+    to = head(tag.LARGE_TUPLE, length, at);
   } else if (length === 0) {
-    return writeBytes(EMPTY_LIST);
+    return writeShort(EMPTY_LIST, at);
   } else if (tail === NO_TAIL && isCharlist(elements)) {
-    return writeCharlist(elements);
+    return writeCharlist(elements, at);
   } else {
-    head(tag.LIST, length);
+    to = head(tag.LIST, length, at);
   }
-  enter(elements);
+  enter(depth);
   for (let index = 0; index < length; index++) {
-    path[depth - 1] = index;
-    write(elements[index]);
+    path[depth] = index;
+    to = write(elements[index], to, depth + 1);
   }
-  depth--;
-  if (tail !== NO_TAIL) write(tail);
-  else if (!isTuple) writeBytes(EMPTY_LIST);
+  if (tail !== NO_TAIL) return write(tail, to, depth + 1);
+  return isTuple ? to : writeShort(EMPTY_LIST, to);
 }
 
 const NO_TAIL = Symbol('a proper list');
 const EMPTY_LIST = Buffer.of(tag.NIL);
+
+function enter(depth: number): void {
+  if (depth >= maxDepth) throw new TooDeep();
+}
 
 /** Erlang writes a list of bytes as a string: three bytes and one for each, where a list takes two for each. */
 function isCharlist(elements: readonly unknown[]): elements is number[] {
@@ -351,69 +325,77 @@ function isCharlist(elements: readonly unknown[]): elements is number[] {
   return true;
 }
 
-function writeCharlist(elements: readonly number[]): void {
+function writeCharlist(elements: readonly number[], at: number): number {
   const { length } = elements;
-  reserve(3 + length);
-  out[pos++] = tag.STRING;
-  out[pos++] = length >> 8;
-  out[pos++] = length & 255;
-  for (let index = 0; index < length; index++) out[pos++] = elements[index]!;
+  let to = room(at, 3 + length);
+  out[to++] = tag.STRING;
+  out[to++] = length >> 8;
+  out[to++] = length & 255;
+  for (let index = 0; index < length; index++) out[to++] = elements[index]!;
+  return to;
 }
 
-function writeImproper({ elements, tail }: ImproperList): void {
-  if (elements.length === 0) write(tail);
-  else writeArray(elements, tail);
+function writeImproper({ elements, tail }: ImproperList, at: number, depth: number): number {
+  return elements.length === 0 ? write(tail, at, depth) : writeArray(elements, at, depth, tail);
 }
 
-function writePlain(value: object): void {
-  enter(value);
-  const keys = Object.keys(value);
-  head(tag.MAP, 0);
-  const at = pos - start;
-  let size = keys.length;
-  for (const key of keys) {
+function writePlain(value: object, at: number, depth: number): number {
+  enter(depth);
+  let to = head(tag.MAP, 0, at);
+  const size = to - 4 - start;
+  let count = 0;
+  // The engine reads what a `for in` asks for without looking it up, and knows that it is the object's own: twice
+  // as fast as over `Object.keys`, and than with `Object.hasOwn`.
+  for (const key in value) {
+    if (!hasOwnProperty.call(value, key)) continue;
     const each = (value as Record<string, unknown>)[key];
-    if (each === undefined) {
-      size--;
-      continue;
-    }
-    path[depth - 1] = key;
-    writeString(key);
-    write(each);
+    if (each === undefined) continue;
+    count++;
+    path[depth] = key;
+    to = write(each, writeString(key, to), depth + 1);
   }
-  put32(size, start + at - 4);
-  depth--;
+  view.setUint32(start + size, count);
+  return to;
 }
 
-function writeMap(map: ReadonlyMap<unknown, unknown>): void {
-  enter(map);
-  head(tag.MAP, map.size);
+function writeMap(map: ReadonlyMap<unknown, unknown>, at: number, depth: number): number {
+  enter(depth);
+  let to = head(tag.MAP, 0, at);
+  const size = to - 4 - start;
+  let count = 0;
+  const seen = areDistinct(map.keys()) ? undefined : new Set<string>();
   for (const [key, each] of map) {
-    path[depth - 1] =
-      typeof key === 'number'
-        ? key
-        : key instanceof Atom
-          ? key.name
-          : typeof key === 'string'
-            ? key
-            : '(key)';
-    write(key);
-    write(each);
+    count++;
+    path[depth] = nameOf(key);
+    if (seen) noteKey(key, seen, depth);
+    to = write(each, write(key, to, depth + 1), depth + 1);
   }
-  depth--;
+  view.setUint32(start + size, count);
+  return to;
 }
 
-function writeDate(date: Date): void {
+/** Keys a JavaScript Map tells apart as Erlang does. */
+function areDistinct(keys: Iterable<unknown>): boolean {
+  for (const key of keys) {
+    if (typeof key !== 'string' && typeof key !== 'number' && !(key instanceof Atom)) return false;
+  }
+  return true;
+}
+
+/** Refuses a key that is another to JavaScript and the same to Erlang, which would not read the map. */
+function noteKey(key: unknown, seen: Set<string>, depth: number): void {
+  const same = canonical(key as Term);
+  if (seen.has(same)) refuse('out-of-range', 'is a key the map has already, in another spelling', depth + 1);
+  seen.add(same);
+}
+
+function nameOf(key: unknown): Key {
+  if (typeof key === 'number' || typeof key === 'string') return key;
+  return key instanceof Atom ? key.name : '(key)';
+}
+
+function writeDate(date: Date, at: number, depth: number): number {
   const struct = dateTimeOf(date);
-  if (!struct) refuse('out-of-range', 'is an invalid date, or one beyond the year 9999');
-  writeMap(struct);
-}
-
-function writeBitString({ bytes, bits }: BitString): void {
-  if (bytes.length === 0 || !(bits >= 1 && bits <= 7))
-    refuse('out-of-range', 'is a bit string without bytes, or with other than 1 to 7 bits');
-  head(tag.BIT_BINARY, bytes.length);
-  reserve(1);
-  out[pos++] = bits;
-  writeBytes(bytes);
+  if (!struct) refuse('out-of-range', 'is an invalid date, or one beyond the year 9999', depth);
+  return writeMap(struct, at, depth);
 }

@@ -19,6 +19,7 @@
  */
 import { createHash } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { Inbox } from './inbox.js';
 
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
@@ -128,12 +129,13 @@ export class RawPeer {
     socket.on('error', () => this.ends.put({ how: 'rst', at: performance.now() }));
   }
 
-  /** Opens TCP to a server on this machine, and sends nothing. */
-  static async connect(port: number): Promise<RawPeer> {
+  /** Opens TCP to a server on this machine, and sends nothing. With `ca`, TLS to one whose certificate that is. */
+  static async connect(port: number, ca?: string): Promise<RawPeer> {
     return new Promise((resolve, reject) => {
-      const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+      const tcp = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+      const socket = ca === undefined ? tcp : connectTls({ socket: tcp, ca, servername: 'localhost' });
       socket.once('error', reject);
-      socket.once('connect', () => {
+      socket.once(ca === undefined ? 'connect' : 'secureConnect', () => {
         socket.off('error', reject);
         resolve(new RawPeer(socket));
       });
@@ -162,6 +164,20 @@ export class RawPeer {
   /** Resolves when the server has ended TCP; rejects after `deadlineMs` milliseconds, 5,000 by default. */
   async ended(deadlineMs?: number): Promise<End> {
     return this.ends.next(deadlineMs);
+  }
+
+  /** Reads nothing more, as a device that hangs: what it is sent fills the buffers on the way, and then the server's. */
+  pause(): void {
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.socket.resume();
+  }
+
+  /** How many bytes it has written that the system has not taken: those the server does not read. */
+  get unsentBytes(): number {
+    return this.socket.writableLength;
   }
 
   /** Ends this side: a FIN, and nothing more is sent. */

@@ -1,0 +1,28 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { FedecksModule } from '@fedecks/nest';
+import { ApiKey } from './api-key/api-key.js';
+import { type Config } from './config.js';
+import { DeviceLog } from './devices/device-log.js';
+import { DeviceLogin } from './devices/device-login.js';
+import { DevicesController } from './devices/devices.controller.js';
+import { LoginsFile } from './devices/logins-file.js';
+import { LiveGateway } from './live/live.gateway.js';
+
+/** A cloud for devices: they connect at `/fedecks/websocket`, operators at `/devices` and `/live`. */
+@Module({})
+export class AppModule {
+  static with({ secrets, apiKey, loginsFile }: Config): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [FedecksModule.forRoot({ secrets, authenticator: DeviceLogin })],
+      controllers: [DevicesController],
+      providers: [
+        { provide: ApiKey, useValue: new ApiKey(apiKey) },
+        { provide: LoginsFile, useValue: new LoginsFile(loginsFile) },
+        DeviceLogin,
+        DeviceLog,
+        LiveGateway,
+      ],
+    };
+  }
+}

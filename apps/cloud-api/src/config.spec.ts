@@ -1,0 +1,84 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ConfigError, readConfig } from './config.js';
+import { hashPassword } from './devices/password.js';
+
+describe('readConfig', () => {
+  let directory: string;
+  beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'cloud-api-config-'))));
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  function logins(text: string): string {
+    const path = join(directory, 'logins.json');
+    writeFileSync(path, text);
+    return path;
+  }
+
+  function messageFor(env: NodeJS.ProcessEnv): string {
+    try {
+      readConfig(env);
+    } catch (error) {
+      if (error instanceof ConfigError) return error.message;
+      throw error;
+    }
+    return '';
+  }
+
+  const secrets = ['s'.repeat(32), 't'.repeat(40)];
+  const good = { FEDECKS_SECRET: secrets.join(', '), API_KEY: 'k'.repeat(16) };
+
+  it('takes all that is set, and several secrets for rotation', () => {
+    const loginsFile = logins('{}');
+    const env = { ...good, DEVICE_LOGINS_FILE: loginsFile, PORT: '0', HOST: '127.0.0.1' };
+    expect(readConfig(env)).toEqual({
+      host: '127.0.0.1',
+      port: 0,
+      secrets,
+      apiKey: 'k'.repeat(16),
+      loginsFile,
+    });
+  });
+
+  it('listens on port 3000 of all addresses by default', () => {
+    expect(readConfig({ ...good, DEVICE_LOGINS_FILE: logins('{}') })).toMatchObject({
+      host: '0.0.0.0',
+      port: 3000,
+    });
+  });
+
+  it('names everything that is missing or wrong at once, and how to mend it', () => {
+    const message = messageFor({ PORT: '70000', HOST: '' });
+    for (const name of ['PORT', 'HOST', 'FEDECKS_SECRET', 'API_KEY', 'DEVICE_LOGINS_FILE']) {
+      expect(message).toContain(`- ${name} `);
+    }
+    expect(message).toContain('openssl rand');
+  });
+
+  it.each<[string, NodeJS.ProcessEnv]>([
+    ['FEDECKS_SECRET', { FEDECKS_SECRET: `${'s'.repeat(32)},tooshort` }],
+    ['API_KEY', { API_KEY: 'tooshort' }],
+    ['PORT', { PORT: 'tooshort' }],
+    ['DEVICE_LOGINS_FILE', { DEVICE_LOGINS_FILE: 'tooshort' }],
+  ])('does not show the value of a bad %s', (name, env) => {
+    const message = messageFor({ ...good, DEVICE_LOGINS_FILE: logins('{}'), ...env });
+    expect(message).toContain(`- ${name} `);
+    expect(message).not.toContain('tooshort');
+  });
+
+  it.each([
+    ['is not JSON', 'hunter2', 'not JSON'],
+    ['holds a list', '["hunter2"]', 'an object'],
+    ['holds a password in clear', '{"bob":{"password":"hunter2","devices":["*"]}}', '"bob" is no hash'],
+    ['holds nothing for a name', '{"bob":null}', '"bob" is no hash'],
+  ])('refuses a logins file that %s, without showing it', (_what, text, expected) => {
+    const message = messageFor({ ...good, DEVICE_LOGINS_FILE: logins(text) });
+    expect(message).toContain(expected);
+    expect(message).not.toContain('hunter2');
+  });
+
+  it('refuses a login that does not list its devices', async () => {
+    const text = JSON.stringify({ bob: { password: await hashPassword('hunter2'), devices: '*' } });
+    expect(messageFor({ ...good, DEVICE_LOGINS_FILE: logins(text) })).toContain('"devices" of "bob"');
+  });
+});

@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs';
+import { parseLogins } from './devices/logins-file.js';
+
+/** What the app is told by its environment. */
+export interface Config {
+  readonly host: string;
+  readonly port: number;
+  /** The secrets of the tokens: the first signs, all verify. */
+  readonly secrets: readonly string[];
+  /** What operators present at the HTTP endpoints and at `/live`. */
+  readonly apiKey: string;
+  /** The file with the logins of the devices. */
+  readonly loginsFile: string;
+}
+
+/** The environment does not say what the app needs to know. The message lists everything, and holds no value. */
+export class ConfigError extends Error {
+  constructor(problems: readonly string[]) {
+    super(`cloud-api cannot start:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+  }
+}
+
+const MIN_SECRET_BYTES = 32;
+const MIN_API_KEY_LENGTH = 16;
+const MAX_PORT = 65_535;
+
+/**
+ * Reads the environment: `FEDECKS_SECRET`, `API_KEY` and `DEVICE_LOGINS_FILE` must be set; `PORT` is 3000 and
+ * `HOST` 0.0.0.0 by default. Port 0 takes a free one.
+ * @throws {ConfigError} naming everything that is wrong, and what to do about it.
+ */
+export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  const problems: string[] = [];
+  const { HOST: host = '0.0.0.0', PORT = '3000', API_KEY: apiKey = '', DEVICE_LOGINS_FILE = '' } = env;
+
+  const port = /^\d{1,5}$/.test(PORT) ? Number(PORT) : NaN;
+  if (!(port <= MAX_PORT)) problems.push(`PORT must be a number from 0 to ${MAX_PORT}.`);
+  if (host === '') problems.push('HOST must be an address to listen on: 0.0.0.0 is all of them.');
+
+  const secrets = (env['FEDECKS_SECRET'] ?? '').split(',').map((secret) => secret.trim());
+  if (secrets.some((secret) => Buffer.byteLength(secret) < MIN_SECRET_BYTES)) {
+    problems.push(
+      `FEDECKS_SECRET must be set: secrets of at least ${MIN_SECRET_BYTES} bytes, separated by commas, of which the ` +
+        'first signs. Make one with: openssl rand -base64 48',
+    );
+  }
+  if (apiKey.length < MIN_API_KEY_LENGTH) {
+    problems.push(
+      `API_KEY must be set: at least ${MIN_API_KEY_LENGTH} characters. Make one with: openssl rand -hex 24`,
+    );
+  }
+  const loginsProblem = problemOfLogins(DEVICE_LOGINS_FILE);
+  if (loginsProblem !== undefined) problems.push(`DEVICE_LOGINS_FILE ${loginsProblem}`);
+
+  if (problems.length > 0) throw new ConfigError(problems);
+  return { host, port, secrets, apiKey, loginsFile: DEVICE_LOGINS_FILE };
+}
+
+function problemOfLogins(path: string): string | undefined {
+  if (path === '') {
+    return (
+      'must be set: the path of a JSON file with the logins of the devices. ' +
+      'Make an entry with: node <this app>/device-password.js <username> <device id>'
+    );
+  }
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    return `names a file that cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'}).`;
+  }
+  try {
+    parseLogins(text);
+    return undefined;
+  } catch (error) {
+    return `names a file with a mistake: ${(error as Error).message}`;
+  }
+}

@@ -1,0 +1,46 @@
+import {
+  BadRequestException,
+  Body,
+  ConflictException,
+  Controller,
+  Get,
+  HttpCode,
+  Param,
+  Post,
+  UseGuards,
+} from '@nestjs/common';
+import { Fedecks, type PushResult } from '@fedecks/nest';
+import { type Term, TermEncodeError } from '@fedecks/nest/wire';
+import { ApiKeyGuard } from '../api-key/api-key.guard.js';
+
+/** What operators do with devices over HTTP. All of it needs the API key. */
+@Controller('devices')
+@UseGuards(ApiKeyGuard)
+export class DevicesController {
+  constructor(private readonly fedecks: Fedecks) {}
+
+  /** The connected devices: id, address, claims and since when. */
+  @Get()
+  connected(): object[] {
+    return this.fedecks.devices().map((device) => ({ ...device, since: new Date(device.since) }));
+  }
+
+  /**
+   * Pushes the body, a JSON object or array, to a device: 200 and `{ "result": "sent" }` when it was written to the
+   * device's socket, 409 and `{ "result": "offline" }` when the device is not connected.
+   */
+  @Post(':id/messages')
+  @HttpCode(200)
+  async push(@Param('id') id: string, @Body() message?: Term): Promise<{ result: PushResult }> {
+    if (message === undefined) {
+      throw new BadRequestException('Send the message as JSON, with content-type: application/json.');
+    }
+    const result = await this.fedecks.push(id, message).catch((error: unknown) => {
+      // JSON can say 1e400, which is Infinity in JavaScript and nothing at all on the wire.
+      if (error instanceof TermEncodeError) throw new BadRequestException(error.message);
+      throw error;
+    });
+    if (result === 'offline') throw new ConflictException({ result });
+    return { result };
+  }
+}

@@ -1,0 +1,21 @@
+import { ConsoleLogger, Logger } from '@nestjs/common';
+import { createApp } from './app.js';
+import { type Config, ConfigError, readConfig } from './config.js';
+
+function configOrExit(): Config {
+  try {
+    return readConfig();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    console.error(error.message);
+    process.exit(1);
+  }
+}
+
+const config = configOrExit();
+Logger.overrideLogger(new ConsoleLogger({ prefix: 'cloud-api' }));
+const app = await createApp(config);
+// Waits for the devices to be told, and ends with status 0.
+app.enableShutdownHooks([], { useProcessExit: true });
+await app.listen(config.port, config.host);
+new Logger('CloudApi').log(`Listening on ${await app.getUrl()}`);

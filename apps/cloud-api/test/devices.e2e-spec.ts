@@ -1,0 +1,108 @@
+import { tuple } from '@fedecks/nest/wire';
+import { API_KEY, CloudApi, CREDENTIALS } from './support/cloud-api.js';
+
+describe('the devices of cloud-api', () => {
+  let cloud: CloudApi;
+  beforeEach(async () => (cloud = await CloudApi.start()));
+  afterEach(() => cloud.close());
+
+  describe('over HTTP', () => {
+    it.each<[string, Record<string, string>]>([
+      ['no key', {}],
+      ['a wrong key', { 'x-api-key': 'key-of-the-operator' }],
+      ['an empty key', { 'x-api-key': '' }],
+      ['a wrong bearer', { authorization: 'Bearer wrong' }],
+      ['the key as basic authentication', { authorization: `Basic ${API_KEY}` }],
+    ])('are kept from a request with %s', async (_what, headers) => {
+      const { received } = await cloud.connect('greenhouse-1');
+      expect(await cloud.http('GET', '/devices', { headers })).toMatchObject({ status: 401 });
+      const push = { headers, body: '{"event":"ping"}' };
+      expect(await cloud.http('POST', '/devices/greenhouse-1/messages', push)).toMatchObject({ status: 401 });
+
+      await cloud.http('POST', '/devices/greenhouse-1/messages', { body: '["marker"]' });
+      expect(await received.next()).toEqual(['marker']);
+    });
+
+    it('are listed with their claims and address', async () => {
+      await cloud.connect('greenhouse-1');
+      const before = Date.now();
+      const headers = { authorization: `Bearer ${API_KEY}` };
+      const { status, body } = await cloud.http('GET', '/devices', { headers });
+      expect(status).toBe(200);
+      expect(body).toEqual([
+        {
+          id: 'greenhouse-1',
+          remoteAddress: '127.0.0.1',
+          claims: { username: 'gardener' },
+          endpoint: '/fedecks',
+          since: expect.any(String) as string,
+        },
+      ]);
+      const [{ since }] = body as [{ since: string }];
+      expect(Date.parse(since)).toBeLessThanOrEqual(before);
+    });
+
+    it('receive the JSON that is posted to them', async () => {
+      const { received } = await cloud.connect('a/b c');
+      const body = '{"event":"water","data":{"litres":1.5,"zones":[1,2,null]}}';
+      const answer = await cloud.http('POST', `/devices/${encodeURIComponent('a/b c')}/messages`, { body });
+      expect(answer).toEqual({ status: 200, body: { result: 'sent' } });
+      expect(await received.next()).toEqual({ event: 'water', data: { litres: 1.5, zones: [1, 2, null] } });
+    });
+
+    it('answer 409 when they are offline', async () => {
+      const answer = await cloud.http('POST', '/devices/greenhouse-1/messages', { body: '["hi","there"]' });
+      expect(answer).toEqual({ status: 409, body: { result: 'offline' } });
+    });
+
+    it.each([
+      ['no message', undefined],
+      ['what is not JSON', '{"event":'],
+      ['a number that does not exist on the wire', '[1e400]'],
+    ])('answer 400 to %s', async (_what, body) => {
+      await cloud.connect('greenhouse-1');
+      const answer = await cloud.http(
+        'POST',
+        '/devices/greenhouse-1/messages',
+        body === undefined ? {} : { body },
+      );
+      expect(answer).toMatchObject({ status: 400 });
+    });
+  });
+
+  describe('at login', () => {
+    const refused = { name: 'LoginFailedError', code: 'upgrade-failed', status: 403 };
+
+    it.each([
+      ['a wrong password', { ...CREDENTIALS, password: 'open barley' }],
+      ['an empty password', { ...CREDENTIALS, password: '' }],
+      ['an unknown username', { ...CREDENTIALS, username: 'burglar' }],
+      ['a username every object inherits', { ...CREDENTIALS, username: 'constructor' }],
+      ['an unknown username and an empty password', { username: 'burglar', password: '' }],
+      ['no username', { password: CREDENTIALS.password }],
+      ['a password that is no string', { ...CREDENTIALS, password: ['open sesame'] }],
+    ])('are refused with %s', async (_what, credentials) => {
+      await expect(cloud.device('greenhouse-1').login(credentials)).rejects.toMatchObject(refused);
+    });
+
+    it('are refused under an id the login is not for', async () => {
+      await expect(cloud.device('cellar-1').login(CREDENTIALS)).rejects.toMatchObject(refused);
+    });
+
+    it('are let in without a restart once the logins file says so', async () => {
+      await cloud.writeLogins({ devices: ['cellar-1'] });
+      await expect(cloud.device('cellar-1').login(CREDENTIALS)).resolves.toBeUndefined();
+      await cloud.writeLogins({ devices: ['*'] });
+      await expect(cloud.device('cellar-2').login(CREDENTIALS)).resolves.toBeUndefined();
+    });
+  });
+
+  it('are answered ["hi", "there"] when they say {"hello", "matey"}, and nothing to other messages', async () => {
+    const { device, received } = await cloud.connect('greenhouse-1');
+    await device.send(tuple('temperature', 21.5));
+    await device.send('telemetry', { nonsense: true });
+    await device.sendRaw(Uint8Array.of(1, 2, 3));
+    await device.send(tuple('hello', 'matey'));
+    expect(await received.next()).toEqual(['hi', 'there']);
+  });
+});

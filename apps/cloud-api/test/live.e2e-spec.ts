@@ -1,0 +1,101 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { tuple } from '@fedecks/nest/wire';
+import { CloudApi, CREDENTIALS, type Operator } from './support/cloud-api.js';
+
+describe('the live stream of cloud-api', () => {
+  let cloud: CloudApi;
+  beforeEach(async () => (cloud = await CloudApi.start()));
+  afterEach(() => cloud.close());
+
+  it('shows who is connected, then connects, messages and disconnects as they happen', async () => {
+    await cloud.connect('greenhouse-1');
+    const { shown } = cloud.watch();
+    expect(await shown.next()).toEqual({ event: 'devices', data: ['greenhouse-1'] });
+
+    const { device } = await cloud.connect('greenhouse-2');
+    expect(await shown.next()).toEqual({ event: 'connected', data: { deviceId: 'greenhouse-2' } });
+    await device.send(tuple('hello', 'matey'));
+    const message = ['hello', 'matey'];
+    expect(await shown.next()).toEqual({ event: 'message', data: { deviceId: 'greenhouse-2', message } });
+    await device.sendRaw(Uint8Array.of(1, 2, 3));
+    const raw = { bytes: 'AQID' };
+    expect(await shown.next()).toEqual({
+      event: 'message',
+      data: { deviceId: 'greenhouse-2', message: raw },
+    });
+    await device.stop();
+    const gone = { deviceId: 'greenhouse-2', cause: 'closed_by_device', code: 1000 };
+    expect(await shown.next()).toEqual({ event: 'disconnected', data: gone });
+  });
+
+  it('shows the same to every operator, and goes on when one leaves', async () => {
+    const [first, second] = [cloud.watch(), cloud.watch()];
+    await Promise.all([first.shown.next(), second.shown.next()]);
+    const { device } = await cloud.connect('greenhouse-1');
+    const connected = { event: 'connected', data: { deviceId: 'greenhouse-1' } };
+    expect(await first.shown.next()).toEqual(connected);
+    expect(await second.shown.next()).toEqual(connected);
+    first.socket.close();
+    await first.closed.next();
+    await device.send('still there');
+    expect(await second.shown.next()).toMatchObject({ event: 'message', data: { message: 'still there' } });
+  });
+
+  it('shows a refused login without what was presented', async () => {
+    const { shown } = cloud.watch();
+    await shown.next();
+    await expect(
+      cloud.device('greenhouse-1').login({ ...CREDENTIALS, password: 'open barley' }),
+    ).rejects.toThrow();
+    const data = { deviceId: 'greenhouse-1', type: 'authentication_failed', info: '' };
+    expect(await shown.next()).toEqual({ event: 'error', data });
+  });
+
+  it.each<[string, Record<string, string>]>([
+    ['no key', {}],
+    ['a wrong key', { 'x-api-key': 'wrong' }],
+  ])('is closed with 1008 to an operator with %s, who is shown nothing', async (_what, headers) => {
+    const { shown, closed } = cloud.watch(headers);
+    await cloud.connect('greenhouse-1');
+    expect(await closed.next()).toMatchObject({ code: 1008 });
+    expect(shown.size).toBe(0);
+  });
+
+  it('cuts off an operator who does not read, and no other', async () => {
+    const slow = cloud.watch();
+    const quick = cloud.watch();
+    await Promise.all([slow.shown.next(), quick.shown.next()]);
+    slow.socket.pause();
+
+    const { device } = await cloud.connect('greenhouse-1');
+    await quick.shown.next();
+    // More than the system's own buffers hold.
+    const [count, chunk] = [120, Buffer.alloc(200_000)];
+    for (let sent = 0; sent < count; sent++) {
+      await device.send(chunk);
+      await quick.shown.next();
+    }
+    slow.socket.resume();
+    expect(await slow.closed.next()).toMatchObject({ code: 1006 });
+    expect(slow.shown.size).toBeLessThan(count);
+    expect(quick.closed.size).toBe(0);
+  });
+
+  it('shares its port with the devices, and leaves no other upgrade open', async () => {
+    const socket = connect(cloud.port, '127.0.0.1');
+    socket.write(
+      'GET /elsewhere HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+    );
+    const received: Buffer[] = [];
+    socket.on('data', (bytes: Buffer) => received.push(bytes));
+    await once(socket, 'close', { signal: AbortSignal.timeout(5_000) });
+    expect(Buffer.concat(received).toString()).not.toContain('101');
+
+    const operator: Operator = cloud.watch();
+    await operator.shown.next();
+    await cloud.connect('greenhouse-1');
+    expect(await operator.shown.next()).toMatchObject({ event: 'connected' });
+  });
+});

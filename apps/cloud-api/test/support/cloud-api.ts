@@ -1,0 +1,111 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Logger } from '@nestjs/common';
+import { type NestExpressApplication } from '@nestjs/platform-express';
+import { FedecksClient, MemoryTokenStore } from '@fedecks/nest/client';
+import { WebSocket } from 'ws';
+import { Inbox } from '../../../../libs/fedecks/test/support/inbox.js';
+import { createApp } from '../../src/app.js';
+import { type Login } from '../../src/devices/logins-file.js';
+import { hashPassword } from '../../src/devices/password.js';
+
+export const API_KEY = 'key-of-the-operators';
+export const CREDENTIALS = { username: 'gardener', password: 'open sesame' };
+/** Made once: it is meant to take its time. */
+const PASSWORD_HASH = hashPassword(CREDENTIALS.password);
+
+/** What an operator at `/live` has been shown. */
+export interface Shown {
+  readonly event: string;
+  readonly data: unknown;
+}
+
+/** An operator at `/live`, and how its connection ended. */
+export interface Operator {
+  readonly socket: WebSocket;
+  readonly shown: Inbox<Shown>;
+  readonly closed: Inbox<{ code: number; reason: string }>;
+}
+
+/** The composed app on a free port of this machine, with the devices and operators a test opens. */
+export class CloudApi {
+  private readonly clients: FedecksClient[] = [];
+  private readonly operators: WebSocket[] = [];
+
+  private constructor(
+    private readonly app: NestExpressApplication,
+    private readonly directory: string,
+    readonly port: number,
+  ) {}
+
+  static async start(): Promise<CloudApi> {
+    // Much of what the tests do is an error to the app, and is logged.
+    Logger.overrideLogger(false);
+    const directory = await mkdtemp(join(tmpdir(), 'cloud-api-test-'));
+    const loginsFile = join(directory, 'logins.json');
+    await writeFile(loginsFile, '{}');
+    const config = { host: '127.0.0.1', port: 0, secrets: ['x'.repeat(32)], apiKey: API_KEY, loginsFile };
+    const app = await createApp(config);
+    await app.listen(config.port, config.host);
+    const { port } = app.getHttpServer().address() as AddressInfo;
+    const cloud = new CloudApi(app, directory, port);
+    await cloud.writeLogins({ devices: ['greenhouse-1', 'greenhouse-2', 'a/b c'] });
+    return cloud;
+  }
+
+  /** Writes the logins file, with one login: that of `CREDENTIALS`, unless `given` says otherwise. */
+  async writeLogins(given: Partial<Login>): Promise<void> {
+    const login = { password: await PASSWORD_HASH, devices: ['*'], ...given };
+    await writeFile(join(this.directory, 'logins.json'), JSON.stringify({ [CREDENTIALS.username]: login }));
+  }
+
+  /** A device that is not connected yet. */
+  device(deviceId: string): FedecksClient {
+    const url = `ws://127.0.0.1:${this.port}/fedecks/websocket`;
+    const client = new FedecksClient({ url, deviceId, tokenStore: new MemoryTokenStore() });
+    this.clients.push(client);
+    return client;
+  }
+
+  /** A device that is connected, and what it has received. */
+  async connect(deviceId: string): Promise<{ device: FedecksClient; received: Inbox<unknown> }> {
+    const device = this.device(deviceId);
+    const received = new Inbox<unknown>(`message for ${deviceId}`);
+    device.messages$.subscribe((message) => received.put(message));
+    await device.login(CREDENTIALS);
+    return { device, received };
+  }
+
+  /** An operator who presents these headers at the upgrade of `/live`. */
+  watch(headers: Readonly<Record<string, string>> = { 'x-api-key': API_KEY }): Operator {
+    const socket = new WebSocket(`ws://127.0.0.1:${this.port}/live`, { headers });
+    this.operators.push(socket);
+    const shown = new Inbox<Shown>('live event');
+    const closed = new Inbox<{ code: number; reason: string }>('close of the live stream');
+    socket.on('message', (text: Buffer) => shown.put(JSON.parse(text.toString()) as Shown));
+    socket.on('close', (code, reason) => closed.put({ code, reason: reason.toString() }));
+    return { socket, shown, closed };
+  }
+
+  async http(
+    method: 'GET' | 'POST',
+    path: string,
+    { headers = { 'x-api-key': API_KEY }, body }: { headers?: Record<string, string>; body?: string } = {},
+  ): Promise<{ status: number; body: unknown }> {
+    const response = await fetch(`http://127.0.0.1:${this.port}${path}`, {
+      method,
+      headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+      ...(body !== undefined && { body }),
+    });
+    return { status: response.status, body: await response.json() };
+  }
+
+  async close(): Promise<void> {
+    for (const operator of this.operators) operator.terminate();
+    await Promise.all(this.clients.map((client) => client.stop()));
+    await this.app.close();
+    await rm(this.directory, { recursive: true });
+  }
+}

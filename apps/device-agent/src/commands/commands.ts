@@ -1,0 +1,47 @@
+import { release } from 'node:os';
+import { Injectable, Logger, UseFilters, ValidationPipe } from '@nestjs/common';
+import { DeviceId, OnMessage, Payload } from '@fedecks/nest/client-nest';
+import { eventOf, type Term } from '@fedecks/nest/wire';
+import { TelemetryFeed } from '../telemetry/telemetry.js';
+import { InvalidCommandFilter } from './invalid-command.filter.js';
+import { SetIntervalDto } from './set-interval.dto.js';
+
+/** What the cloud may ask of the device. What a method returns is the answer. */
+@Injectable()
+export class Commands {
+  private readonly logger = new Logger('Commands');
+
+  constructor(private readonly telemetry: TelemetryFeed) {}
+
+  @OnMessage('ping')
+  ping(@Payload() data: Term) {
+    this.logger.log('ping: answered with pong');
+    return { event: 'pong', data };
+  }
+
+  @OnMessage('identify')
+  identify(@DeviceId() deviceId: string) {
+    this.logger.log('identify: answered with identity');
+    const { platform, arch, version } = process;
+    return {
+      event: 'identity',
+      data: { deviceId, platform, arch, osRelease: release(), nodeVersion: version },
+    };
+  }
+
+  @OnMessage('set_interval')
+  @UseFilters(InvalidCommandFilter)
+  setInterval(@Payload(new ValidationPipe()) { intervalMs }: SetIntervalDto) {
+    this.logger.log(`set_interval: telemetry every ${intervalMs} ms from now on`);
+    this.telemetry.setInterval(intervalMs);
+    return { event: 'interval_set', data: { intervalMs } };
+  }
+
+  /** A newer cloud is told what this agent does not know. What is no event is not answered: it may be an answer. */
+  @OnMessage()
+  other(@Payload() message: Term) {
+    const event = eventOf(message);
+    this.logger.log(event ? `An event this agent does not know: ${JSON.stringify(event.name)}` : 'A message');
+    return event && { event: 'unsupported', data: { event: event.name } };
+  }
+}

@@ -1,0 +1,203 @@
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type INestApplicationContext, Logger } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { Inbox } from '../../../libs/fedecks/test/support/inbox.js';
+import { AppModule } from '../src/app.module.js';
+import { readConfig } from '../src/config.js';
+import { FirstLogin } from '../src/connection/first-login.js';
+import { Cloud, CREDENTIALS } from './support/cloud.js';
+
+const ID = 'greenhouse-1';
+
+describe('device-agent', () => {
+  let cloud: Cloud;
+  let directory: string;
+  let loginFile: string;
+  let log: Inbox<string>;
+  const agents: INestApplicationContext[] = [];
+
+  beforeEach(async () => {
+    cloud = await Cloud.start();
+    directory = await mkdtemp(join(tmpdir(), 'device-agent-test-'));
+    loginFile = join(directory, 'login.json');
+    await writeFile(loginFile, JSON.stringify(CREDENTIALS));
+  });
+
+  afterEach(async () => {
+    await Promise.all(agents.splice(0).map((agent) => agent.close()));
+    await cloud.close();
+    await rm(directory, { recursive: true });
+  });
+
+  /** The next line of the agent's log that begins so, and the lines before it. */
+  async function logged(beginning: string): Promise<string[]> {
+    const lines = [];
+    do lines.push(await log.next());
+    while (!lines.at(-1)?.startsWith(beginning));
+    return lines;
+  }
+
+  /** The composed agent, as `main.ts` starts it. */
+  async function start(env: NodeJS.ProcessEnv = { FEDECKS_LOGIN_FILE: loginFile }) {
+    const config = readConfig({
+      FEDECKS_URL: cloud.url,
+      FEDECKS_DEVICE_ID: ID,
+      FEDECKS_STATE_DIR: join(directory, 'state'),
+      FEDECKS_START_DELAY_MS: '0',
+      ...env,
+    });
+    log = new Inbox('line of the log');
+    const take = (line: string): void => log.put(line);
+    Logger.overrideLogger({ log: take, warn: take, error: take });
+    const agent = await NestFactory.createApplicationContext(AppModule.with(config));
+    agents.push(agent);
+    return agent;
+  }
+
+  describe('without a token', () => {
+    it('logs in with the credentials of the login file', async () => {
+      await start();
+      expect(await cloud.changes.next()).toBe('connected');
+      expect(cloud.logins).toBe(1);
+    });
+
+    it('gives up when there is no login file either', async () => {
+      const agent = await start({});
+      await agent.get(FirstLogin).impossible;
+      expect(cloud.logins).toBe(0);
+    });
+
+    it.each([
+      ['is not there yet', undefined, 'The login file cannot be read (ENOENT). Trying again in 1 s'],
+      ['is not JSON yet', '{"username":', 'The login file is not JSON'],
+      ['holds no object yet', '"gardener"', 'Credentials must be an object'],
+    ])('tries again when the login file %s', async (_what, text, said) => {
+      await rename(loginFile, `${loginFile}.complete`);
+      if (text !== undefined) await writeFile(loginFile, text);
+      await start();
+      await logged(said);
+      await rename(`${loginFile}.complete`, loginFile);
+      expect(await cloud.changes.next()).toBe('connected');
+    });
+
+    it('tries again when the cloud was not there', async () => {
+      const url = cloud.url;
+      await cloud.close();
+      await start({ FEDECKS_LOGIN_FILE: loginFile, FEDECKS_URL: url });
+      await logged('Login failed: ');
+      cloud = await Cloud.start(Number(new URL(url).port));
+      expect(await cloud.changes.next()).toBe('connected');
+    });
+  });
+
+  describe('with a token', () => {
+    it('comes back after a restart, without credentials', async () => {
+      const first = await start();
+      expect(await cloud.changes.next()).toBe('connected');
+      await logged('Logged in');
+      await first.close();
+      expect(await cloud.changes.next()).toBe('disconnected');
+
+      await rm(loginFile);
+      await start();
+      expect(await cloud.changes.next()).toBe('connected');
+      await cloud.event('telemetry');
+      expect(cloud.logins).toBe(1);
+    });
+  });
+
+  it('logs how its connection fares, without credentials and tokens', async () => {
+    const { username, password } = CREDENTIALS;
+    const agent = await start();
+    const lines = await logged('Logged in');
+    const [token = ''] = (await readFile(join(directory, 'state', 'token'), 'latin1'))
+      .trim()
+      .split('\n')
+      .slice(-1);
+    await agent.close();
+    lines.push(...(await logged('Stopped')));
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'No token: a login is needed',
+        `Connecting to ${cloud.url} with credentials`,
+        'Connected',
+        'A new token is stored',
+        'Stopped',
+      ]),
+    );
+    for (const secret of [username, password, token, Buffer.from(token, 'base64').toString()]) {
+      expect(secret).not.toBe('');
+      expect(lines.join()).not.toContain(secret);
+    }
+  });
+
+  describe('connected', () => {
+    it('sends telemetry at once', async () => {
+      await start();
+      expect(await cloud.event('telemetry')).toMatchObject({
+        loadAverages: [expect.any(Number), expect.any(Number), expect.any(Number)],
+        memoryTotalBytes: expect.any(Number) as number,
+        memoryFreeBytes: expect.any(Number) as number,
+        uptimeS: expect.any(Number) as number,
+      });
+    });
+
+    it('sends telemetry again at each interval', async () => {
+      await start({ FEDECKS_LOGIN_FILE: loginFile, TELEMETRY_INTERVAL_MS: '1000' });
+      for (let times = 0; times < 3; times++) await cloud.event('telemetry');
+    });
+
+    it('answers ping with the data it came with', async () => {
+      await start();
+      await cloud.event('telemetry');
+      await cloud.push(ID, { event: 'ping', data: { sequence: 7 } });
+      expect(await cloud.event('pong')).toEqual({ sequence: 7 });
+    });
+
+    it('tells who it is', async () => {
+      await start();
+      await cloud.event('telemetry');
+      await cloud.push(ID, ['identify', null]);
+      const { platform, arch, version: nodeVersion } = process;
+      expect(await cloud.event('identity')).toMatchObject({ deviceId: ID, platform, arch, nodeVersion });
+    });
+
+    it('sends telemetry at the interval the cloud sets', async () => {
+      await start({ FEDECKS_LOGIN_FILE: loginFile, TELEMETRY_INTERVAL_MS: '86400000' });
+      await cloud.event('telemetry');
+      await cloud.push(ID, { event: 'set_interval', data: { intervalMs: 1000 } });
+      for (let times = 0; times < 3; times++) await cloud.event('telemetry');
+    });
+
+    it('confirms the interval it was set to', async () => {
+      await start();
+      await cloud.event('telemetry');
+      await cloud.push(ID, { event: 'set_interval', data: { intervalMs: 60_000 } });
+      expect(await cloud.event('interval_set')).toEqual({ intervalMs: 60_000 });
+    });
+
+    it.each([
+      ['too short', { intervalMs: 999 }],
+      ['no number', { intervalMs: 'soon' }],
+      ['missing', {}],
+    ])('refuses an interval that is %s, and says what is wrong with it', async (_what, data) => {
+      await start();
+      await cloud.event('telemetry');
+      await cloud.push(ID, { event: 'set_interval', data });
+      const { problems } = (await cloud.event('invalid')) as { problems: string[] };
+      expect(problems.join()).toContain('intervalMs');
+    });
+
+    it('tells the cloud which event it does not know, and answers nothing to what is no event', async () => {
+      await start();
+      await cloud.event('telemetry');
+      await cloud.push(ID, 'a string');
+      await cloud.push(ID, { event: 'make_coffee', data: { strength: 11 } });
+      await cloud.push(ID, { event: 'ping', data: null });
+      expect(await cloud.nextAnswer()).toBe('unsupported');
+      expect(await cloud.nextAnswer()).toBe('pong');
+    });
+  });
+});

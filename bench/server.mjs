@@ -1,0 +1,18 @@
+// What both servers tell the bench that runs them.
+export function serve(port, pushToAll) {
+  process.on('message', async (ask) => {
+    if (ask === 'cpu') process.send({ cpu: process.cpuUsage() });
+    if (ask === 'memory') {
+      for (let i = 0; i < 3; i++) {
+        globalThis.gc();
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      process.send({ rss: process.memoryUsage().rss });
+    }
+    if (ask === 'push') {
+      await pushToAll({ led: true, at: 1700000000123 });
+      process.send({ pushed: true });
+    }
+  });
+  process.send({ port });
+}

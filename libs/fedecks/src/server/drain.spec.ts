@@ -1,0 +1,82 @@
+import { jest } from '@jest/globals';
+import { drain, type Drainable } from './drain.js';
+
+/** Notes when it was told to drain and when it was closed, in milliseconds since the beginning. */
+class Device implements Drainable {
+  toldAt: number | undefined;
+  closedAt: number | undefined;
+  private finish: (() => void) | undefined;
+
+  constructor(private readonly busy = false) {}
+
+  async drain(): Promise<void> {
+    this.toldAt = Date.now();
+    if (this.busy) await new Promise<void>((resolve) => (this.finish = resolve));
+    this.drainNow();
+  }
+
+  drainNow(): void {
+    this.closedAt ??= Date.now();
+  }
+
+  handlersFinish(): void {
+    this.finish?.();
+  }
+}
+
+function devices(count: number): Device[] {
+  return Array.from({ length: count }, () => new Device());
+}
+
+describe('drain', () => {
+  beforeEach(() => jest.useFakeTimers({ now: 0 }));
+  afterEach(() => jest.useRealTimers());
+
+  async function finish(drained: Promise<void>, withinMs: number): Promise<void> {
+    await jest.advanceTimersByTimeAsync(withinMs);
+    await drained;
+    expect(jest.getTimerCount()).toBe(0);
+  }
+
+  it('ends at once when there is no device', async () => {
+    await finish(drain([], 10_000), 0);
+  });
+
+  it('closes ten devices at once, and ends without waiting for the rest of the time', async () => {
+    const few = devices(10);
+    await finish(drain(few, 10_000), 0);
+    expect(few.every(({ closedAt }) => closedAt === 0)).toBe(true);
+  });
+
+  it('closes many in stages of 100 ms, evenly over its time', async () => {
+    const many = devices(1_000);
+    await finish(drain(many, 1_000), 1_000);
+    const stages = new Map<number | undefined, number>();
+    for (const { closedAt } of many) stages.set(closedAt, (stages.get(closedAt) ?? 0) + 1);
+    expect([...stages.keys()]).toEqual([0, 100, 200, 300, 400, 500, 600, 700, 800, 900]);
+    expect([...stages.values()]).toEqual(new Array(10).fill(100));
+  });
+
+  it('waits for handlers in progress', async () => {
+    const busy = new Device(true);
+    const drained = drain([busy], 10_000);
+    await jest.advanceTimersByTimeAsync(4_000);
+    expect(busy.toldAt).toBe(0);
+    expect(busy.closedAt).toBeUndefined();
+    busy.handlersFinish();
+    await finish(drained, 0);
+    expect(busy.closedAt).toBe(4_000);
+  });
+
+  it('closes what has not finished when its time is over', async () => {
+    const busy = new Device(true);
+    await finish(drain([busy, ...devices(3)], 2_000), 2_000);
+    expect(busy.closedAt).toBe(2_000);
+  });
+
+  it('closes all at once with a time of 0', async () => {
+    const all = [new Device(true), ...devices(5_000)];
+    await finish(drain(all, 0), 1);
+    expect(all.every(({ closedAt }) => (closedAt ?? Infinity) <= 1)).toBe(true);
+  });
+});

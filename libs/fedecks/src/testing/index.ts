@@ -1,0 +1,6 @@
+export {
+  FakeDevice,
+  type FakeDeviceClose,
+  type FakeDeviceOptions,
+  FakeDeviceRefused,
+} from './fake-device.js';

@@ -1,0 +1,170 @@
+import { Injectable } from '@nestjs/common';
+import {
+  type ConnectedDevice,
+  Device,
+  type DisconnectCause,
+  type FedecksOptions,
+  FedecksModule,
+  OnDisconnected,
+  OnMessage,
+  OnSocketError,
+  Payload,
+  type SocketError,
+} from '@fedecks/nest';
+import { tokenHeader } from './support/cloud.js';
+import { Inbox } from './support/inbox.js';
+import { type RawPeer } from './support/raw-peer.js';
+import { closeCode, PasswordOnly, SECRET, Site, tokenOf } from './support/site.js';
+import { str, term } from './support/term-bytes.js';
+
+const ID = 'nerves-242a';
+
+@Injectable()
+class Listener {
+  readonly disconnected = new Inbox<{ since: number; cause: DisconnectCause }>('end of a connection');
+  readonly errors = new Inbox<SocketError>('socket error');
+
+  @OnMessage()
+  any() {
+    return 'heard';
+  }
+
+  @OnDisconnected()
+  gone(@Device() { since }: ConnectedDevice, @Payload() cause: DisconnectCause) {
+    this.disconnected.put({ since, cause });
+  }
+
+  @OnSocketError()
+  error(@Payload() error: SocketError) {
+    this.errors.put(error);
+  }
+}
+
+let site: Site;
+let listener: Listener;
+afterEach(() => site.close());
+
+async function start(duplicates?: FedecksOptions['duplicates']): Promise<void> {
+  site = await Site.start({
+    imports: [
+      FedecksModule.forRoot({
+        secrets: [SECRET],
+        authenticator: new PasswordOnly(),
+        drainMs: 0,
+        ...(duplicates && { duplicates }),
+      }),
+    ],
+    providers: [Listener],
+  });
+  listener = site.app.get(Listener);
+}
+
+async function expectAlive(peer: RawPeer): Promise<void> {
+  peer.sendBinary(term(str('hello')));
+  expect((await peer.expectFrame()).payload).toEqual(term(str('heard')));
+}
+
+describe('A device id that connects twice', () => {
+  it.each([['by default', undefined] as const, ["with 'newest'", 'newest'] as const])(
+    '%s, has its older connection closed with 4152, and the newer is the one there is',
+    async (_, duplicates) => {
+      await start(duplicates);
+      const older = await site.open();
+      const [{ since }] = site.fedecks.devices() as [ConnectedDevice];
+      const newer = await site.open();
+      expect(closeCode(await older.expectFrame())).toBe(4152);
+      expect((await older.ended()).how).toBe('fin');
+      expect(await listener.disconnected.next()).toEqual({ since, cause: { type: 'replaced', code: 4152 } });
+
+      // The end of the older one, heard late, takes nothing from the newer.
+      older.destroy();
+      await expectAlive(newer);
+      expect(site.fedecks.devices()).toHaveLength(1);
+      expect(await site.fedecks.push(ID, 'for the newer')).toBe('sent');
+      expect((await newer.expectFrame()).payload).toEqual(term(str('for the newer')));
+      expect(listener.disconnected.size).toBe(0);
+    },
+  );
+
+  it('is not replaced by one that is not let in', async () => {
+    await start();
+    const device = await site.open();
+    expect(await site.statusOf({ auth: tokenHeader(ID, 'no token at all') })).toBe('403 Forbidden');
+    await expectAlive(device);
+  });
+
+  it("with 'oldest', is refused with 503 and no body, told when to come again, and reported", async () => {
+    await start('oldest');
+    const older = await site.open();
+    const { peer, response } = await site.ask();
+    expect(response.statusLine).toBe('HTTP/1.1 503 Service Unavailable');
+    expect(response.headers.get('content-length')).toBe('0');
+    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(response.alone).toBe(true);
+    await peer.ended();
+    expect(await listener.errors.next()).toMatchObject({ deviceId: ID, type: 'duplicate' });
+    await expectAlive(older);
+
+    older.destroy();
+    await listener.disconnected.next();
+    await expectAlive(await site.open());
+  });
+
+  it("with 'oldest', is let in once, however many come at the same moment", async () => {
+    await start('oldest');
+    const statuses = await Promise.all(
+      Array.from({ length: 10 }, async () => (await site.ask()).response.statusLine.slice(9, 12)),
+    );
+    expect(statuses.sort()).toEqual(['101', ...new Array<string>(9).fill('503')]);
+    expect(site.fedecks.devices()).toHaveLength(1);
+  });
+
+  it("with 'allow', has both, and what is pushed goes to both", async () => {
+    await start('allow');
+    const [one, two] = [await site.open(), await site.open()];
+    expect(site.fedecks.devices()).toHaveLength(2);
+    expect(await site.fedecks.push(ID, 'for both')).toBe('sent');
+    for (const peer of [one, two]) expect((await peer.expectFrame()).payload).toEqual(term(str('for both')));
+
+    one.destroy();
+    await listener.disconnected.next();
+    expect(await site.fedecks.push(ID, 'for the other')).toBe('sent');
+    expect((await two.expectFrame()).payload).toEqual(term(str('for the other')));
+    expect(await site.fedecks.disconnect(ID)).toBe(true);
+    expect(closeCode(await two.expectFrame())).toBe(1000);
+  });
+
+  it("with 'allow', is not held up at one connection by what waits for the other", async () => {
+    await start('allow');
+    const { response } = await site.ask();
+    expect(response.statusLine).toContain('101');
+    // The first has sent no frame, and what is pushed to it waits for one (PROTOCOL.md §2.6).
+    const ready = await site.open();
+    const pushed = performance.now();
+    const results = [site.fedecks.push(ID, 1), site.fedecks.push(ID, 2)];
+    for (const value of [1, 2]) {
+      const { payload, at } = await ready.expectFrame();
+      expect(payload).toEqual(Buffer.from([0x83, 0x61, value]));
+      expect(at - pushed).toBeLessThan(500);
+    }
+    await site.fedecks.disconnect(ID);
+    expect(await Promise.all(results)).toEqual(['sent', 'sent']);
+  });
+});
+
+describe('Two machines that use one device id', () => {
+  it('are reported once, at the fifth replacement in a minute, and go on being served', async () => {
+    await start();
+    const auth = tokenHeader(ID, await tokenOf(await site.open()));
+    for (let replacement = 1; replacement <= 12; replacement++) {
+      await site.open({ auth });
+      if (replacement === 4) expect(listener.errors.size).toBe(0);
+      if (replacement === 5) {
+        expect(await listener.errors.next()).toMatchObject({ deviceId: ID, type: 'flapping' });
+      }
+    }
+    await site.open({ deviceId: 'other' });
+    expect(listener.errors.size).toBe(0);
+    expect(site.fedecks.devices()).toHaveLength(2);
+  });
+});

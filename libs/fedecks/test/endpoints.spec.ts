@@ -1,0 +1,289 @@
+import { type DynamicModule, Injectable, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import {
+  DeviceEndpoint,
+  DeviceId,
+  type FedecksOptions,
+  type FedecksOptionsFactory,
+  FedecksModule,
+  InvalidHandlerError,
+  InvalidOptionsError,
+  OnMessage,
+} from '@fedecks/nest';
+import { tokenHeader } from './support/cloud.js';
+import { type RawPeer } from './support/raw-peer.js';
+import { closeCode, PasswordOnly, SECRET, Site, type SiteOptions, tokenOf } from './support/site.js';
+import { str, term } from './support/term-bytes.js';
+
+const PASSWORD_ONLY = new PasswordOnly();
+const GREENHOUSE = { deviceId: 'nerves-242a', target: '/fedecks/websocket' };
+const CUSTOM = { deviceId: 'nerves-242a', target: '/v2/custom/websocket' };
+
+function options(given: Partial<FedecksOptions> = {}): FedecksOptions {
+  return { secrets: [SECRET], authenticator: PASSWORD_ONLY, ...given };
+}
+
+@Injectable()
+class Greenhouse {
+  @OnMessage()
+  any(@DeviceId() id: string) {
+    return `greenhouse ${id}`;
+  }
+}
+
+@Injectable()
+@DeviceEndpoint('/v2/custom')
+class Custom {
+  @OnMessage()
+  any(@DeviceId() id: string) {
+    return `custom ${id}`;
+  }
+}
+
+@Injectable()
+@DeviceEndpoint('/fedecks', '/v2/custom')
+class Both {
+  @OnMessage('both')
+  both() {
+    return 'both';
+  }
+}
+
+let site: Site;
+const closeSite = (): Promise<void> => site.close();
+
+async function start(
+  imports: DynamicModule[],
+  providers: SiteProviders = [],
+  given?: SiteOptions,
+): Promise<void> {
+  site = await Site.start({ imports, providers }, given);
+}
+type SiteProviders = NonNullable<Parameters<typeof Site.start>[0]['providers']>;
+
+async function expectReply(peer: RawPeer, message: Uint8Array, reply: string): Promise<void> {
+  peer.sendBinary(message);
+  expect((await peer.expectFrame()).payload).toEqual(term(str(reply)));
+}
+
+const HELLO = term(str('hello'));
+
+describe('Two endpoints', () => {
+  afterEach(closeSite);
+  beforeEach(() =>
+    start(
+      [
+        FedecksModule.forRoot(options()),
+        FedecksModule.forRoot(options({ path: '/v2/custom', secrets: ['c'.repeat(32)] })),
+      ],
+      [Greenhouse, Custom, Both],
+    ),
+  );
+
+  it('each have the handlers that chose them, and the default one those that chose none', async () => {
+    const [greenhouse, custom] = [await site.open(GREENHOUSE), await site.open(CUSTOM)];
+    await expectReply(greenhouse, HELLO, 'greenhouse nerves-242a');
+    await expectReply(custom, HELLO, 'custom nerves-242a');
+    const both = term(Buffer.concat([Buffer.from([0x68, 2]), str('both'), str('')]));
+    await expectReply(greenhouse, both, 'both');
+    await expectReply(custom, both, 'both');
+  });
+
+  it('hold the same device id side by side: neither replaces the other', async () => {
+    await site.open(GREENHOUSE);
+    await site.open(CUSTOM);
+    expect(
+      site.fedecks
+        .devices()
+        .map(({ endpoint }) => endpoint)
+        .sort(),
+    ).toEqual(['/fedecks', '/v2/custom']);
+    expect(site.fedecks.devices('/v2/custom')).toMatchObject([{ id: 'nerves-242a', endpoint: '/v2/custom' }]);
+  });
+
+  it('are both pushed to, or the one that is named', async () => {
+    const [greenhouse, custom] = [await site.open(GREENHOUSE), await site.open(CUSTOM)];
+    expect(await site.fedecks.push('nerves-242a', 'for both')).toBe('sent');
+    expect(await site.fedecks.push('nerves-242a', 'for one', '/v2/custom')).toBe('sent');
+    site.fedecks.downstream.next({ deviceId: 'nerves-242a', message: 'for the other', endpoint: '/fedecks' });
+    expect((await greenhouse.expectFrame()).payload).toEqual(term(str('for both')));
+    expect((await greenhouse.expectFrame()).payload).toEqual(term(str('for the other')));
+    expect((await custom.expectFrame()).payload).toEqual(term(str('for both')));
+    expect((await custom.expectFrame()).payload).toEqual(term(str('for one')));
+  });
+
+  it('say that a device is offline at the one that is named, though it is connected to the other', async () => {
+    await site.open(GREENHOUSE);
+    expect(await site.fedecks.push('nerves-242a', 'hello', '/v2/custom')).toBe('offline');
+    expect(await site.fedecks.disconnect('nerves-242a', '/v2/custom')).toBe(false);
+  });
+
+  it('disconnect and revoke a device at the one that is named, or at both', async () => {
+    const [greenhouse, custom] = [await site.open(GREENHOUSE), await site.open(CUSTOM)];
+    const [token, customToken] = [await tokenOf(greenhouse), await tokenOf(custom)];
+    await site.fedecks.revoke('nerves-242a', '/v2/custom');
+    expect(closeCode(await custom.expectFrame())).toBe(4150);
+    expect(await site.statusOf({ ...CUSTOM, auth: tokenHeader('nerves-242a', customToken) })).toBe(
+      '403 Forbidden',
+    );
+    await expectReply(greenhouse, HELLO, 'greenhouse nerves-242a');
+
+    expect(await site.fedecks.disconnect('nerves-242a', '/fedecks')).toBe(true);
+    expect(closeCode(await greenhouse.expectFrame())).toBe(1000);
+    const again = [
+      await site.open({ ...GREENHOUSE, auth: tokenHeader('nerves-242a', token) }),
+      await site.open(CUSTOM),
+    ];
+    await site.fedecks.revoke('nerves-242a');
+    for (const peer of again) expect(closeCode(await peer.expectFrame())).toBe(4150);
+  });
+
+  it('do not take the tokens of each other when their secrets differ', async () => {
+    const token = await tokenOf(await site.open(GREENHOUSE));
+    const auth = tokenHeader('nerves-242a', token);
+    expect(await site.statusOf({ ...CUSTOM, auth })).toBe('403 Forbidden');
+    expect(await site.statusOf({ ...GREENHOUSE, auth })).toBe('101 Switching Protocols');
+  });
+
+  it('are named when one is asked for that does not exist', async () => {
+    const message = "There is no endpoint '/custom': FedecksModule.forRoot was given /fedecks, /v2/custom.";
+    await expect(site.fedecks.push('a', null, '/custom')).rejects.toThrow(message);
+    await expect(site.fedecks.disconnect('a', '/custom')).rejects.toThrow(message);
+    await expect(site.fedecks.revoke('a', '/custom')).rejects.toThrow(message);
+    expect(() => site.fedecks.devices('/custom')).toThrow(message);
+  });
+});
+
+describe('An endpoint', () => {
+  afterEach(closeSite);
+  it('stays where it is under a global prefix', async () => {
+    await start([FedecksModule.forRoot(options())], [Greenhouse], {
+      prepare: (app) => void app.setGlobalPrefix('api'),
+    });
+    await expectReply(await site.open(), HELLO, 'greenhouse nerves-242a');
+    const { peer, response } = await site.ask({ target: '/api/fedecks/websocket' });
+    expect(response.statusLine).toBe('HTTP/1.1 404 Not Found');
+    peer.destroy();
+  });
+
+  it('that is the only one is served by the classes that chose none, whatever its path', async () => {
+    await start([FedecksModule.forRoot(options({ path: '/v2/custom' }))], [Greenhouse]);
+    await expectReply(await site.open(CUSTOM), HELLO, 'greenhouse nerves-242a');
+  });
+});
+
+@Injectable()
+class Settings implements FedecksOptionsFactory {
+  async createFedecksOptions(): Promise<FedecksOptions> {
+    return Promise.resolve(options({ path: '/async', authenticator: PasswordOnly }));
+  }
+}
+
+@Module({ providers: [Settings], exports: [Settings] })
+class SettingsModule {}
+
+describe('forRootAsync', () => {
+  afterEach(closeSite);
+  it.each<[string, DynamicModule, SiteProviders]>([
+    [
+      'useFactory, with imports and inject',
+      FedecksModule.forRootAsync({
+        imports: [SettingsModule],
+        inject: [Settings],
+        useFactory: (settings: Settings) => settings.createFedecksOptions(),
+      }),
+      [],
+    ],
+    ['useFactory alone', FedecksModule.forRootAsync({ useFactory: () => options({ path: '/async' }) }), []],
+    ['useClass', FedecksModule.forRootAsync({ useClass: Settings }), []],
+    [
+      'useExisting, with imports',
+      FedecksModule.forRootAsync({ imports: [SettingsModule], useExisting: Settings }),
+      [],
+    ],
+  ])('takes options from %s', async (_, module, providers) => {
+    await start([module], [Greenhouse, PasswordOnly, ...providers]);
+    await expectReply(await site.open({ target: '/async/websocket' }), HELLO, 'greenhouse nerves-242a');
+  });
+});
+
+describe('An app does not start', () => {
+  async function startUp(
+    imports: DynamicModule[],
+    providers: SiteProviders = [],
+  ): Promise<{ error: unknown; log: string }> {
+    const log: string[] = [];
+    const write = (...line: unknown[]): void =>
+      void log.push(
+        line.map((part) => (part instanceof Error ? (part.stack ?? '') : String(part))).join(' '),
+      );
+    const logger = { log: write, error: write, warn: write, debug: write, verbose: write, fatal: write };
+    class AppModule {}
+    Module({ imports, providers })(AppModule);
+    try {
+      const app = await NestFactory.create(AppModule, { logger, abortOnError: false });
+      try {
+        await app.init();
+      } finally {
+        await app.close();
+      }
+      return { error: undefined, log: log.join('\n') };
+    } catch (error) {
+      return { error, log: log.join('\n') };
+    }
+  }
+
+  it.each<[string, FedecksOptions['secrets'], string]>([
+    ['is missing', [undefined], 'secrets[0] is missing or empty'],
+    ['is too short', [SECRET, 'hunter2hunter2'], 'secrets[1] has 14 bytes: set it to at least 32 bytes'],
+  ])('when a secret %s, and neither error nor log holds one', async (_, secrets, message) => {
+    for (const module of [
+      FedecksModule.forRoot(options({ secrets })),
+      FedecksModule.forRootAsync({ useFactory: () => options({ secrets }) }),
+    ]) {
+      const { error, log } = await startUp([module]);
+      expect(error).toBeInstanceOf(InvalidOptionsError);
+      expect((error as Error).message).toContain(message);
+      expect(`${log} ${(error as Error).stack}`).not.toMatch(/hunter2|ssssssss/);
+    }
+  });
+
+  it('when two endpoints are given one path', async () => {
+    const { error } = await startUp([FedecksModule.forRoot(options()), FedecksModule.forRoot(options())]);
+    expect(error).toBeInstanceOf(InvalidOptionsError);
+    expect((error as Error).message).toContain(
+      "'path' is '/fedecks' twice: give each endpoint a path of its own.",
+    );
+  });
+
+  it('when the authenticator is a class that no module provides', async () => {
+    const { error } = await startUp([FedecksModule.forRoot(options({ authenticator: PasswordOnly }))]);
+    expect(error).toBeInstanceOf(InvalidOptionsError);
+    expect((error as Error).message).toContain(
+      "'authenticator' names PasswordOnly, which no module provides",
+    );
+  });
+
+  it('when a handler chose an endpoint that does not exist, or has to choose one and did not', async () => {
+    const unknown = await startUp([FedecksModule.forRoot(options())], [Custom]);
+    expect(unknown.error).toBeInstanceOf(InvalidHandlerError);
+    expect((unknown.error as Error).message).toContain(
+      "Custom.any serves endpoint '/v2/custom', which there is not.",
+    );
+
+    const paths = ['/a', '/b'].map((path) => FedecksModule.forRoot(options({ path })));
+    const undecided = await startUp(paths, [Greenhouse]);
+    expect(undecided.error).toBeInstanceOf(InvalidHandlerError);
+    expect((undecided.error as Error).message).toContain(
+      "Greenhouse.any does not say which endpoint it serves. Put @DeviceEndpoint() on its class, with one of: '/a', '/b'.",
+    );
+  });
+
+  it('but does with all of that in order', async () => {
+    const { error } = await startUp(
+      [FedecksModule.forRoot(options({ authenticator: PasswordOnly }))],
+      [Greenhouse, PasswordOnly],
+    );
+    expect(error).toBeUndefined();
+  });
+});

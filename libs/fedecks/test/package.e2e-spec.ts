@@ -1,0 +1,212 @@
+import { execFile, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const library = join(root, 'libs/fedecks');
+const readme = readFileSync(join(library, 'README.md'), 'utf8');
+
+/** The examples of the README, by the name in their first line, and what each is said to print. */
+const examples = new Map(
+  [...readme.matchAll(/```ts\n(\/\/ ([\w.-]+)\n[^]*?)```(?:\n\nprints\n\n```text\n([^]*?)```)?/g)].map(
+    ([, code = '', name = '', prints]) => [name, { code, prints }],
+  ),
+);
+
+/** A Nest app of its own, far from this repository, with the package installed as anybody would. */
+let app: string;
+let tarball: string;
+
+beforeAll(async () => {
+  app = mkdtempSync(join(tmpdir(), 'fedecks-user-'));
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', app], { cwd: library });
+  [{ filename: tarball }] = JSON.parse(stdout.slice(stdout.indexOf('['))) as [{ filename: string }];
+  const versions = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>;
+    devDependencies: Record<string, string>;
+  };
+  const wanted = (names: string[]): Record<string, string> => {
+    const known = { ...versions.dependencies, ...versions.devDependencies };
+    return Object.fromEntries(names.map((name) => [name, known[name]!]));
+  };
+  writeFileSync(
+    join(app, 'package.json'),
+    JSON.stringify({
+      name: 'greenhouse',
+      private: true,
+      type: 'module',
+      dependencies: {
+        '@fedecks/nest': `file:${tarball}`,
+        ...wanted([
+          '@nestjs/common',
+          '@nestjs/core',
+          '@nestjs/jwt',
+          '@nestjs/platform-express',
+          'class-transformer',
+        ]),
+        ...wanted(['class-validator', 'reflect-metadata', 'rxjs']),
+      },
+      devDependencies: wanted(['@types/node', 'typescript']),
+    }),
+  );
+  const compilerOptions = {
+    target: 'es2023',
+    module: 'nodenext',
+    strict: true,
+    noUncheckedIndexedAccess: true,
+    experimentalDecorators: true,
+    emitDecoratorMetadata: true,
+    types: ['node'],
+    skipLibCheck: true,
+    outDir: 'dist',
+    rootDir: 'src',
+  };
+  writeFileSync(join(app, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['src'] }));
+  mkdirSync(join(app, 'src'));
+  for (const [name, { code }] of examples) writeFileSync(join(app, 'src', name), code);
+  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'], { cwd: app });
+  await run('npx', ['tsc', '-p', '.'], { cwd: app });
+}, 240_000);
+
+afterAll(() => rmSync(app, { recursive: true, force: true }));
+
+function script(name: string): string {
+  return join(app, 'dist', name.replace(/\.ts$/, '.js'));
+}
+
+/** The README, in an app of its own. */
+describe('the packed library', () => {
+  it('has the examples this test is about', () => {
+    expect([...examples.keys()]).toEqual(expect.arrayContaining(['cloud.ts', 'device.ts', 'handlers.ts']));
+    expect(examples.size).toBe([...readme.matchAll(/```ts\n/g)].length);
+  });
+
+  it('opens the documented entries and nothing else', async () => {
+    const entries = ['', '/client', '/client-nest', '/testing', '/wire'];
+    const probe = `
+      for (const entry of ${JSON.stringify(entries)}) await import('@fedecks/nest' + entry);
+      for (const hidden of ['/dist/server/index.js', '/server', '/handlers']) {
+        await import('@fedecks/nest' + hidden).then(() => process.exit(1), () => undefined);
+      }`;
+    await run('node', ['--input-type=module', '-e', probe], { cwd: app });
+  });
+
+  it('brings no Nest to a device', async () => {
+    const device = join(app, 'device');
+    mkdirSync(device);
+    writeFileSync(join(device, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
+    await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', join(app, tarball)], {
+      cwd: device,
+    });
+    const probe = `
+      const { FedecksClient } = await import('@fedecks/nest/client');
+      const { encodeTerm } = await import('@fedecks/nest/wire');
+      console.log(typeof FedecksClient, encodeTerm(1).length);`;
+    const { stdout } = await run('node', ['--input-type=module', '-e', probe], { cwd: device });
+    expect(stdout).toBe('function 3\n');
+    expect(existsSync(join(device, 'node_modules/@nestjs'))).toBe(false);
+  }, 60_000);
+
+  it.each([...examples].filter(([, { prints }]) => prints !== undefined))(
+    'prints what the README says: %s',
+    async (name, { prints }) => {
+      const { stdout } = await run('node', [script(name)], { cwd: app });
+      expect(stdout).toBe(prints);
+    },
+    30_000,
+  );
+
+  it('runs the cloud and the device of the first five minutes', async () => {
+    const port = await freePort();
+    const env = {
+      ...process.env,
+      PORT: String(port),
+      FEDECKS_SECRET: 's'.repeat(32),
+      GREENHOUSE_PASSWORD: 'a password of this run',
+      CLOUD_URL: `ws://127.0.0.1:${port}/fedecks/websocket`,
+    };
+    const cloud = spawn('node', [script('cloud.ts')], { cwd: app, env });
+    try {
+      const said = lines(cloud.stdout);
+      await listening(port);
+      const first = spawn('node', [script('device.ts')], { cwd: app, env });
+      const firstSaid = lines(first.stdout);
+      await firstSaid("the cloud says { event: 'fan', data: { on: true } }");
+      await firstSaid('logged in');
+      await said('nerves-242a is here');
+      await said('nerves-242a: 27.5 degrees');
+      first.kill('SIGKILL');
+
+      // The second time it has a token, and no password.
+      const second = spawn('node', [script('device.ts')], {
+        cwd: app,
+        env: { ...env, GREENHOUSE_PASSWORD: '' },
+      });
+      await said('nerves-242a is here');
+      second.kill('SIGKILL');
+    } finally {
+      cloud.kill('SIGKILL');
+    }
+  }, 30_000);
+
+  it('does not start without a secret, and says what to set', async () => {
+    const env = { ...process.env, FEDECKS_SECRET: '' };
+    const failed = run('node', [script('cloud.ts')], { cwd: app, env });
+    await expect(failed).rejects.toMatchObject({ code: expect.any(Number) as number });
+    const { stdout, stderr } = (await failed.catch((error: unknown) => error)) as {
+      stdout: string;
+      stderr: string;
+    };
+    expect(stdout + stderr).toContain('secrets[0] is missing or empty: set it to at least 32 bytes');
+  }, 30_000);
+});
+
+/** Waits for a line a process prints, among those it has printed and not been asked for. */
+function lines(stream: NodeJS.ReadableStream): (line: string) => Promise<void> {
+  const printed: string[] = [];
+  let rest = '';
+  let heard: () => void = () => undefined;
+  stream.on('data', (chunk: Buffer) => {
+    const parts = (rest + chunk.toString()).split('\n');
+    rest = parts.pop() ?? '';
+    printed.push(...parts);
+    heard();
+  });
+  return async (line) => {
+    const deadline = Date.now() + 15_000;
+    while (!printed.includes(line)) {
+      if (Date.now() > deadline) throw new Error(`not printed: ${line}; but: ${printed.join(' / ')}`);
+      await new Promise<void>((resolve) => {
+        heard = resolve;
+        setTimeout(resolve, 500).unref();
+      });
+    }
+    printed.splice(printed.indexOf(line), 1);
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function listening(port: number): Promise<void> {
+  const deadline = Date.now() + 15_000;
+  for (;;) {
+    const answered = await fetch(`http://127.0.0.1:${port}/`).then(
+      () => true,
+      () => false,
+    );
+    if (answered) return;
+    if (Date.now() > deadline) throw new Error('the cloud does not listen');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

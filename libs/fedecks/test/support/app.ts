@@ -1,0 +1,77 @@
+/**
+ * An app with handlers of a test's own, and devices for it.
+ *
+ *     const app = await startApp({ providers: [Greenhouse] });
+ *     const device = await app.device();           // logged in, with an id of its own
+ *     await app.errors.next();                     // what reached @OnSocketError()
+ *     await app.close();
+ */
+import { type INestApplication, Injectable, type ModuleMetadata } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+import { FedecksModule, OnSocketError, Payload, type SocketError } from '@fedecks/nest';
+import { FakeDevice } from '@fedecks/nest/testing';
+import { Inbox } from './inbox.js';
+
+type Options = Parameters<typeof FedecksModule.forRoot>[0];
+
+export interface TestApp extends ModuleMetadata {
+  /** Beside a secret and an authenticator that lets everybody in. */
+  readonly options?: Partial<Options>;
+  /** Called before the app starts. */
+  readonly setUp?: (app: INestApplication) => void;
+}
+
+@Injectable()
+class Errors {
+  readonly inbox = new Inbox<SocketError>('socket error');
+
+  @OnSocketError()
+  error(@Payload() error: SocketError): void {
+    this.inbox.put(error);
+  }
+}
+
+let devices = 0;
+
+export class StartedApp {
+  constructor(readonly nest: INestApplication) {}
+
+  get errors(): Inbox<SocketError> {
+    return this.nest.get(Errors).inbox;
+  }
+
+  /** A device that is let in, with an id no other one has. */
+  device(id = `device-${++devices}`): Promise<FakeDevice> {
+    return FakeDevice.connect(this.nest, { id });
+  }
+
+  async close(): Promise<void> {
+    await this.nest.close();
+  }
+}
+
+/** Starts an app on a free port of this machine. Rejects as the app does. */
+export async function startApp({ options, setUp, ...metadata }: TestApp): Promise<StartedApp> {
+  const module = await Test.createTestingModule({
+    ...metadata,
+    imports: [
+      FedecksModule.forRoot({
+        secrets: ['x'.repeat(32)],
+        authenticator: { authenticate: () => true },
+        ...options,
+      }),
+      ...(metadata.imports ?? []),
+    ],
+    providers: [Errors, ...(metadata.providers ?? [])],
+  }).compile();
+  // Much of what the tests do is an error to the application, and is logged.
+  const app = module.createNestApplication({ logger: false });
+  setUp?.(app);
+  try {
+    await app.listen(0, '127.0.0.1');
+  } catch (error) {
+    await app.close().catch(() => undefined);
+    throw error;
+  }
+  return new StartedApp(app);
+}

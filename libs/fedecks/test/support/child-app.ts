@@ -1,0 +1,104 @@
+/**
+ * Runs a TypeScript file of the tests as a process of its own, with the library compiled as the tests compile it.
+ *
+ *     const app = await ChildApp.start('draining-app.ts', ['1000']);
+ *     await app.line();              // the next line of its standard output
+ *     app.kill('SIGTERM');
+ *     await app.exited();            // { code, signal, at }
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFile, rm } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { transform } from '@swc/core';
+import { build } from 'esbuild';
+import { Inbox } from './inbox.js';
+
+const src = fileURLToPath(new URL('../../src', import.meta.url));
+
+/** How a process ended, and when (`performance.now()`). */
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly at: number;
+}
+
+/** One file of JavaScript, beside the one it is made from so that it finds the same packages. */
+async function bundle(file: string): Promise<string> {
+  const entry = fileURLToPath(new URL(file, import.meta.url));
+  const outfile = `${entry}.${process.pid}.mjs`;
+  await build({
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    packages: 'external',
+    logLevel: 'error',
+    plugins: [
+      {
+        name: 'as the tests do',
+        setup(plugin) {
+          plugin.onResolve({ filter: /^@fedecks\/nest$/ }, () => ({ path: `${src}/server/index.ts` }));
+          // Nest reads the types of constructor parameters, which esbuild does not write down.
+          plugin.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+            const { code } = await transform(await readFile(path, 'utf8'), {
+              filename: path,
+              jsc: {
+                target: 'es2022',
+                parser: { syntax: 'typescript', decorators: true },
+                transform: { legacyDecorator: true, decoratorMetadata: true, useDefineForClassFields: false },
+              },
+              module: { type: 'es6' },
+            });
+            return { contents: code, loader: 'js' };
+          });
+        },
+      },
+    ],
+  });
+  return outfile;
+}
+
+export class ChildApp {
+  private readonly lines = new Inbox<string>('line of the child process');
+  private readonly exits = new Inbox<Exit>('end of the child process');
+  /** What it has written to its standard error: a warning or a failure, which no test expects. */
+  stderr = '';
+
+  private constructor(
+    private readonly process: ChildProcess,
+    private readonly file: string,
+  ) {
+    createInterface({ input: process.stdout! }).on('line', (line) => this.lines.put(line));
+    process.stderr!.on('data', (data) => (this.stderr += String(data)));
+    process.on('exit', (code, signal) => this.exits.put({ code, signal, at: performance.now() }));
+  }
+
+  /** @param file beside this one. */
+  static async start(file: string, args: readonly string[] = []): Promise<ChildApp> {
+    const bundled = await bundle(file);
+    return new ChildApp(spawn(process.execPath, [bundled, ...args], { stdio: ['ignore', 'pipe', 'pipe'] }), bundled);
+  }
+
+  /** The next line it writes; rejects after 10 s. */
+  async line(): Promise<string> {
+    return this.lines.next(10_000);
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.process.kill(signal);
+  }
+
+  /** Resolves when it has ended; rejects after `deadlineMs` milliseconds. */
+  async exited(deadlineMs: number): Promise<Exit> {
+    return this.exits.next(deadlineMs);
+  }
+
+  /** Ends it if it has not ended, and removes what was made for it. */
+  async dispose(): Promise<void> {
+    if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill('SIGKILL');
+    await rm(this.file, { force: true });
+  }
+}

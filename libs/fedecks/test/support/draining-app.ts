@@ -1,0 +1,56 @@
+/**
+ * A cloud as a process of its own, for seeing what SIGTERM does to it. Writes the port it listens on to its standard
+ * output, and `handling`, `handled` and `gone` as its handlers do.
+ */
+import { writeSync } from 'node:fs';
+import { type AddressInfo, type Server } from 'node:net';
+import { Injectable, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FedecksModule, OnDisconnected, OnMessage, Payload } from '@fedecks/nest';
+
+const [drainMs = 0, handlerMs = 0] = process.argv.slice(2).map(Number);
+
+/** At once: what is written with a delay is lost when the process ends by a signal. */
+function tell(line: string): void {
+  writeSync(1, `${line}\n`);
+}
+
+@Injectable()
+class Work {
+  @OnMessage('work')
+  async work(@Payload() what: unknown) {
+    tell('handling');
+    await new Promise((resolve) => setTimeout(resolve, handlerMs));
+    tell('handled');
+    return ['done', what] as [string, string];
+  }
+
+  @OnMessage('hang')
+  async hang() {
+    tell('handling');
+    await new Promise(() => undefined);
+  }
+
+  @OnDisconnected()
+  async gone() {
+    await new Promise((resolve) => setImmediate(resolve));
+    tell('gone');
+  }
+}
+
+@Module({
+  imports: [
+    FedecksModule.forRoot({
+      secrets: ['s'.repeat(32)],
+      authenticator: { authenticate: () => true },
+      drainMs,
+    }),
+  ],
+  providers: [Work],
+})
+class AppModule {}
+
+const app = await NestFactory.create(AppModule, { logger: ['error', 'warn'] });
+app.enableShutdownHooks();
+await app.listen(0, '127.0.0.1');
+tell(`port ${((app.getHttpServer() as Server).address() as AddressInfo).port}`);
