@@ -16,6 +16,8 @@ export default tseslint.config(
         'error',
         { allowNumber: true, allowBoolean: true },
       ],
+      // Nest declares its options as classes, and takes them as literals.
+      '@typescript-eslint/no-unsafe-class-instance-assignment': 'off',
       // Async overrides and test doubles keep the signature of what they stand for.
       '@typescript-eslint/require-await': 'off',
       '@typescript-eslint/no-confusing-void-expression': [

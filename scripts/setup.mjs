@@ -1,8 +1,12 @@
 // Makes a fresh clone ready: installs the locked dependencies, unless what is installed is what the lock file says.
+// With --servers, also the real servers that tests run against, where they are missing and may be installed.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
+
+/** Programs of the tests, and the Debian packages they are in. */
+const SERVERS = { 'nats-server': 'nats-server', nginx: 'nginx-light' };
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const [major, minor] = process.versions.node.split('.').map(Number);
@@ -28,4 +32,28 @@ if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
     process.exit(status ?? 1);
   }
   writeFileSync(stamp, lock);
+}
+
+if (process.argv.includes('--servers')) {
+  const missing = Object.entries(SERVERS).filter(([program]) => !onPath(program));
+  const packages = missing.map(([, name]) => name);
+  const may = process.getuid?.() === 0 && onPath('apt-get');
+  if (packages.length > 0 && may) {
+    console.log(`Installing ${packages.join(' and ')} for the tests (apt-get), once.`);
+    apt('update', '-qq');
+    apt('install', '-y', '-qq', '--no-install-recommends', ...packages);
+  }
+  for (const [program, name] of missing) {
+    if (onPath(program)) continue;
+    console.log(`${program} is not on the PATH: its tests will not run. On Debian: apt-get install ${name}`);
+  }
+}
+
+function onPath(program) {
+  return (process.env.PATH ?? '').split(':').some((directory) => existsSync(`${directory}/${program}`));
+}
+
+function apt(...args) {
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
+  spawnSync('apt-get', args, { stdio: ['ignore', 'ignore', 'inherit'], env });
 }

@@ -431,7 +431,7 @@ describe('send', () => {
   });
 
   it('rejects when the connection ends before the message is written', async () => {
-    const device = await loggedIn({ pingIntervalMs: 200, pongTimeoutMs: 200 });
+    const device = await loggedIn({ pingIntervalMs: 200, pongTimeoutMs: 200, maxBufferedBytes: 2 ** 30 });
     // More than the kernel takes from us while nobody reads.
     device.stopReading();
     const sends = Array.from({ length: 8 }, () => client.sendRaw(Buffer.alloc(4 * 1024 * 1024)));

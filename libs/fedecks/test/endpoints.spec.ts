@@ -218,8 +218,8 @@ describe('An app does not start', () => {
         line.map((part) => (part instanceof Error ? (part.stack ?? '') : String(part))).join(' '),
       );
     const logger = { log: write, error: write, warn: write, debug: write, verbose: write, fatal: write };
+    @Module({ imports, providers })
     class AppModule {}
-    Module({ imports, providers })(AppModule);
     try {
       const app = await NestFactory.create(AppModule, { logger, abortOnError: false });
       try {

@@ -74,7 +74,9 @@ async function greenhouse(): Promise<INestApplication> {
     ],
     providers: [Greenhouse, Login],
   }).compile();
-  return module.createNestApplication({ logger: false });
+  const app = module.createNestApplication();
+  app.useLogger(false);
+  return app;
 }
 
 describe('FakeDevice', () => {

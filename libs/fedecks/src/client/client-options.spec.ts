@@ -32,14 +32,16 @@ describe('the options of FedecksClient', () => {
       stableAfterMs: 60_000,
       closeTimeoutMs: 2_000,
       maxFrameBytes: 16_777_216,
+      maxBufferedBytes: 1_048_576,
+      tls: {},
     });
   });
 
   it('keep what is given, and take undefined for not given', () => {
     const options = resolveOptions({ ...GOOD, startDelayMs: 0, pingIntervalMs: undefined, pongTimeoutMs: 5 });
     expect(options).toMatchObject({
-      ...GOOD,
-      tokenStore: {},
+      urls: [GOOD.url],
+      deviceId: GOOD.deviceId,
       startDelayMs: 0,
       pingIntervalMs: 19_000,
       pongTimeoutMs: 5,
@@ -58,7 +60,7 @@ describe('the options of FedecksClient', () => {
       "There is no option 'pingIntervallMs': did you mean 'pingIntervalMs'?",
       expect.stringContaining("There is no option 'colour'. Options are: url, deviceId"),
       expect.stringContaining("'url' must be a URL with scheme and host"),
-      "'deviceId' must be a string that is not empty.",
+      "'deviceId' must be a string that is not empty, or a function that returns one.",
       expect.stringContaining("'tokenStore' must be the path of a directory"),
       expect.stringContaining("'startDelayMs' must be a whole number of milliseconds from 0"),
     ]);
@@ -93,6 +95,73 @@ describe('the options of FedecksClient', () => {
       expect.stringContaining('126 bytes'),
     ]);
     expect(problemsOf({ ...GOOD, deviceId: 'é'.repeat(63) })).toEqual([expect.stringContaining('126 bytes')]);
+  });
+
+  it('take a function for the device id, and call it once', () => {
+    let calls = 0;
+    const deviceId = (): string => `device-${++calls}`;
+    expect(resolveOptions({ ...GOOD, deviceId }).deviceId).toBe('device-1');
+    expect(calls).toBe(1);
+  });
+
+  it.each([
+    [() => 'd'.repeat(126), '126 bytes'],
+    [() => '', 'must be a string that is not empty'],
+    [() => Promise.resolve('nerves'), 'must be a string'],
+    [
+      () => {
+        throw new Error('no serial number');
+      },
+      'threw: Error: no serial number',
+    ],
+  ])('refuse the device id of a function like any other: %#', (deviceId, problem) => {
+    expect(problemsOf({ ...GOOD, deviceId })).toEqual([expect.stringContaining(problem)]);
+  });
+
+  it('take several urls, and refuse each that is wrong, and none at all', () => {
+    const url = ['ws://a', 'ws://b'] as const;
+    expect(resolveOptions({ ...GOOD, url }).urls).toEqual(url);
+    expect(problemsOf({ ...GOOD, url: ['http://a', 'ws://b', 'nonsense'] })).toEqual([
+      expect.stringContaining("'ws://' instead of 'http://'"),
+      expect.stringContaining('must be a URL'),
+    ]);
+    expect(problemsOf({ ...GOOD, url: [] })).toEqual([expect.stringContaining('must be a URL')]);
+  });
+
+  it('make a choice of the proxy given, and leave a function as it is', () => {
+    const { proxy } = resolveOptions({ ...GOOD, proxy: 'http://me:secret@proxy:3128' });
+    expect(proxy(GOOD.url)).toBe('http://me:secret@proxy:3128');
+    expect(resolveOptions(GOOD).proxy(GOOD.url)).toBeUndefined();
+    const choice = (): undefined => undefined;
+    expect(resolveOptions({ ...GOOD, proxy: choice }).proxy).toBe(choice);
+  });
+
+  it.each(['socks5://me:secret@proxy', 'secret', 3128, null])('refuse the proxy %p', (proxy) => {
+    const problems = problemsOf({ ...GOOD, proxy });
+    expect(problems).toEqual([expect.stringContaining("'proxy' must be the URL of an HTTP proxy")]);
+    expect(problems.join()).not.toContain('secret');
+  });
+
+  it.each([
+    ['nothing', null, ["'tls' must be an object"]],
+    ['an unknown key', { certificate: 'x' }, ["There is no option 'tls.certificate'"]],
+    ['a certificate without its key', { cert: 'x' }, ["'tls.cert' and 'tls.key' go together"]],
+    ['what is no certificate', { cert: 'x', key: 'y' }, ["'tls.cert' and 'tls.key' must be"]],
+    ['the path of a CA', { ca: '/etc/ca.pem' }, ["'tls.ca' must be certificates in PEM"]],
+    ['no server name', { servername: '' }, ["'tls.servername'"]],
+    ['pins in hexadecimal', { pins: ['sha256/00ff'] }, ["'tls.pins'"]],
+    ['no pin', { pins: [] }, ["'tls.pins'"]],
+    ['several faults', { ca: 'x', pins: 'y' }, ["'tls.ca'", "'tls.pins'"]],
+  ])('refuse %s for tls', (_what, tls, problems) => {
+    expect(problemsOf({ ...GOOD, tls })).toEqual(
+      problems.map((problem) => expect.stringContaining(problem) as string),
+    );
+  });
+
+  it('refuse tls where no url is secured', () => {
+    expect(problemsOf({ ...GOOD, url: 'ws://a', tls: { servername: 'b' } })).toEqual([
+      expect.stringContaining('must start with wss://'),
+    ]);
   });
 
   it.each([[''], [7], [{ load: () => undefined }]])('refuse the token store %p', (tokenStore) => {

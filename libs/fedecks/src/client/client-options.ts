@@ -1,5 +1,7 @@
 import { OptionsCheck } from '../options/index.js';
 import { MAX_DEVICE_ID_BYTES } from '../wire/index.js';
+import { problemOfProxy, type ProxyChoice } from './proxy.js';
+import { problemsOfTls, type TlsOptions } from './tls.js';
 import { FileTokenStore, type TokenStore } from './token-store.js';
 
 /** What `new FedecksClient` takes. */
@@ -7,11 +9,17 @@ export interface FedecksClientOptions {
   /**
    * Where the cloud is: `wss://cloud.example.com/fedecks/websocket`. The scheme is `ws` or `wss`; without a path it
    * is `/`. It is told in events, so it holds no secrets: a user name or password in it is refused.
+   *
+   * Of several, each attempt asks one: the one that worked last, or after a failure the next in turn. That holds for
+   * a `login`, too. The host is looked up anew at each attempt.
    */
-  readonly url: string;
+  readonly url: string | readonly [string, ...string[]];
 
-  /** What the device is called, from 1 to 125 bytes of UTF-8: it is the payload of its pings, which hold no more. */
-  readonly deviceId: string;
+  /**
+   * What the device is called, from 1 to 125 bytes of UTF-8: it is the payload of its pings, which hold no more.
+   * A function is called once, by the constructor.
+   */
+  readonly deviceId: string | (() => string);
 
   /**
    * Where the token is kept between two runs: a directory (made with mode 0700 if need be), or a store of your own.
@@ -19,6 +27,20 @@ export interface FedecksClientOptions {
    * client goes on with the token in memory and tells it with the event `token_store_failed`.
    */
   readonly tokenStore: string | TokenStore;
+
+  /**
+   * How a `wss` connection is secured: a CA of your own, a certificate of the device, pinned keys. It is checked
+   * before the request with the token or the credentials is written.
+   * @default what Node trusts
+   */
+  readonly tls?: TlsOptions;
+
+  /**
+   * The HTTP proxy to connect through with CONNECT, `http://user:password@proxy.example.com:3128`; or a function
+   * that gives one, or undefined, for the URL of each attempt. For the environment's: `proxyFromEnvironment`.
+   * @default none: the environment is not looked at
+   */
+  readonly proxy?: string | ProxyChoice;
 
   /**
    * With a stored token, the first connection begins after a random part of this many milliseconds, so that a
@@ -94,11 +116,21 @@ export interface FedecksClientOptions {
    * @default 16_777_216, which is 16 MiB
    */
   readonly maxFrameBytes?: number;
+
+  /**
+   * How many bytes may wait for a link that does not take them; a `send` beyond that rejects with
+   * `SendBufferFullError`. A message that is larger by itself is sent where nothing waits.
+   * @default 1_048_576, which is 1 MiB
+   */
+  readonly maxBufferedBytes?: number;
 }
 
 /** The options with defaults filled in. */
-export interface ResolvedClientOptions extends Required<FedecksClientOptions> {
+export interface ResolvedClientOptions extends Required<Omit<FedecksClientOptions, 'url'>> {
+  readonly urls: readonly string[];
+  readonly deviceId: string;
   readonly tokenStore: TokenStore;
+  readonly proxy: ProxyChoice;
 }
 
 const DEFAULTS = Object.freeze({
@@ -113,6 +145,7 @@ const DEFAULTS = Object.freeze({
   stableAfterMs: 60_000,
   closeTimeoutMs: 2_000,
   maxFrameBytes: 16 * 1024 * 1024,
+  maxBufferedBytes: 1024 * 1024,
 } satisfies Partial<FedecksClientOptions>);
 
 const DURATIONS = (Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]).filter((key) => key.endsWith('Ms'));
@@ -120,6 +153,8 @@ const OPTIONS = [
   'url',
   'deviceId',
   'tokenStore',
+  'tls',
+  'proxy',
   ...(Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]),
 ] as const;
 
@@ -137,30 +172,43 @@ export function resolveOptions(given: FedecksClientOptions): ResolvedClientOptio
       ([, value]) => value !== undefined,
     ),
   );
-  const options = { ...DEFAULTS, ...(defined as unknown as FedecksClientOptions) };
+  const options = { ...DEFAULTS, tls: {}, ...(defined as unknown as FedecksClientOptions) };
 
-  const urlProblem = problemOfUrl(options.url);
-  if (urlProblem !== undefined) check.problem(urlProblem);
-  const deviceIdProblem = problemOfDeviceId(options.deviceId);
-  if (deviceIdProblem !== undefined) check.problem(deviceIdProblem);
+  const urls = [options.url].flat();
+  const urlProblems = urls.length === 0 ? [problemOfUrl(undefined)] : urls.map(problemOfUrl);
+  const { deviceId, problem: deviceIdProblem } = deviceIdOf(options.deviceId);
+  for (const problem of [...urlProblems, deviceIdProblem]) if (problem !== undefined) check.problem(problem);
   if (!isTokenStore(options.tokenStore)) {
     check.problem(
       "'tokenStore' must be the path of a directory, or an object with load(), save(token) and remove(). " +
         'To keep the token in memory only: new MemoryTokenStore().',
     );
   }
+  for (const problem of problemsOfTls(options.tls)) check.problem(problem);
+  if (defined['tls'] !== undefined && urls.every((url) => typeof url === 'string' && url.startsWith('ws:'))) {
+    check.problem("'tls' is given, but 'url' is not secured: it must start with wss://.");
+  }
+  if (options.proxy !== undefined && typeof options.proxy !== 'function') {
+    const problem = problemOfProxy(options.proxy);
+    if (problem !== undefined) check.problem(problem);
+  }
   for (const key of DURATIONS) check.whole(key, 'milliseconds', key === 'startDelayMs' ? 0 : 1, MAX_TIMER_MS);
   check.whole('maxFrameBytes', 'bytes', 1024, 2 ** 30);
+  check.whole('maxBufferedBytes', 'bytes', 1024, 2 ** 30);
   if (options.retryMinMs > options.retryMaxMs) check.problem("'retryMaxMs' must be at least 'retryMinMs'.");
   if (options.slowRetryMinMs > options.slowRetryMaxMs) {
     check.problem("'slowRetryMaxMs' must be at least 'slowRetryMinMs'.");
   }
   check.done();
 
-  const { tokenStore } = options;
-  const store =
-    typeof tokenStore === 'string' ? new FileTokenStore(tokenStore, options.deviceId) : tokenStore;
-  return Object.freeze({ ...options, tokenStore: store });
+  const { tokenStore, proxy } = options;
+  return Object.freeze({
+    ...options,
+    urls,
+    deviceId,
+    tokenStore: typeof tokenStore === 'string' ? new FileTokenStore(tokenStore, deviceId) : tokenStore,
+    proxy: typeof proxy === 'function' ? proxy : () => proxy,
+  });
 }
 
 function problemOfUrl(value: unknown): string | undefined {
@@ -181,11 +229,27 @@ function problemOfUrl(value: unknown): string | undefined {
   return undefined;
 }
 
-function problemOfDeviceId(value: unknown): string | undefined {
-  if (typeof value !== 'string' || value === '') return "'deviceId' must be a string that is not empty.";
+function deviceIdOf(given: unknown): { readonly deviceId: string; readonly problem?: string } {
+  let value = given;
+  if (typeof given === 'function') {
+    try {
+      value = (given as () => unknown)();
+    } catch (error) {
+      return { deviceId: '', problem: `'deviceId' is a function that threw: ${String(error)}.` };
+    }
+  }
+  if (typeof value !== 'string' || value === '') {
+    return {
+      deviceId: '',
+      problem: "'deviceId' must be a string that is not empty, or a function that returns one.",
+    };
+  }
   const bytes = Buffer.byteLength(value);
-  if (bytes <= MAX_DEVICE_ID_BYTES) return undefined;
-  return `'deviceId' has ${bytes} bytes, and at most ${MAX_DEVICE_ID_BYTES} fit into a ping, whose payload it is.`;
+  if (bytes <= MAX_DEVICE_ID_BYTES) return { deviceId: value };
+  return {
+    deviceId: value,
+    problem: `'deviceId' has ${bytes} bytes, and at most ${MAX_DEVICE_ID_BYTES} fit into a ping, whose payload it is.`,
+  };
 }
 
 function isTokenStore(value: unknown): boolean {

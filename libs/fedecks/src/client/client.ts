@@ -1,13 +1,5 @@
 import { Subject, type Observable } from 'rxjs';
-import {
-  decodeTerm,
-  encodeTerm,
-  TermDecodeError,
-  TOKEN_PLEASE,
-  tokenIn,
-  tuple,
-  type Term,
-} from '../wire/index.js';
+import { encodeTerm, TOKEN_PLEASE, tuple, type Term } from '../wire/index.js';
 import { loginHeader, tokenHeader, type Credentials } from './auth.js';
 import { delayOf } from './backoff.js';
 import { failureIn, type ClientEvent } from './client-event.js';
@@ -19,6 +11,7 @@ import {
 } from './client-options.js';
 import { ClientStoppedError, LoginFailedError, NotConnectedError } from './errors.js';
 import { Heartbeat } from './heartbeat.js';
+import { readFrame } from './inbound.js';
 import { DeviceSocket } from './socket.js';
 import {
   INITIAL_STATE,
@@ -74,6 +67,7 @@ export class FedecksClient {
   private dispatching = false;
 
   private socket: DeviceSocket | undefined;
+  private paused = false;
   /** The current socket, and dropped ones whose TCP connection is not gone yet. */
   private readonly sockets = new Set<DeviceSocket>();
   private retryTimer: NodeJS.Timeout | undefined;
@@ -148,7 +142,9 @@ export class FedecksClient {
   /**
    * Sends a message: an event with its payload, or any term. Resolves when it has been written to the socket, which
    * does not say that the cloud has it.
+   * Nothing is kept for later: what cannot be written now is the caller's to send again, or to drop.
    * @throws {NotConnectedError} (rejects) when not connected, or the connection ended before it was written.
+   * @throws {SendBufferFullError} (rejects) when more than `maxBufferedBytes` would wait for a stalled link.
    * @throws {TermEncodeError} (rejects) if it holds something that is not a term.
    * @throws {ClientStoppedError} (rejects) after `stop`.
    */
@@ -167,6 +163,23 @@ export class FedecksClient {
   }
 
   /**
+   * Stops reading from the connection, so that a cloud that sends faster than its messages are worked off is slowed
+   * down through TCP. A few messages that have arrived already may still come. It holds, over reconnects too, until
+   * `resume`; only the token of a login is waited for first. Meanwhile neither a dead connection nor its end is
+   * noticed, and the cloud may end it because nothing is read (close code 4001, PROTOCOL.md §5).
+   */
+  pause(): void {
+    this.paused = true;
+    this.readOrNot();
+  }
+
+  /** Reads on after `pause`. */
+  resume(): void {
+    this.paused = false;
+    this.readOrNot();
+  }
+
+  /**
    * Closes with 1000 and cancels everything under way. Resolves when the socket is gone (`closeTimeoutMs` at the
    * latest) and a token that was being stored is stored. From the call on, all other methods reject with
    * `ClientStoppedError`.
@@ -182,6 +195,14 @@ export class FedecksClient {
       throw new NotConnectedError('not-connected');
     }
     await this.socket.send(bytes);
+  }
+
+  private readOrNot(): void {
+    if (this.state.status !== 'connected') return;
+    const reading = !this.paused || this.state.login !== undefined;
+    if (reading) this.socket?.resume();
+    else this.socket?.pause();
+    this.heartbeat.listen(reading);
   }
 
   private refuseIfStopped(): void {
@@ -265,10 +286,12 @@ export class FedecksClient {
   }
 
   private open(effect: Extract<Effect, { do: 'open' }>): void {
-    const { attempt, header } = effect;
-    this.report({ type: 'connecting', url: this.options.url, with: effect.with });
+    const { attempt, header, turn } = effect;
+    const { urls } = this.options;
+    const url = urls[turn % urls.length] ?? '';
+    this.report({ type: 'connecting', url, with: effect.with });
     const socket = new DeviceSocket(
-      { ...this.options, header },
+      { ...this.options, url, header },
       {
         alive: () => this.heartbeat.alive(),
         frame: (bytes, isBinary) => this.receive(attempt, bytes, isBinary),
@@ -291,6 +314,7 @@ export class FedecksClient {
   private watch(attempt: number, awaitToken: boolean): void {
     const { stableAfterMs, upgradeTimeoutMs } = this.options;
     this.heartbeat.start();
+    this.readOrNot();
     this.stableTimer = setTimeout(() => this.dispatch({ type: 'stable', attempt }), stableAfterMs);
     if (!awaitToken) return;
     this.tokenTimer = setTimeout(() => this.dispatch({ type: 'token_overdue', attempt }), upgradeTimeoutMs);
@@ -302,28 +326,26 @@ export class FedecksClient {
     clearTimeout(this.tokenTimer);
   }
 
-  /** PROTOCOL.md §2, "to the device": a token, a message, or nothing that concerns it. */
   private receive(attempt: number, bytes: Buffer, isBinary: boolean): void {
     if (attempt !== this.state.attempt || this.state.status !== 'connected') return;
-    const ignore = (kind: Extract<ClientEvent, { type: 'ignored_frame' }>['kind']): void =>
-      this.report({ type: 'ignored_frame', kind, bytes: bytes.length });
-    if (!isBinary) return ignore('text');
-
-    let message: Term;
-    try {
-      message = decodeTerm(bytes, { maxBytes: this.options.maxFrameBytes });
-    } catch (error) {
-      if (error instanceof TermDecodeError) return ignore('undecodable');
-      throw error;
+    const inbound = readFrame(bytes, isBinary, this.options);
+    switch (inbound.kind) {
+      case 'message':
+        return this.messages.next(inbound.message);
+      case 'token':
+        return this.dispatch({
+          type: 'token',
+          attempt,
+          token: inbound.token,
+          header: inbound.header,
+        });
+      default:
+        return this.report({ type: 'ignored_frame', kind: inbound.kind, bytes: bytes.length });
     }
-    const token = tokenIn(message);
-    if (token === undefined) return this.messages.next(message);
-    const header = tokenHeader(this.options.deviceId, token);
-    if (header === undefined) return ignore('oversized_token');
-    this.dispatch({ type: 'token', attempt, token, header });
   }
 
   private store(token: string, login: number | undefined): void {
+    this.readOrNot();
     this.enqueue(async () => {
       await this.options.tokenStore.save(token);
       this.report({ type: 'token_stored' });

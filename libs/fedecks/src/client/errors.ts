@@ -17,6 +17,27 @@ export class NotConnectedError extends FedecksError {
 }
 
 /**
+ * A message that was not sent because too many bytes wait for a link that does not take them. It may be sent again
+ * later; if the link is dead, the heartbeat will find that out.
+ */
+export class SendBufferFullError extends FedecksError {
+  override readonly name = 'SendBufferFullError';
+  declare readonly code: 'send-buffer-full';
+
+  constructor(
+    /** How many bytes wait. */
+    readonly waitingBytes: number,
+    limit: number,
+  ) {
+    super(
+      'send-buffer-full',
+      `Not sent: ${waitingBytes} bytes wait for the link already, and with this message there would be more than ` +
+        `'maxBufferedBytes', ${limit}. Await each send before the next, or drop what is out of date.`,
+    );
+  }
+}
+
+/**
  * Why a login did not succeed:
  * - `invalid-credentials`: not an object, or one that uses a key of the protocol. Nothing was sent.
  * - `connection-failed`: the server could not be reached.

@@ -7,7 +7,15 @@ export {
   type UpgradeFailure,
 } from './client-event.js';
 export { type FedecksClientOptions } from './client-options.js';
+export { proxyFromEnvironment, type ProxyChoice } from './proxy.js';
+export { type TlsOptions } from './tls.js';
 export { type ClientStatus } from './state.js';
 export { FileTokenStore, MemoryTokenStore, type TokenStore } from './token-store.js';
-export { ClientStoppedError, LoginFailedError, NotConnectedError, type LoginFailure } from './errors.js';
+export {
+  ClientStoppedError,
+  LoginFailedError,
+  NotConnectedError,
+  SendBufferFullError,
+  type LoginFailure,
+} from './errors.js';
 export { InvalidOptionsError } from '../options/index.js';

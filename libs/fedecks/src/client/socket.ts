@@ -1,16 +1,17 @@
 import { type ClientRequest, type IncomingMessage } from 'node:http';
 import { WebSocket, type ClientOptions, type RawData } from 'ws';
 import { AUTH_HEADER } from '../wire/index.js';
-import { NotConnectedError } from './errors.js';
+import { connect, reasonOf, type ConnectSettings } from './connect.js';
+import { NotConnectedError, SendBufferFullError } from './errors.js';
 import { type AttemptEvent } from './state.js';
 
-export interface SocketSettings {
-  readonly url: string;
+export interface SocketSettings extends ConnectSettings {
   /** The value of the auth header (PROTOCOL.md §1). */
   readonly header: string;
   readonly upgradeTimeoutMs: number;
   readonly closeTimeoutMs: number;
   readonly maxFrameBytes: number;
+  readonly maxBufferedBytes: number;
 }
 
 /** Where a socket says what happens to it. */
@@ -35,48 +36,39 @@ export class DeviceSocket {
   /** Resolves when the TCP connection is gone, or was never there. */
   readonly gone: Promise<void>;
 
-  private readonly socket: WebSocket;
+  /** From the time on when the server has been reached. */
+  private socket: WebSocket | undefined;
+  private readonly reaching = new AbortController();
   private readonly upgradeTimer: NodeJS.Timeout;
   private phase: 'reaching' | 'upgrading' | 'open' | 'ended' = 'reaching';
 
   constructor(
-    settings: SocketSettings,
+    private readonly settings: SocketSettings,
     private readonly listener: SocketListener,
   ) {
-    // The published types do not know `closeTimeout` yet.
-    const options: ClientOptions & { closeTimeout: number } = {
-      headers: { [AUTH_HEADER]: settings.header },
-      perMessageDeflate: false,
-      followRedirects: false,
-      maxPayload: settings.maxFrameBytes,
-      closeTimeout: settings.closeTimeoutMs,
-      finishRequest: (request) => {
-        request.once('socket', (socket) => {
-          const reached = settings.url.startsWith('wss:') ? 'secureConnect' : 'connect';
-          socket.once(reached, () => {
-            if (this.phase === 'reaching') this.phase = 'upgrading';
-          });
-        });
-        request.end();
-      },
-    };
-    this.socket = new WebSocket(settings.url, options);
-    this.gone = new Promise((resolve) => this.socket.once('close', () => resolve()));
     // A timer of our own: that of `ws` starts anew with every byte, so a server that drips could hold us for ever.
     this.upgradeTimer = setTimeout(() => {
-      this.failed(`no answer to the upgrade within ${settings.upgradeTimeoutMs} ms`);
-      this.socket.terminate();
+      const missing = this.phase === 'reaching' ? 'connection' : 'answer to the upgrade';
+      this.failed(`no ${missing} within ${settings.upgradeTimeoutMs} ms`);
+      this.cut();
     }, settings.upgradeTimeoutMs);
-    this.listen();
+    this.gone = this.run();
   }
 
   /**
    * Resolves when the bytes have been handed to the operating system.
    * @throws {NotConnectedError} (rejects) if the connection ends before that.
+   * @throws {SendBufferFullError} (rejects) if too many bytes wait for that already.
    */
   send(bytes: Uint8Array): Promise<void> {
+    const { socket } = this;
+    if (!socket) return Promise.reject(new NotConnectedError('not-connected'));
+    const waiting = socket.bufferedAmount;
+    if (waiting > 0 && waiting + bytes.length > this.settings.maxBufferedBytes) {
+      return Promise.reject(new SendBufferFullError(waiting, this.settings.maxBufferedBytes));
+    }
     return new Promise((resolve, reject) => {
-      this.socket.send(bytes, { binary: true }, (error) => {
+      socket.send(bytes, { binary: true }, (error) => {
         if (error) reject(new NotConnectedError('connection-ended'));
         else resolve();
       });
@@ -84,23 +76,65 @@ export class DeviceSocket {
   }
 
   ping(payload: string): void {
-    this.socket.ping(payload);
+    this.socket?.ping(payload);
+  }
+
+  /** Stops reading: what the server sends waits in the buffers of TCP, until it can send no more. */
+  pause(): void {
+    this.socket?.pause();
+  }
+
+  resume(): void {
+    this.socket?.resume();
   }
 
   /** Says goodbye with 1000, and ends TCP after `closeTimeoutMs` if the server does not. An attempt is dropped. */
   close(): void {
-    if (this.phase === 'open') this.socket.close(1000);
-    else this.drop();
+    if (this.phase !== 'open') return this.drop();
+    // The server's answer has to be read.
+    this.socket?.resume();
+    this.socket?.close(1000);
   }
 
   /** Ends TCP at once, without a close frame. No event follows. */
   drop(): void {
     this.end();
-    this.socket.terminate();
+    this.cut();
   }
 
-  private listen(): void {
-    const { socket, listener } = this;
+  private async run(): Promise<void> {
+    const { settings } = this;
+    let tcp;
+    try {
+      tcp = await connect(settings, this.reaching.signal);
+    } catch (error) {
+      this.failed(reasonOf(error));
+      return;
+    }
+    const gone = new Promise<void>((resolve) => tcp.once('close', () => resolve()));
+    // Dropped in the very moment it was reached: the signal came too late for it.
+    if (this.reaching.signal.aborted) tcp.destroy();
+    if (!tcp.destroyed) {
+      this.phase = 'upgrading';
+      // The published types do not know `closeTimeout` yet.
+      const options: ClientOptions & { closeTimeout: number } = {
+        headers: { [AUTH_HEADER]: settings.header },
+        perMessageDeflate: false,
+        followRedirects: false,
+        maxPayload: settings.maxFrameBytes,
+        closeTimeout: settings.closeTimeoutMs,
+        createConnection: () => tcp,
+      };
+      this.socket = new WebSocket(settings.url, options);
+      this.listen(this.socket);
+    } else {
+      this.failed('the server ended the connection at once');
+    }
+    if (!tcp.closed) await gone;
+  }
+
+  private listen(socket: WebSocket): void {
+    const { listener } = this;
     socket.once('open', () => {
       clearTimeout(this.upgradeTimer);
       this.phase = 'open';
@@ -133,6 +167,11 @@ export class DeviceSocket {
     });
   }
 
+  private cut(): void {
+    this.reaching.abort();
+    this.socket?.terminate();
+  }
+
   private failed(reason: string): void {
     const reached = this.phase === 'upgrading';
     if (!this.end()) return;
@@ -153,10 +192,4 @@ export class DeviceSocket {
 /** The seconds of a Retry-After, as milliseconds. A date is passed over: the clock of a device may be wrong. */
 function retryAfter(value: string | undefined): number {
   return value !== undefined && /^\d+$/.test(value) ? Math.min(Number(value) * 1000, MAX_RETRY_AFTER_MS) : 0;
-}
-
-/** A host with several addresses fails with an AggregateError, whose own message is empty. */
-function reasonOf(error: Error): string {
-  const errors = 'errors' in error ? (error as AggregateError).errors : [error];
-  return (errors as Error[]).map(({ message, name }) => message || name).join(', ');
 }

@@ -184,7 +184,7 @@ describe('the state machine of a client (§3)', () => {
   it('numbers its attempts, so that a new one makes the old one past', () => {
     const { state, effects } = next(STATES.scheduled, EVENTS['retry due']);
     expect(state.attempt).toBe(4);
-    expect(effects).toContainEqual({ do: 'open', attempt: 4, with: 'token', header: OLD });
+    expect(effects).toContainEqual({ do: 'open', attempt: 4, turn: 0, with: 'token', header: OLD });
   });
 
   it('keeps the token it holds while a login is under way, and replaces it when the new one has arrived', () => {
@@ -203,6 +203,22 @@ describe('the state machine of a client (§3)', () => {
     const connected = next(connecting, { type: 'upgraded', attempt: 4 }).state;
     const lost = next(connected, { type: 'lost', attempt: 4, loss: { cause: 'ended' } });
     expect(lost.effects).toContainEqual(expect.objectContaining({ do: 'schedule', failures: 3 }));
+  });
+
+  it('moves on to the next url when an attempt fails, with the token or a login', () => {
+    for (const event of [EVENTS.unreachable, EVENTS['refused 403'], EVENTS['refused 503']]) {
+      expect(next(STATES['connecting with token'], event).state.turn).toBe(1);
+      expect(next(STATES['connecting for login'], event).state.turn).toBe(1);
+    }
+    const state = { ...STATES.scheduled, turn: 5 };
+    expect(next(state, EVENTS['retry due']).effects).toContainEqual(expect.objectContaining({ turn: 5 }));
+    expect(next(state, EVENTS.login).effects).toContainEqual(expect.objectContaining({ turn: 5 }));
+  });
+
+  it('stays at a url that worked, until it has failed in a row: then the next one gets its turn', () => {
+    const lost = (failures: number): number =>
+      next({ ...STATES['connected with token'], failures }, EVENTS['closed 1000']).state.turn;
+    expect([0, 1, 2, 3, 4].map(lost)).toEqual([0, 0, 0, 1, 1]);
   });
 
   it('waits as little as after the first failure when the connection has been stable', () => {

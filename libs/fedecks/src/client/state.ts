@@ -18,6 +18,8 @@ export interface State {
   readonly attempt: number;
   /** How often connecting or staying connected has failed since a connection was last stable. */
   readonly failures: number;
+  /** Which of the server's URLs is asked next, counted up for ever: it stays at one that works. */
+  readonly turn: number;
   /** The auth header that presents the token held. A login replaces it only when the new token has arrived. */
   readonly header: string | undefined;
   /** The login under way: from the call of `login` until its token arrives. */
@@ -43,10 +45,11 @@ export type AttemptEvent =
   | { readonly type: 'stable' };
 
 export type Effect =
-  /** Open a socket for this attempt, with this auth header. */
+  /** Open a socket for this attempt, to the URL whose turn it is, with this auth header. */
   | {
       readonly do: 'open';
       readonly attempt: number;
+      readonly turn: number;
       readonly with: 'token' | 'credentials';
       readonly header: string;
     }
@@ -88,6 +91,7 @@ export const INITIAL_STATE: State = Object.freeze({
   status: 'unregistered',
   attempt: 0,
   failures: 0,
+  turn: 0,
   header: undefined,
   login: undefined,
 });
@@ -179,7 +183,7 @@ function login(state: State, event: Extract<StateEvent, { type: 'login' }>): Ste
     effects.push({ do: 'unwatch' }, { do: 'drop' }, report(event));
   }
   const attempt = state.attempt + 1;
-  effects.push({ do: 'open', attempt, with: 'credentials', header: event.header });
+  effects.push({ do: 'open', attempt, turn: state.turn, with: 'credentials', header: event.header });
   return { state: { ...state, status: 'connecting', attempt, login: event.login }, effects };
 }
 
@@ -188,7 +192,7 @@ function connectAgain(state: State): Step {
   const attempt = state.attempt + 1;
   return {
     state: { ...state, status: 'connecting', attempt },
-    effects: [{ do: 'open', attempt, with: 'token', header: state.header }],
+    effects: [{ do: 'open', attempt, turn: state.turn, with: 'token', header: state.header }],
   };
 }
 
@@ -205,7 +209,7 @@ function connected(state: State): Step {
 
 function unreachable(state: State, reason: string): Step {
   const cause = state.login === undefined ? 'connection_failed' : 'login_failed';
-  return resume(state, { cause, pace: 'backoff', notBeforeMs: 0 }, [
+  return resume(elsewhere(state), { cause, pace: 'backoff', notBeforeMs: 0 }, [
     report({ type: 'connection_failed', reason }),
     ...failLogin(state, 'connection-failed', `the server could not be reached: ${reason}.`),
   ]);
@@ -220,7 +224,7 @@ function refused(state: State, failure: UpgradeFailure, retryAfterMs: number): S
       ? `the server refused with HTTP status ${failure.status}.`
       : `${failure.reason}.`;
   return resume(
-    state,
+    elsewhere(state),
     { cause: byToken ? 'upgrade_failed' : 'login_failed', pace, notBeforeMs: retryAfterMs },
     [
       report({ type: 'upgrade_failed', ...failure }),
@@ -229,7 +233,8 @@ function refused(state: State, failure: UpgradeFailure, retryAfterMs: number): S
   );
 }
 
-function lost(state: State, loss: ConnectionLoss): Step {
+function lost(before: State, loss: ConnectionLoss): Step {
+  const state = before.failures < FAITHFUL_FOR ? before : elsewhere(before);
   const effects: Effect[] = [{ do: 'unwatch' }, { do: 'drop' }, report({ type: 'connection_lost', ...loss })];
   if (state.login !== undefined) {
     // Whatever the close code says, it is about these credentials and not about the token held from before.
@@ -243,6 +248,13 @@ function lost(state: State, loss: ConnectionLoss): Step {
     return resume({ ...state, header: undefined }, { ...LOST, pace: 'backoff' }, effects);
   }
   return resume(state, { ...LOST, pace: advice === 'slow' ? 'slow' : 'backoff' }, effects);
+}
+
+/** A server that let us in is asked again first, but one that does nothing but accept and close is not for ever. */
+const FAITHFUL_FOR = 3;
+
+function elsewhere(state: State): State {
+  return { ...state, turn: state.turn + 1 };
 }
 
 const LOST = { cause: 'connection_lost', notBeforeMs: 0 } as const;

@@ -52,12 +52,6 @@ export function enhancerClasses(type: object, method: object, name: string): rea
   return [...given, ...pipes].filter((each): each is Type => typeof each === 'function');
 }
 
-/** Where Nest keeps the providers it made for one message. */
-export interface RequestScope {
-  readonly contextId: ContextId;
-  readonly inquirerId: string;
-}
-
 /** Calls methods through Nest's guards, pipes, interceptors and exception filters, as execution context `ws`. */
 export class EnhancedCalls {
   private readonly creator: ExternalContextCreator;
@@ -66,7 +60,11 @@ export class EnhancedCalls {
     this.creator = streaming(creator);
   }
 
-  create(instance: object, method: Method, name: string, scope?: RequestScope): HandlerCall {
+  /**
+   * @param hostId of the provider or controller, for which Nest has made the enhancers.
+   * @param contextId where Nest keeps what it has made for one message, if it has.
+   */
+  create(instance: object, method: Method, name: string, hostId: string, contextId?: ContextId): HandlerCall {
     const target = this.creator.create(
       instance,
       method,
@@ -76,8 +74,8 @@ export class EnhancedCalls {
         exchangeKeyForValue: (type, data, [device, payload]: [DeviceContext, unknown]) =>
           argument(type, data as string | undefined, payload, device),
       },
-      scope?.contextId,
-      scope?.inquirerId,
+      contextId,
+      hostId,
       { interceptors: true, guards: true, filters: true },
       'ws',
     );
@@ -113,6 +111,7 @@ interface Internals {
     ): Promise<unknown>;
   };
   readonly externalErrorProxy: { createProxy(target: Call, exceptions: Exceptions, type: string): Call };
+  readonly modulesContainer: ReadonlyMap<string, { readonly controllers: ReadonlyMap<unknown, unknown> }>;
   getParamValue(value: unknown, param: { readonly type: unknown }, pipes: unknown[]): Promise<unknown>;
 }
 
@@ -130,7 +129,12 @@ interface Exceptions {
  */
 function streaming(creator: ExternalContextCreator): ExternalContextCreator {
   const nest = creator as unknown as Internals;
-  const changed: Internals & Pick<ExternalContextCreator, 'transformToResult'> = {
+  const changed: Omit<Internals, 'modulesContainer'> &
+    Pick<ExternalContextCreator, 'transformToResult' | 'getContextModuleKey'> = {
+    // It looks among providers only, and would not find the guards of a controller.
+    getContextModuleKey: (type) =>
+      creator.getContextModuleKey(type) ||
+      ([...nest.modulesContainer].find(([, { controllers }]) => controllers.has(type))?.[0] ?? ''),
     transformToResult: (result: unknown) => Promise.resolve(result),
     interceptorsConsumer: {
       async intercept(interceptors, args, instance, callback, next, type) {

@@ -70,7 +70,9 @@ export class HandlerExplorer {
     const enhanced = isEnhanced(type, method, name, this.config);
     this.checkEnhancers(wrapper, instance, method, name);
     if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) {
-      return enhanced ? this.enhanced.create(instance, method, name) : directCall(instance, method, name);
+      return enhanced
+        ? this.enhanced.create(instance, method, name, wrapper.id)
+        : directCall(instance, method, name);
     }
     // A request-scoped or transient provider is made anew for each message; as REQUEST it injects device and payload.
     return async (payload, device) => {
@@ -78,7 +80,7 @@ export class HandlerExplorer {
       this.moduleRef.registerRequestByContextId({ device, payload }, contextId);
       const made = await this.moduleRef.resolve<object>(wrapper.token, contextId, { strict: false });
       const call = enhanced
-        ? this.enhanced.create(made, method, name, { contextId, inquirerId: wrapper.id })
+        ? this.enhanced.create(made, method, name, wrapper.id, contextId)
         : directCall(made, method, name);
       return call(payload, device);
     };

@@ -81,6 +81,16 @@ describe('resolveOptions', () => {
     );
   });
 
+  it.each<[string, unknown]>([
+    ['phoenix', null],
+    ['phoenix', { secret: 'a secret' }],
+    ['phoenix', { secret: 'a secret', salt: '' }],
+    ['trustedProxies', 'loopback'],
+    ['trustedProxies', ['example.com']],
+  ])('refuses the %s %j', (key, value) => {
+    expect(problems({ secrets: [secret], authenticator, [key]: value })).toContain(`'${key}' must`);
+  });
+
   it('says everything that is wrong at once', () => {
     const message = problems({ path: 'x', secretz: [], duplicates: 'none', mailboxLimit: 0, guards: [1] });
     for (const part of [

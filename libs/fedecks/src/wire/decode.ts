@@ -55,19 +55,12 @@ const NOTHING = bytes;
  * @throws {RangeError} for a `maxDepth` out of range.
  */
 export function decodeTerm(given: Uint8Array, options?: DecodeOptions): Term {
-  const maxDepth = options?.maxDepth ?? DEFAULT_MAX_DEPTH;
-  if (!(maxDepth >= 1 && maxDepth <= LARGEST_MAX_DEPTH))
-    throw new RangeError(`maxDepth must be from 1 to ${LARGEST_MAX_DEPTH}`);
-  const maxBytes = options?.maxBytes ?? DEFAULT_MAX_BYTES;
+  const maxBytes = options === undefined ? byDefault() : take(options);
   if (given.length > maxBytes) throw new TermDecodeError('too-large', maxBytes);
   if (given[0] !== tag.VERSION)
     throw new TermDecodeError(given.length === 0 ? 'truncated' : 'bad-version', 0);
   bytes = Buffer.isBuffer(given) ? given : Buffer.from(given.buffer, given.byteOffset, given.length);
   pos = 1;
-  depthLeft = maxDepth;
-  asMaps = options?.maps === 'map';
-  asBytes = options?.binaries === 'bytes';
-  exactFloats = asMaps && asBytes;
   keyDepth = 0;
   try {
     if (bytes[1] === tag.COMPRESSED) inflate(maxBytes);
@@ -79,6 +72,27 @@ export function decodeTerm(given: Uint8Array, options?: DecodeOptions): Term {
   } finally {
     bytes = NOTHING;
   }
+}
+
+function byDefault(): number {
+  depthLeft = DEFAULT_MAX_DEPTH;
+  asMaps = asBytes = exactFloats = false;
+  return DEFAULT_MAX_BYTES;
+}
+
+function take({
+  maps,
+  binaries,
+  maxDepth = DEFAULT_MAX_DEPTH,
+  maxBytes = DEFAULT_MAX_BYTES,
+}: DecodeOptions): number {
+  if (!(maxDepth >= 1 && maxDepth <= LARGEST_MAX_DEPTH))
+    throw new RangeError(`maxDepth must be from 1 to ${LARGEST_MAX_DEPTH}`);
+  depthLeft = maxDepth;
+  asMaps = maps === 'map';
+  asBytes = binaries === 'bytes';
+  exactFloats = asMaps && asBytes;
+  return maxBytes;
 }
 
 function fail(code: TermDecodeCode): never {

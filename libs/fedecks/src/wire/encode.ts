@@ -18,8 +18,6 @@ const MAX_STRING_EXT = 65_535;
 /** Up to this many bytes are written in JavaScript: a call into Node costs more. */
 const SHORT_BYTES = 32;
 
-const { hasOwnProperty } = Object.prototype;
-
 let writing = false;
 let maxDepth = DEFAULT_MAX_DEPTH;
 /** The key or index being written at each depth: what is said of a value that cannot be. */
@@ -347,7 +345,7 @@ function writePlain(value: object, at: number, depth: number): number {
   // The engine reads what a `for in` asks for without looking it up, and knows that it is the object's own: twice
   // as fast as over `Object.keys`, and than with `Object.hasOwn`.
   for (const key in value) {
-    if (!hasOwnProperty.call(value, key)) continue;
+    if (!Object.prototype.hasOwnProperty.call(value, key)) continue;
     const each = (value as Record<string, unknown>)[key];
     if (each === undefined) continue;
     count++;

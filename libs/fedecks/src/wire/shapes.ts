@@ -1,82 +1,118 @@
+import { BINARY } from './tags.js';
+
+/** Keys of one map that are remembered, and how long each may be. */
+const MAX_KEYS = 32;
+const MAX_KEY_BYTES = 64;
+const MAX_SHAPES = 4096;
+/** The tag of a text and its length. */
+const HEAD_BYTES = 5;
+
 /**
  * The keys of the maps read lately, as a tree of what came after what. Messages repeat their keys in the same
  * order, so the bytes ahead are compared with the key that came next the last time: where they are the same, its
- * string is there already and is known to be no duplicate. A peer that sends ever new keys only makes the tree be
- * begun anew.
+ * string is there already and is known to be no duplicate.
  */
 export class Shape {
   /** The key that came next the last time. */
   next: Shape | undefined = undefined;
-  private readonly others = new Map<string, Shape>();
+  private others: Map<string, Shape> | undefined = undefined;
+  private readonly level: number;
+  private readonly textLength: number;
+  /** The first four bytes of the text, if there are as many, and the last four: all of most keys. */
+  private readonly firstWord: number;
+  private readonly lastWord: number = 0;
 
-  private constructor(
-    /** As property names are kept by the engine, which saves looking it up with each use. */
+  constructor(
+    /** As the engine keeps the names of properties, which saves it from looking them up with each use. */
     readonly key: string,
     /** The key as it stands on the wire, tag and all. */
-    public bytes: Uint8Array,
+    readonly bytes: Uint8Array,
     private readonly before: Shape | undefined,
-    private readonly level: number,
     private readonly tree: ShapeTree,
-  ) {}
-
-  /** Where no key has been read yet. */
-  static root(tree: ShapeTree): Shape {
-    return new Shape('', new Uint8Array(0), undefined, 0, tree);
+  ) {
+    this.level = before === undefined ? 0 : before.level + 1;
+    this.textLength = bytes[0] === BINARY ? bytes.length - HEAD_BYTES : -1;
+    this.firstWord = this.textLength < 4 ? few(bytes, HEAD_BYTES, this.textLength) : word(bytes, HEAD_BYTES);
+    if (this.textLength >= 4) this.lastWord = word(bytes, bytes.length - 4);
   }
 
-  /** Whether this key is what stands at `at`. From its end, since keys differ there more than in their lengths. */
+  /** Whether this key is what stands at `at`. */
   isAt(at: number, buffer: Uint8Array): boolean {
+    const { textLength, bytes } = this;
+    const text = at + HEAD_BYTES;
+    const end = at + bytes.length;
+    if (end > buffer.length) return false;
+    if (textLength < 0) return this.isSame(at, buffer);
+    // Written out, and by fours: what is read of the other side then is a number, and most of a loop is gone.
+    if (buffer[at + 4] !== textLength || buffer[at] !== BINARY) return false;
+    if ((buffer[at + 1]! | buffer[at + 2]! | buffer[at + 3]!) !== 0) return false;
+    if (textLength < 4) return few(buffer, text, textLength) === this.firstWord;
+    if (word(buffer, text) !== this.firstWord || word(buffer, end - 4) !== this.lastWord) return false;
+    for (let index = HEAD_BYTES + 4; index < bytes.length - 4; index++) {
+      if (bytes[index] !== buffer[at + index]) return false;
+    }
+    return true;
+  }
+
+  private isSame(at: number, buffer: Uint8Array): boolean {
     const { bytes } = this;
-    const { length } = bytes;
-    if (at + length > buffer.length) return false;
-    for (let index = length - 1; index >= 0; index--) {
+    for (let index = bytes.length - 1; index >= 0; index--) {
       if (bytes[index] !== buffer[at + index]) return false;
     }
     return true;
   }
 
   /**
-   * The shape that `key`, which stands at `start` to `end`, makes of this one.
+   * The shape that `key`, which stands from `start` to `end`, makes of this one.
    * @returns `duplicate` if it has the key already, undefined if it is better not remembered.
    */
   with(key: string, buffer: Uint8Array, start: number, end: number): Shape | 'duplicate' | undefined {
-    let shape = this.others.get(key);
-    if (shape === undefined) {
-      for (let each: Shape | undefined = this; each.before !== undefined; each = each.before) {
-        if (each.key === key) return 'duplicate';
-      }
-      if (this.level === MAX_KEYS || end - start > MAX_KEY_BYTES || key === '__proto__') return undefined;
-      shape = new Shape(
-        Object.keys({ [key]: 0 })[0]!,
-        Uint8Array.prototype.slice.call(buffer, start, end),
-        this,
-        this.level + 1,
-        this.tree,
-      );
-      this.others.set(key, shape);
-      this.tree.grown();
-    } else if (!shape.isAt(start, buffer)) {
-      // The same key in another spelling: a peer keeps to its own.
-      shape.bytes = Uint8Array.prototype.slice.call(buffer, start, end);
-    }
-    this.next = shape;
-    return shape;
+    const known = this.others?.get(key);
+    if (known?.bytes.length === end - start && known.isSame(start, buffer)) return (this.next = known);
+    if (this.has(key)) return 'duplicate';
+    if (this.level === MAX_KEYS || end - start > MAX_KEY_BYTES || key === '__proto__') return undefined;
+    // A key that is known in another spelling is remembered in the later one.
+    const shape = new Shape(asProperty(key), new Uint8Array(buffer.subarray(start, end)), this, this.tree);
+    (this.others ??= new Map<string, Shape>()).set(key, shape);
+    this.tree.grow();
+    return (this.next = shape);
+  }
+
+  private has(key: string): boolean {
+    return this.before !== undefined && (this.key === key || this.before.has(key));
   }
 }
 
-/** Keys of one map that are remembered. */
-const MAX_KEYS = 32;
-const MAX_KEY_BYTES = 64;
-const MAX_SHAPES = 4096;
-
-/** A tree of bounded size. */
+/** A tree of bounded size: a peer that sends ever new keys only makes it be begun anew. */
 export class ShapeTree {
-  root = Shape.root(this);
+  /** Where no key has been read yet. */
+  root = this.begin();
   private size = 0;
 
-  grown(): void {
+  grow(): void {
     if (++this.size < MAX_SHAPES) return;
-    this.root = Shape.root(this);
+    this.root = this.begin();
     this.size = 0;
   }
+
+  private begin(): Shape {
+    return new Shape('', new Uint8Array(0), undefined, this);
+  }
+}
+
+/** Up to three bytes as a number. */
+function few(b: Uint8Array, at: number, length: number): number {
+  let value = 0;
+  for (let index = 0; index < length; index++) value = (value << 8) | b[at + index]!;
+  return value;
+}
+
+/** Four bytes as a number. */
+function word(b: Uint8Array, at: number): number {
+  return (b[at]! << 24) | (b[at + 1]! << 16) | (b[at + 2]! << 8) | b[at + 3]!;
+}
+
+function asProperty(key: string): string {
+  const [name = key] = Object.keys({ [key]: 0 });
+  return name;
 }

@@ -64,8 +64,9 @@ export async function startApp({ options, setUp, ...metadata }: TestApp): Promis
     ],
     providers: [Errors, ...(metadata.providers ?? [])],
   }).compile();
+  const app = module.createNestApplication();
   // Much of what the tests do is an error to the application, and is logged.
-  const app = module.createNestApplication({ logger: false });
+  app.useLogger(false);
   setUp?.(app);
   try {
     await app.listen(0, '127.0.0.1');

@@ -1,12 +1,15 @@
 /**
  * Runs a TypeScript file of the tests as a process of its own, with the library compiled as the tests compile it.
  *
- *     const app = await ChildApp.start('draining-app.ts', ['1000']);
+ *     const program = await Program.compile('draining-app.ts');
+ *     const app = program.start(['1000']);
  *     await app.line();              // the next line of its standard output
  *     app.kill('SIGTERM');
- *     await app.exited();            // { code, signal, at }
+ *     await app.exited(5_000);       // { code, signal, at }
+ *     app.dispose();
+ *     await program.remove();
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { readFile, rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -61,25 +64,33 @@ async function bundle(file: string): Promise<string> {
   return outfile;
 }
 
+export class Program {
+  private constructor(private readonly file: string) {}
+
+  /** @param file beside this one. */
+  static async compile(file: string): Promise<Program> {
+    return new Program(await bundle(file));
+  }
+
+  start(args: readonly string[] = []): ChildApp {
+    return new ChildApp(spawn(process.execPath, [this.file, ...args], { stdio: 'pipe' }));
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.file, { force: true });
+  }
+}
+
 export class ChildApp {
   private readonly lines = new Inbox<string>('line of the child process');
   private readonly exits = new Inbox<Exit>('end of the child process');
   /** What it has written to its standard error: a warning or a failure, which no test expects. */
   stderr = '';
 
-  private constructor(
-    private readonly process: ChildProcess,
-    private readonly file: string,
-  ) {
-    createInterface({ input: process.stdout! }).on('line', (line) => this.lines.put(line));
-    process.stderr!.on('data', (data) => (this.stderr += String(data)));
+  constructor(private readonly process: ChildProcessWithoutNullStreams) {
+    createInterface({ input: process.stdout }).on('line', (line) => this.lines.put(line));
+    process.stderr.on('data', (data) => (this.stderr += String(data)));
     process.on('exit', (code, signal) => this.exits.put({ code, signal, at: performance.now() }));
-  }
-
-  /** @param file beside this one. */
-  static async start(file: string, args: readonly string[] = []): Promise<ChildApp> {
-    const bundled = await bundle(file);
-    return new ChildApp(spawn(process.execPath, [bundled, ...args], { stdio: ['ignore', 'pipe', 'pipe'] }), bundled);
   }
 
   /** The next line it writes; rejects after 10 s. */
@@ -96,9 +107,13 @@ export class ChildApp {
     return this.exits.next(deadlineMs);
   }
 
-  /** Ends it if it has not ended, and removes what was made for it. */
-  async dispose(): Promise<void> {
+  /** The end of its standard input. */
+  endInput(): void {
+    this.process.stdin.end();
+  }
+
+  /** Ends it if it has not ended. */
+  dispose(): void {
     if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill('SIGKILL');
-    await rm(this.file, { force: true });
   }
 }

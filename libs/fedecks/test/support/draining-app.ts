@@ -1,6 +1,7 @@
 /**
  * A cloud as a process of its own, for seeing what SIGTERM does to it. Writes the port it listens on to its standard
- * output, and `handling`, `handled` and `gone` as its handlers do.
+ * output, and `handling`, `handled` and `gone` as its handlers do. At the end of its input it closes the app, and no
+ * more: if anything is left open, the process goes on.
  */
 import { writeSync } from 'node:fs';
 import { type AddressInfo, type Server } from 'node:net';
@@ -33,7 +34,7 @@ class Work {
 
   @OnDisconnected()
   async gone() {
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, 300));
     tell('gone');
   }
 }
@@ -53,4 +54,5 @@ class AppModule {}
 const app = await NestFactory.create(AppModule, { logger: ['error', 'warn'] });
 app.enableShutdownHooks();
 await app.listen(0, '127.0.0.1');
+process.stdin.resume().once('end', () => void app.close());
 tell(`port ${((app.getHttpServer() as Server).address() as AddressInfo).port}`);

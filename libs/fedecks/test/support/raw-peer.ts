@@ -129,10 +129,19 @@ export class RawPeer {
     socket.on('error', () => this.ends.put({ how: 'rst', at: performance.now() }));
   }
 
-  /** Opens TCP to a server on this machine, and sends nothing. With `ca`, TLS to one whose certificate that is. */
-  static async connect(port: number, ca?: string): Promise<RawPeer> {
+  /**
+   * Opens TCP to a server on this machine, and sends nothing: with `ca`, TLS to one whose certificate that is, and
+   * with `localAddress` from another of this machine's addresses.
+   */
+  static async connect(
+    port: number,
+    {
+      ca,
+      localAddress = '127.0.0.1',
+    }: { readonly ca?: string | undefined; readonly localAddress?: string } = {},
+  ): Promise<RawPeer> {
     return new Promise((resolve, reject) => {
-      const tcp = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+      const tcp = connect({ port, host: '127.0.0.1', localAddress, allowHalfOpen: true, noDelay: true });
       const socket = ca === undefined ? tcp : connectTls({ socket: tcp, ca, servername: 'localhost' });
       socket.once('error', reject);
       socket.once(ca === undefined ? 'connect' : 'secureConnect', () => {

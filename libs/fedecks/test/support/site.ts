@@ -73,7 +73,7 @@ export class Site {
 
   /** A peer with TCP, or TLS, open and nothing sent; destroyed when the site is closed. */
   async connect(): Promise<RawPeer> {
-    const peer = await RawPeer.connect(this.port, this.ca);
+    const peer = await RawPeer.connect(this.port, { ca: this.ca });
     this.peers.push(peer);
     return peer;
   }

@@ -1,0 +1,72 @@
+import { once } from 'node:events';
+import { request, type IncomingMessage } from 'node:http';
+import { type Socket } from 'node:net';
+import { type TLSSocket } from 'node:tls';
+
+/** Clocks that differ by less are taken for equal: no certificate fails by so little but by accident. */
+const TOLERANCE_MS = 10 * 60_000;
+/** A server that does not tell its date must not use up the time of the attempt, or its error would be lost. */
+const DATE_TIMEOUT_MS = 2_000;
+
+/**
+ * A device without a battery wakes up in 1970, when no certificate is valid yet, and the error of TLS does not say
+ * so. This adds, to an error about a certificate's dates, what the clock of this machine says, and what that of the
+ * server does. Whoever answers there has proven nothing: what it says is only told, in words.
+ * @param connectUnverified opens a connection to the same server whose certificate is not checked.
+ * @param signal ends the asking.
+ */
+export async function explainedByClock(
+  error: unknown,
+  connectUnverified: () => Promise<TLSSocket>,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== 'CERT_NOT_YET_VALID' && code !== 'CERT_HAS_EXPIRED') return error;
+  const here = new Date();
+  const asked = await ask(connectUnverified, signal).catch(() => undefined);
+  const validity = asked && `it is valid from ${asked.validFrom} to ${asked.validTo}`;
+  const said = [
+    code === 'CERT_HAS_EXPIRED' ? 'certificate has expired' : 'certificate is not yet valid',
+    ...(validity === undefined ? [] : [validity]),
+    `this machine's clock says ${here.toISOString()}`,
+    verdict(here, asked?.date),
+  ];
+  return new Error(said.join('; '), { cause: error });
+}
+
+function verdict(here: Date, there: Date | undefined): string {
+  if (there === undefined) return 'if that is wrong, set the clock';
+  const agree = Math.abs(here.getTime() - there.getTime()) < TOLERANCE_MS;
+  return agree
+    ? "the server's clock agrees, so the certificate has to be replaced"
+    : `the server's clock says ${there.toISOString()}: this machine's clock is probably wrong`;
+}
+
+async function ask(
+  connectUnverified: () => Promise<TLSSocket>,
+  signal: AbortSignal,
+): Promise<{ validFrom: string; validTo: string; date: Date | undefined }> {
+  const socket = await connectUnverified();
+  try {
+    const { valid_from: validFrom, valid_to: validTo } = socket.getPeerCertificate();
+    return { validFrom, validTo, date: await dateOf(socket, signal).catch(() => undefined) };
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** The server's `Date` (RFC 9110 §6.6.1), asked for with a request that tells nothing of this device. */
+async function dateOf(socket: Socket, signal: AbortSignal): Promise<Date | undefined> {
+  const asking = request({
+    method: 'HEAD',
+    path: '/',
+    createConnection: () => socket,
+    signal: AbortSignal.any([signal, AbortSignal.timeout(DATE_TIMEOUT_MS)]),
+  });
+  asking.on('error', () => undefined);
+  asking.end();
+  const [response] = (await once(asking, 'response')) as [IncomingMessage];
+  response.resume();
+  const date = new Date(response.headers.date ?? '');
+  return Number.isNaN(date.getTime()) ? undefined : date;
+}

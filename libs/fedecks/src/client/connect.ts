@@ -1,0 +1,90 @@
+import { once } from 'node:events';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { explainedByClock } from './clock.js';
+import { tunnel, withoutBrackets, type ProxyChoice } from './proxy.js';
+import { isPinned, type TlsOptions } from './tls.js';
+
+/** How a server is reached. */
+export interface ConnectSettings {
+  readonly url: string;
+  readonly proxy: ProxyChoice;
+  readonly tls: TlsOptions;
+}
+
+/**
+ * A connection to the server of a URL, by TCP for `ws` and TLS for `wss`, through a proxy if there is one. Nothing
+ * has been written to it, so when TLS does not please us no secret was sent. The host is looked up anew at each call
+ * (by the operating system), and its addresses are tried as RFC 8305 says.
+ * @param signal ends the attempt.
+ * @throws {Error} (rejects) when there will be none; sockets that were opened for it are gone by then.
+ */
+export async function connect(settings: ConnectSettings, signal: AbortSignal): Promise<Socket> {
+  const { protocol, hostname, port } = new URL(settings.url);
+  const secure = protocol === 'wss:';
+  const target = { host: withoutBrackets(hostname), port: Number(port) || (secure ? 443 : 80) };
+  const proxy = settings.proxy(settings.url);
+  const open = async (): Promise<{ socket: Socket } | typeof target> =>
+    proxy === undefined ? target : { socket: await tunnel(proxy, target, signal) };
+  if (!secure) {
+    const way = await open();
+    return 'socket' in way ? way.socket : ready(connectTcp(way), 'connect', signal);
+  }
+
+  const { pins = [], servername, ...certificates } = settings.tls;
+  const identity = {
+    host: target.host,
+    // An address is no name to ask for (RFC 6066 §3), but certificates are checked against it.
+    servername: servername ?? (isIP(target.host) ? '' : target.host),
+    // A server that also speaks HTTP/2 must not choose it: an upgrade is a matter of HTTP/1.1 (PROTOCOL.md §3).
+    ALPNProtocols: ['http/1.1'],
+  };
+  let socket: TLSSocket;
+  try {
+    socket = await ready(
+      connectTls({ ...(await open()), ...certificates, ...identity }),
+      'secureConnect',
+      signal,
+    );
+  } catch (error) {
+    // For its date alone: nothing of ours is sent that could be stolen.
+    const unverified = async (): Promise<TLSSocket> =>
+      ready(
+        connectTls({ ...(await open()), ...identity, rejectUnauthorized: false }),
+        'secureConnect',
+        signal,
+      );
+    throw await explainedByClock(error, unverified, signal);
+  }
+  if (pins.length === 0 || isPinned(socket, pins)) return socket;
+  socket.destroy();
+  throw new Error("the server's certificate is valid, but its key is none of 'tls.pins'");
+}
+
+async function ready<S extends Socket>(
+  socket: S,
+  event: 'connect' | 'secureConnect',
+  signal: AbortSignal,
+): Promise<S> {
+  // Whoever uses the socket next listens for errors a moment later than one may come.
+  socket.on('error', () => undefined);
+  const abort = (): void => void socket.destroy(new Error('cancelled'));
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
+  try {
+    await once(socket, event);
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    if (!socket.closed) await once(socket, 'close');
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/** A host with several addresses fails with an AggregateError, whose own message is empty. */
+export function reasonOf(error: unknown): string {
+  const { errors = [error] } = error as Partial<AggregateError>;
+  return errors.map((each) => (each as Error).message || String(each)).join(', ');
+}

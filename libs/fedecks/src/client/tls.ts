@@ -1,0 +1,106 @@
+import { createHash, X509Certificate } from 'node:crypto';
+import { createSecureContext, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
+
+/** How a `wss` connection is secured. Everything in PEM; nothing given means: as Node does, with the well-known CAs. */
+export interface TlsOptions {
+  /** The certificates of the CAs that are trusted, in place of the well-known ones. */
+  readonly ca?: string | Buffer | (string | Buffer)[];
+  /** A certificate of the device, for a server that asks for one. With `key`. */
+  readonly cert?: string | Buffer;
+  /** The private key of `cert`. */
+  readonly key?: string | Buffer;
+  /** What `key` is encrypted with. */
+  readonly passphrase?: string;
+  /** The name the server's certificate must have, and that is sent as SNI. @default the host of the URL */
+  readonly servername?: string;
+  /**
+   * Public keys of which the server must prove one, each as `sha256/` and the Base64 of the SHA-256 of its
+   * SubjectPublicKeyInfo (as in RFC 7469 §2.4). It may be the key of the server's certificate or of one that this
+   * was issued by. This comes on top of the check of the certificate: for one of your own, give `ca` too. Name a
+   * second key, which you keep in a safe: a device whose only pinned key is lost is lost, too.
+   *
+   *     openssl x509 -in cert.pem -noout -pubkey | openssl pkey -pubin -outform der |
+   *       openssl dgst -sha256 -binary | base64
+   *
+   * @default none: any trusted certificate will do
+   */
+  readonly pins?: readonly string[];
+}
+
+const KEYS: readonly string[] = [
+  'ca',
+  'cert',
+  'key',
+  'passphrase',
+  'servername',
+  'pins',
+] satisfies (keyof TlsOptions)[];
+const PIN = /^sha256\/[A-Za-z0-9+/]{43}=$/;
+
+/** What is wrong with the option `tls`, a sentence each. */
+export function problemsOfTls(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null)
+    return [`'tls' must be an object with ${KEYS.join(', ')}.`];
+  const problems = Object.keys(value)
+    .filter((key) => !KEYS.includes(key))
+    .map((key) => `There is no option 'tls.${key}'. Options are: ${KEYS.join(', ')}.`);
+  const { ca, cert, key, passphrase, servername, pins } = value as TlsOptions;
+  if ((cert === undefined) !== (key === undefined)) {
+    problems.push("'tls.cert' and 'tls.key' go together: give both or none.");
+  } else {
+    try {
+      createSecureContext({ cert, key, passphrase });
+    } catch {
+      // OpenSSL's own words help nobody.
+      problems.push(
+        "'tls.cert' and 'tls.key' must be a certificate and its private key in PEM, 'tls.passphrase' that of the key.",
+      );
+    }
+  }
+  for (const pem of ca === undefined ? [] : [ca].flat()) {
+    if (!isCertificate(pem)) problems.push("'tls.ca' must be certificates in PEM (not the path of a file).");
+  }
+  if (servername !== undefined && (typeof servername !== 'string' || servername === '')) {
+    problems.push("'tls.servername' must be a host name.");
+  }
+  if (
+    pins !== undefined &&
+    (!Array.isArray(pins) || pins.length === 0 || !pins.every((pin) => PIN.test(String(pin))))
+  ) {
+    problems.push("'tls.pins' must be a list of at least one 'sha256/' and 44 characters of Base64.");
+  }
+  return problems;
+}
+
+function isCertificate(pem: string | Buffer): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Whether the server holds one of the pinned keys, or a certificate that was issued with one. Of the certificates a
+ * server shows, only its own is proven by the handshake; those above it count as far as signatures lead to them,
+ * for anybody may show a certificate with anybody's key in it.
+ */
+export function isPinned(socket: TLSSocket, pins: readonly string[]): boolean {
+  let shown = socket.getPeerCertificate(true);
+  let proven: X509Certificate | undefined = new X509Certificate(shown.raw);
+  while (proven) {
+    if (pins.includes(pinOf(proven))) return true;
+    // A root has issued itself; above the last certificate shown, if that is no root, there is none.
+    const above = shown.issuerCertificate as DetailedPeerCertificate | undefined;
+    if (above === undefined || above === shown) return false;
+    const issuer: X509Certificate = new X509Certificate(above.raw);
+    proven = proven.verify(issuer.publicKey) ? issuer : undefined;
+    shown = above;
+  }
+  return false;
+}
+
+function pinOf(certificate: X509Certificate): string {
+  const key = certificate.publicKey.export({ type: 'spki', format: 'der' });
+  return `sha256/${createHash('sha256').update(key).digest('base64')}`;
+}

@@ -1,0 +1,296 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Injectable } from '@nestjs/common';
+import {
+  type ConnectedDevice,
+  Device,
+  type FedecksOptions,
+  FedecksModule,
+  OnConnected,
+  OnMessage,
+} from '@fedecks/nest';
+import { loginHeader, type Presented, request } from './support/cloud.js';
+import { Inbox } from './support/inbox.js';
+import { OPCODE, RawPeer, type Response } from './support/raw-peer.js';
+import { closeCode, PasswordOnly, SECRET, Site, tokenOf } from './support/site.js';
+import { str, term } from './support/term-bytes.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'fedecks-tls-'));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+/** A certificate for localhost that signs itself: paths and contents. */
+const certificate = (() => {
+  const [keyFile, certFile] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
+  execFileSync(
+    'openssl',
+    ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1']
+      .concat(['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'])
+      .concat(['-keyout', keyFile, '-out', certFile]),
+    { stdio: 'ignore' },
+  );
+  return { keyFile, certFile, key: readFileSync(keyFile, 'utf8'), cert: readFileSync(certFile, 'utf8') };
+})();
+
+@Injectable()
+class Listener {
+  readonly connected = new Inbox<ConnectedDevice>('connection');
+
+  @OnConnected()
+  come(@Device() device: ConnectedDevice) {
+    this.connected.put(device);
+  }
+
+  @OnMessage()
+  any() {
+    return 'heard';
+  }
+}
+
+let site: Site;
+afterEach(() => site.close());
+
+async function start(
+  given: Partial<FedecksOptions> = {},
+  options: Parameters<typeof Site.start>[1] = {},
+): Promise<void> {
+  site = await Site.start(
+    {
+      imports: [
+        FedecksModule.forRoot({ secrets: [SECRET], authenticator: new PasswordOnly(), drainMs: 0, ...given }),
+      ],
+      providers: [Listener],
+    },
+    options,
+  );
+}
+
+async function remoteAddress(): Promise<string> {
+  return (await site.app.get(Listener).connected.next()).remoteAddress;
+}
+
+async function expectAlive(peer: RawPeer): Promise<void> {
+  peer.sendBinary(term(str('hello')));
+  expect((await peer.expectFrame()).payload).toEqual(term(str('heard')));
+}
+
+describe('With httpsOptions, a device over TLS', () => {
+  const { key, cert } = certificate;
+  beforeEach(() => start({}, { httpsOptions: { key, cert }, ca: cert }));
+
+  it('connects, is served, comes back with its token, and sees how its connection ends', async () => {
+    const { peer, response } = await site.ask();
+    expect(response.statusLine).toBe('HTTP/1.1 101 Switching Protocols');
+    expect(response.alone).toBe(true);
+    const token = await tokenOf(peer);
+    expect(token).not.toBe('');
+    await expectAlive(peer);
+    expect(await remoteAddress()).toBe('127.0.0.1');
+
+    await site.fedecks.disconnect('nerves-242a');
+    const close = await peer.expectFrame();
+    expect(closeCode(close)).toBe(1000);
+    const end = await peer.ended();
+    expect(end.how).toBe('fin');
+    expect(end.at - close.at).toBeLessThan(500);
+  });
+
+  it('is refused with 403, no body and an end of TLS', async () => {
+    const { peer, response } = await site.ask({ auth: loginHeader('nerves-242a', 'wrong') });
+    expect(response.statusLine).toBe('HTTP/1.1 403 Forbidden');
+    expect(response.headers.get('content-length')).toBe('0');
+    expect((await peer.ended()).how).toBe('fin');
+    expect(Buffer.concat(peer.reads)).toEqual(response.firstRead);
+  });
+
+  it('may send more than one TLS record holds, and receive it', async () => {
+    const device = await site.open();
+    device.sendBinary(term(str('x'.repeat(200_000))));
+    expect((await device.expectFrame()).payload).toEqual(term(str('heard')));
+    await site.fedecks.push('nerves-242a', 'y'.repeat(200_000));
+    expect((await device.expectFrame()).payload).toEqual(term(str('y'.repeat(200_000))));
+  });
+});
+
+describe('X-Forwarded-For', () => {
+  const spoofed = { headers: { 'x-forwarded-for': '203.0.113.7' } };
+
+  it('is not looked at without trustedProxies', async () => {
+    await start();
+    await site.open(spoofed);
+    expect(await remoteAddress()).toBe('127.0.0.1');
+  });
+
+  it('is not believed of a peer that is no trusted proxy', async () => {
+    await start({ trustedProxies: ['192.0.2.0/24'] });
+    await site.open(spoofed);
+    expect(await remoteAddress()).toBe('127.0.0.1');
+  });
+
+  it.each([
+    ['203.0.113.7', '203.0.113.7'],
+    ['198.51.100.1, 203.0.113.7', '203.0.113.7'],
+    ['198.51.100.1, 203.0.113.7, 127.0.0.9', '203.0.113.7'],
+    ['2001:db8::7', '2001:db8::7'],
+    ['', '127.0.0.1'],
+  ])('of a trusted proxy names the device: the last that is no proxy (%s)', async (forwarded, address) => {
+    await start({ trustedProxies: ['loopback'] });
+    await site.open({ headers: { 'x-forwarded-for': forwarded } });
+    expect(await remoteAddress()).toBe(address);
+  });
+});
+
+/** A port that was free a moment ago: nginx cannot be asked which one it chose. */
+async function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+const DEVICE_ADDRESS = '127.0.0.2';
+
+/** nginx as a reverse proxy of the app: the configuration a user of it would write. */
+class Nginx {
+  private constructor(
+    private readonly process: ChildProcess,
+    private readonly ports: { plain: number; tls: number },
+  ) {}
+
+  static async start(upstream: number): Promise<Nginx> {
+    const [plain, tls] = [await freePort(), await freePort()];
+    const prefix = mkdtempSync(join(directory, 'nginx-'));
+    writeFileSync(
+      join(prefix, 'nginx.conf'),
+      `daemon off; master_process off; pid ${prefix}/pid; error_log stderr error;
+      events { worker_connections 64; }
+      http {
+        access_log off;
+        ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((each) => `${each}_temp_path ${prefix}/${each};`).join(' ')}
+        server {
+          listen 127.0.0.1:${plain};
+          listen 127.0.0.1:${tls} ssl;
+          ssl_certificate ${certificate.certFile};
+          ssl_certificate_key ${certificate.keyFile};
+          location /fedecks/ {
+            proxy_pass http://127.0.0.1:${upstream};
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+          }
+        }
+      }`,
+    );
+    const child = spawn('nginx', ['-p', prefix, '-c', join(prefix, 'nginx.conf')], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const nginx = new Nginx(child, { plain, tls });
+    const faults: string[] = [];
+    child.stderr.on('data', (data) => faults.push(String(data)));
+    const deadline = Date.now() + 5_000;
+    for (;;) {
+      const peer = await RawPeer.connect(plain).catch(() => undefined);
+      peer?.destroy();
+      if (peer) return nginx;
+      if (child.exitCode !== null || Date.now() > deadline)
+        throw new Error(`nginx does not start: ${faults.join('')}`);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  async ask(by: 'plain' | 'tls', presented: Presented = {}): Promise<{ peer: RawPeer; response: Response }> {
+    const ca = by === 'tls' ? certificate.cert : undefined;
+    // Another address than nginx has, as a device has that is not on its machine.
+    const peer = await RawPeer.connect(this.ports[by], { ca, localAddress: DEVICE_ADDRESS });
+    peer.write(request(presented));
+    return { peer, response: await peer.response() };
+  }
+
+  async stop(): Promise<void> {
+    const ended = new Promise((resolve) => this.process.once('exit', resolve));
+    this.process.kill('SIGTERM');
+    await ended;
+  }
+}
+
+const hasNginx = ((): boolean => {
+  try {
+    execFileSync('nginx', ['-v'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
+// Where there is no nginx these are reported as to be done, and not as passed.
+const behindNginx = ['plain', 'tls'] as const;
+if (!hasNginx) {
+  it.todo('Behind nginx: NOT TESTED, since there is no nginx on the PATH (apt-get install nginx-light)');
+} else {
+  describe.each(behindNginx)('Behind nginx (%s)', (by) => {
+    let nginx: Nginx;
+    const peers: RawPeer[] = [];
+    afterEach(async () => {
+      for (const peer of peers.splice(0)) peer.destroy();
+      await nginx.stop();
+    });
+
+    async function startBoth(given: Partial<FedecksOptions>): Promise<void> {
+      await start(given);
+      nginx = await Nginx.start(site.port);
+    }
+
+    async function ask(presented: Presented = {}): Promise<{ peer: RawPeer; response: Response }> {
+      const asked = await nginx.ask(by, presented);
+      peers.push(asked.peer);
+      return asked;
+    }
+
+    it('a device connects, is served, and has the address that nginx saw, whatever it claims', async () => {
+      await startBoth({ trustedProxies: ['127.0.0.1'] });
+      const { peer, response } = await ask({ headers: { 'x-forwarded-for': '203.0.113.7' } });
+      expect(response.statusLine).toBe('HTTP/1.1 101 Switching Protocols');
+      await tokenOf(peer);
+      await expectAlive(peer);
+      expect(await remoteAddress()).toBe(DEVICE_ADDRESS);
+      expect(await site.fedecks.push('nerves-242a', 'through nginx')).toBe('sent');
+      expect((await peer.expectFrame()).payload).toEqual(term(str('through nginx')));
+    });
+
+    it('its address is that of nginx when no proxy is trusted', async () => {
+      await startBoth({});
+      await ask({ headers: { 'x-forwarded-for': '203.0.113.7' } });
+      expect(await remoteAddress()).toBe('127.0.0.1');
+    });
+
+    it('a refusal arrives as 403 without a body, and a "not now" as 503 with its Retry-After', async () => {
+      await startBoth({ upgradesPerAddressPerMinute: 1 });
+      for (const status of ['403 Forbidden', '503 Service Unavailable']) {
+        const { peer, response } = await ask({ auth: loginHeader('nerves-242a', 'wrong') });
+        expect(response.statusLine).toBe(`HTTP/1.1 ${status}`);
+        expect(response.headers.get('content-length')).toBe('0');
+        expect(response.headers.has('retry-after')).toBe(status.startsWith('503'));
+        peer.end();
+        await peer.ended();
+        expect(Buffer.concat(peer.reads)).toEqual(response.firstRead);
+      }
+    });
+
+    it('a close frame and the end of TCP arrive one after the other', async () => {
+      await startBoth({});
+      const { peer } = await ask();
+      await tokenOf(peer);
+      await site.fedecks.revoke('nerves-242a');
+      const close = await peer.expectFrame();
+      expect(close.opcode).toBe(OPCODE.close);
+      expect(closeCode(close)).toBe(4150);
+      const end = await peer.ended();
+      expect(end.at - close.at).toBeLessThan(500);
+    });
+  });
+}
