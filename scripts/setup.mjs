@@ -1,12 +1,12 @@
 // Makes a fresh clone ready: installs the locked dependencies, unless what is installed is what the lock file says.
-// With --servers, also the real servers that tests run against, where they are missing and may be installed.
+// With --servers, also the programs that tests run against, where they are missing and may be installed.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
 /** Programs of the tests, and the Debian packages they are in. */
-const SERVERS = { 'nats-server': 'nats-server', nginx: 'nginx-light' };
+const SERVERS = { 'nats-server': 'nats-server', nginx: 'nginx-light', openssl: 'openssl' };
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const [major, minor] = process.versions.node.split('.').map(Number);

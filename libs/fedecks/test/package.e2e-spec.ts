@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { makeCertificate } from './support/certificate.js';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -21,9 +22,13 @@ const examples = new Map(
 /** A Nest app of its own, far from this repository, with the package installed as anybody would. */
 let app: string;
 let tarball: string;
+/** What the examples read of their environment. */
+let env: NodeJS.ProcessEnv;
 
 beforeAll(async () => {
   app = mkdtempSync(join(tmpdir(), 'fedecks-user-'));
+  const { certFile, keyFile } = makeCertificate(app);
+  env = { ...process.env, TLS_CERT: certFile, TLS_KEY: keyFile };
   const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', app], { cwd: library });
   [{ filename: tarball }] = JSON.parse(stdout.slice(stdout.indexOf('['))) as [{ filename: string }];
   const versions = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
@@ -115,7 +120,7 @@ describe('the packed library', () => {
   it.each([...examples].filter(([, { prints }]) => prints !== undefined))(
     'prints what the README says: %s',
     async (name, { prints }) => {
-      const { stdout } = await run('node', [script(name)], { cwd: app });
+      const { stdout } = await run('node', [script(name)], { cwd: app, env });
       expect(stdout).toBe(prints);
     },
     30_000,

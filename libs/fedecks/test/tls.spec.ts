@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ import {
   OnMessage,
 } from '@fedecks/nest';
 import { loginHeader, type Presented, request } from './support/cloud.js';
+import { makeCertificate } from './support/certificate.js';
 import { Inbox } from './support/inbox.js';
 import { OPCODE, RawPeer, type Response } from './support/raw-peer.js';
 import { closeCode, PasswordOnly, SECRET, Site, tokenOf } from './support/site.js';
@@ -21,18 +22,7 @@ import { str, term } from './support/term-bytes.js';
 const directory = mkdtempSync(join(tmpdir(), 'fedecks-tls-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-/** A certificate for localhost that signs itself: paths and contents. */
-const certificate = (() => {
-  const [keyFile, certFile] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
-  execFileSync(
-    'openssl',
-    ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1']
-      .concat(['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'])
-      .concat(['-keyout', keyFile, '-out', certFile]),
-    { stdio: 'ignore' },
-  );
-  return { keyFile, certFile, key: readFileSync(keyFile, 'utf8'), cert: readFileSync(certFile, 'utf8') };
-})();
+const certificate = makeCertificate(directory);
 
 @Injectable()
 class Listener {

@@ -2,6 +2,7 @@ import { type Claims } from './authenticator.js';
 
 /** A device whose upgrade has been found good. */
 export interface AuthenticatedDevice {
+  /** Its device id: 1 to 125 bytes of UTF-8. */
   readonly id: string;
   /** The address of the peer, or of the client a trusted proxy names. */
   readonly remoteAddress: string;
@@ -19,6 +20,15 @@ export interface ConnectedDevice extends AuthenticatedDevice {
 
 /** Why a connection ended, and the close code that was sent or received; 1006 where there was none (RFC 6455 §7.1.5). */
 export interface DisconnectCause {
+  /**
+   * Who ended it, and why:
+   * - `closed_by_device`: its close frame. `connection_lost`: TCP ended without one.
+   * - `idle_timeout`: no frame came for `idleTimeoutMs`.
+   * - `stopped`: a handler returned `stop()`. `disconnected`, `revoked`: the method of `Fedecks`.
+   * - `replaced`: the device has connected again. `draining`: the app shuts down.
+   * - `slow_consumer`: more than `maxBufferedBytes` waited for it. `rate_limited`: more than `messagesPerSecond` came.
+   * - `message_too_big`: more than `maxFrameBytes`. `protocol_error`: frames that RFC 6455 forbids.
+   */
   readonly type:
     | 'closed_by_device'
     | 'connection_lost'
@@ -32,6 +42,7 @@ export interface DisconnectCause {
     | 'rate_limited'
     | 'message_too_big'
     | 'protocol_error';
+  /** The close code (PROTOCOL.md §5). */
   readonly code: number;
 }
 
@@ -39,6 +50,15 @@ export interface DisconnectCause {
 export interface SocketError {
   /** Null where the upgrade did not tell it. */
   readonly deviceId: string | null;
+  /**
+   * What went wrong:
+   * - `invalid_auth_header`, `authentication_failed`, `invalid_token`, `refused_by_guard`: refused (PROTOCOL.md §1.4).
+   * - `upgrade_failed`: the authenticator or a guard threw or took too long; the device may come again.
+   * - `duplicate`: refused by `duplicates: 'oldest'`. `flapping`: replaced over and over.
+   * - `handler_failed`: a handler threw, or what it returned is no term. `unhandled_message`: none takes it.
+   * - `undelivered`: a reply, or what was put into `downstream`, was not written.
+   * - `protocol_error`: the connection was closed for what the device sent.
+   */
   readonly type:
     | 'invalid_auth_header'
     | 'authentication_failed'

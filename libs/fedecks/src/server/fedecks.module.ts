@@ -23,6 +23,7 @@ import { UpgradeDispatcher } from './upgrade-dispatcher.js';
 
 /** A provider of options, for `useClass` and `useExisting`. */
 export interface FedecksOptionsFactory {
+  /** Called once, while the app starts. */
   createFedecksOptions(): FedecksOptions | Promise<FedecksOptions>;
 }
 

@@ -9,7 +9,9 @@ import { type Revocations } from './revocations.js';
 
 /** A message for a device. */
 export interface DownstreamMessage {
+  /** Whom it is for. */
   readonly deviceId: string;
+  /** What it is. */
   readonly message: Term;
   /** The `path` of one endpoint, in an app with several: without it, all of them are meant. */
   readonly endpoint?: string;
@@ -17,7 +19,9 @@ export interface DownstreamMessage {
 
 /** A message a device has sent: a term, or the bytes of a raw message. */
 export interface UpstreamMessage {
+  /** Whom it is from. */
   readonly device: ConnectedDevice;
+  /** What it is. */
   readonly message: Term | Uint8Array;
 }
 

@@ -50,7 +50,9 @@ export interface FakeDeviceOptions {
 
 /** How a connection has ended: the close code and reason of the cloud, or 1006 where it sent none. */
 export interface FakeDeviceClose {
+  /** The close code (PROTOCOL.md §5). */
   readonly code: number;
+  /** Empty where the cloud gave none. */
   readonly reason: string;
 }
 

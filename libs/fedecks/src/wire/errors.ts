@@ -3,6 +3,7 @@ export class FedecksError extends Error {
   override readonly name: string = 'FedecksError';
 
   constructor(
+    /** What went wrong, for a program to tell apart; the message is for people. */
     readonly code: string,
     message: string,
   ) {
@@ -34,6 +35,7 @@ export type TermDecodeCode =
 /** Bytes that are no safe term. */
 export class TermDecodeError extends FedecksError {
   override readonly name = 'TermDecodeError';
+  /** Why they are none. */
   declare readonly code: TermDecodeCode;
 
   constructor(
@@ -48,6 +50,7 @@ export class TermDecodeError extends FedecksError {
 /** A value that is no term: `unsupported-type`, or one of a supported type that does not fit: `out-of-range`. */
 export class TermEncodeError extends FedecksError {
   override readonly name = 'TermEncodeError';
+  /** What is wrong with it. */
   declare readonly code: 'unsupported-type' | 'out-of-range';
 
   constructor(

@@ -58,7 +58,9 @@ function isCharlist(term: Term | undefined, text: string): boolean {
 
 /** A message that says by a name what it is about. */
 export interface EventMessage {
+  /** The first of the pair, or `event` of the map. */
   readonly name: string;
+  /** The second of the pair, or `data` of the map: null where there is none. */
   readonly payload: Term;
 }
 

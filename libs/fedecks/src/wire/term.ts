@@ -30,10 +30,12 @@ export class Atom {
   /** @internal use {@link atom} */
   constructor(readonly name: string) {}
 
+  /** Its name. */
   toString(): string {
     return this.name;
   }
 
+  /** Its name: JSON has no atoms. */
   toJSON(): string {
     return this.name;
   }
@@ -56,6 +58,7 @@ export function atom(name: string): Atom {
 export class Float {
   constructor(readonly value: number) {}
 
+  /** The number, so that one can calculate with it. */
   valueOf(): number {
     return this.value;
   }
