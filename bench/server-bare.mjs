@@ -1,16 +1,34 @@
-// The floor: a bare `ws` server that reads and writes the same terms, in a process that has loaded the same Nest app.
+// The floor: a bare `ws` server that reads and writes the same terms, and does by hand what a login takes at least:
+// it reads the header, and answers a request for a token with one it has signed.
 import 'reflect-metadata';
+import { createHmac, createSecretKey } from 'node:crypto';
 import { createServer } from 'node:http';
 import { WebSocketServer } from 'ws';
-import { decodeTerm, encodeTerm } from '../libs/fedecks/dist/wire/index.js';
+import { decodeTerm, encodeTerm, TOKEN_PLEASE, tuple } from '../libs/fedecks/dist/wire/index.js';
 import { serve } from './server.mjs';
 
+const key = createSecretKey(Buffer.from('a secret of thirty-two bytes, or more'));
+const charlist = [...Buffer.from('token')];
+
+function tokenFor(sub) {
+  const exp = Math.ceil(Date.now() / 1000) + 28 * 86_400;
+  const content = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ sub, exp })}`;
+  return `${content}.${createHmac('sha256', key).update(content).digest('base64url')}`;
+}
+
+function encode(value) {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
+
+const { length } = TOKEN_PLEASE;
 const server = createServer();
 const websockets = new WebSocketServer({ server, perMessageDeflate: false });
-websockets.on('connection', (ws) => {
+websockets.on('connection', (ws, request) => {
+  const header = decodeTerm(Buffer.from(request.headers['x-fedecks-auth'], 'base64'));
   ws.on('message', (data) => {
-    // The load asks for a token, as a device does: here nobody has one.
-    if (data.length === 16) return;
+    if (data.length === length && TOKEN_PLEASE.equals(data)) {
+      return ws.send(encodeTerm(tuple(charlist, tokenFor(header['fedecks-device-id']))));
+    }
     ws.send(encodeTerm(decodeTerm(data)));
   });
 });
