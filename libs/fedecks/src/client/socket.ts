@@ -1,4 +1,5 @@
 import { type ClientRequest, type IncomingMessage } from 'node:http';
+import { type Socket } from 'node:net';
 import { WebSocket, type ClientOptions, type RawData } from 'ws';
 import { AUTH_HEADER } from '../wire/index.js';
 import { connect, reasonOf, type ConnectSettings } from './connect.js';
@@ -36,7 +37,8 @@ export class DeviceSocket {
   /** Resolves when the TCP connection is gone, or was never there. */
   readonly gone: Promise<void>;
 
-  /** From the time on when the server has been reached. */
+  /** Both from the time on when the server has been reached. */
+  private tcp: Socket | undefined;
   private socket: WebSocket | undefined;
   private readonly reaching = new AbortController();
   private readonly upgradeTimer: NodeJS.Timeout;
@@ -69,7 +71,8 @@ export class DeviceSocket {
     }
     return new Promise((resolve, reject) => {
       socket.send(bytes, { binary: true }, (error) => {
-        if (error) reject(new NotConnectedError('connection-ended'));
+        // Of a write that was under way when its socket was destroyed, Node says that it went well.
+        if (error || this.tcp?.destroyed) reject(new NotConnectedError('connection-ended'));
         else resolve();
       });
     });
@@ -104,13 +107,14 @@ export class DeviceSocket {
 
   private async run(): Promise<void> {
     const { settings } = this;
-    let tcp;
+    let tcp: Socket;
     try {
       tcp = await connect(settings, this.reaching.signal);
     } catch (error) {
       this.failed(reasonOf(error));
       return;
     }
+    this.tcp = tcp;
     const gone = new Promise<void>((resolve) => tcp.once('close', () => resolve()));
     // Dropped in the very moment it was reached: the signal came too late for it.
     if (this.reaching.signal.aborted) tcp.destroy();

@@ -9,7 +9,7 @@
  *     device.upgrade();                           // or: device.refuse(403), device.write('HTTP/1.1 ...')
  *     const frame = await device.frame();         // { opcode, masked, payload }
  *     device.binary('8361ff');                    // or: text, ping, pong, close(code), frames of any kind by `write`
- *     device.fin();                               // or: device.reset(), device.stopReading()
+ *     device.fin();                               // or: device.reset(), device.stopReading(), device.resumeReading()
  *     await device.ended();                       // 'fin' or 'rst': how the device ended TCP
  *     await cloud.close();
  *
@@ -142,6 +142,10 @@ export class PeerConnection {
     this.socket.pause();
   }
 
+  resumeReading(): void {
+    this.socket.resume();
+  }
+
   fin(): void {
     this.socket.end();
   }
@@ -212,6 +216,6 @@ function takeFrame(bytes: Buffer): { frame: PeerFrame; size: number } | undefine
   if (masked) at += 4;
   if (bytes.length < at + length) return undefined;
   const payload = Buffer.from(bytes.subarray(at, at + length));
-  payload.forEach((byte, index) => payload.writeUInt8(byte ^ (mask[index % 4] ?? 0), index));
+  for (let index = 0; index < length; index++) payload[index]! ^= mask[index & 3]!;
   return { frame: { opcode: bytes.readUInt8(0) & 0x0f, masked, payload }, size: at + length };
 }
