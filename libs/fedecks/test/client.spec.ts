@@ -299,6 +299,29 @@ describe('login (§3)', () => {
     expect(client.details.tokenHeld).toBe(true);
   });
 
+  it('writes the first and the last of the tokens that come faster than the disk takes them', async () => {
+    const tokenStore = new MemoryTokenStore();
+    const device = await loggedIn({ tokenStore });
+    const saved = new Inbox<string>('saved token');
+    let free = (): void => undefined;
+    const busy = new Promise<void>((resolve) => (free = resolve));
+    tokenStore.save = async (token) => {
+      saved.put(token);
+      await busy;
+    };
+    const messages = new Inbox<Term>('message');
+    client.messages$.subscribe((message) => messages.put(message));
+    sendToken(device, 'token-1');
+    expect(await saved.next()).toBe('token-1');
+    for (let number = 2; number <= 1_000; number++) sendToken(device, `token-${number}`);
+    device.binary('8361ff');
+    await messages.next();
+    free();
+    expect(await saved.next()).toBe('token-1000');
+    await client.stop();
+    expect(saved.size).toBe(0);
+  });
+
   it.each([
     ['a device id', { 'fedecks-device-id': 'other' }, LoginFailedError],
     ['a token', { 'fedecks-token': 'T' }, LoginFailedError],
