@@ -342,7 +342,8 @@ export class FedecksClient {
     try {
       await (token === undefined ? tokenStore.remove() : tokenStore.save(token));
     } catch (error) {
-      return this.report({ type: 'token_store_failed', reason: String(error) });
+      this.report({ type: 'token_store_failed', reason: String(error) });
+      return;
     }
     if (token !== undefined) this.report({ type: 'token_stored' });
   }

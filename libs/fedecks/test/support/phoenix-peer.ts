@@ -3,7 +3,7 @@
  * seeing what a device really sends and how it takes what a server may do. It shares no code with `src/` and uses
  * no websocket library. It does nothing by itself: the test plays the server.
  *
- *     const cloud = await PhoenixPeer.listen();
+ *     const cloud = await PhoenixPeer.listen();   // or: listen({ host: '::1', tls: { key, cert } })
  *     const device = await cloud.accept();        // the next connection, when its request has arrived
  *     device.request.headers['x-fedecks-auth'];   // also: device.request.line, device.request.raw
  *     device.upgrade();                           // or: device.refuse(403), device.write('HTTP/1.1 ...')
@@ -17,7 +17,14 @@
  */
 import { createHash } from 'node:crypto';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { createServer as createTlsServer, type TlsOptions, TLSSocket } from 'node:tls';
 import { Inbox } from './inbox.js';
+
+/** Containers often have none: what needs it is skipped there, and reported so. */
+export const HAS_IPV6 = Object.values(networkInterfaces())
+  .flat()
+  .some((each) => each?.address === '::1');
 
 export interface PeerFrame {
   readonly opcode: number;
@@ -32,29 +39,46 @@ export interface PeerRequest {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+export interface PeerOptions {
+  /** The address to listen on, 127.0.0.1 by default. */
+  readonly host?: string;
+  /** 0, the default, is a free one. */
+  readonly port?: number;
+  /** How TLS is spoken, if it is. */
+  readonly tls?: TlsOptions;
+}
+
 export class PhoenixPeer {
   private readonly devices = new Inbox<PeerConnection>('connection');
   private readonly sockets = new Set<Socket>();
   private readonly server: Server;
   port = 0;
 
-  private constructor() {
-    this.server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+  private constructor(private readonly options: PeerOptions) {
+    const come = (socket: Socket): void => {
+      const connection = new PeerConnection(socket, () => this.devices.put(connection));
+    };
+    const common = { allowHalfOpen: true, noDelay: true };
+    this.server = options.tls
+      ? createTlsServer({ ...options.tls, ...common }, come)
+      : createServer(common, come);
+    this.server.on('connection', (socket: Socket) => {
       this.sockets.add(socket);
       socket.once('close', () => this.sockets.delete(socket));
-      const connection = new PeerConnection(socket, () => this.devices.put(connection));
     });
   }
 
-  static async listen(): Promise<PhoenixPeer> {
-    const peer = new PhoenixPeer();
-    await new Promise<void>((resolve) => peer.server.listen(0, '127.0.0.1', resolve));
+  static async listen(options: PeerOptions = {}): Promise<PhoenixPeer> {
+    const peer = new PhoenixPeer(options);
+    const { host = '127.0.0.1', port = 0 } = options;
+    await new Promise<void>((resolve) => peer.server.listen(port, host, resolve));
     peer.port = (peer.server.address() as AddressInfo).port;
     return peer;
   }
 
   get url(): string {
-    return `ws://127.0.0.1:${this.port}/fedecks/websocket`;
+    const { host = '127.0.0.1', tls } = this.options;
+    return `${tls ? 'wss' : 'ws'}://${host.includes(':') ? `[${host}]` : host}:${this.port}/fedecks/websocket`;
   }
 
   /** The oldest connection not accepted yet whose request has arrived. Rejects after 5 s. */
@@ -85,6 +109,15 @@ export class PeerConnection {
     socket.on('data', (chunk) => this.read(chunk));
     socket.once('end', () => this.ends.put('fin'));
     socket.once('error', () => this.ends.put('rst'));
+  }
+
+  /** What TLS has agreed on: the name and the protocol the device asked for, and its certificate's name if it has one. */
+  get agreed(): { servername: string | false; protocol: string | false | null; device: string | undefined } {
+    if (!(this.socket instanceof TLSSocket)) throw new Error('not over TLS');
+    const { servername, alpnProtocol: protocol } = this.socket as TLSSocket & { servername: string | false };
+    // Empty where there is none.
+    const { subject } = this.socket.getPeerCertificate() as { subject?: { CN: string } };
+    return { servername, protocol, device: subject?.CN };
   }
 
   get request(): PeerRequest {
