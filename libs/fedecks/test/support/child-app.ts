@@ -105,9 +105,9 @@ export class ChildApp {
     process.on('exit', (code, signal) => this.exits.put({ code, signal, at: performance.now() }));
   }
 
-  /** The next line it writes; rejects after 10 s. */
-  async line(): Promise<string> {
-    return this.lines.next(10_000);
+  /** The next line it writes; rejects after `deadlineMs` milliseconds. */
+  async line(deadlineMs = 10_000): Promise<string> {
+    return this.lines.next(deadlineMs);
   }
 
   kill(signal: NodeJS.Signals): void {

@@ -99,6 +99,8 @@ export class PhoenixPeer {
 export class PeerConnection {
   private readonly frames = new Inbox<PeerFrame>('frame of the device');
   private readonly ends = new Inbox<'fin' | 'rst'>('end of the TCP connection');
+  /** Resolves when the device has ended TCP, or we have reset it. */
+  readonly gone: Promise<void>;
   private received = Buffer.alloc(0);
   private parsed: PeerRequest | undefined;
 
@@ -109,6 +111,9 @@ export class PeerConnection {
     socket.on('data', (chunk) => this.read(chunk));
     socket.once('end', () => this.ends.put('fin'));
     socket.once('error', () => this.ends.put('rst'));
+    this.gone = new Promise((resolve) => {
+      for (const event of ['end', 'error', 'close']) socket.once(event, () => resolve());
+    });
   }
 
   /** What TLS has agreed on: the name and the protocol the device asked for, and its certificate's name if it has one. */
@@ -138,9 +143,9 @@ export class PeerConnection {
     this.write(`HTTP/1.1 ${status} Refused\r\ncontent-length: 0\r\nserver: Cowboy\r\n${headers}\r\n`);
   }
 
-  /** The next frame of the device. Rejects after 5 s. */
-  frame(): Promise<PeerFrame> {
-    return this.frames.next();
+  /** The next frame of the device. Rejects after `deadlineMs` milliseconds, 5,000 by default. */
+  frame(deadlineMs?: number): Promise<PeerFrame> {
+    return this.frames.next(deadlineMs);
   }
 
   binary(payload: string | Uint8Array): void {
@@ -168,6 +173,15 @@ export class PeerConnection {
 
   write(bytes: string | Uint8Array): void {
     this.socket.write(bytes);
+  }
+
+  /** What is written until `uncork` leaves in one segment. */
+  cork(): void {
+    this.socket.cork();
+  }
+
+  uncork(): void {
+    this.socket.uncork();
   }
 
   /** From here on what the device sends stays in the kernel's buffers, until they are full. */
