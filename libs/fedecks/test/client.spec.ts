@@ -299,6 +299,29 @@ describe('login (§3)', () => {
     expect(client.details.tokenHeld).toBe(true);
   });
 
+  it('writes the first and the last of the tokens that come faster than the disk takes them', async () => {
+    const tokenStore = new MemoryTokenStore();
+    const device = await loggedIn({ tokenStore });
+    const saved = new Inbox<string>('saved token');
+    let free = (): void => undefined;
+    const busy = new Promise<void>((resolve) => (free = resolve));
+    tokenStore.save = async (token) => {
+      saved.put(token);
+      await busy;
+    };
+    const messages = new Inbox<Term>('message');
+    client.messages$.subscribe((message) => messages.put(message));
+    sendToken(device, 'token-1');
+    expect(await saved.next()).toBe('token-1');
+    for (let number = 2; number <= 1_000; number++) sendToken(device, `token-${number}`);
+    device.binary('8361ff');
+    await messages.next();
+    free();
+    expect(await saved.next()).toBe('token-1000');
+    await client.stop();
+    expect(saved.size).toBe(0);
+  });
+
   it.each([
     ['a device id', { 'fedecks-device-id': 'other' }, LoginFailedError],
     ['a token', { 'fedecks-token': 'T' }, LoginFailedError],
@@ -430,14 +453,55 @@ describe('send', () => {
     });
   });
 
-  it('rejects when the connection ends before the message is written', async () => {
-    const device = await loggedIn({ pingIntervalMs: 200, pongTimeoutMs: 200, maxBufferedBytes: 2 ** 30 });
-    // More than the kernel takes from us while nobody reads.
-    device.stopReading();
-    const sends = Array.from({ length: 8 }, () => client.sendRaw(Buffer.alloc(4 * 1024 * 1024)));
-    const results = await Promise.allSettled(sends);
-    expect(results.at(-1)).toMatchObject({ status: 'rejected', reason: { code: 'connection-ended' } });
-    await log.until('connection_lost');
+  describe('on a link that takes no more', () => {
+    /** More than the kernel takes from us while nobody reads. */
+    const TOO_MUCH = Buffer.alloc(64 * 1024 * 1024);
+
+    async function stalled(options: Partial<FedecksClientOptions> = {}): Promise<PeerConnection> {
+      const device = await loggedIn({ maxBufferedBytes: 2 ** 30, ...options });
+      device.stopReading();
+      return device;
+    }
+
+    it.each([
+      ['the heartbeat finds it dead', () => undefined],
+      ['the server resets it', (device: PeerConnection) => device.reset()],
+      ['the server closes it', (device: PeerConnection) => device.close(1000)],
+      ['the server ends TCP', (device: PeerConnection) => device.fin()],
+      ['a login takes its place', () => void client.login(CREDENTIALS).catch(() => undefined)],
+      ['the client is stopped', () => void client.stop()],
+    ])('rejects what was being written, and what waited behind it, when %s', async (_how, end) => {
+      const device = await stalled({ pingIntervalMs: 50, pongTimeoutMs: 100 });
+      const sends = [client.sendRaw(TOO_MUCH), client.send('second'), client.send('third')];
+      end(device);
+      for (const result of await Promise.allSettled(sends)) {
+        expect(result).toMatchObject({ status: 'rejected', reason: { code: 'connection-ended' } });
+      }
+    });
+
+    it('rejects at once what would have to wait beyond maxBufferedBytes', async () => {
+      await stalled({ maxBufferedBytes: 1_024 });
+      const first = client.sendRaw(TOO_MUCH);
+      await expect(client.sendRaw(Buffer.alloc(1_024))).rejects.toMatchObject({
+        name: 'SendBufferFullError',
+        code: 'send-buffer-full',
+        message: expect.stringContaining("'maxBufferedBytes', 1024") as string,
+      });
+      expect(client.status).toBe('connected');
+      await Promise.all([client.stop(), expect(first).rejects.toThrow(NotConnectedError)]);
+    });
+
+    it('resolves when the link takes it after all', async () => {
+      const device = await stalled();
+      const sends = Array.from({ length: 12 }, () => client.sendRaw(Buffer.alloc(1024 * 1024)));
+      sends.push(client.send('last'));
+      device.resumeReading();
+      await Promise.all(sends);
+      for (let count = 0; count < 12; count++) {
+        expect((await device.frame()).payload).toHaveLength(1024 * 1024);
+      }
+      expect((await device.frame()).payload.toString('hex')).toBe(term(str('last')).toString('hex'));
+    });
   });
 
   it('may be called from a subscriber, and comes after the request for a token', async () => {

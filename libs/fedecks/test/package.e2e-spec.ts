@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { makeCertificate } from './support/certificate.js';
+import { Certificates } from './support/certificates.js';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -22,12 +22,13 @@ const examples = new Map(
 /** A Nest app of its own, far from this repository, with the package installed as anybody would. */
 let app: string;
 let tarball: string;
+const certificates = new Certificates();
 /** What the examples read of their environment. */
 let env: NodeJS.ProcessEnv;
 
 beforeAll(async () => {
   app = mkdtempSync(join(tmpdir(), 'fedecks-user-'));
-  const { certFile, keyFile } = makeCertificate(app);
+  const { certFile, keyFile } = certificates.make({ name: 'localhost' });
   env = { ...process.env, TLS_CERT: certFile, TLS_KEY: keyFile };
   const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', app], { cwd: library });
   [{ filename: tarball }] = JSON.parse(stdout.slice(stdout.indexOf('['))) as [{ filename: string }];
@@ -78,7 +79,10 @@ beforeAll(async () => {
   await run('npx', ['tsc', '-p', '.'], { cwd: app });
 }, 240_000);
 
-afterAll(() => rmSync(app, { recursive: true, force: true }));
+afterAll(() => {
+  certificates.remove();
+  rmSync(app, { recursive: true, force: true });
+});
 
 function script(name: string): string {
   return join(app, 'dist', name.replace(/\.ts$/, '.js'));

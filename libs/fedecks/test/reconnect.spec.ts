@@ -223,7 +223,10 @@ describe('a refused upgrade (§1, §3)', () => {
     ['7', 7_000, 7_020],
     ['99999999999', 86_400_000, 86_400_020],
     ['Wed, 21 Oct 2037 07:28:00 GMT', 0, 20],
+    ['Wed, 21 Oct 2037 07:28:00 GMT\r\ndate: Wed, 21 Oct 2037 07:27:48 GMT', 12_000, 12_020],
+    ['Wed, 21 Oct 2037 07:28:00 GMT\r\ndate: Thu, 22 Oct 2037 07:28:00 GMT', 0, 20],
     ['-5', 0, 20],
+    ['soon', 0, 20],
   ])('with "Retry-After: %s" waits from %i to %i ms', async (value, least, most) => {
     await start();
     (await cloud.accept()).refuse(503, `retry-after: ${value}\r\n`);

@@ -13,16 +13,20 @@ import {
   OnMessage,
 } from '@fedecks/nest';
 import { loginHeader, type Presented, request } from './support/cloud.js';
-import { makeCertificate } from './support/certificate.js';
+import { Certificates } from './support/certificates.js';
 import { Inbox } from './support/inbox.js';
 import { OPCODE, RawPeer, type Response } from './support/raw-peer.js';
 import { closeCode, PasswordOnly, SECRET, Site, tokenOf } from './support/site.js';
 import { str, term } from './support/term-bytes.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'fedecks-tls-'));
-afterAll(() => rmSync(directory, { recursive: true, force: true }));
+afterAll(() => {
+  certificates.remove();
+  rmSync(directory, { recursive: true, force: true });
+});
 
-const certificate = makeCertificate(directory);
+const certificates = new Certificates();
+const certificate = certificates.make({ name: 'localhost', alt: 'DNS:localhost,IP:127.0.0.1' });
 
 @Injectable()
 class Listener {

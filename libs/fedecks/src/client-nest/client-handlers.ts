@@ -32,6 +32,7 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
   private readonly streams = new Set<Subscription>();
   private readonly device: DeviceContext;
   private full = false;
+  private dropped = 0;
 
   constructor(
     private readonly client: FedecksClient,
@@ -40,7 +41,7 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
     this.device = { id: client.details.deviceId };
     this.mailbox = new Mailbox(MAILBOX_LIMIT, {
       pause: () => (this.full = true),
-      resume: () => (this.full = false),
+      resume: () => this.hasRoom(),
     });
   }
 
@@ -48,8 +49,7 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
     const router = new Router(this.explorer.explore());
     this.client.events$.subscribe((event) => this.changed(event, router));
     this.client.messages$.subscribe((message) => {
-      if (this.full)
-        return this.logger.error(`A message of the cloud was dropped: ${MAILBOX_LIMIT} wait for a handler`);
+      if (this.full) return this.drop();
       this.mailbox.take(() => this.run(() => this.handled(router.message(message, this.device))));
     });
     await this.client.start();
@@ -71,6 +71,19 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
   private each(handlers: readonly Handler[], payload: unknown): void {
     for (const handler of handlers)
       this.mailbox.take(() => this.run(() => handler.call(payload, this.device)));
+  }
+
+  /** Told at the first and at the last, and not at every one: there may be many. */
+  private drop(): void {
+    if (this.dropped++ > 0) return;
+    this.logger.error(`Messages of the cloud are being dropped: ${MAILBOX_LIMIT} wait for a handler`);
+  }
+
+  private hasRoom(): void {
+    this.full = false;
+    if (this.dropped === 0) return;
+    this.logger.error(`${this.dropped} messages of the cloud were dropped; there is room again`);
+    this.dropped = 0;
   }
 
   private handled(result: unknown): unknown {

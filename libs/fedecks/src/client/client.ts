@@ -67,7 +67,6 @@ export class FedecksClient {
   private dispatching = false;
 
   private socket: DeviceSocket | undefined;
-  private paused = false;
   /** The current socket, and dropped ones whose TCP connection is not gone yet. */
   private readonly sockets = new Set<DeviceSocket>();
   private retryTimer: NodeJS.Timeout | undefined;
@@ -76,7 +75,9 @@ export class FedecksClient {
 
   private readonly logins = new Map<number, PendingLogin>();
   private loginCount = 0;
-  /** Token writes, one after another. */
+  /** The token the store shall hold, or that it shall hold none; until the write of it begins. */
+  private unstored: { readonly token: string | undefined } | undefined;
+  /** Resolves when the store holds it, or could not. */
   private storing: Promise<void> = Promise.resolve();
   private starting: Promise<void> | undefined;
   private stopping: Promise<void> | undefined;
@@ -163,23 +164,6 @@ export class FedecksClient {
   }
 
   /**
-   * Stops reading from the connection, so that a cloud that sends faster than its messages are worked off is slowed
-   * down through TCP. A few messages that have arrived already may still come. It holds, over reconnects too, until
-   * `resume`; only the token of a login is waited for first. Meanwhile neither a dead connection nor its end is
-   * noticed, and the cloud may end it because nothing is read (close code 4001, PROTOCOL.md §5).
-   */
-  pause(): void {
-    this.paused = true;
-    this.readOrNot();
-  }
-
-  /** Reads on after `pause`. */
-  resume(): void {
-    this.paused = false;
-    this.readOrNot();
-  }
-
-  /**
    * Closes with 1000 and cancels everything under way. Resolves when the socket is gone (`closeTimeoutMs` at the
    * latest) and a token that was being stored is stored. From the call on, all other methods reject with
    * `ClientStoppedError`.
@@ -195,14 +179,6 @@ export class FedecksClient {
       throw new NotConnectedError('not-connected');
     }
     await this.socket.send(bytes);
-  }
-
-  private readOrNot(): void {
-    if (this.state.status !== 'connected') return;
-    const reading = !this.paused || this.state.login !== undefined;
-    if (reading) this.socket?.resume();
-    else this.socket?.pause();
-    this.heartbeat.listen(reading);
   }
 
   private refuseIfStopped(): void {
@@ -275,7 +251,7 @@ export class FedecksClient {
       case 'store_token':
         return this.store(effect.token, effect.login);
       case 'forget_token':
-        return this.enqueue(() => this.options.tokenStore.remove());
+        return this.keep(undefined);
       case 'fail_login':
         return this.settle(effect.login)?.reject(
           new LoginFailedError(effect.code, `Login failed: ${effect.detail}`, effect.status),
@@ -314,7 +290,6 @@ export class FedecksClient {
   private watch(attempt: number, awaitToken: boolean): void {
     const { stableAfterMs, upgradeTimeoutMs } = this.options;
     this.heartbeat.start();
-    this.readOrNot();
     this.stableTimer = setTimeout(() => this.dispatch({ type: 'stable', attempt }), stableAfterMs);
     if (!awaitToken) return;
     this.tokenTimer = setTimeout(() => this.dispatch({ type: 'token_overdue', attempt }), upgradeTimeoutMs);
@@ -344,19 +319,33 @@ export class FedecksClient {
     }
   }
 
+  /** A login has succeeded when its token is stored, or a newer one. */
   private store(token: string, login: number | undefined): void {
-    this.readOrNot();
-    this.enqueue(async () => {
-      await this.options.tokenStore.save(token);
-      this.report({ type: 'token_stored' });
-    });
+    this.keep(token);
     if (login !== undefined) void this.storing.then(() => this.settle(login)?.resolve());
   }
 
-  private enqueue(write: () => Promise<void>): void {
-    this.storing = this.storing
-      .then(write)
-      .catch((error: unknown) => this.report({ type: 'token_store_failed', reason: String(error) }));
+  /**
+   * One write after another. A server may send tokens faster than a disk takes them: those that another one has
+   * followed before their turn came are not written, and not held.
+   */
+  private keep(token: string | undefined): void {
+    const waiting = this.unstored !== undefined;
+    this.unstored = { token };
+    if (!waiting) this.storing = this.storing.then(() => this.writeToken());
+  }
+
+  private async writeToken(): Promise<void> {
+    const token = this.unstored?.token;
+    this.unstored = undefined;
+    const { tokenStore } = this.options;
+    try {
+      await (token === undefined ? tokenStore.remove() : tokenStore.save(token));
+    } catch (error) {
+      this.report({ type: 'token_store_failed', reason: String(error) });
+      return;
+    }
+    if (token !== undefined) this.report({ type: 'token_stored' });
   }
 
   private settle(login: number): PendingLogin | undefined {

@@ -5,6 +5,12 @@ import { explainedByClock } from './clock.js';
 import { tunnel, withoutBrackets, type ProxyChoice } from './proxy.js';
 import { isPinned, type TlsOptions } from './tls.js';
 
+/**
+ * How long one of several addresses of a host may take before the next is tried. Node's own 250 ms are for an office:
+ * over a satellite or GPRS every address takes longer, and the one that works would be given up like the others.
+ */
+const ADDRESS_TIMEOUT_MS = 2_500;
+
 /** How a server is reached. */
 export interface ConnectSettings {
   readonly url: string;
@@ -22,7 +28,11 @@ export interface ConnectSettings {
 export async function connect(settings: ConnectSettings, signal: AbortSignal): Promise<Socket> {
   const { protocol, hostname, port } = new URL(settings.url);
   const secure = protocol === 'wss:';
-  const target = { host: withoutBrackets(hostname), port: Number(port) || (secure ? 443 : 80) };
+  const target = {
+    host: withoutBrackets(hostname),
+    port: Number(port) || (secure ? 443 : 80),
+    autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS,
+  };
   const proxy = settings.proxy(settings.url);
   const open = async (): Promise<{ socket: Socket } | typeof target> =>
     proxy === undefined ? target : { socket: await tunnel(proxy, target, signal) };

@@ -21,7 +21,6 @@ export class Heartbeat {
   private interval: NodeJS.Timeout | undefined;
   private deadline: NodeJS.Timeout | undefined;
   private verdict: NodeJS.Immediate | undefined;
-  private listening = true;
 
   constructor(
     private readonly times: HeartbeatTimes,
@@ -40,22 +39,13 @@ export class Heartbeat {
     this.deadline = undefined;
   }
 
-  /**
-   * While nobody reads, silence says nothing: pings still go out, and nothing is expected. After that the next ping
-   * is the first to expect a frame.
-   */
-  listen(listening: boolean): void {
-    this.listening = listening;
-    this.alive();
-  }
-
   stop(): void {
     clearInterval(this.interval);
     this.alive();
   }
 
   private beat(): void {
-    if (this.listening) this.deadline ??= setTimeout(() => this.expire(), this.times.pongTimeoutMs);
+    this.deadline ??= setTimeout(() => this.expire(), this.times.pongTimeoutMs);
     this.pulse.ping();
   }
 

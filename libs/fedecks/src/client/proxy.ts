@@ -81,11 +81,19 @@ export async function tunnel(
   // Whatever comes after it has answered or failed is no news, and must not end the process.
   asking.on('error', () => undefined);
   asking.end();
-  const [response, socket] = (await once(asking, 'connect')) as [IncomingMessage, Socket];
-  socket.on('error', () => undefined);
-  if (response.statusCode === 200) return socket;
-  socket.destroy();
-  throw new Error(`the proxy answered CONNECT with HTTP status ${response.statusCode}`);
+  try {
+    const [response, socket] = (await once(asking, 'connect')) as [IncomingMessage, Socket];
+    socket.on('error', () => undefined);
+    const status = response.statusCode ?? 0;
+    if (status >= 200 && status < 300) return socket;
+    throw new Error(`the proxy answered CONNECT with HTTP status ${status}`);
+  } catch (error) {
+    const { socket } = asking;
+    asking.destroy();
+    socket?.destroy();
+    if (socket?.closed === false) await once(socket, 'close');
+    throw error;
+  }
 }
 
 /** The host of a URL as an address to connect to: IPv6 without its brackets. */

@@ -1,4 +1,5 @@
-import { type ClientRequest, type IncomingMessage } from 'node:http';
+import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import { type Socket } from 'node:net';
 import { WebSocket, type ClientOptions, type RawData } from 'ws';
 import { AUTH_HEADER } from '../wire/index.js';
 import { connect, reasonOf, type ConnectSettings } from './connect.js';
@@ -36,7 +37,8 @@ export class DeviceSocket {
   /** Resolves when the TCP connection is gone, or was never there. */
   readonly gone: Promise<void>;
 
-  /** From the time on when the server has been reached. */
+  /** Both from the time on when the server has been reached. */
+  private tcp: Socket | undefined;
   private socket: WebSocket | undefined;
   private readonly reaching = new AbortController();
   private readonly upgradeTimer: NodeJS.Timeout;
@@ -69,7 +71,8 @@ export class DeviceSocket {
     }
     return new Promise((resolve, reject) => {
       socket.send(bytes, { binary: true }, (error) => {
-        if (error) reject(new NotConnectedError('connection-ended'));
+        // Of a write that was under way when its socket was destroyed, Node says that it went well.
+        if (error || this.tcp?.destroyed) reject(new NotConnectedError('connection-ended'));
         else resolve();
       });
     });
@@ -79,20 +82,9 @@ export class DeviceSocket {
     this.socket?.ping(payload);
   }
 
-  /** Stops reading: what the server sends waits in the buffers of TCP, until it can send no more. */
-  pause(): void {
-    this.socket?.pause();
-  }
-
-  resume(): void {
-    this.socket?.resume();
-  }
-
   /** Says goodbye with 1000, and ends TCP after `closeTimeoutMs` if the server does not. An attempt is dropped. */
   close(): void {
     if (this.phase !== 'open') return this.drop();
-    // The server's answer has to be read.
-    this.socket?.resume();
     this.socket?.close(1000);
   }
 
@@ -104,13 +96,14 @@ export class DeviceSocket {
 
   private async run(): Promise<void> {
     const { settings } = this;
-    let tcp;
+    let tcp: Socket;
     try {
       tcp = await connect(settings, this.reaching.signal);
     } catch (error) {
       this.failed(reasonOf(error));
       return;
     }
+    this.tcp = tcp;
     const gone = new Promise<void>((resolve) => tcp.once('close', () => resolve()));
     // Dropped in the very moment it was reached: the signal came too late for it.
     if (this.reaching.signal.aborted) tcp.destroy();
@@ -142,7 +135,7 @@ export class DeviceSocket {
     });
     socket.once('unexpected-response', (_request: ClientRequest, response: IncomingMessage) => {
       const failure = { status: response.statusCode ?? 0 };
-      const retryAfterMs = retryAfter(response.headers['retry-after']);
+      const retryAfterMs = retryAfter(response.headers);
       if (this.end()) listener.event({ type: 'refused', failure, retryAfterMs });
       socket.terminate();
     });
@@ -189,7 +182,11 @@ export class DeviceSocket {
   }
 }
 
-/** The seconds of a Retry-After, as milliseconds. A date is passed over: the clock of a device may be wrong. */
-function retryAfter(value: string | undefined): number {
-  return value !== undefined && /^\d+$/.test(value) ? Math.min(Number(value) * 1000, MAX_RETRY_AFTER_MS) : 0;
+/**
+ * A Retry-After (RFC 9110 §10.2.3) in milliseconds; 0 for none. A date in it is compared with the server's own: the
+ * clock of a device may be wrong.
+ */
+function retryAfter({ 'retry-after': value = '', date = '' }: IncomingHttpHeaders): number {
+  const delayMs = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.parse(date);
+  return delayMs > 0 ? Math.min(delayMs, MAX_RETRY_AFTER_MS) : 0;
 }

@@ -26,6 +26,11 @@ export interface Exit {
   readonly at: number;
 }
 
+export interface StartOptions {
+  readonly options?: readonly string[];
+  readonly by?: readonly string[];
+}
+
 /** One file of JavaScript, beside the one it is made from so that it finds the same packages. */
 async function bundle(file: string): Promise<string> {
   const entry = fileURLToPath(new URL(file, import.meta.url));
@@ -43,7 +48,9 @@ async function bundle(file: string): Promise<string> {
       {
         name: 'as the tests do',
         setup(plugin) {
-          plugin.onResolve({ filter: /^@fedecks\/nest$/ }, () => ({ path: `${src}/server/index.ts` }));
+          plugin.onResolve({ filter: /^@fedecks\/nest(\/[\w-]+)?$/ }, ({ path }) => ({
+            path: `${src}/${path.split('/')[2] ?? 'server'}/index.ts`,
+          }));
           // Nest reads the types of constructor parameters, which esbuild does not write down.
           plugin.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
             const { code } = await transform(await readFile(path, 'utf8'), {
@@ -72,8 +79,13 @@ export class Program {
     return new Program(await bundle(file));
   }
 
-  start(args: readonly string[] = []): ChildApp {
-    return new ChildApp(spawn(process.execPath, [this.file, ...args], { stdio: 'pipe' }));
+  /**
+   * @param options for node itself.
+   * @param by a command that runs it: `['prlimit', '--fsize=0']`.
+   */
+  start(args: readonly string[] = [], { options = [], by = [] }: StartOptions = {}): ChildApp {
+    const [command = '', ...rest] = [...by, process.execPath, ...options, this.file, ...args];
+    return new ChildApp(spawn(command, rest, { stdio: 'pipe' }));
   }
 
   async remove(): Promise<void> {
@@ -93,9 +105,9 @@ export class ChildApp {
     process.on('exit', (code, signal) => this.exits.put({ code, signal, at: performance.now() }));
   }
 
-  /** The next line it writes; rejects after 10 s. */
-  async line(): Promise<string> {
-    return this.lines.next(10_000);
+  /** The next line it writes; rejects after `deadlineMs` milliseconds. */
+  async line(deadlineMs = 10_000): Promise<string> {
+    return this.lines.next(deadlineMs);
   }
 
   kill(signal: NodeJS.Signals): void {

@@ -3,13 +3,13 @@
  * seeing what a device really sends and how it takes what a server may do. It shares no code with `src/` and uses
  * no websocket library. It does nothing by itself: the test plays the server.
  *
- *     const cloud = await PhoenixPeer.listen();
+ *     const cloud = await PhoenixPeer.listen();   // or: listen({ host: '::1', tls: { key, cert } })
  *     const device = await cloud.accept();        // the next connection, when its request has arrived
  *     device.request.headers['x-fedecks-auth'];   // also: device.request.line, device.request.raw
  *     device.upgrade();                           // or: device.refuse(403), device.write('HTTP/1.1 ...')
  *     const frame = await device.frame();         // { opcode, masked, payload }
  *     device.binary('8361ff');                    // or: text, ping, pong, close(code), frames of any kind by `write`
- *     device.fin();                               // or: device.reset(), device.stopReading()
+ *     device.fin();                               // or: device.reset(), device.stopReading(), device.resumeReading()
  *     await device.ended();                       // 'fin' or 'rst': how the device ended TCP
  *     await cloud.close();
  *
@@ -17,7 +17,14 @@
  */
 import { createHash } from 'node:crypto';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { createServer as createTlsServer, type TlsOptions, TLSSocket } from 'node:tls';
 import { Inbox } from './inbox.js';
+
+/** Containers often have none: what needs it is skipped there, and reported so. */
+export const HAS_IPV6 = Object.values(networkInterfaces())
+  .flat()
+  .some((each) => each?.address === '::1');
 
 export interface PeerFrame {
   readonly opcode: number;
@@ -32,29 +39,46 @@ export interface PeerRequest {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+export interface PeerOptions {
+  /** The address to listen on, 127.0.0.1 by default. */
+  readonly host?: string;
+  /** 0, the default, is a free one. */
+  readonly port?: number;
+  /** How TLS is spoken, if it is. */
+  readonly tls?: TlsOptions;
+}
+
 export class PhoenixPeer {
   private readonly devices = new Inbox<PeerConnection>('connection');
   private readonly sockets = new Set<Socket>();
   private readonly server: Server;
   port = 0;
 
-  private constructor() {
-    this.server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+  private constructor(private readonly options: PeerOptions) {
+    const come = (socket: Socket): void => {
+      const connection = new PeerConnection(socket, () => this.devices.put(connection));
+    };
+    const common = { allowHalfOpen: true, noDelay: true };
+    this.server = options.tls
+      ? createTlsServer({ ...options.tls, ...common }, come)
+      : createServer(common, come);
+    this.server.on('connection', (socket: Socket) => {
       this.sockets.add(socket);
       socket.once('close', () => this.sockets.delete(socket));
-      const connection = new PeerConnection(socket, () => this.devices.put(connection));
     });
   }
 
-  static async listen(): Promise<PhoenixPeer> {
-    const peer = new PhoenixPeer();
-    await new Promise<void>((resolve) => peer.server.listen(0, '127.0.0.1', resolve));
+  static async listen(options: PeerOptions = {}): Promise<PhoenixPeer> {
+    const peer = new PhoenixPeer(options);
+    const { host = '127.0.0.1', port = 0 } = options;
+    await new Promise<void>((resolve) => peer.server.listen(port, host, resolve));
     peer.port = (peer.server.address() as AddressInfo).port;
     return peer;
   }
 
   get url(): string {
-    return `ws://127.0.0.1:${this.port}/fedecks/websocket`;
+    const { host = '127.0.0.1', tls } = this.options;
+    return `${tls ? 'wss' : 'ws'}://${host.includes(':') ? `[${host}]` : host}:${this.port}/fedecks/websocket`;
   }
 
   /** The oldest connection not accepted yet whose request has arrived. Rejects after 5 s. */
@@ -75,6 +99,8 @@ export class PhoenixPeer {
 export class PeerConnection {
   private readonly frames = new Inbox<PeerFrame>('frame of the device');
   private readonly ends = new Inbox<'fin' | 'rst'>('end of the TCP connection');
+  /** Resolves when the device has ended TCP, or we have reset it. */
+  readonly gone: Promise<void>;
   private received = Buffer.alloc(0);
   private parsed: PeerRequest | undefined;
 
@@ -85,6 +111,18 @@ export class PeerConnection {
     socket.on('data', (chunk) => this.read(chunk));
     socket.once('end', () => this.ends.put('fin'));
     socket.once('error', () => this.ends.put('rst'));
+    this.gone = new Promise((resolve) => {
+      for (const event of ['end', 'error', 'close']) socket.once(event, () => resolve());
+    });
+  }
+
+  /** What TLS has agreed on: the name and the protocol the device asked for, and its certificate's name if it has one. */
+  get agreed(): { servername: string | false; protocol: string | false | null; device: string | undefined } {
+    if (!(this.socket instanceof TLSSocket)) throw new Error('not over TLS');
+    const { servername, alpnProtocol: protocol } = this.socket as TLSSocket & { servername: string | false };
+    // Empty where there is none.
+    const { subject } = this.socket.getPeerCertificate() as { subject?: { CN: string } };
+    return { servername, protocol, device: subject?.CN };
   }
 
   get request(): PeerRequest {
@@ -105,9 +143,9 @@ export class PeerConnection {
     this.write(`HTTP/1.1 ${status} Refused\r\ncontent-length: 0\r\nserver: Cowboy\r\n${headers}\r\n`);
   }
 
-  /** The next frame of the device. Rejects after 5 s. */
-  frame(): Promise<PeerFrame> {
-    return this.frames.next();
+  /** The next frame of the device. Rejects after `deadlineMs` milliseconds, 5,000 by default. */
+  frame(deadlineMs?: number): Promise<PeerFrame> {
+    return this.frames.next(deadlineMs);
   }
 
   binary(payload: string | Uint8Array): void {
@@ -137,9 +175,22 @@ export class PeerConnection {
     this.socket.write(bytes);
   }
 
+  /** What is written until `uncork` leaves in one segment. */
+  cork(): void {
+    this.socket.cork();
+  }
+
+  uncork(): void {
+    this.socket.uncork();
+  }
+
   /** From here on what the device sends stays in the kernel's buffers, until they are full. */
   stopReading(): void {
     this.socket.pause();
+  }
+
+  resumeReading(): void {
+    this.socket.resume();
   }
 
   fin(): void {
@@ -212,6 +263,6 @@ function takeFrame(bytes: Buffer): { frame: PeerFrame; size: number } | undefine
   if (masked) at += 4;
   if (bytes.length < at + length) return undefined;
   const payload = Buffer.from(bytes.subarray(at, at + length));
-  payload.forEach((byte, index) => payload.writeUInt8(byte ^ (mask[index % 4] ?? 0), index));
+  for (let index = 0; index < length; index++) payload[index]! ^= mask[index & 3]!;
   return { frame: { opcode: bytes.readUInt8(0) & 0x0f, masked, payload }, size: at + length };
 }

@@ -1,0 +1,288 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type DynamicModule, Injectable, type LoggerService, Module } from '@nestjs/common';
+import { Test, type TestingModule } from '@nestjs/testing';
+import { FileTokenStore, MemoryTokenStore } from '@fedecks/nest/client';
+import {
+  type ConnectionLost,
+  DeviceId,
+  FedecksClient,
+  FedecksClientModule,
+  type FedecksClientOptions,
+  type FedecksClientOptionsFactory,
+  InvalidOptionsError,
+  OnConnected,
+  OnDisconnected,
+  OnMessage,
+  Payload,
+} from '@fedecks/nest/client-nest';
+import { type Term } from '@fedecks/nest/wire';
+import { of } from 'rxjs';
+import { Program } from './support/child-app.js';
+import { Inbox } from './support/inbox.js';
+import { type PeerConnection, PhoenixPeer } from './support/phoenix-peer.js';
+import { int, str, strMap, term, tuple } from './support/term-bytes.js';
+
+let cloud: PhoenixPeer;
+
+function options(): FedecksClientOptions {
+  return {
+    url: cloud.url,
+    deviceId: 'nerves-242a',
+    tokenStore: new MemoryTokenStore('stored-token'),
+    startDelayMs: 0,
+    retryMinMs: 1,
+    retryMaxMs: 20,
+    closeTimeoutMs: 30,
+  };
+}
+
+@Injectable()
+class Commands {
+  readonly happened = new Inbox<unknown[]>('call of a handler');
+  release: () => void = () => undefined;
+
+  @OnConnected()
+  connected(@DeviceId() id: string) {
+    this.happened.put(['connected', id]);
+    return 'hello cloud';
+  }
+
+  @OnMessage('reboot')
+  reboot(@Payload() payload: Term) {
+    this.happened.put(['reboot', payload]);
+    return { event: 'rebooting' };
+  }
+
+  @OnMessage('count')
+  count() {
+    return of(1, 2);
+  }
+
+  @OnMessage('boom')
+  boom() {
+    throw new Error('the greenhouse is on fire');
+  }
+
+  @OnMessage('wait')
+  async wait() {
+    this.happened.put(['wait']);
+    await new Promise<void>((resolve) => (this.release = resolve));
+  }
+
+  @OnMessage()
+  any(@Payload() message: Term) {
+    this.happened.put(['any', message]);
+  }
+
+  @OnDisconnected()
+  gone(@Payload() loss: ConnectionLost) {
+    this.happened.put(['gone', loss]);
+  }
+}
+
+/** What the app logs, to be read by a test; `error` and `warn` only. */
+class Log implements LoggerService {
+  readonly lines: string[] = [];
+  log(): void {
+    // Not of interest.
+  }
+  error(message: unknown): void {
+    this.lines.push(`error: ${String(message)}`);
+  }
+  warn(message: unknown): void {
+    this.lines.push(`warn: ${String(message)}`);
+  }
+}
+
+let app: TestingModule;
+let log: Log;
+
+async function start(imported: DynamicModule): Promise<void> {
+  log = new Log();
+  app = await Test.createTestingModule({ imports: [imported], providers: [Commands] })
+    .setLogger(log)
+    .compile();
+  await app.init();
+}
+
+/** The app's connection, let in; its request for a token, and what its handler says first, have been taken. */
+async function accept(): Promise<PeerConnection> {
+  const device = await cloud.accept();
+  device.upgrade();
+  await device.frame();
+  expect((await device.frame()).payload).toEqual(term(str('hello cloud')));
+  return device;
+}
+
+beforeEach(async () => {
+  cloud = await PhoenixPeer.listen();
+});
+
+afterEach(() => cloud.close());
+
+describe('FedecksClientModule', () => {
+  @Injectable()
+  class Config implements FedecksClientOptionsFactory {
+    async createFedecksClientOptions() {
+      return options();
+    }
+  }
+
+  @Module({ providers: [Config], exports: [Config] })
+  class ConfigModule {}
+
+  afterEach(() => app.close());
+
+  it.each([
+    ['forRoot', () => FedecksClientModule.forRoot(options())],
+    [
+      'forRootAsync, useFactory',
+      () =>
+        FedecksClientModule.forRootAsync({
+          imports: [ConfigModule],
+          inject: [Config],
+          useFactory: (config: Config) => config.createFedecksClientOptions(),
+        }),
+    ],
+    ['forRootAsync, useClass', () => FedecksClientModule.forRootAsync({ useClass: Config })],
+    [
+      'forRootAsync, useExisting',
+      () => FedecksClientModule.forRootAsync({ imports: [ConfigModule], useExisting: Config }),
+    ],
+  ])(
+    'connects with the app, and gives messages to handlers whose results it sends: %s',
+    async (_how, make) => {
+      await start(make());
+      const device = await accept();
+      const { happened } = app.get(Commands);
+      expect(await happened.next()).toEqual(['connected', 'nerves-242a']);
+
+      device.binary(term(tuple(str('reboot'), strMap({ delay: int(5) }))));
+      expect(await happened.next()).toEqual(['reboot', { delay: 5 }]);
+      expect((await device.frame()).payload).toEqual(term(strMap({ event: str('rebooting') })));
+
+      device.binary(term(tuple(str('count'), int(0))));
+      expect((await device.frame()).payload).toEqual(term(int(1)));
+      expect((await device.frame()).payload).toEqual(term(int(2)));
+
+      device.binary(term(str('anything')));
+      expect(await happened.next()).toEqual(['any', 'anything']);
+
+      await app.get(FedecksClient).send('from a service');
+      expect((await device.frame()).payload).toEqual(term(str('from a service')));
+    },
+  );
+
+  it('tells handlers how a connection ended, and of the next one', async () => {
+    await start(FedecksClientModule.forRoot(options()));
+    const device = await accept();
+    const { happened } = app.get(Commands);
+    await happened.next();
+    device.close(1011);
+    device.fin();
+    expect(await happened.next()).toEqual(['gone', { type: 'connection_lost', cause: 'closed', code: 1011 }]);
+    await accept();
+    expect(await happened.next()).toEqual(['connected', 'nerves-242a']);
+  });
+
+  it('stays connected whatever a handler throws, and logs it without what was sent', async () => {
+    await start(FedecksClientModule.forRoot(options()));
+    const device = await accept();
+    const { happened } = app.get(Commands);
+    await happened.next();
+    device.binary(term(tuple(str('boom'), str('secret payload'))));
+    device.binary(term(str('next')));
+    expect(await happened.next()).toEqual(['any', 'next']);
+    expect(log.lines).toEqual(['error: A handler failed']);
+  });
+
+  it('holds 1,000 messages for a handler that is slow, tells that it drops the others, and is not slowed for ever', async () => {
+    await start(FedecksClientModule.forRoot(options()));
+    const device = await accept();
+    const commands = app.get(Commands);
+    const { happened } = commands;
+    await happened.next();
+    device.binary(term(tuple(str('wait'), int(0))));
+    expect(await happened.next()).toEqual(['wait']);
+    for (let number = 0; number < 1_010; number++) device.binary(term(int(number)));
+    // Pings are answered in order with what was read before.
+    device.ping('all read');
+    await device.frame();
+    expect(log.lines).toEqual(['error: Messages of the cloud are being dropped: 1000 wait for a handler']);
+    commands.release();
+    for (let number = 0; number < 1_000; number++) expect(await happened.next()).toEqual(['any', number]);
+    expect(log.lines.slice(1)).toEqual(['error: 10 messages of the cloud were dropped; there is room again']);
+    device.binary(term(str('next')));
+    expect(await happened.next()).toEqual(['any', 'next']);
+  });
+
+  it('closes with 1000 when the app is closed', async () => {
+    await start(FedecksClientModule.forRoot(options()));
+    const device = await accept();
+    const closing = app.close();
+    const close = await device.frame();
+    expect({ opcode: close.opcode, code: close.payload.toString('hex') }).toEqual({
+      opcode: 8,
+      code: '03e8',
+    });
+    device.close(1000);
+    device.fin();
+    await closing;
+    expect(app.get(FedecksClient).status).toBe('stopped');
+  });
+});
+
+describe('FedecksClientModule', () => {
+  it.each([
+    ['forRoot', (wrong: FedecksClientOptions) => FedecksClientModule.forRoot(wrong)],
+    [
+      'forRootAsync',
+      (wrong: FedecksClientOptions) => FedecksClientModule.forRootAsync({ useFactory: () => wrong }),
+    ],
+  ])('does not let the app start with wrong options, and names all that is wrong: %s', async (_how, make) => {
+    const wrong = { ...options(), url: 'https://cloud.example.com', pingIntervalMs: 0 };
+    const starting = start(make(wrong));
+    await expect(starting).rejects.toThrow(InvalidOptionsError);
+    await expect(starting).rejects.toMatchObject({
+      problems: [
+        expect.stringContaining("'url' must start with 'wss://'"),
+        expect.stringContaining("'pingIntervalMs' must be"),
+      ],
+    });
+  });
+});
+
+describe('a Nest app that is a process of its own', () => {
+  it.each(['SIGTERM', 'SIGINT'] as const)('closes with 1000 at %s, and ends', async (signal) => {
+    const directory = await mkdtemp(join(tmpdir(), 'fedecks-nest-device-'));
+    const program = await Program.compile('nest-device-app.ts');
+    await new FileTokenStore(directory, 'nerves-242a').save('stored-token');
+    const process = program.start([cloud.url, directory]);
+    try {
+      const device = await cloud.accept();
+      device.upgrade();
+      await device.frame();
+      device.binary(term(tuple(str('reboot'), str('now'))));
+      expect((await device.frame()).payload).toEqual(
+        term(strMap({ event: str('rebooting'), data: str('now') })),
+      );
+      expect(await process.line()).toBe('started');
+      process.kill(signal);
+      const close = await device.frame();
+      expect({ opcode: close.opcode, code: close.payload.toString('hex') }).toEqual({
+        opcode: 8,
+        code: '03e8',
+      });
+      device.close(1000);
+      device.fin();
+      expect(await process.exited(5_000)).toMatchObject({ signal });
+      expect(process.stderr).toBe('');
+    } finally {
+      process.dispose();
+      await program.remove();
+      await rm(directory, { recursive: true });
+    }
+  });
+});

@@ -1,0 +1,234 @@
+import dns from 'node:dns';
+import { jest } from '@jest/globals';
+import {
+  FedecksClient,
+  type FedecksClientOptions,
+  MemoryTokenStore,
+  proxyFromEnvironment,
+} from '@fedecks/nest/client';
+import { Certificates } from './support/certificates.js';
+import { ClientLog } from './support/client-log.js';
+import { ConnectProxy } from './support/connect-proxy.js';
+import { HAS_IPV6, type PeerConnection, PhoenixPeer } from './support/phoenix-peer.js';
+
+let client: FedecksClient;
+let log: ClientLog;
+const clouds: PhoenixPeer[] = [];
+let cloud: PhoenixPeer;
+
+async function listen(options: Parameters<typeof PhoenixPeer.listen>[0] = {}): Promise<PhoenixPeer> {
+  const listening = await PhoenixPeer.listen(options);
+  clouds.push(listening);
+  return listening;
+}
+
+/** Starts a client that holds a token, and whose waits are short. */
+async function start(options: Partial<FedecksClientOptions> = {}): Promise<void> {
+  client = new FedecksClient({
+    url: cloud.url,
+    deviceId: 'nerves-242a',
+    tokenStore: new MemoryTokenStore('stored-token'),
+    startDelayMs: 0,
+    retryMinMs: 1,
+    retryMaxMs: 20,
+    closeTimeoutMs: 30,
+    ...options,
+  });
+  log = new ClientLog(client);
+  await client.start();
+}
+
+async function accept(from = cloud): Promise<PeerConnection> {
+  const device = await from.accept();
+  device.upgrade();
+  await log.until('connected');
+  return device;
+}
+
+beforeEach(async () => {
+  cloud = await listen();
+});
+
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await client.stop();
+  for (const each of clouds.splice(0)) await each.close();
+});
+
+describe('several urls', () => {
+  it('are tried in turn, and the one that works is asked again first', async () => {
+    const refusing = await listen();
+    const gone = await PhoenixPeer.listen();
+    await gone.close();
+    await start({ url: [gone.url, refusing.url, cloud.url] });
+    await log.until('connection_failed');
+    (await refusing.accept()).refuse(503);
+    const device = await accept();
+    device.fin();
+    await log.until('connection_lost');
+    await accept();
+    expect(refusing.waiting).toBe(0);
+  });
+
+  it('begin again with the first when all have failed', async () => {
+    const second = await listen();
+    await start({ url: [cloud.url, second.url] });
+    (await cloud.accept()).refuse(500);
+    (await second.accept()).refuse(500);
+    expect((await log.until('connecting')).url).toBe(cloud.url);
+    await accept();
+  });
+
+  it('have their turns when the first does nothing but accept and close', async () => {
+    const second = await listen();
+    await start({ url: [cloud.url, second.url] });
+    for (let time = 0; time < 4; time++) (await accept()).fin();
+    await accept(second);
+  });
+});
+
+describe('the name in the url', () => {
+  type Lookup = (
+    host: string,
+    options: unknown,
+    done: (error: Error | null, addresses: unknown) => void,
+  ) => void;
+
+  /** From now on this is where it leads. */
+  function resolveTo(...addresses: string[]): void {
+    const answer: Lookup = (_host, _options, done) => {
+      if (addresses.length === 0)
+        done(Object.assign(new Error('getaddrinfo ENOTFOUND'), { code: 'ENOTFOUND' }), []);
+      else
+        done(
+          null,
+          addresses.map((address) => ({ address, family: 4 })),
+        );
+    };
+    jest.spyOn(dns, 'lookup').mockImplementation(answer as unknown as typeof dns.lookup);
+  }
+
+  it('is looked up anew at each attempt: a device finds a cloud that has moved', async () => {
+    const moved = await listen({ host: '127.0.0.2', port: cloud.port });
+    resolveTo('127.0.0.1');
+    await start({ url: `ws://cloud.example.com:${cloud.port}/` });
+    const device = await accept();
+    resolveTo();
+    device.fin();
+    expect((await log.until('connection_failed')).reason).toContain('ENOTFOUND');
+    resolveTo('127.0.0.2');
+    await accept(moved);
+  });
+
+  it('may have addresses that do not work', async () => {
+    resolveTo('127.0.0.3', '127.0.0.1');
+    await start({ url: `ws://cloud.example.com:${cloud.port}/` });
+    await accept();
+    resolveTo('127.0.0.3', '127.0.0.4');
+    await client.stop();
+    await start({ url: `ws://cloud.example.com:${cloud.port}/` });
+    const { reason } = await log.until('connection_failed');
+    expect(reason).toContain(`127.0.0.3:${cloud.port}`);
+    expect(reason).toContain(`127.0.0.4:${cloud.port}`);
+  });
+});
+
+(HAS_IPV6 ? describe : describe.skip)('IPv6', () => {
+  it('addresses in the url are connected to', async () => {
+    const six = await listen({ host: '::1' });
+    await start({ url: six.url });
+    expect((await accept(six)).request.headers['host']).toBe(`[::1]:${six.port}`);
+  });
+});
+
+describe('an HTTP proxy', () => {
+  let proxy: ConnectProxy;
+
+  beforeEach(async () => {
+    proxy = await ConnectProxy.listen();
+  });
+
+  afterEach(async () => {
+    await client.stop();
+    await proxy.close();
+  });
+
+  it('is asked for a tunnel to the cloud, with the name and the password in its url', async () => {
+    await start({ proxy: `http://device:p%40ss@${proxy.host}` });
+    const device = await accept();
+    expect(await proxy.asked.next()).toEqual({
+      authority: `127.0.0.1:${cloud.port}`,
+      authorization: `Basic ${Buffer.from('device:p@ss').toString('base64')}`,
+    });
+    expect(device.request.raw).not.toContain('roxy');
+    await client.send('hello');
+    await client.stop();
+  });
+
+  (HAS_IPV6 ? it : it.skip)(
+    'sees nothing of what is sent over TLS, and may carry it to an IPv6 address',
+    async () => {
+      const certificates = new Certificates();
+      try {
+        const { key, cert } = certificates.make({ name: 'cloud', alt: 'IP:::1' });
+        const secured = await listen({ host: '::1', tls: { key, cert } });
+        await start({ url: secured.url, tls: { ca: cert }, proxy: proxy.url });
+        const device = await accept(secured);
+        expect(await proxy.asked.next()).toEqual({
+          authority: `[::1]:${secured.port}`,
+          authorization: undefined,
+        });
+        expect(device.request.raw).toContain('x-fedecks-auth');
+        expect(proxy.carried.length).toBeGreaterThan(0);
+        expect(proxy.carried.includes('x-fedecks-auth')).toBe(false);
+      } finally {
+        certificates.remove();
+      }
+    },
+  );
+
+  it('that refuses is a connection that failed, told without its password, and asked again', async () => {
+    proxy.answer = 407;
+    await start({ proxy: `http://device:secret@${proxy.host}` });
+    const event = await log.until('connection_failed');
+    expect(event.reason).toBe('the proxy answered CONNECT with HTTP status 407');
+    proxy.answer = 200;
+    await accept();
+    expect(JSON.stringify([event, ...(await log.rest()), client.details])).not.toContain('secret');
+  });
+
+  it('that is not there is a connection that failed', async () => {
+    const { url } = proxy;
+    await proxy.close();
+    await start({ proxy: url });
+    expect((await log.until('connection_failed')).reason).toContain('ECONNREFUSED');
+    proxy = await ConnectProxy.listen();
+  });
+
+  it('that never answers is given up in time, and nothing of it is left', async () => {
+    proxy.answer = 0;
+    await start({ proxy: proxy.url, upgradeTimeoutMs: 100, retryMinMs: 60_000, retryMaxMs: 60_000 });
+    expect((await log.until('connection_failed')).reason).toBe('no connection within 100 ms');
+    await client.stop();
+    expect(process.getActiveResourcesInfo()).not.toContain('TCPConnectWrap');
+    while (proxy.open > 0) await new Promise((resolve) => setImmediate(resolve));
+  });
+
+  it('is let go of with the connection through it', async () => {
+    await start({ proxy: proxy.url });
+    await accept();
+    await client.stop();
+    while (proxy.open > 0) await new Promise((resolve) => setImmediate(resolve));
+  });
+
+  it('of the environment is looked up at every attempt, and not used for what no_proxy names', async () => {
+    const env: Record<string, string> = { http_proxy: proxy.url };
+    await start({ proxy: proxyFromEnvironment(env) });
+    const device = await accept();
+    await proxy.asked.next();
+    env['no_proxy'] = '127.0.0.1';
+    device.fin();
+    await accept();
+    expect(proxy.asked.size).toBe(0);
+  });
+});

@@ -1,0 +1,211 @@
+import { type TlsOptions as ServerTls } from 'node:tls';
+import { FedecksClient, type FedecksClientOptions, MemoryTokenStore } from '@fedecks/nest/client';
+import { type Certificate, Certificates } from './support/certificates.js';
+import { ClientLog } from './support/client-log.js';
+import { ConnectProxy } from './support/connect-proxy.js';
+import { HAS_IPV6, type PeerConnection, PhoenixPeer } from './support/phoenix-peer.js';
+
+const certificates = new Certificates();
+afterAll(() => certificates.remove());
+
+const ca = certificates.make({ name: 'A CA of our own', isCa: true });
+const good = certificates.make({ name: 'localhost', alt: 'DNS:localhost,IP:127.0.0.1,IP:::1', issuer: ca });
+const other = certificates.make({ name: 'cloud.internal', issuer: ca });
+
+let cloud: PhoenixPeer;
+let client: FedecksClient;
+let log: ClientLog;
+
+/** A client that holds a token, and a cloud with this certificate to connect to. */
+async function start(
+  { key, cert }: Pick<Certificate, 'key' | 'cert'>,
+  options: Partial<FedecksClientOptions> = {},
+  server: ServerTls & { host?: string } = {},
+): Promise<void> {
+  const { host = '127.0.0.1', ...tls } = server;
+  cloud = await PhoenixPeer.listen({ host, tls: { key, cert, ...tls } });
+  client = new FedecksClient({
+    url: cloud.url,
+    deviceId: 'nerves-242a',
+    tokenStore: new MemoryTokenStore('stored-token'),
+    startDelayMs: 0,
+    closeTimeoutMs: 30,
+    tls: { ca: ca.cert },
+    ...options,
+  });
+  log = new ClientLog(client);
+  await client.start();
+}
+
+async function accept(): Promise<PeerConnection> {
+  const device = await cloud.accept();
+  device.upgrade();
+  await log.until('connected');
+  return device;
+}
+
+/** Why there is no connection; nothing of ours has been sent to find that out. */
+async function refusal(): Promise<string> {
+  const { reason } = await log.until('connection_failed');
+  expect(cloud.waiting).toBe(0);
+  return reason;
+}
+
+afterEach(async () => {
+  await client.stop();
+  await cloud.close();
+});
+
+describe('a server certificate', () => {
+  it('of a CA of our own is trusted; the device asks for HTTP/1.1 alone, also of a server that prefers HTTP/2', async () => {
+    await start(good, {}, { ALPNProtocols: ['h2', 'http/1.1'] });
+    expect((await accept()).agreed).toEqual({ servername: false, protocol: 'http/1.1', device: undefined });
+  });
+
+  (HAS_IPV6 ? it : it.skip)('is checked on an IPv6 address, too', async () => {
+    await start(good, {}, { host: '::1' });
+    expect(cloud.url).toContain('wss://[::1]:');
+    await accept();
+  });
+
+  it('of a CA that is not trusted ends the attempt before anything is sent', async () => {
+    await start(good, { tls: {} });
+    expect(await refusal()).toContain('certificate');
+  });
+
+  it('with another name ends the attempt before anything is sent, unless servername says what the name is', async () => {
+    await start(other);
+    expect(await refusal()).toContain("IP: 127.0.0.1 is not in the cert's list");
+    await client.stop();
+    await cloud.close();
+    await start(other, { tls: { ca: ca.cert, servername: 'cloud.internal' } });
+    expect((await accept()).agreed.servername).toBe('cloud.internal');
+  });
+
+  it('is asked for by the name in the url (SNI)', async () => {
+    await start(good, {}, { host: '127.0.0.1' });
+    await accept();
+    await client.stop();
+    client = new FedecksClient({
+      url: `wss://localhost:${cloud.port}/`,
+      deviceId: 'nerves-242a',
+      tokenStore: new MemoryTokenStore('stored-token'),
+      startDelayMs: 0,
+      closeTimeoutMs: 30,
+      tls: { ca: ca.cert },
+    });
+    log = new ClientLog(client);
+    await client.start();
+    expect((await accept()).agreed.servername).toBe('localhost');
+  });
+});
+
+describe('a certificate of the device', () => {
+  const device = certificates.make({ name: 'nerves-242a', issuer: ca });
+  const demanding = { requestCert: true, rejectUnauthorized: true, ca: ca.cert };
+
+  it('is shown to a server that wants one', async () => {
+    await start(good, { tls: { ca: ca.cert, cert: device.cert, key: device.key } }, demanding);
+    expect((await accept()).agreed.device).toBe('nerves-242a');
+  });
+
+  it('is missed by a server that wants one, and that is told', async () => {
+    await start(good, {}, demanding);
+    // With TLS 1.3 a device is connected before the server says that it is not content.
+    expect((await log.until('upgrade_failed')).reason).toMatch(/certificate required|hang up|ECONNRESET/);
+  });
+});
+
+describe('a pinned key', () => {
+  const spare = certificates.make({ name: 'spare' });
+  const stranger = certificates.make({ name: 'stranger', isCa: true });
+  const pinned = (...pins: Certificate[]): Partial<FedecksClientOptions> => ({
+    tls: { ca: ca.cert, pins: pins.map(({ pin }) => pin) },
+  });
+
+  it('lets in a server that holds it, or whose certificate it has signed', async () => {
+    await start(good, pinned(spare, good));
+    await accept();
+    await client.stop();
+    await cloud.close();
+    await start({ key: good.key, cert: good.cert + ca.cert }, pinned(ca));
+    await accept();
+  });
+
+  it('keeps out every other one, however valid its certificate, before anything is sent', async () => {
+    await start(good, pinned(spare));
+    expect(await refusal()).toBe("the server's certificate is valid, but its key is none of 'tls.pins'");
+  });
+
+  it('is not proven by a certificate that is only shown along', async () => {
+    await start({ key: good.key, cert: good.cert + stranger.cert }, pinned(stranger));
+    expect(await refusal()).toContain("none of 'tls.pins'");
+  });
+});
+
+describe('a certificate that is not valid by the clock of the device (§3)', () => {
+  const alt = 'DNS:localhost,IP:127.0.0.1';
+  const future = certificates.make({
+    name: 'localhost',
+    alt,
+    from: '20900101000000Z',
+    to: '21000101000000Z',
+  });
+  const past = certificates.make({ name: 'localhost', alt, from: '20200101000000Z', to: '20210101000000Z' });
+
+  /** Answers the question for the date, which holds nothing of ours. */
+  async function tellDate(date: string): Promise<void> {
+    const asking = await cloud.accept();
+    expect(asking.request.line).toBe('HEAD / HTTP/1.1');
+    expect(asking.request.raw).not.toMatch(/fedecks|nerves/);
+    asking.write(`HTTP/1.1 404 Not Found\r\n${date && `date: ${date}\r\n`}content-length: 0\r\n\r\n`);
+  }
+
+  it('is told as a wrong clock, as in 1970, when the clock of the server is another', async () => {
+    await start(future, { tls: { ca: future.cert } });
+    await tellDate('Fri, 01 Jan 2094 10:00:00 GMT');
+    const { reason } = await log.until('connection_failed');
+    expect(reason).toMatch(
+      /^certificate is not yet valid; it is valid from Jan +1 00:00:00 2090 GMT to Jan +1 00:00:00 2100 GMT; this machine's clock says 20\d\d-.*; the server's clock says 2094-01-01T10:00:00\.000Z: this machine's clock is probably wrong$/,
+    );
+    expect(client.details.lastError).toContain('clock is probably wrong');
+  });
+
+  it('is told as a certificate to be replaced when the clock of the server agrees', async () => {
+    await start(past, { tls: { ca: past.cert } });
+    await tellDate(new Date().toUTCString());
+    expect((await log.until('connection_failed')).reason).toMatch(
+      /^certificate has expired; .*; the server's clock agrees, so the certificate has to be replaced$/,
+    );
+  });
+
+  it('is told without a verdict when the server does not say what time it is', async () => {
+    await start(future, { tls: { ca: future.cert } });
+    await tellDate('');
+    expect((await log.until('connection_failed')).reason).toMatch(/; if that is wrong, set the clock$/);
+  });
+
+  it('is told in time also when the server never answers, or the client is stopped meanwhile', async () => {
+    await start(future, { tls: { ca: future.cert } });
+    await cloud.accept();
+    expect((await log.until('connection_failed')).reason).toMatch(/; if that is wrong, set the clock$/);
+    await client.stop();
+    await cloud.close();
+    await start(future, { tls: { ca: future.cert } });
+    const asking = await cloud.accept();
+    await client.stop();
+    await asking.ended();
+  });
+
+  it('is told through a proxy, too', async () => {
+    const proxy = await ConnectProxy.listen();
+    try {
+      await start(future, { tls: { ca: future.cert }, proxy: proxy.url });
+      await tellDate('Fri, 01 Jan 2094 10:00:00 GMT');
+      expect((await log.until('connection_failed')).reason).toContain("the server's clock says 2094");
+      expect(proxy.asked.size).toBe(2);
+    } finally {
+      await proxy.close();
+    }
+  });
+});

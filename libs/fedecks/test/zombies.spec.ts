@@ -1,0 +1,148 @@
+import { FedecksClient, type FedecksClientOptions, MemoryTokenStore } from '@fedecks/nest/client';
+import { type ChildApp, Program } from './support/child-app.js';
+import { ClientLog } from './support/client-log.js';
+import { type Cloud, PASSWORD, startCloud } from './support/cloud.js';
+import { SwallowingProxy } from './support/swallowing-proxy.js';
+
+const HEARTBEAT = { pingIntervalMs: 100, pongTimeoutMs: 200 };
+/** What a busy machine may add to the time a silence is found in. */
+const SLACK_MS = 1_000;
+
+let client: FedecksClient;
+let log: ClientLog;
+
+/** A client that has logged in. */
+async function connected(url: string, options: Partial<FedecksClientOptions> = {}): Promise<void> {
+  client = new FedecksClient({
+    url,
+    deviceId: 'nerves-242a',
+    tokenStore: new MemoryTokenStore(),
+    retryMinMs: 1,
+    retryMaxMs: 20,
+    closeTimeoutMs: 30,
+    ...HEARTBEAT,
+    ...options,
+  });
+  log = new ClientLog(client);
+  await client.login({ password: PASSWORD });
+  await log.until('connected');
+}
+
+async function expectFoundInTime(since: number): Promise<void> {
+  expect(await log.until('connection_lost')).toEqual({ type: 'connection_lost', cause: 'heartbeat_missed' });
+  const { pingIntervalMs, pongTimeoutMs } = HEARTBEAT;
+  expect(performance.now() - since).toBeLessThan(pingIntervalMs + pongTimeoutMs + SLACK_MS);
+}
+
+describe('a cloud whose process is frozen (§3.3)', () => {
+  let program: Program;
+  let app: ChildApp;
+
+  beforeAll(async () => {
+    program = await Program.compile('draining-app.ts');
+    app = program.start();
+  });
+
+  afterAll(async () => {
+    await client.stop();
+    app.dispose();
+    await program.remove();
+  });
+
+  it('is found silent within interval and timeout, and connected to again when it thaws', async () => {
+    const port = Number((await app.line()).split(' ')[1]);
+    await connected(`ws://127.0.0.1:${port}/fedecks/websocket`, { upgradeTimeoutMs: 300 });
+    app.kill('SIGSTOP');
+    await expectFoundInTime(performance.now());
+    // Its kernel still takes connections.
+    expect((await log.until('upgrade_failed')).reason).toBe('no answer to the upgrade within 300 ms');
+    app.kill('SIGCONT');
+    await log.until('connected');
+    await client.send('hello');
+  });
+});
+
+describe('a network between device and cloud', () => {
+  let cloud: Cloud;
+  let link: SwallowingProxy;
+
+  async function start(idleTimeoutMs = 60_000): Promise<void> {
+    cloud = await startCloud({ idleTimeoutMs });
+    link = await SwallowingProxy.to(cloud.port);
+    await connected(link.url);
+  }
+
+  afterEach(async () => {
+    await client.stop();
+    await link.close();
+    await cloud.close();
+  });
+
+  it.each(['from device', 'to device', 'both'] as const)(
+    'that swallows what is sent (%s) is found out every time, at whatever moment it begins (§3.3)',
+    async (direction) => {
+      await start();
+      for (let round = 0; round < 4; round++) {
+        // At the beginning of an interval, and later and later in it.
+        await new Promise((resolve) => setTimeout(resolve, (round * HEARTBEAT.pingIntervalMs) / 4));
+        const since = performance.now();
+        link.swallow(direction);
+        await expectFoundInTime(since);
+        link.pass();
+        await log.until('connected');
+      }
+      await client.send('hello');
+      expect(await cloud.messages.next()).toBe('hello');
+    },
+  );
+
+  it('that swallows what the device sends, while the cloud goes on talking, is found out by the cloud (§2.10)', async () => {
+    await start(500);
+    const talking = setInterval(() => void cloud.fedecks.push('nerves-242a', 'still here'), 20);
+    try {
+      link.swallow('from device');
+      // Its frames are life, but hearing nothing it ends the connection.
+      expect(await log.until('connection_lost')).toEqual({
+        type: 'connection_lost',
+        cause: 'closed',
+        code: 1000,
+      });
+      link.pass();
+      await log.until('connected');
+    } finally {
+      clearInterval(talking);
+    }
+  });
+
+  it('that resets the connection to the device alone is noticed, though the cloud knows nothing of it', async () => {
+    await start();
+    link.reset('device');
+    expect(await log.until('connection_lost')).toEqual({ type: 'connection_lost', cause: 'ended' });
+    await log.until('connected');
+  });
+
+  it('that ends one half of the connection is noticed at once', async () => {
+    await start();
+    link.halfClose();
+    expect(await log.until('connection_lost')).toEqual({ type: 'connection_lost', cause: 'ended' });
+    await log.until('connected');
+  });
+
+  it('that is slow, but faster than the timeout, is no reason to end anything', async () => {
+    await start();
+    link.delay(50);
+    // Each answer needs a pass in both directions; five of them take several heartbeats.
+    const answers: unknown[] = [];
+    const five = new Promise<void>((resolve) => {
+      client.messages$.subscribe((answer) => {
+        if (answers.push(answer) === 5) resolve();
+        else void client.send('echo', answers.length);
+      });
+    });
+    await client.send('echo', 0);
+    await five;
+    expect(answers).toEqual([0, 1, 2, 3, 4]);
+    expect(client.status).toBe('connected');
+    expect(link.open).toBe(1);
+  });
+});
