@@ -6,6 +6,7 @@ import { ClientHandlers } from './client-handlers.js';
 
 /** A provider of options, for `useClass` and `useExisting`. */
 export interface FedecksClientOptionsFactory {
+  /** Called once, while the app starts. */
   createFedecksClientOptions(): FedecksClientOptions | Promise<FedecksClientOptions>;
 }
 

@@ -29,12 +29,15 @@ export type ClientEvent =
       readonly bytes: number;
     };
 
+/** Why an attempt to connect is scheduled: what has just happened. */
 export type ScheduleCause =
   'started' | 'connection_failed' | 'upgrade_failed' | 'connection_lost' | 'login_failed';
 
+/** Why an upgrade failed: the HTTP status of the server's refusal, or what was wrong with its answer, in words. */
 export type UpgradeFailure =
   { readonly status: number; readonly reason?: never } | { readonly reason: string; readonly status?: never };
 
+/** Why a connection has ended, and its close code where the server has sent one. */
 export type ConnectionLoss =
   /** The server closed it, with this code (PROTOCOL.md §5); 1005 stands for a close frame without one. */
   | { readonly cause: 'closed'; readonly code: number }

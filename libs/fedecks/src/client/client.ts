@@ -24,9 +24,11 @@ import {
 
 /** A client as it stands, for a status page or a log line. */
 export interface ClientDetails {
+  /** The same as `status` of the client. */
   readonly state: ClientStatus;
   /** When it came into this state. */
   readonly since: Date;
+  /** What it calls itself. */
   readonly deviceId: string;
   /** Whether it can connect without a login. */
   readonly tokenHeld: boolean;
@@ -94,10 +96,12 @@ export class FedecksClient {
     });
   }
 
+  /** The state it is in. */
   get status(): ClientStatus {
     return this.state.status;
   }
 
+  /** How things stand, at this moment. */
   get details(): ClientDetails {
     return {
       state: this.state.status,

@@ -53,7 +53,9 @@ const DRAINING: Verdict = { status: 503, retryAfterS: 1 };
 /** One endpoint: owns the upgrade of its path, and the connections of its devices. */
 @Injectable()
 export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnApplicationBootstrap {
+  /** @internal */
   readonly registry = new Registry();
+  /** @internal */
   router = new Router([]);
   private readonly logger: Logger;
   private readonly limited: LimitedLog;
@@ -243,10 +245,12 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     return encodeTokenMessage(this.tokens.issue(id, claims, this.revocations.issueAt(id)));
   }
 
+  /** @internal */
   received(device: ConnectedDevice, message: Term | Uint8Array): void {
     this.fedecks.received(device, message);
   }
 
+  /** @internal */
   ended(connection: Connection, cause: DisconnectCause): void {
     this.registry.remove(connection);
     this.fedecks.changed({ type: 'disconnected', device: connection.device, cause });

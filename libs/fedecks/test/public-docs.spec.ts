@@ -1,0 +1,78 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const src = join(root, 'libs/fedecks/src');
+const ENTRIES = readdirSync(src).filter((folder) => !['handlers', 'options'].includes(folder));
+
+const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
+  config: unknown;
+};
+const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root);
+const program = ts.createProgram(
+  ENTRIES.map((entry) => join(src, entry, 'index.ts')),
+  options,
+);
+const checker = program.getTypeChecker();
+
+interface Name {
+  readonly name: string;
+  readonly symbol: ts.Symbol;
+}
+
+/** What an entry exports, and the members of it that a user can see. */
+function namesOf(entry: string): Name[] {
+  const file = program.getSourceFile(join(src, entry, 'index.ts'));
+  const module = file && checker.getSymbolAtLocation(file);
+  if (!module) throw new Error(`there is no entry ${entry}`);
+  return checker.getExportsOfModule(module).flatMap((exported) => {
+    const symbol = exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported;
+    const declaration = symbol.declarations?.[0];
+    if (!declaration || !declaration.getSourceFile().fileName.startsWith(src)) return [];
+    const { name } = symbol;
+    return [
+      { name, symbol },
+      ...membersOf(declaration).map((each) => ({ ...each, name: `${name}.${each.name}` })),
+    ];
+  });
+}
+
+function membersOf(declaration: ts.Declaration): Name[] {
+  if (!ts.isInterfaceDeclaration(declaration) && !ts.isClassDeclaration(declaration)) return [];
+  const members: readonly ts.NamedDeclaration[] = declaration.members;
+  return members.flatMap((member) => {
+    const hidden = ts.ModifierFlags.Private | ts.ModifierFlags.Protected;
+    if (!member.name || (ts.getCombinedModifierFlags(member) & hidden) !== 0) return [];
+    // That of an error is its class's, as of every Error. What Nest calls is documented by Nest.
+    const name = member.name.getText();
+    if (name === 'name' || /^(on[A-Z]|before[A-Z])\w*(Init|Bootstrap|Shutdown)$/.test(name)) return [];
+    const symbol = checker.getSymbolAtLocation(member.name);
+    return symbol ? [{ name, symbol }] : [];
+  });
+}
+
+function isDocumented({ symbol }: Name): boolean {
+  return symbol.getDocumentationComment(checker).length > 0 || symbol.getJsDocTags(checker).length > 0;
+}
+
+describe.each(ENTRIES)('The entry in %s', (entry) => {
+  it('has a doc comment at every name and option', () => {
+    const names = namesOf(entry);
+    expect(names.length).toBeGreaterThan(2);
+    expect(names.filter((each) => !isDocumented(each)).map(({ name }) => name)).toEqual([]);
+  });
+});
+
+it('documents options with their defaults', () => {
+  for (const [entry, type] of [
+    ['server', 'FedecksOptions'],
+    ['client', 'FedecksClientOptions'],
+  ] as const) {
+    const optional = namesOf(entry)
+      .filter(({ name, symbol }) => name.startsWith(`${type}.`) && symbol.flags & ts.SymbolFlags.Optional)
+      .filter(({ symbol }) => !symbol.getJsDocTags(checker).some((tag) => tag.name === 'default'));
+    expect(optional.map(({ name }) => name)).toEqual([]);
+  }
+});
