@@ -309,6 +309,7 @@ describe('login (§3)', () => {
       saved.put(token);
       await busy;
     };
+    tokenStore.remove = async () => saved.put('none');
     const messages = new Inbox<Term>('message');
     client.messages$.subscribe((message) => messages.put(message));
     sendToken(device, 'token-1');
