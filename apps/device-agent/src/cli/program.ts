@@ -49,7 +49,7 @@ function program(ended: (status: ExitStatus) => void): Command {
         Object.entries(VARIABLES)
           .map(([name, meaning]) => `  ${name.padEnd(24)}${meaning}`)
           .join('\n') +
-        `\n  ${'https_proxy, http_proxy, all_proxy, no_proxy'}: the proxy to connect through`,
+        '\n  https_proxy, http_proxy, all_proxy, no_proxy: the proxy to connect through',
     )
     .action(async ({ config }: Common) => {
       const { run } = await import('./run.js');

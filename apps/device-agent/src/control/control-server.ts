@@ -82,9 +82,12 @@ export class ControlServer implements OnModuleInit, OnApplicationShutdown {
       const { pathname, searchParams } = new URL(url, 'http://agent');
       const body = await bodyOf(request);
       const answer = await this.routes.answer(`${method} ${pathname}`, searchParams, body);
-      if (answer.type === 'json') return end(response, 200, answer.value);
-      response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' });
-      answer.stream(response);
+      if (answer.type === 'json') {
+        end(response, 200, answer.value);
+      } else {
+        response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' });
+        answer.stream(response);
+      }
     } catch (error) {
       const known = error instanceof ControlError;
       if (!known)
