@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { transform } from '@swc/core';
@@ -21,13 +22,19 @@ export class AgentProgram {
   /** All that was ever written, by any process: for a search for secrets. */
   output = '';
 
-  private constructor(readonly file: string) {}
+  private constructor(
+    private readonly directory: string,
+    readonly file: string,
+  ) {}
 
   static async compile(): Promise<AgentProgram> {
-    const outfile = fileURLToPath(new URL(`device-agent.${process.pid}.mjs`, import.meta.url));
+    const directory = fileURLToPath(new URL(`device-agent.${process.pid}`, import.meta.url));
     await build({
       entryPoints: [fileURLToPath(new URL('../../src/main.ts', import.meta.url))],
-      outfile,
+      outdir: directory,
+      outExtension: { '.js': '.mjs' },
+      // In one file, what is loaded lazily would be loaded at once: imports of packages are hoisted.
+      splitting: true,
       bundle: true,
       platform: 'node',
       format: 'esm',
@@ -59,7 +66,7 @@ export class AgentProgram {
         },
       ],
     });
-    return new AgentProgram(outfile);
+    return new AgentProgram(directory, join(directory, 'main.mjs'));
   }
 
   start(command: string, args: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
@@ -93,11 +100,11 @@ export class AgentProgram {
   async stopAll(): Promise<void> {
     const children = [...this.running];
     for (const child of children) child.kill('SIGKILL');
-    await Promise.all(children.map((child) => child.exitCode ?? child.signalCode ?? once(child, 'close')));
+    await Promise.all(children.map((child) => once(child, 'close')));
   }
 
   async remove(): Promise<void> {
-    await rm(this.file, { force: true });
+    await rm(this.directory, { recursive: true, force: true });
   }
 
   private async ended(child: ChildProcess, input: string): Promise<Ended> {

@@ -158,7 +158,7 @@ export class FedecksClient {
     const stored = this.storing;
     await Promise.all([...this.sockets].map(({ gone }) => gone));
     const { error } = await stored;
-    if (error !== undefined) throw error instanceof Error ? error : new Error(String(error));
+    if (error !== undefined) throw error as Error;
   }
 
   /**
