@@ -38,6 +38,11 @@ export interface ClientDetails {
   readonly lastError: string | undefined;
 }
 
+/** How the last write of the token store ended: it failed if there is an `error`. */
+interface StoreResult {
+  readonly error?: unknown;
+}
+
 interface PendingLogin {
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
@@ -80,7 +85,7 @@ export class FedecksClient {
   /** The token the store shall hold, or that it shall hold none; until the write of it begins. */
   private unstored: { readonly token: string | undefined } | undefined;
   /** Resolves when the store holds it, or could not. */
-  private storing: Promise<void> = Promise.resolve();
+  private storing: Promise<StoreResult> = Promise.resolve({});
   private starting: Promise<void> | undefined;
   private stopping: Promise<void> | undefined;
 
@@ -142,6 +147,23 @@ export class FedecksClient {
       this.logins.set(login, { resolve, reject });
       this.dispatch({ type: 'login', login, header });
     });
+  }
+
+  /**
+   * Forgets the token, ends a login that is under way, and closes with 1000: the client is `unregistered` until the
+   * next `login`. Resolves when the socket is gone and no token is stored. Starts the client if `start` has not been
+   * called.
+   * @throws {Error} (rejects) with the store's own error if the token could not be removed from it. This client has
+   *   forgotten it then; the next one with this store would use it again.
+   * @throws {ClientStoppedError} (rejects) after `stop`.
+   */
+  async logout(): Promise<void> {
+    await this.start();
+    this.dispatch({ type: 'logout' });
+    const stored = this.storing;
+    await Promise.all([...this.sockets].map(({ gone }) => gone));
+    const { error } = await stored;
+    if (error !== undefined) throw error as Error;
   }
 
   /**
@@ -339,7 +361,7 @@ export class FedecksClient {
     if (!waiting) this.storing = this.storing.then(() => this.writeToken());
   }
 
-  private async writeToken(): Promise<void> {
+  private async writeToken(): Promise<StoreResult> {
     const token = this.unstored?.token;
     this.unstored = undefined;
     const { tokenStore } = this.options;
@@ -347,9 +369,10 @@ export class FedecksClient {
       await (token === undefined ? tokenStore.remove() : tokenStore.save(token));
     } catch (error) {
       this.report({ type: 'token_store_failed', reason: String(error) });
-      return;
+      return { error };
     }
     if (token !== undefined) this.report({ type: 'token_stored' });
+    return {};
   }
 
   private settle(login: number): PendingLogin | undefined {
