@@ -6,7 +6,12 @@ import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
 /** Programs of the tests, and the Debian packages they are in. */
-const SERVERS = { 'nats-server': 'nats-server', nginx: 'nginx-light' };
+const SERVERS = {
+  'nats-server': 'nats-server',
+  nginx: 'nginx-light',
+  python3: 'python3-minimal',
+  'systemd-notify': 'systemd',
+};
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const [major, minor] = process.versions.node.split('.').map(Number);

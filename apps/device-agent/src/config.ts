@@ -1,6 +1,7 @@
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { MAX_DEVICE_ID_BYTES } from '@fedecks/nest/wire';
+import { type SystemdSettings } from './service/systemd.js';
 
 /** What the agent is told by its environment. */
 export interface Config {
@@ -87,4 +88,15 @@ function problemOfUrl(value: string): string | undefined {
     return 'must hold no user name or password: those go into the file FEDECKS_LOGIN_FILE names.';
   }
   return undefined;
+}
+
+/** What systemd tells its services (sd_notify(3), sd_watchdog_enabled(3)), where it is what has started the agent. */
+export function readSystemdSettings(env: NodeJS.ProcessEnv = process.env): SystemdSettings {
+  const { NOTIFY_SOCKET, WATCHDOG_USEC = '', WATCHDOG_PID = String(process.pid), PATH } = env;
+  const watched = /^[1-9]\d{0,14}$/.test(WATCHDOG_USEC) && WATCHDOG_PID === String(process.pid);
+  return {
+    notifySocket: NOTIFY_SOCKET || undefined,
+    watchdogMs: watched ? Number(WATCHDOG_USEC) / 1000 : undefined,
+    path: PATH,
+  };
 }

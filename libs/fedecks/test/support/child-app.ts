@@ -43,7 +43,9 @@ async function bundle(file: string): Promise<string> {
       {
         name: 'as the tests do',
         setup(plugin) {
-          plugin.onResolve({ filter: /^@fedecks\/nest$/ }, () => ({ path: `${src}/server/index.ts` }));
+          plugin.onResolve({ filter: /^@fedecks\/nest(\/|$)/ }, ({ path }) => {
+            return { path: `${src}/${path.split('/')[2] ?? 'server'}/index.ts` };
+          });
           // Nest reads the types of constructor parameters, which esbuild does not write down.
           plugin.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
             const { code } = await transform(await readFile(path, 'utf8'), {
@@ -72,8 +74,10 @@ export class Program {
     return new Program(await bundle(file));
   }
 
-  start(args: readonly string[] = []): ChildApp {
-    return new ChildApp(spawn(process.execPath, [this.file, ...args], { stdio: 'pipe' }));
+  /** @param env besides that of the test. */
+  start(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): ChildApp {
+    const options = { stdio: 'pipe', env: { ...process.env, ...env } } as const;
+    return new ChildApp(spawn(process.execPath, [this.file, ...args], options));
   }
 
   async remove(): Promise<void> {
