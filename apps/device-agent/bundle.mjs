@@ -61,7 +61,6 @@ const { metafile } = await build({
   define: { 'process.env.WS_NO_BUFFER_UTIL': '"1"', 'process.env.WS_NO_UTF_8_VALIDATE': '"1"' },
   banner: {
     js: [
-      '#!/usr/bin/env node',
       '// Made by `npm run bundle`. The licences of the packages in it: device-agent.licenses.txt.',
       "import { createRequire as bundleRequire } from 'node:module';",
       'const require = bundleRequire(import.meta.url);',

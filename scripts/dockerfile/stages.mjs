@@ -96,11 +96,16 @@ function copy(stage, flags, args, from) {
 }
 
 function run(stage, command) {
-  // The registry and its certificates are this machine's; nothing else of its environment is handed on.
+  // The registry, its certificates and what npm has fetched already are this machine's; nothing else is handed on.
   const npm = Object.entries(process.env).filter(([key]) => /^npm_config_|^(HOME|PATH)$/i.test(key));
   const { status } = spawnSync('/bin/sh', ['-c', command], {
     cwd: join(stage.root, stage.cwd),
-    env: { ...Object.fromEntries(npm), ...stage.env },
+    env: {
+      ...Object.fromEntries(npm),
+      npm_config_prefer_offline: 'true',
+      npm_config_loglevel: 'error',
+      ...stage.env,
+    },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   if (status !== 0) throw new Error(`RUN ${command}: status ${status}`);
