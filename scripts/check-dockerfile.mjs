@@ -94,7 +94,7 @@ async function startCloud(password) {
   });
   const logins = join(scratch, 'logins.json');
   writeFileSync(logins, stdout, { mode: 0o600 });
-  cloud = new AppProcess('cloud', join(cloudDir, 'main.js'), {
+  cloud = new AppProcess('cloud', [join(cloudDir, 'main.js')], {
     HOST: '127.0.0.1',
     PORT: '0',
     FEDECKS_SECRET: 's'.repeat(48),

@@ -80,7 +80,7 @@ async function play() {
   const secret = randomBytes(48).toString('base64url');
   keepSecret(password, apiKey, secret);
   const username = 'gardener';
-  const cloud = start('cloud', join(cloudDir, 'main.js'), {
+  const cloud = start('cloud', [join(cloudDir, 'main.js')], {
     HOST: '127.0.0.1',
     PORT: '0',
     FEDECKS_SECRET: secret,
@@ -104,7 +104,7 @@ async function play() {
     FEDECKS_START_DELAY_MS: '500',
     TELEMETRY_INTERVAL_MS: '3000',
   };
-  let agent = start('device', agentMain, { ...env, FEDECKS_LOGIN_FILE: loginFile });
+  let agent = start('device', [agentMain, 'run'], { ...env, FEDECKS_LOGIN_FILE: loginFile });
   await agent.line(/^Logged in/);
   const [token] = readFileSync(join(files, 'device', 'token'), 'utf8')
     .trim()
@@ -141,7 +141,7 @@ async function play() {
     'the disconnect',
     ({ event, data }) => event === 'disconnected' && data.deviceId === DEVICE,
   );
-  agent = start('device', agentMain, env);
+  agent = start('device', [agentMain, 'run'], env);
   await agent.line(/^Connecting to \S+ with token/);
   await agent.line(/^Connected/);
   await live.until(
@@ -179,8 +179,8 @@ async function smallTalk(origin, url, apiKey, credentials) {
   }
 }
 
-function start(name, entry, env) {
-  const app = new AppProcess(name, entry, env);
+function start(name, command, env) {
+  const app = new AppProcess(name, command, env);
   apps.push(app);
   return app;
 }

@@ -22,9 +22,9 @@ export class AppProcess {
   #child;
 
   /** @param env all of its environment, but for what Node itself needs. */
-  constructor(name, entry, env) {
+  constructor(name, [entry, ...args], env) {
     const { PATH, SystemRoot } = process.env;
-    this.#child = spawn(process.execPath, [entry], {
+    this.#child = spawn(process.execPath, [entry, ...args], {
       env: { PATH, NO_COLOR: '1', ...(SystemRoot && { SystemRoot }), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

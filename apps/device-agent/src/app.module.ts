@@ -1,43 +1,71 @@
 import { type DynamicModule, Module } from '@nestjs/common';
+import { FileTokenStore, proxyFromEnvironment } from '@fedecks/nest/client';
 import { FedecksClient, FedecksClientModule } from '@fedecks/nest/client-nest';
 import { Commands } from './commands/commands.js';
+import { Restart } from './commands/restart.js';
 import { type Config, readSystemdSettings } from './config.js';
 import { ConnectionLog } from './connection/connection-log.js';
+import { ExpiringTokenStore } from './connection/expiring-token-store.js';
 import { FirstLogin, LoginFile } from './connection/first-login.js';
+import { ControlRoutes } from './control/control-routes.js';
+import { ControlServer } from './control/control-server.js';
+import { socketPath } from './control/socket-path.js';
+import { StatusReport } from './control/status-report.js';
+import { RecentLog } from './log/recent-log.js';
 import { Systemd } from './service/systemd.js';
+import { Collector } from './telemetry/collector.js';
+import { sensors } from './telemetry/sensors.js';
 import { TelemetryFeed } from './telemetry/telemetry.js';
 
-/** A device: keeps its connection to the cloud, tells how it fares, and does what it is asked to. */
+/**
+ * A device: keeps its connection to the cloud, tells how it fares, and does what it is asked to, by the cloud and by
+ * who is at the device.
+ */
 @Module({})
 export class AppModule {
-  static with({
-    url,
-    deviceId,
-    stateDir,
-    loginFile,
-    telemetryIntervalMs,
-    startDelayMs,
-  }: Config): DynamicModule {
+  /** @param log is what `device-agent logs` shows. */
+  static with(config: Config, log: RecentLog): DynamicModule {
+    const { urls, deviceId, stateDir, tls, environment, startDelayMs } = config;
+    const tokenStore = new ExpiringTokenStore(new FileTokenStore(stateDir, deviceId));
     return {
       module: AppModule,
       imports: [
         FedecksClientModule.forRoot({
-          url,
+          url: urls,
           deviceId,
-          tokenStore: stateDir,
+          tokenStore,
+          proxy: proxyFromEnvironment(environment),
+          ...(tls !== undefined && { tls }),
           ...(startDelayMs !== undefined && { startDelayMs }),
         }),
       ],
       providers: [
-        { provide: LoginFile, useValue: new LoginFile(loginFile) },
-        { provide: TelemetryFeed, useFactory: () => new TelemetryFeed(telemetryIntervalMs) },
+        { provide: LoginFile, useValue: new LoginFile(config.loginFile) },
+        { provide: RecentLog, useValue: log },
+        {
+          provide: StatusReport,
+          inject: [FedecksClient],
+          useFactory: (client: FedecksClient) => new StatusReport(client, tokenStore, urls[0]),
+        },
+        {
+          provide: ControlServer,
+          inject: [ControlRoutes],
+          useFactory: (routes: ControlRoutes) => new ControlServer(socketPath(stateDir), routes),
+        },
+        {
+          provide: TelemetryFeed,
+          useFactory: () =>
+            new TelemetryFeed(new Collector(sensors({ disk: stateDir })), config.telemetryIntervalMs),
+        },
         {
           provide: Systemd,
           inject: [FedecksClient],
           useFactory: (client: FedecksClient) => new Systemd(client, readSystemdSettings()),
         },
         ConnectionLog,
+        ControlRoutes,
         FirstLogin,
+        Restart,
         Commands,
       ],
     };

@@ -1,11 +1,28 @@
-import { hostname } from 'node:os';
-import { ConfigError, readConfig } from './config.js';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Config, ConfigError, type Environment, readConfig, readStateDir, VARIABLES } from './config.js';
 
 const url = 'wss://cloud.example.com/fedecks/websocket';
+let directory: string;
 
-function messageFor(env: NodeJS.ProcessEnv): string {
+beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'config-'))));
+afterEach(() => rmSync(directory, { recursive: true }));
+
+function file(text: string): string {
+  const path = join(directory, 'agent.env');
+  writeFileSync(path, text);
+  return path;
+}
+
+/** Without what this machine has in /etc. */
+function read(env: Environment, text = ''): Promise<Config> {
+  return readConfig(file(text), env);
+}
+
+async function messageFor(reading: Promise<unknown>): Promise<string> {
   try {
-    readConfig(env);
+    await reading;
   } catch (error) {
     if (error instanceof ConfigError) return error.message;
     throw error;
@@ -14,70 +31,144 @@ function messageFor(env: NodeJS.ProcessEnv): string {
 }
 
 describe('readConfig', () => {
-  it('needs only the url', () => {
-    expect(readConfig({ FEDECKS_URL: url })).toEqual({
-      url,
+  it('needs only the url', async () => {
+    expect(await read({ FEDECKS_URL: url })).toEqual({
+      urls: [url],
       deviceId: hostname(),
       stateDir: expect.stringMatching(/fedecks-agent$/) as string,
       loginFile: undefined,
+      tls: undefined,
+      environment: { FEDECKS_URL: url },
       telemetryIntervalMs: 10_000,
       startDelayMs: undefined,
     });
   });
 
-  it('takes all that is set', () => {
+  it('takes all that is set', async () => {
     const env = {
-      FEDECKS_URL: url,
+      FEDECKS_URL: `${url}, wss://spare.example.com  ws://10.0.0.1:4000/fedecks/websocket`,
       FEDECKS_DEVICE_ID: 'greenhouse-1',
       FEDECKS_STATE_DIR: '/data/agent',
       FEDECKS_LOGIN_FILE: '/data/login.json',
       FEDECKS_START_DELAY_MS: '0',
+      FEDECKS_SERVERNAME: 'cloud.internal',
+      FEDECKS_PINS: `sha256/${'A'.repeat(43)}= sha256/${'B'.repeat(43)}=`,
       TELEMETRY_INTERVAL_MS: '1000',
     };
-    expect(readConfig(env)).toEqual({
-      url,
+    expect(await read(env)).toEqual({
+      urls: [url, 'wss://spare.example.com', 'ws://10.0.0.1:4000/fedecks/websocket'],
       deviceId: 'greenhouse-1',
       stateDir: '/data/agent',
       loginFile: '/data/login.json',
+      tls: {
+        servername: 'cloud.internal',
+        pins: [`sha256/${'A'.repeat(43)}=`, `sha256/${'B'.repeat(43)}=`],
+      },
+      environment: env,
       telemetryIntervalMs: 1000,
       startDelayMs: 0,
     });
   });
 
-  it('takes a login file set to nothing as none', () => {
-    expect(readConfig({ FEDECKS_URL: url, FEDECKS_LOGIN_FILE: '' }).loginFile).toBeUndefined();
+  it('takes from the file what the environment does not set', async () => {
+    const text = `# Where the cloud is\nFEDECKS_URL="${url}"\nFEDECKS_DEVICE_ID=cellar\nhttps_proxy=http://proxy:3128\n`;
+    const config = await read({ FEDECKS_DEVICE_ID: 'greenhouse-1' }, text);
+    expect(config).toMatchObject({ urls: [url], deviceId: 'greenhouse-1' });
+    expect(config.environment['https_proxy']).toBe('http://proxy:3128');
   });
 
-  it('names everything that is missing or wrong at once', () => {
-    const message = messageFor({
-      FEDECKS_DEVICE_ID: 'é'.repeat(63),
-      FEDECKS_STATE_DIR: '',
-      FEDECKS_START_DELAY_MS: '1.5',
-      TELEMETRY_INTERVAL_MS: 'often',
-    });
+  it('takes what is set to nothing as not set', async () => {
+    const nothing = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, '']));
+    const text = `FEDECKS_LOGIN_FILE=/data/login.json`;
+    const config = await read({ ...nothing, FEDECKS_URL: url }, text);
+    expect(config).toMatchObject({ loginFile: undefined, deviceId: hostname(), tls: undefined });
+  });
+
+  it('names everything that is missing or wrong at once', async () => {
+    const message = await messageFor(
+      read(
+        {
+          FEDECKS_DEVICE_ID: 'é'.repeat(63),
+          FEDECKS_STATE_DIR: `/${'d'.repeat(120)}`,
+          FEDECKS_START_DELAY_MS: '1.5',
+          FEDECKS_CA_FILE: '/nowhere/ca.pem',
+          FEDECKS_CERT_FILE: '/nowhere/cert.pem',
+          FEDECKS_PINS: 'hunter2',
+          TELEMETRY_INTERVAL_MS: 'often',
+        },
+        'FEDECKS_ULR=wss://hunter2\n',
+      ),
+    );
     const names = [
-      'FEDECKS_URL',
-      'FEDECKS_DEVICE_ID',
-      'FEDECKS_STATE_DIR',
-      'FEDECKS_START_DELAY_MS',
-      'TELEMETRY_INTERVAL_MS',
+      'FEDECKS_URL must be set',
+      'FEDECKS_DEVICE_ID must',
+      'FEDECKS_STATE_DIR is too long by 25 bytes',
+      'FEDECKS_START_DELAY_MS must',
+      'FEDECKS_CA_FILE names a file that cannot be read (ENOENT)',
+      'FEDECKS_CERT_FILE and FEDECKS_KEY_FILE go together',
+      'FEDECKS_PINS must',
+      'TELEMETRY_INTERVAL_MS must',
     ];
-    for (const name of names) expect(message).toContain(`- ${name} `);
+    for (const name of names) expect(message).toContain(`- ${name}`);
+    expect(message).toContain('sets FEDECKS_ULR, which there is not');
+    expect(message).not.toContain('hunter2');
   });
 
   it.each([
-    '',
     'cloud.example.com',
     'https://cloud.example.com',
     'ws://',
+    'wss://cloud.example.com/#fragment',
     'wss://user:hunter2@cloud.example.com',
-  ])('refuses the url %j, without showing it', (wrong) => {
-    const message = messageFor({ FEDECKS_URL: wrong });
+    `${url} wss://user:hunter2@spare.example.com`,
+  ])('refuses the url %j, without showing it', async (wrong) => {
+    const message = await messageFor(read({ FEDECKS_URL: wrong }));
     expect(message).toContain('- FEDECKS_URL ');
     expect(message).not.toContain('hunter2');
   });
 
-  it.each(['0', '999', '86400001', '-1000', '1e4', ' 1000', ''])('refuses an interval of %j', (wrong) => {
-    expect(messageFor({ FEDECKS_URL: url, TELEMETRY_INTERVAL_MS: wrong })).toContain('TELEMETRY_INTERVAL_MS');
+  it.each(['0', '999', '86400001', '-1000', '1e4', ' 1000'])('refuses an interval of %j', async (wrong) => {
+    expect(await messageFor(read({ FEDECKS_URL: url, TELEMETRY_INTERVAL_MS: wrong }))).toContain(
+      'TELEMETRY_INTERVAL_MS',
+    );
+  });
+
+  it('refuses files that are not what they should be, without showing them', async () => {
+    const path = file('hunter2');
+    const env = {
+      FEDECKS_URL: url,
+      FEDECKS_CA_FILE: path,
+      FEDECKS_CERT_FILE: path,
+      FEDECKS_KEY_FILE: path,
+    };
+    const message = await messageFor(readConfig(undefined, env));
+    expect(message).toContain('- FEDECKS_CA_FILE must name a file of certificates');
+    expect(message).toContain('- FEDECKS_CERT_FILE and FEDECKS_KEY_FILE must name a certificate and its');
+    expect(message).not.toContain('hunter2');
+  });
+
+  it('refuses certificates for a cloud that is not spoken to by TLS', async () => {
+    const env = { FEDECKS_URL: 'ws://127.0.0.1', FEDECKS_SERVERNAME: 'cloud.internal' };
+    expect(await messageFor(read(env))).toContain('- FEDECKS_URL must start with wss://');
+  });
+
+  it('needs the file that is named to be there', async () => {
+    const message = await messageFor(readConfig(join(directory, 'no.env'), { FEDECKS_URL: url }));
+    expect(message).toContain('no.env cannot be read (ENOENT)');
+  });
+});
+
+describe('readStateDir', () => {
+  it('prefers the environment, then the file, then the usual place', async () => {
+    const path = file('FEDECKS_STATE_DIR=/from/file\n');
+    expect(await readStateDir(path, { FEDECKS_STATE_DIR: '/from/environment' })).toBe('/from/environment');
+    expect(await readStateDir(path, {})).toBe('/from/file');
+    expect(await readStateDir(file(''), {})).toMatch(/fedecks-agent$/);
+  });
+
+  it('reads no file that it does not need', async () => {
+    const env = { FEDECKS_STATE_DIR: '/from/environment' };
+    expect(await readStateDir(undefined, env)).toBe('/from/environment');
+    await expect(readStateDir(join(directory, 'no.env'), env)).rejects.toThrow(ConfigError);
   });
 });

@@ -1,25 +1,35 @@
+import { readFile } from 'node:fs/promises';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
+import { parseEnv } from 'node:util';
+import { type TlsOptions } from '@fedecks/nest/client';
 import { MAX_DEVICE_ID_BYTES } from '@fedecks/nest/wire';
+import { MAX_SOCKET_PATH_BYTES, socketPath } from './control/socket-path.js';
 import { type SystemdSettings } from './service/systemd.js';
 
-/** What the agent is told by its environment. */
+/** What the agent is told by its environment and its configuration file. */
 export interface Config {
-  readonly url: string;
+  /** Where the cloud is; of several, each attempt asks one. */
+  readonly urls: readonly [string, ...string[]];
   readonly deviceId: string;
-  /** The directory the token is kept in. */
+  /** The directory the token and the control socket are kept in. */
   readonly stateDir: string;
-  /** A JSON file with the credentials of the first login. Without it, the agent needs a token to be there. */
+  /** A JSON file with the credentials of the first login. Without it, the agent waits for `device-agent login`. */
   readonly loginFile: string | undefined;
+  readonly tls: TlsOptions | undefined;
+  /** The variables that name a proxy are in here. */
+  readonly environment: Environment;
   readonly telemetryIntervalMs: number;
   /** See `startDelayMs` of `FedecksClient`; undefined leaves it at its default. */
   readonly startDelayMs: number | undefined;
 }
 
-/** The environment does not say what the agent needs to know. The message lists everything, and holds no value. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Something keeps the agent from being configured. The message lists everything, and holds no value. */
 export class ConfigError extends Error {
   constructor(problems: readonly string[]) {
-    super(`device-agent cannot start:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+    super(`The configuration is wrong:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
   }
 }
 
@@ -28,28 +38,60 @@ export const INTERVAL = { minMs: 1_000, maxMs: 86_400_000 } as const;
 const DEFAULT_INTERVAL_MS = 10_000;
 const MAX_START_DELAY_MS = 600_000;
 
-/**
- * Reads the environment. `FEDECKS_URL` must be set. Defaults: `FEDECKS_DEVICE_ID` is the host name,
- * `FEDECKS_STATE_DIR` is /var/lib/fedecks-agent for root and ~/.local/state/fedecks-agent for others,
- * `TELEMETRY_INTERVAL_MS` is 10000; there is no `FEDECKS_LOGIN_FILE`.
- * @throws {ConfigError} naming everything that is wrong, and what to do about it.
- */
-export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
-  const problems: string[] = [];
-  const { FEDECKS_URL: url = '', FEDECKS_DEVICE_ID: deviceId = hostname(), FEDECKS_LOGIN_FILE } = env;
-  const { FEDECKS_STATE_DIR: stateDir = defaultStateDir() } = env;
+/** Read if it is there and no other is named. */
+export const DEFAULT_CONFIG_FILE = '/etc/fedecks/device-agent.env';
 
-  const urlProblem = problemOfUrl(url);
+/** Every variable there is, but for those that name a proxy, and what it is for, as the help shows it. */
+export const VARIABLES = {
+  FEDECKS_URL: 'where the cloud is: wss://...; several, divided by commas or spaces, are tried in turn',
+  FEDECKS_DEVICE_ID: `what the device is called, at most ${MAX_DEVICE_ID_BYTES} bytes (default: the host name)`,
+  FEDECKS_STATE_DIR: 'the directory of the token and the control socket',
+  FEDECKS_LOGIN_FILE: 'a JSON file with the credentials of an unattended first login',
+  FEDECKS_CA_FILE: 'PEM certificates of the CAs to trust, in place of the well-known ones',
+  FEDECKS_CERT_FILE: 'the PEM certificate of the device, with FEDECKS_KEY_FILE',
+  FEDECKS_KEY_FILE: 'the PEM private key of that certificate',
+  FEDECKS_SERVERNAME: "the name in the cloud's certificate (default: the host of the URL)",
+  FEDECKS_PINS: 'sha256/... of public keys, one of which the cloud must hold, divided by commas or spaces',
+  FEDECKS_START_DELAY_MS: 'the first connection begins after a random part of it (default: 5000)',
+  TELEMETRY_INTERVAL_MS: `from one telemetry to the next, ${INTERVAL.minMs} to ${INTERVAL.maxMs} (default: ${DEFAULT_INTERVAL_MS})`,
+} as const;
+
+/**
+ * Reads the configuration for `run`. The environment wins over the file. A variable set to nothing counts as not set:
+ * that is how it is unset in a compose file.
+ * @param file must be there; undefined stands for `DEFAULT_CONFIG_FILE`, which need not.
+ * @throws {ConfigError} (rejects) naming everything that is wrong, and what to do about it.
+ */
+export async function readConfig(file?: string, env: Environment = process.env): Promise<Config> {
+  const problems: string[] = [];
+  const fromFile = await readConfigFile(file, problems);
+  const environment = { ...fromFile, ...env };
+  const get = (name: keyof typeof VARIABLES): string | undefined => environment[name] || undefined;
+
+  const urls = list(get('FEDECKS_URL'));
+  const urlProblem = urls.map(problemOfUrl).find((problem) => problem !== undefined);
+  const [url, ...otherUrls] = urls;
+  if (url === undefined) problems.push(`FEDECKS_URL must be set: where the cloud is, ${URL_EXAMPLE}.`);
   if (urlProblem !== undefined) problems.push(`FEDECKS_URL ${urlProblem}`);
+
+  const deviceId = get('FEDECKS_DEVICE_ID') ?? hostname();
   const idBytes = Buffer.byteLength(deviceId);
   if (idBytes === 0 || idBytes > MAX_DEVICE_ID_BYTES) {
     problems.push(
       `FEDECKS_DEVICE_ID must have 1 to ${MAX_DEVICE_ID_BYTES} bytes. Unset, it is the host name.`,
     );
   }
-  if (stateDir === '') problems.push('FEDECKS_STATE_DIR must be the path of a directory, or be unset.');
-  const whole = (name: string, minimum: number, maximum: number): number | undefined => {
-    const text = env[name];
+
+  const stateDir = get('FEDECKS_STATE_DIR') ?? defaultStateDir();
+  const pathBytes = Buffer.byteLength(socketPath(stateDir));
+  if (pathBytes > MAX_SOCKET_PATH_BYTES) {
+    problems.push(
+      `FEDECKS_STATE_DIR is too long by ${pathBytes - MAX_SOCKET_PATH_BYTES} bytes for a unix socket in it.`,
+    );
+  }
+
+  const whole = (name: keyof typeof VARIABLES, minimum: number, maximum: number): number | undefined => {
+    const text = get(name);
     if (text === undefined) return undefined;
     const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
     if (!(value >= minimum && value <= maximum)) {
@@ -57,20 +99,70 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     }
     return value;
   };
-  const telemetryIntervalMs =
-    whole('TELEMETRY_INTERVAL_MS', INTERVAL.minMs, INTERVAL.maxMs) ?? DEFAULT_INTERVAL_MS;
+  const telemetryIntervalMs = whole('TELEMETRY_INTERVAL_MS', INTERVAL.minMs, INTERVAL.maxMs);
   const startDelayMs = whole('FEDECKS_START_DELAY_MS', 0, MAX_START_DELAY_MS);
 
-  if (problems.length > 0) throw new ConfigError(problems);
-  // Set to nothing means not set: that is how it is unset in a compose file.
+  // Loads OpenSSL's bindings, which the commands that only talk to the agent can do without.
+  const { readTls } = await import('./connection/tls-files.js');
+  const tls = await readTls(
+    {
+      FEDECKS_CA_FILE: get('FEDECKS_CA_FILE'),
+      FEDECKS_CERT_FILE: get('FEDECKS_CERT_FILE'),
+      FEDECKS_KEY_FILE: get('FEDECKS_KEY_FILE'),
+      FEDECKS_SERVERNAME: get('FEDECKS_SERVERNAME'),
+      FEDECKS_PINS: list(get('FEDECKS_PINS')),
+    },
+    problems,
+  );
+  if (tls !== undefined && urls.length > 0 && urls.every((each) => each.startsWith('ws:'))) {
+    problems.push('FEDECKS_URL must start with wss:// where certificates or pins are configured.');
+  }
+
+  if (url === undefined || problems.length > 0) throw new ConfigError(problems);
   return {
-    url,
+    urls: [url, ...otherUrls],
     deviceId,
     stateDir,
-    loginFile: FEDECKS_LOGIN_FILE || undefined,
-    telemetryIntervalMs,
+    loginFile: get('FEDECKS_LOGIN_FILE'),
+    tls,
+    environment,
+    telemetryIntervalMs: telemetryIntervalMs ?? DEFAULT_INTERVAL_MS,
     startDelayMs,
   };
+}
+
+/**
+ * The state directory alone, for the commands that talk to the running agent. The file is read only where the
+ * environment does not say it: it may be meant for the agent's user alone.
+ * @throws {ConfigError} (rejects) if the file cannot be read.
+ */
+export async function readStateDir(file?: string, env: Environment = process.env): Promise<string> {
+  const given = env['FEDECKS_STATE_DIR'];
+  if (file === undefined && given) return given;
+  const problems: string[] = [];
+  const { FEDECKS_STATE_DIR: fromFile } = await readConfigFile(file, problems);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return (given ?? fromFile) || defaultStateDir();
+}
+
+/** Names are checked in the file, not in the environment, which others may put theirs into. */
+async function readConfigFile(file: string | undefined, problems: string[]): Promise<Environment> {
+  const path = file ?? DEFAULT_CONFIG_FILE;
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    if (file !== undefined || code !== 'ENOENT') problems.push(`The file ${path} cannot be read (${code}).`);
+    return {};
+  }
+  const variables = parseEnv(text) as Environment;
+  const ours = Object.keys(variables).filter((name) => /^(FEDECKS|TELEMETRY)_/.test(name));
+  const unknown = ours.filter((name) => !Object.hasOwn(VARIABLES, name));
+  if (unknown.length > 0) {
+    problems.push(`${path} sets ${unknown.join(', ')}, which there is not: see device-agent run --help.`);
+  }
+  return variables;
 }
 
 function defaultStateDir(): string {
@@ -78,15 +170,20 @@ function defaultStateDir(): string {
   return root ? '/var/lib/fedecks-agent' : join(homedir(), '.local', 'state', 'fedecks-agent');
 }
 
+function list(text = ''): string[] {
+  return text.split(/[\s,]+/).filter((part) => part !== '');
+}
+
+const URL_EXAMPLE = 'for example wss://cloud.example.com/fedecks/websocket';
+
 function problemOfUrl(value: string): string | undefined {
-  const example = 'for example wss://cloud.example.com/fedecks/websocket';
-  if (value === '') return `must be set: where the cloud is, ${example}.`;
   const url = URL.canParse(value) ? new URL(value) : undefined;
   if (url?.protocol !== 'ws:' && url?.protocol !== 'wss:')
-    return `must start with ws:// or wss://, ${example}.`;
+    return `must start with ws:// or wss://, ${URL_EXAMPLE}.`;
   if (url.username !== '' || url.password !== '') {
-    return 'must hold no user name or password: those go into the file FEDECKS_LOGIN_FILE names.';
+    return 'must hold no user name or password: they are given to device-agent login, or go into FEDECKS_LOGIN_FILE.';
   }
+  if (url.hash !== '') return 'must not have a fragment (#...): it would not be sent.';
   return undefined;
 }
 

@@ -3,10 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type INestApplicationContext, Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { type Term } from '@fedecks/nest/wire';
 import { Inbox } from '../../../libs/fedecks/test/support/inbox.js';
 import { AppModule } from '../src/app.module.js';
 import { readConfig } from '../src/config.js';
-import { FirstLogin } from '../src/connection/first-login.js';
+import { RecentLog } from '../src/log/recent-log.js';
+import { Collector } from '../src/telemetry/collector.js';
+import { TelemetryFeed } from '../src/telemetry/telemetry.js';
 import { Cloud, CREDENTIALS } from './support/cloud.js';
 
 const ID = 'greenhouse-1';
@@ -39,9 +42,12 @@ describe('device-agent', () => {
     return lines;
   }
 
-  /** The composed agent, as `main.ts` starts it. */
-  async function start(env: NodeJS.ProcessEnv = { FEDECKS_LOGIN_FILE: loginFile }) {
-    const config = readConfig({
+  /** The composed agent, as `device-agent run` starts it. */
+  async function start(
+    env: NodeJS.ProcessEnv = { FEDECKS_LOGIN_FILE: loginFile },
+    telemetry?: TelemetryFeed,
+  ) {
+    const config = await readConfig(undefined, {
       FEDECKS_URL: cloud.url,
       FEDECKS_DEVICE_ID: ID,
       FEDECKS_STATE_DIR: join(directory, 'state'),
@@ -51,7 +57,14 @@ describe('device-agent', () => {
     log = new Inbox('line of the log');
     const take = (line: string): void => log.put(line);
     Logger.overrideLogger({ log: take, warn: take, error: take });
-    const agent = await NestFactory.createApplicationContext(AppModule.with(config));
+    const module = AppModule.with(config, new RecentLog());
+    if (telemetry) {
+      const others = module.providers!.filter(
+        (each) => !('provide' in each) || each.provide !== TelemetryFeed,
+      );
+      module.providers = [...others, { provide: TelemetryFeed, useValue: telemetry }];
+    }
+    const agent = await NestFactory.createApplicationContext(module);
     agents.push(agent);
     return agent;
   }
@@ -63,9 +76,9 @@ describe('device-agent', () => {
       expect(cloud.logins).toBe(1);
     });
 
-    it('gives up when there is no login file either', async () => {
-      const agent = await start({});
-      await agent.get(FirstLogin).impossible;
+    it('waits for a login when there is no login file either', async () => {
+      await start({});
+      await logged('This device has no token: log it in with `device-agent login`');
       expect(cloud.logins).toBe(0);
     });
 
@@ -140,8 +153,35 @@ describe('device-agent', () => {
         loadAverages: [expect.any(Number), expect.any(Number), expect.any(Number)],
         memoryTotalBytes: expect.any(Number) as number,
         memoryFreeBytes: expect.any(Number) as number,
+        memoryAvailableBytes: expect.any(Number) as number,
+        diskTotalBytes: expect.any(Number) as number,
+        diskFreeBytes: expect.any(Number) as number,
         uptimeS: expect.any(Number) as number,
       });
+    });
+
+    it('stays connected, and goes on telling what it can, whatever its sensors do', async () => {
+      const circular: Record<string, Term> = {};
+      circular['itself'] = circular;
+      const sensors = {
+        throws: () => {
+          throw new Error('no such bus');
+        },
+        hangs: () => new Promise<never>(() => undefined),
+        nan: async () => ({ celsius: NaN }),
+        circular: async () => circular,
+        good: async () => ({ uptimeS: 7 }),
+      };
+      const telemetry = new TelemetryFeed(new Collector(sensors, 100), 1_000);
+      await start({ FEDECKS_LOGIN_FILE: loginFile }, telemetry);
+      for (let times = 0; times < 2; times++) expect(await cloud.event('telemetry')).toEqual({ uptimeS: 7 });
+      await cloud.push(ID, { event: 'ping', data: 'still there?' });
+      expect(await cloud.event('pong')).toBe('still there?');
+      expect(await cloud.changes.next()).toBe('connected');
+      expect(cloud.changes.size).toBe(0);
+      expect((await logged('Telemetry goes without hangs: ')).join()).toContain(
+        'without throws: no such bus',
+      );
     });
 
     it('sends telemetry again at each interval', async () => {

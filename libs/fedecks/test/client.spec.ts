@@ -451,6 +451,45 @@ describe('send', () => {
   });
 });
 
+describe('logout (§3)', () => {
+  it('closes with 1000, forgets the token in memory and in the store, and waits for a login', async () => {
+    const tokenStore = new MemoryTokenStore();
+    const device = await loggedIn({ tokenStore });
+    const leaving = client.logout();
+    expect((await device.frame()).payload.toString('hex')).toBe('03e8');
+    // A token that is on its way comes too late.
+    sendToken(device, 'late-token');
+    device.close(1000);
+    device.fin();
+    await leaving;
+    expect(await tokenStore.load()).toBeUndefined();
+    expect(client.details).toMatchObject({ state: 'unregistered', tokenHeld: false });
+    const again = client.login(CREDENTIALS);
+    sendToken(await accept(), 'second-token');
+    await again;
+  });
+
+  it('ends a login that is under way, which then brings no token', async () => {
+    make();
+    const login = client.login(CREDENTIALS);
+    const device = await cloud.accept();
+    const leaving = client.logout();
+    await expect(login).rejects.toMatchObject({ name: 'LoginFailedError', code: 'superseded' });
+    await leaving;
+    await device.ended();
+    expect(client.status).toBe('unregistered');
+  });
+
+  it('rejects when the store keeps the token, and has forgotten it itself', async () => {
+    const tokenStore = new MemoryTokenStore('stored-token');
+    tokenStore.remove = () => Promise.reject(new Error('read-only file system'));
+    make({ tokenStore, startDelayMs: 60_000 });
+    await expect(client.logout()).rejects.toThrow('read-only file system');
+    expect(client.details).toMatchObject({ state: 'unregistered', tokenHeld: false });
+    await log.until('token_store_failed');
+  });
+});
+
 describe('stop', () => {
   it('closes with 1000, resolves when TCP is gone, and completes events and messages', async () => {
     const device = await loggedIn();
@@ -493,6 +532,7 @@ describe('stop', () => {
     await expect(client.login(CREDENTIALS)).rejects.toThrow(ClientStoppedError);
     await expect(client.send('hello')).rejects.toThrow(ClientStoppedError);
     await expect(client.sendRaw(new Uint8Array(1))).rejects.toThrow(ClientStoppedError);
+    await expect(client.logout()).rejects.toThrow(ClientStoppedError);
     await client.stop();
   });
 

@@ -12,9 +12,8 @@ import {
 } from '@fedecks/nest';
 import { type Term } from '@fedecks/nest/wire';
 import { toJson } from '../live/term-json.js';
-import { TelemetryDto } from './telemetry.dto.js';
+import { summary, TelemetryDto } from './telemetry.dto.js';
 
-const MEBIBYTE = 1024 * 1024;
 const MAX_SHOWN = 160;
 
 /** Handles what devices send: logs it in a line each, and answers a greeting. */
@@ -29,12 +28,7 @@ export class DeviceLog {
 
   @OnMessage('telemetry')
   telemetry(@DeviceId() id: string, @Payload(new ValidationPipe()) reading: TelemetryDto) {
-    const { loadAverages, memoryFreeBytes, memoryTotalBytes, temperatureCelsius } = reading;
-    const free = Math.round(memoryFreeBytes / MEBIBYTE);
-    const total = Math.round(memoryTotalBytes / MEBIBYTE);
-    const warmth = temperatureCelsius === undefined ? '' : `, ${temperatureCelsius.toFixed(1)} °C`;
-    const load = loadAverages[0]?.toFixed(2);
-    this.logger.log(`${shown(id)} telemetry: load ${load}, ${free} of ${total} MiB free${warmth}`);
+    this.logger.log(`${shown(id)} telemetry: ${summary(reading)}`);
   }
 
   @OnMessage('hello')

@@ -1,9 +1,10 @@
 import { release } from 'node:os';
 import { Injectable, Logger, UseFilters, ValidationPipe } from '@nestjs/common';
-import { DeviceId, OnMessage, Payload } from '@fedecks/nest/client-nest';
+import { DeviceId, FedecksClient, OnMessage, Payload } from '@fedecks/nest/client-nest';
 import { eventOf, type Term } from '@fedecks/nest/wire';
 import { TelemetryFeed } from '../telemetry/telemetry.js';
 import { InvalidCommandFilter } from './invalid-command.filter.js';
+import { Restart } from './restart.js';
 import { SetIntervalDto } from './set-interval.dto.js';
 
 /** What the cloud may ask of the device. What a method returns is the answer. */
@@ -11,7 +12,11 @@ import { SetIntervalDto } from './set-interval.dto.js';
 export class Commands {
   private readonly logger = new Logger('Commands');
 
-  constructor(private readonly telemetry: TelemetryFeed) {}
+  constructor(
+    private readonly telemetry: TelemetryFeed,
+    private readonly client: FedecksClient,
+    private readonly agent: Restart,
+  ) {}
 
   @OnMessage('ping')
   ping(@Payload() data: Term) {
@@ -35,6 +40,14 @@ export class Commands {
     this.logger.log(`set_interval: telemetry every ${intervalMs} ms from now on`);
     this.telemetry.setInterval(intervalMs);
     return { event: 'interval_set', data: { intervalMs } };
+  }
+
+  /** The answer goes first: a cloud that does not get it would ask again. */
+  @OnMessage('restart')
+  async restart() {
+    this.logger.log('restart: answered with restarting, and ending');
+    await this.client.send({ event: 'restarting', data: null });
+    this.agent.request();
   }
 
   /** A newer cloud is told what this agent does not know. What is no event is not answered: it may be an answer. */

@@ -15,7 +15,9 @@ export class ConnectionLog implements OnModuleInit {
   private told(event: ClientEvent): void {
     switch (event.type) {
       case 'unregistered':
-        return this.logger.log('No token: a login is needed');
+        return this.logger.log(
+          event.cause === 'logged_out' ? 'Logged out: the token is forgotten' : 'No token: a login is needed',
+        );
       case 'connection_scheduled':
         return this.logger.log(`Connecting in ${(event.delayMs / 1000).toFixed(1)} s`);
       case 'connecting':
@@ -37,7 +39,9 @@ export class ConnectionLog implements OnModuleInit {
       case 'connection_error':
         return this.logger.warn(`Connection error: ${event.reason}`);
       case 'token_store_failed':
-        return this.logger.error(`The token could not be stored, and is lost at a restart: ${event.reason}`);
+        return this.logger.error(
+          `The stored token could not be changed, so a restart brings the old one back, or none: ${event.reason}`,
+        );
       case 'token_load_failed':
         return this.logger.error(`The stored token cannot be used: ${event.reason}`);
       case 'ignored_frame':

@@ -21,23 +21,21 @@ export class LoginFile {
 /**
  * Logs the device in when it has no token, with the credentials of the login file, and tries until it has
  * succeeded: a device may be switched on before its network, or before its file is there. With a token the file is
- * not looked at, so it can be removed after the first login.
+ * not looked at, so it can be removed after the first login. Without a file, somebody has to come and log it in.
+ *
+ * A person who does so meanwhile comes first, and who logs the device out is not contradicted.
  */
 @Injectable()
 export class FirstLogin implements OnModuleInit {
-  /** Settles when there is neither a token nor a login file: nothing can be done then. */
-  readonly impossible: Promise<void>;
-  private giveUp!: () => void;
   private readonly logger = new Logger('Login');
   private failures = 0;
+  private trying = false;
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly client: FedecksClient,
     private readonly file: LoginFile,
-  ) {
-    this.impossible = new Promise((resolve) => (this.giveUp = resolve));
-  }
+  ) {}
 
   onModuleInit(): void {
     this.client.events$.subscribe({
@@ -48,12 +46,15 @@ export class FirstLogin implements OnModuleInit {
 
   private changed(event: ClientEvent): void {
     if (event.type === 'token_stored') this.failures = 0;
-    // A login that failed is tried again by the one who sees why it did.
-    if (event.type !== 'unregistered' || event.cause === 'login_failed') return;
+    if (event.type !== 'unregistered') return;
+    clearTimeout(this.timer);
     const { path } = this.file;
-    if (path !== undefined) return this.loginIn(0, path);
-    this.logger.error('There is no token, and FEDECKS_LOGIN_FILE is not set: this device cannot log in.');
-    this.giveUp();
+    if (path === undefined || event.cause === 'logged_out') {
+      return this.logger.warn('This device has no token: log it in with `device-agent login`');
+    }
+    // The one who tries sees why it failed.
+    if (this.trying) return;
+    this.loginIn(event.cause === 'login_failed' ? this.nextDelayMs(false) : 0, path);
   }
 
   private loginIn(delayMs: number, path: string): void {
@@ -61,19 +62,31 @@ export class FirstLogin implements OnModuleInit {
   }
 
   private async login(path: string): Promise<void> {
+    this.trying = true;
     try {
-      await this.client.login(await credentialsIn(path));
+      const credentials = await credentialsIn(path);
+      // Somebody else is logging it in: if that fails, it is told.
+      if (this.client.status !== 'unregistered') return;
+      await this.client.login(credentials);
       this.logger.log(`Logged in. The token is kept; the login file is no longer needed`);
     } catch (error) {
-      const { status } = this.client;
       // Stopped meanwhile, or connected by a login of somebody else's.
-      if (status !== 'unregistered') return;
+      if (this.client.status !== 'unregistered') return;
+      // Ended by a logout.
+      if (error instanceof LoginFailedError && error.code === 'superseded') return;
       const refused = error instanceof LoginFailedError && error.status === REFUSED;
-      const longestMs = refused ? RETRY_MAX_MS : Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.failures++);
-      const delayMs = Math.ceil(longestMs * (0.5 + Math.random() / 2));
-      this.logger.warn(`${(error as Error).message} Trying again in ${Math.ceil(delayMs / 1000)} s`);
+      const delayMs = this.nextDelayMs(refused);
+      const reason = error instanceof Error ? error.message : String(error);
+      this.logger.warn(`${reason} Trying again in ${Math.ceil(delayMs / 1000)} s`);
       this.loginIn(delayMs, path);
+    } finally {
+      this.trying = false;
     }
+  }
+
+  private nextDelayMs(refused: boolean): number {
+    const longestMs = refused ? RETRY_MAX_MS : Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.failures++);
+    return Math.ceil(longestMs * (0.5 + Math.random() / 2));
   }
 }
 

@@ -4,12 +4,13 @@ import { NestFactory } from '@nestjs/core';
 import { FedecksClient } from '@fedecks/nest/client-nest';
 import { AppModule } from '../../src/app.module.js';
 import { readConfig } from '../../src/config.js';
+import { RecentLog } from '../../src/log/recent-log.js';
 import { Systemd } from '../../src/service/systemd.js';
 
 const [, , how, blockedForMs] = process.argv;
 const say = (line: string): void => console.log(line);
 Logger.overrideLogger({ log: say, warn: say, error: say });
-const agent = await NestFactory.createApplicationContext(AppModule.with(readConfig()));
+const agent = await NestFactory.createApplicationContext(AppModule.with(await readConfig(), new RecentLog()));
 agent.enableShutdownHooks(['SIGTERM'], { useProcessExit: true });
 agent.get(Systemd).ready();
 // As a server that listens keeps it running: without a token the client waits for nothing but a login.

@@ -4,7 +4,7 @@
  */
 export type ClientEvent =
   /** There is no token to connect with: call `login`. */
-  | { readonly type: 'unregistered'; readonly cause: 'no_token' | 'login_failed' | 'token_expired' }
+  | { readonly type: 'unregistered'; readonly cause: UnregisteredCause }
   /** The next attempt begins after `delayMs` milliseconds. */
   | { readonly type: 'connection_scheduled'; readonly delayMs: number; readonly cause: ScheduleCause }
   | { readonly type: 'connecting'; readonly url: string; readonly with: 'token' | 'credentials' }
@@ -18,7 +18,7 @@ export type ClientEvent =
   | { readonly type: 'connection_error'; readonly reason: string }
   | ({ readonly type: 'connection_lost' } & ConnectionLoss)
   | { readonly type: 'token_stored' }
-  /** The new token is held in memory, and is gone with the process. */
+  /** The new token is held in memory, and is gone with the process; or a forgotten one is still in the store. */
   | { readonly type: 'token_store_failed'; readonly reason: string }
   /** A stored token cannot be used: it is damaged, unreadable or another device's. `reason` says what is used instead. */
   | { readonly type: 'token_load_failed'; readonly reason: string }
@@ -28,6 +28,8 @@ export type ClientEvent =
       readonly kind: 'text' | 'undecodable' | 'oversized_token';
       readonly bytes: number;
     };
+
+export type UnregisteredCause = 'no_token' | 'login_failed' | 'token_expired' | 'logged_out';
 
 export type ScheduleCause =
   'started' | 'connection_failed' | 'upgrade_failed' | 'connection_lost' | 'login_failed';

@@ -36,6 +36,11 @@ export interface ClientDetails {
   readonly lastError: string | undefined;
 }
 
+/** How the last write of the token store ended: it failed if there is an `error`. */
+interface StoreResult {
+  readonly error?: unknown;
+}
+
 interface PendingLogin {
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
@@ -77,7 +82,7 @@ export class FedecksClient {
   private readonly logins = new Map<number, PendingLogin>();
   private loginCount = 0;
   /** Token writes, one after another. */
-  private storing: Promise<void> = Promise.resolve();
+  private storing: Promise<StoreResult> = Promise.resolve({});
   private starting: Promise<void> | undefined;
   private stopping: Promise<void> | undefined;
 
@@ -137,6 +142,23 @@ export class FedecksClient {
       this.logins.set(login, { resolve, reject });
       this.dispatch({ type: 'login', login, header });
     });
+  }
+
+  /**
+   * Forgets the token, ends a login that is under way, and closes with 1000: the client is `unregistered` until the
+   * next `login`. Resolves when the socket is gone and no token is stored. Starts the client if `start` has not been
+   * called.
+   * @throws {Error} (rejects) with the store's own error if the token could not be removed from it. This client has
+   *   forgotten it then; the next one with this store would use it again.
+   * @throws {ClientStoppedError} (rejects) after `stop`.
+   */
+  async logout(): Promise<void> {
+    await this.start();
+    this.dispatch({ type: 'logout' });
+    const stored = this.storing;
+    await Promise.all([...this.sockets].map(({ gone }) => gone));
+    const { error } = await stored;
+    if (error !== undefined) throw error instanceof Error ? error : new Error(String(error));
   }
 
   /**
@@ -354,9 +376,13 @@ export class FedecksClient {
   }
 
   private enqueue(write: () => Promise<void>): void {
-    this.storing = this.storing
-      .then(write)
-      .catch((error: unknown) => this.report({ type: 'token_store_failed', reason: String(error) }));
+    this.storing = this.storing.then(write).then(
+      () => ({}),
+      (error: unknown) => {
+        this.report({ type: 'token_store_failed', reason: String(error) });
+        return { error };
+      },
+    );
   }
 
   private settle(login: number): PendingLogin | undefined {

@@ -44,7 +44,7 @@ export class SendBufferFullError extends FedecksError {
  * - `upgrade-failed`: it answered, but not with a websocket. `status` is its HTTP status; 403 is its "no".
  * - `connection-lost`: the connection ended before the token arrived.
  * - `no-token`: connected, but no token came within `upgradeTimeoutMs`.
- * - `superseded`: `login` was called again.
+ * - `superseded`: `login` was called again, or `logout`.
  */
 export type LoginFailure =
   | 'invalid-credentials'

@@ -26,6 +26,7 @@ const EVENTS = {
   'started with token': { type: 'started', header: OLD },
   'started without': { type: 'started', header: undefined },
   login: { type: 'login', login: 8, header: 'credentials' },
+  logout: { type: 'logout' },
   'retry due': { type: 'retry_due' },
   stop: { type: 'stop' },
   upgraded: { type: 'upgraded', attempt: 3 },
@@ -51,6 +52,9 @@ const LOGIN_LOST = 'unregistered: unwatch, drop, connection_lost, fail login 7, 
 const LOGIN_LOST_HELD =
   'connection_scheduled: unwatch, drop, connection_lost, fail login 7, schedule backoff';
 const ANY_LOSS = ['heartbeat missed', 'closed 1000', 'closed 4000', 'closed 4100', 'closed 4152'];
+const LOGOUT = 'unregistered: cancel_retry, unwatch, close, forget_token, unregistered';
+const LOGOUT_IN_LOGIN =
+  'unregistered: fail login 7, cancel_retry, unwatch, close, forget_token, unregistered';
 const STOP = 'stopped: cancel_retry, unwatch, close, stopped';
 
 /** What every event does in every state; where nothing is said, it changes nothing and has no effect. */
@@ -59,15 +63,18 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
     'started with token': 'connection_scheduled: schedule start',
     'started without': 'unregistered: unregistered',
     login: LOGIN,
+    logout: LOGOUT,
     stop: STOP,
   },
   scheduled: {
     login: 'connecting: cancel_retry, open by credentials',
     'retry due': 'connecting: open by token',
+    logout: LOGOUT,
     stop: STOP,
   },
   'connecting with token': {
     login: 'connecting: drop, open by credentials',
+    logout: LOGOUT,
     stop: STOP,
     upgraded: 'connected: ask_for_token, watch, connected',
     unreachable: 'connection_scheduled: connection_failed, schedule backoff',
@@ -77,6 +84,7 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
   },
   'connecting for login': {
     login: 'connecting: fail login 7, drop, open by credentials',
+    logout: LOGOUT_IN_LOGIN,
     stop: STOP,
     upgraded: 'connected: ask_for_token, watch for token, connected',
     unreachable: 'unregistered: connection_failed, fail login 7, unregistered',
@@ -86,6 +94,7 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
   },
   'connecting for login, token held': {
     login: 'connecting: fail login 7, drop, open by credentials',
+    logout: LOGOUT_IN_LOGIN,
     stop: STOP,
     upgraded: 'connected: ask_for_token, watch for token, connected',
     unreachable: 'connection_scheduled: connection_failed, fail login 7, schedule backoff',
@@ -95,6 +104,7 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
   },
   'connected with token': {
     login: 'connecting: unwatch, drop, connection_lost, open by credentials',
+    logout: LOGOUT,
     stop: STOP,
     errored: 'connected: connection_error',
     'heartbeat missed': TO_BACKOFF,
@@ -107,6 +117,7 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
   },
   'connected for login': {
     login: 'connecting: fail login 7, unwatch, drop, connection_lost, open by credentials',
+    logout: LOGOUT_IN_LOGIN,
     stop: STOP,
     errored: 'connected: connection_error',
     ...Object.fromEntries(ANY_LOSS.map((loss) => [loss, LOGIN_LOST])),
@@ -116,6 +127,7 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
   },
   'connected for login, token held': {
     login: 'connecting: fail login 7, unwatch, drop, connection_lost, open by credentials',
+    logout: LOGOUT_IN_LOGIN,
     stop: STOP,
     errored: 'connected: connection_error',
     ...Object.fromEntries(ANY_LOSS.map((loss) => [loss, LOGIN_LOST_HELD])),
@@ -196,6 +208,19 @@ describe('the state machine of a client (§3)', () => {
     expect(state).toMatchObject({ header: NEW, login: undefined });
   });
 
+  it('has forgotten the token after a logout, and has nothing to do with the old connection', () => {
+    for (const before of Object.values(STATES).filter(({ status }) => status !== 'stopped')) {
+      const { state } = next(before, EVENTS.logout);
+      expect(state).toMatchObject({
+        status: 'unregistered',
+        attempt: 4,
+        header: undefined,
+        login: undefined,
+      });
+      expect(next(state, EVENTS.token)).toEqual({ state, effects: [] });
+    }
+  });
+
   it('waits longer with every failure, also when connecting succeeds in between', () => {
     const failed = next(STATES['connecting with token'], EVENTS.unreachable);
     expect(failed.effects).toContainEqual(expect.objectContaining({ do: 'schedule', failures: 2 }));
@@ -239,6 +264,7 @@ describe('the state machine of a client (§3)', () => {
     ['no_token', STATES.unregistered, EVENTS['started without']],
     ['login_failed', STATES['connecting for login'], EVENTS['refused 403']],
     ['token_expired', STATES['connected with token'], EVENTS['closed 4100']],
+    ['logged_out', STATES['connected with token'], EVENTS.logout],
   ])('is unregistered because of %s', (cause, state, event) => {
     expect(next(state, event).effects).toContainEqual({
       do: 'report',
@@ -258,6 +284,7 @@ describe('the state machine of a client (§3)', () => {
 
   it.each([
     ['superseded', undefined, STATES['connecting for login'], EVENTS.login],
+    ['superseded', undefined, STATES['connected for login'], EVENTS.logout],
     ['connection-failed', undefined, STATES['connecting for login'], EVENTS.unreachable],
     ['upgrade-failed', 403, STATES['connecting for login'], EVENTS['refused 403']],
     ['connection-lost', undefined, STATES['connected for login'], EVENTS['closed 1000']],

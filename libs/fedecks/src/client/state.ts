@@ -29,6 +29,7 @@ export interface State {
 export type StateEvent =
   | { readonly type: 'started'; readonly header: string | undefined }
   | { readonly type: 'login'; readonly login: number; readonly header: string }
+  | { readonly type: 'logout' }
   | { readonly type: 'retry_due' }
   | { readonly type: 'stop' }
   | ({ readonly attempt: number } & AttemptEvent);
@@ -108,6 +109,8 @@ export function next(state: State, event: StateEvent): Step {
       return status === 'unregistered' ? resume({ ...state, header: event.header }, STARTED) : nothing;
     case 'login':
       return login(state, event);
+    case 'logout':
+      return logout(state);
     case 'retry_due':
       return status === 'connection_scheduled' ? connectAgain(state) : nothing;
     case 'stop':
@@ -185,6 +188,27 @@ function login(state: State, event: Extract<StateEvent, { type: 'login' }>): Ste
   const attempt = state.attempt + 1;
   effects.push({ do: 'open', attempt, turn: state.turn, with: 'credentials', header: event.header });
   return { state: { ...state, status: 'connecting', attempt, login: event.login }, effects };
+}
+
+/** The attempt is over as well, so that a token which is on its way is not stored after all. */
+function logout(state: State): Step {
+  return {
+    state: {
+      ...state,
+      status: 'unregistered',
+      attempt: state.attempt + 1,
+      header: undefined,
+      login: undefined,
+    },
+    effects: [
+      ...failLogin(state, 'superseded', 'logout was called.'),
+      { do: 'cancel_retry' },
+      { do: 'unwatch' },
+      { do: 'close' },
+      { do: 'forget_token' },
+      report({ type: 'unregistered', cause: 'logged_out' }),
+    ],
+  };
 }
 
 function connectAgain(state: State): Step {

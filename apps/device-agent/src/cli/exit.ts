@@ -1,0 +1,45 @@
+/** How `device-agent` ends: its exit statuses. The help shows them in these words, and the README. */
+export const EXIT = {
+  ok: 0,
+  failed: 1,
+  notConnected: 3,
+  notRunning: 4,
+  usage: 64,
+  alreadyRunning: 73,
+  restart: 75,
+  config: 78,
+  cancelled: 130,
+} as const;
+
+export type ExitStatus = (typeof EXIT)[keyof typeof EXIT];
+
+/** What each status says. Those from 64 on are of sysexits.h, or what a shell says of Ctrl-C. */
+export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
+  ok: 'done; `status`: connected; `run`: stopped by a signal, in order',
+  failed: 'not done: the cloud or the agent refused, as the message says',
+  notConnected: '`status`: the agent runs and is not connected',
+  notRunning: 'no agent answers in the state directory',
+  usage: 'the command line is wrong, or holds no command',
+  alreadyRunning: '`run`: another agent runs with this state directory',
+  restart: '`run`: the cloud asked for a restart: start it again',
+  config: 'the configuration is wrong: starting again does not help',
+  cancelled: '`login`: Ctrl-C at a prompt',
+};
+
+/** The table of the help. */
+export function exitHelp(): string {
+  const lines = (Object.keys(EXIT) as (keyof typeof EXIT)[]).map(
+    (name) => `  ${String(EXIT[name]).padEnd(5)}${EXIT_MEANINGS[name]}`,
+  );
+  return ['Exit status:', ...lines].join('\n');
+}
+
+/** A command that cannot do what it was asked to: its message is shown, and the process ends with its status. */
+export class CommandError extends Error {
+  constructor(
+    readonly status: ExitStatus,
+    message: string,
+  ) {
+    super(message);
+  }
+}

@@ -1,0 +1,155 @@
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { ConfigError, DEFAULT_CONFIG_FILE, readStateDir, VARIABLES } from '../config.js';
+import { socketPath } from '../control/socket-path.js';
+import { VERSION } from '../version.js';
+import { CommandError, EXIT, exitHelp, type ExitStatus } from './exit.js';
+
+/** Options of every command. */
+interface Common {
+  readonly config?: string;
+}
+
+/**
+ * Runs a command line, and resolves with the exit status. Each command is loaded when it is asked for: one that talks
+ * to the running agent loads nothing of the agent itself.
+ */
+export async function runCommand(argv: readonly string[]): Promise<ExitStatus> {
+  try {
+    let status: ExitStatus = EXIT.ok;
+    await program((ended) => (status = ended)).parseAsync(argv);
+    return status;
+  } catch (error) {
+    // It has said what is wrong, or shown the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (!(error instanceof Error)) throw error;
+    process.stderr.write(`device-agent: ${error.message}\n`);
+    if (error instanceof CommandError) return error.status;
+    return error instanceof ConfigError ? EXIT.config : EXIT.failed;
+  }
+}
+
+function program(ended: (status: ExitStatus) => void): Command {
+  const agent = new Command('device-agent')
+    .description('Keeps a device connected to its fedecks cloud. `run` is the agent, the others talk to it.')
+    .version(VERSION)
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText('after', examples('device-agent run', 'device-agent login', 'device-agent status'))
+    // Of every command.
+    .addHelpText('afterAll', `\n${exitHelp()}`);
+  const socket = async ({ config }: Common): Promise<string> => socketPath(await readStateDir(config));
+
+  command(agent, 'run')
+    .summary('run the agent, until a signal stops it')
+    .description('Runs the agent in the foreground. Without a token it waits for `device-agent login`.')
+    .addHelpText(
+      'after',
+      examples('FEDECKS_URL=wss://cloud.example.com/fedecks/websocket device-agent run') +
+        `\n\nConfiguration, by the environment or in a file of NAME=value lines; the environment wins:\n` +
+        Object.entries(VARIABLES)
+          .map(([name, meaning]) => `  ${name.padEnd(24)}${meaning}`)
+          .join('\n') +
+        '\n  https_proxy, http_proxy, all_proxy, no_proxy: the proxy to connect through',
+    )
+    .action(async ({ config }: Common) => {
+      const { run } = await import('./run.js');
+      ended(await run(config));
+    });
+
+  command(agent, 'login')
+    .summary('log the device in')
+    .description(
+      'Logs the device in at its cloud: asks for username and password, unless told where they are.',
+    )
+    .option('--credentials-file <file>', 'read the credentials, a JSON object, from this file')
+    .option('--stdin', 'read the credentials, a JSON object, from standard input')
+    .addHelpText(
+      'after',
+      examples(
+        'device-agent login',
+        'device-agent login --credentials-file login.json',
+        'device-agent login --stdin < login.json',
+      ) + '\n\nThe file: { "username": "...", "password": "..." }, or whatever else the cloud asks for.',
+    )
+    .action(async (options: Common & { credentialsFile?: string; stdin?: boolean }, self: Command) => {
+      if (options.credentialsFile !== undefined && options.stdin) {
+        self.error('error: --credentials-file and --stdin exclude each other');
+      }
+      const { login } = await import('./login.js');
+      await login(await socket(options), options);
+    });
+
+  command(agent, 'status')
+    .summary('tell how the agent is')
+    .description(
+      `Tells how the running agent is. Ends with ${EXIT.ok} only if it is connected, so it can be a health check.`,
+    )
+    .option('--json', 'as a JSON object, for programs')
+    .addHelpText('after', examples('device-agent status', 'device-agent status --json | jq -r .state'))
+    .action(async (options: Common & { json?: boolean }) => {
+      const { status } = await import('./status.js');
+      ended(await status(await socket(options), options));
+    });
+
+  command(agent, 'send')
+    .summary('send an event to the cloud')
+    .description(
+      'Sends an event on the connection there is. It is not kept for later: without one, this fails. ' +
+        'Success says that it was written, not that the cloud has handled it.',
+    )
+    .argument('<event>', 'the name of the event')
+    .argument('[json]', 'what it comes with', parseJson, null)
+    .addHelpText('after', examples('device-agent send inspected', `device-agent send door '{"open":true}'`))
+    .action(async (event: string, payload: unknown, options: Common) => {
+      const { send } = await import('./send.js');
+      await send(await socket(options), event, payload);
+    });
+
+  command(agent, 'logout')
+    .summary('forget the token, and disconnect')
+    .description('Makes the agent forget its token and disconnect. It stays so until the next login.')
+    .addHelpText('after', examples('device-agent logout'))
+    .action(async (options: Common) => {
+      const { logout } = await import('./logout.js');
+      await logout(await socket(options));
+    });
+
+  command(agent, 'logs')
+    .summary('show what the agent has logged')
+    .description('Shows the newest lines the running agent has logged. It keeps 500, in memory.')
+    .option('-n, --lines <number>', 'how many', parseCount, 50)
+    .option('-f, --follow', 'and those that come, until Ctrl-C')
+    .addHelpText('after', examples('device-agent logs', 'device-agent logs --lines 5 --follow'))
+    .action(async (options: Common & { lines: number; follow?: boolean }) => {
+      const { logs } = await import('./logs.js');
+      await logs(await socket(options), options);
+    });
+
+  return agent;
+}
+
+function command(agent: Command, name: string): Command {
+  return agent
+    .command(name)
+    .option(
+      '-c, --config <file>',
+      `read the configuration from this file instead of ${DEFAULT_CONFIG_FILE}, if that is there`,
+    );
+}
+
+function examples(...lines: readonly string[]): string {
+  return ['\nExamples:', ...lines.map((line) => `  ${line}`)].join('\n');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new InvalidArgumentError(`It is not JSON. A string is in double quotes: '"text"'.`);
+  }
+}
+
+function parseCount(text: string): number {
+  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('It is not a whole number.');
+  return Number(text);
+}

@@ -1,0 +1,39 @@
+import { Logger } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { AppModule } from '../app.module.js';
+import { Restart } from '../commands/restart.js';
+import { readConfig } from '../config.js';
+import { AlreadyRunningError } from '../control/control-socket.js';
+import { AgentLogger } from '../log/agent-logger.js';
+import { RecentLog } from '../log/recent-log.js';
+import { Systemd } from '../service/systemd.js';
+import { CommandError, EXIT } from './exit.js';
+
+/** A disk that hangs must not keep an agent that was asked to restart. */
+const CLOSE_WITHIN_MS = 5_000;
+
+/**
+ * Runs the agent, and does not return: the process ends with the status of a signal's orderly stop, or of a restart.
+ * @throws {ConfigError} (rejects) naming everything that is wrong.
+ * @throws {CommandError} (rejects) if another agent runs.
+ */
+export async function run(configFile: string | undefined): Promise<never> {
+  const config = await readConfig(configFile);
+  // A log that nobody reads any more must not end the agent.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+  const log = new RecentLog();
+  Logger.overrideLogger(new AgentLogger(log));
+  const app = await NestFactory.createApplicationContext(AppModule.with(config, log), {
+    abortOnError: false,
+  }).catch((error: unknown) => {
+    if (error instanceof AlreadyRunningError) throw new CommandError(EXIT.alreadyRunning, error.message);
+    throw error;
+  });
+  // Closes the connection in order, and ends with status 0.
+  app.enableShutdownHooks([], { useProcessExit: true });
+  app.get(Systemd).ready();
+  await app.get(Restart).requested;
+  setTimeout(() => process.exit(EXIT.restart), CLOSE_WITHIN_MS);
+  await app.close();
+  process.exit(EXIT.restart);
+}

@@ -1,0 +1,46 @@
+import { ask, textOf } from '../control/control-client.js';
+import { type AgentStatus } from '../control/status.js';
+import { EXIT, type ExitStatus } from './exit.js';
+
+const TIMEOUT_MS = 5_000;
+
+/** Shows how the agent is. @throws {CommandError} (rejects) if there is none. */
+export async function status(socketPath: string, { json }: { readonly json?: boolean }): Promise<ExitStatus> {
+  const answer = await ask(socketPath, { method: 'GET', path: '/status', timeoutMs: TIMEOUT_MS });
+  const agent = JSON.parse(await textOf(answer)) as AgentStatus;
+  process.stdout.write(json ? `${JSON.stringify(agent, null, 2)}\n` : table(agent, new Date()));
+  return agent.state === 'connected' ? EXIT.ok : EXIT.notConnected;
+}
+
+/** As a person reads it: every line a name and what it is. */
+export function table(agent: AgentStatus, now: Date): string {
+  const rows = [
+    ['State', agent.state.replace('_', ' ')],
+    ['Since', moment(agent.since, now)],
+    ['Device id', agent.deviceId],
+    ['URL', agent.url],
+    ['Last error', agent.lastError ?? 'none'],
+    ['Next attempt', agent.nextAttemptAt === null ? 'none is due' : moment(agent.nextAttemptAt, now)],
+    ['Token', agent.tokenHeld ? expiry(agent.tokenExpiresAt, now) : 'none: device-agent login'],
+    ['Agent', `${agent.version}, process ${agent.pid}, started ${moment(agent.startedAt, now)}`],
+  ];
+  return rows.map(([name = '', value = '']) => `${name.padEnd(14)}${value}\n`).join('');
+}
+
+function expiry(at: string | null, now: Date): string {
+  return at === null ? 'held' : `held, expires ${moment(at, now)}`;
+}
+
+const UNITS = [
+  ['d', 86_400],
+  ['h', 3_600],
+  ['min', 60],
+] as const;
+
+/** `2026-05-04T10:00:00Z (3 min ago)` */
+function moment(iso: string, now: Date): string {
+  const seconds = Math.round((Date.parse(iso) - now.getTime()) / 1000);
+  const [unit, size] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? ['s', 1];
+  const distance = `${Math.floor(Math.abs(seconds) / size)} ${unit}`;
+  return `${iso.replace(/\.\d+Z$/, 'Z')} (${seconds > 0 ? `in ${distance}` : `${distance} ago`})`;
+}

@@ -1,0 +1,45 @@
+import { type TokenStore } from '@fedecks/nest/client';
+
+/**
+ * Notes when the token that passes through it expires, for the status. To a device its token is opaque: only where it
+ * happens to be a JWT (RFC 7519), its `exp` is read, unverified. The token itself is not kept here.
+ */
+export class ExpiringTokenStore implements TokenStore {
+  private expiry: Date | undefined;
+
+  constructor(private readonly store: TokenStore) {}
+
+  /** When the token that was loaded or saved last expires; undefined if it does not tell, or there is none. */
+  get expiresAt(): Date | undefined {
+    return this.expiry;
+  }
+
+  async load(report: (reason: string) => void): Promise<string | undefined> {
+    const token = await this.store.load(report);
+    this.expiry = token === undefined ? undefined : expiryOf(token);
+    return token;
+  }
+
+  async save(token: string): Promise<void> {
+    // Also if it cannot be saved: then it is held in memory.
+    this.expiry = expiryOf(token);
+    await this.store.save(token);
+  }
+
+  async remove(): Promise<void> {
+    this.expiry = undefined;
+    await this.store.remove();
+  }
+}
+
+function expiryOf(token: string): Date | undefined {
+  const [, payload, signature] = token.split('.');
+  if (payload === undefined || signature === undefined) return undefined;
+  try {
+    const { exp } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as { exp?: unknown };
+    const date = new Date(typeof exp === 'number' ? exp * 1000 : NaN);
+    return Number.isNaN(date.getTime()) ? undefined : date;
+  } catch {
+    return undefined;
+  }
+}

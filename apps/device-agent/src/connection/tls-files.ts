@@ -1,0 +1,80 @@
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
+import { type TlsOptions } from '@fedecks/nest/client';
+
+/** What the configuration says of TLS, by the name of its variable. */
+export interface TlsSettings {
+  readonly FEDECKS_CA_FILE: string | undefined;
+  readonly FEDECKS_CERT_FILE: string | undefined;
+  readonly FEDECKS_KEY_FILE: string | undefined;
+  readonly FEDECKS_SERVERNAME: string | undefined;
+  readonly FEDECKS_PINS: readonly string[];
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g;
+const PIN = /^sha256\/[A-Za-z0-9+/]{43}=$/;
+
+/**
+ * The option `tls` of the client, or undefined where nothing is configured. The files are read once, at start: a new
+ * certificate needs a restart.
+ * @param problems takes a sentence for all that is wrong, with no content of a file.
+ */
+export async function readTls(settings: TlsSettings, problems: string[]): Promise<TlsOptions | undefined> {
+  const read = async (name: 'FEDECKS_CA_FILE' | 'FEDECKS_CERT_FILE' | 'FEDECKS_KEY_FILE') => {
+    const path = settings[name];
+    if (path === undefined) return undefined;
+    return readFile(path, 'utf8').catch((error: unknown) => {
+      const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+      problems.push(`${name} names a file that cannot be read (${code}).`);
+      return undefined;
+    });
+  };
+  const [bundle, cert, key] = [
+    await read('FEDECKS_CA_FILE'),
+    await read('FEDECKS_CERT_FILE'),
+    await read('FEDECKS_KEY_FILE'),
+  ];
+
+  const ca = bundle?.match(CERTIFICATE) ?? [];
+  if (bundle !== undefined && (ca.length === 0 || !ca.every(isCertificate))) {
+    problems.push('FEDECKS_CA_FILE must name a file of certificates in PEM.');
+  }
+  if ((settings.FEDECKS_CERT_FILE === undefined) !== (settings.FEDECKS_KEY_FILE === undefined)) {
+    problems.push('FEDECKS_CERT_FILE and FEDECKS_KEY_FILE go together: set both or none.');
+  } else if (cert !== undefined && key !== undefined && !isPair(cert, key)) {
+    problems.push(
+      'FEDECKS_CERT_FILE and FEDECKS_KEY_FILE must name a certificate and its private key, in PEM and not encrypted.',
+    );
+  }
+  const pins = settings.FEDECKS_PINS;
+  if (!pins.every((pin) => PIN.test(pin))) {
+    problems.push('FEDECKS_PINS must be sha256/ and 44 characters of Base64, each.');
+  }
+
+  const servername = settings.FEDECKS_SERVERNAME;
+  const options: TlsOptions = {
+    ...(ca.length > 0 && { ca }),
+    ...(cert !== undefined && key !== undefined && { cert, key }),
+    ...(servername !== undefined && { servername }),
+    ...(pins.length > 0 && { pins }),
+  };
+  return Object.keys(options).length === 0 ? undefined : options;
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+function isPair(cert: string, key: string): boolean {
+  try {
+    createSecureContext({ cert, key });
+    return true;
+  } catch {
+    return false;
+  }
+}

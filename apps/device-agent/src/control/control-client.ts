@@ -1,0 +1,80 @@
+import { type IncomingMessage, request } from 'node:http';
+import { CommandError, EXIT } from '../cli/exit.js';
+
+export interface ControlRequest {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  /** Until the answer begins, in milliseconds. */
+  readonly timeoutMs: number;
+}
+
+/**
+ * Asks the agent that listens at a socket, and resolves with the answer's beginning if it is a yes.
+ * @throws {CommandError} (rejects) with what the agent says instead, or that there is none.
+ */
+export async function ask(path: string, asked: ControlRequest): Promise<IncomingMessage> {
+  const response = await responseTo(path, asked);
+  if (response.statusCode === 200) return response;
+  const { error } = JSON.parse(await textOf(response)) as { error: string };
+  throw new CommandError(EXIT.failed, error);
+}
+
+/** The rest of an answer. @throws {CommandError} (rejects) if the agent ends before it. */
+export async function textOf(response: IncomingMessage): Promise<string> {
+  let text = '';
+  try {
+    for await (const chunk of response.setEncoding('utf8') as AsyncIterable<string>) text += chunk;
+  } catch {
+    throw new CommandError(EXIT.notRunning, 'The agent has ended.');
+  }
+  return text;
+}
+
+function responseTo(path: string, { method, path: route, body, timeoutMs }: ControlRequest) {
+  return new Promise<IncomingMessage>((resolve, reject) => {
+    const asking = request({ socketPath: path, method, path: route, agent: false });
+    const timer = setTimeout(
+      () => asking.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })),
+      timeoutMs,
+    );
+    asking.once('response', (response) => {
+      clearTimeout(timer);
+      resolve(response);
+    });
+    asking.on('error', (error: NodeJS.ErrnoException) => {
+      clearTimeout(timer);
+      reject(explained(error, path, timeoutMs));
+    });
+    asking.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+function explained({ code, message }: NodeJS.ErrnoException, path: string, timeoutMs: number): CommandError {
+  switch (code) {
+    case 'ENOENT':
+    case 'ECONNREFUSED':
+    case 'ENOTDIR':
+      return new CommandError(
+        EXIT.notRunning,
+        `No agent is running here: nobody listens at ${path}. ` +
+          'FEDECKS_STATE_DIR must be the same as for `device-agent run`.',
+      );
+    case 'ETIMEDOUT':
+      return new CommandError(
+        EXIT.notRunning,
+        `The agent at ${path} has not answered within ${timeoutMs / 1000} s.`,
+      );
+    case 'ECONNRESET':
+      return new CommandError(EXIT.notRunning, 'The agent has ended before it answered.');
+    case 'EACCES':
+    case 'EPERM':
+      return new CommandError(
+        EXIT.failed,
+        `Not allowed to talk to the agent at ${path}: use the user the agent runs as, or root.`,
+      );
+    default:
+      return new CommandError(EXIT.failed, `The agent at ${path} cannot be asked: ${message}`);
+  }
+}

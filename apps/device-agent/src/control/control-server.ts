@@ -1,0 +1,128 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { AlreadyRunningError, listenAt } from './control-socket.js';
+import { ControlError, type ControlRoutes } from './control-routes.js';
+
+/** Nothing that is asked of an agent is larger: credentials, or a message to send. */
+const MAX_BODY_BYTES = 256 * 1024;
+const MAX_HEADER_BYTES = 8 * 1024;
+/** How long a request may take to arrive. */
+const REQUEST_TIMEOUT_MS = 5_000;
+const LIMITS = {
+  maxHeaderSize: MAX_HEADER_BYTES,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  headersTimeout: REQUEST_TIMEOUT_MS,
+  connectionsCheckingInterval: REQUEST_TIMEOUT_MS,
+};
+const MAX_CONNECTIONS = 32;
+/** Until the socket is tried again where it could not be made. */
+const AGAIN_MS = 60_000;
+
+/**
+ * The unix socket in the state directory through which the commands talk to the running agent: HTTP, each request on
+ * a connection of its own. Who may open the socket may do everything. What comes through it is bounded in size, time
+ * and number, and no request can end the agent.
+ *
+ * Without a disk to make it on, the agent goes on without it, and tries again every minute.
+ */
+@Injectable()
+export class ControlServer implements OnModuleInit, OnApplicationShutdown {
+  private readonly logger = new Logger('Control');
+  private server: Server | undefined;
+  private again: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly path: string,
+    private readonly routes: ControlRoutes,
+  ) {}
+
+  /** @throws {AlreadyRunningError} (rejects) if another agent has the state directory. */
+  async onModuleInit(): Promise<void> {
+    try {
+      await this.open();
+    } catch (error) {
+      if (error instanceof AlreadyRunningError) throw error;
+      this.openLater(error);
+    }
+  }
+
+  private async open(): Promise<void> {
+    const server = createServer(LIMITS, (request, response) => void this.answer(request, response));
+    server.maxConnections = MAX_CONNECTIONS;
+    const { openToOthers } = await listenAt(this.path, server);
+    this.server = server;
+    server.on('error', (error) => this.logger.error(`The control socket failed: ${error.message}`));
+    if (openToOthers)
+      this.logger.warn('The state directory may be entered by other users: chmod 700 mends it');
+  }
+
+  private openLater(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.logger.error(`No command reaches this agent, its control socket cannot be made: ${reason}`);
+    // This timer also keeps an agent going that has nothing else to do: it waits for a login.
+    this.again = setTimeout(() => {
+      void this.open().catch((failure: unknown) => this.openLater(failure));
+    }, AGAIN_MS);
+  }
+
+  onApplicationShutdown(): void {
+    clearTimeout(this.again);
+    this.server?.close();
+    // Those who follow the log would follow it for ever.
+    this.server?.closeAllConnections();
+  }
+
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // Whoever asks may be gone before the answer.
+    response.on('error', () => undefined);
+    response.shouldKeepAlive = false;
+    try {
+      const { method = '', url = '/' } = request;
+      if (!URL.canParse(url, 'http://agent')) throw new ControlError(404, 'There is no such path.');
+      const { pathname, searchParams } = new URL(url, 'http://agent');
+      const body = await bodyOf(request);
+      const answer = await this.routes.answer(`${method} ${pathname}`, searchParams, body);
+      if (answer.type === 'json') {
+        end(response, 200, answer.value);
+      } else {
+        response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' });
+        answer.stream(response);
+      }
+    } catch (error) {
+      const known = error instanceof ControlError;
+      if (!known)
+        this.logger.error('A request of a command failed', error instanceof Error ? error.stack : '');
+      end(response, known ? error.status : 500, {
+        error: known ? error.message : 'The agent failed: see its log.',
+      });
+    }
+  }
+}
+
+function end(response: ServerResponse, status: number, value: unknown): void {
+  if (response.headersSent) return void response.destroy();
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(`${JSON.stringify(value)}\n`);
+}
+
+/** The JSON that comes with a request; undefined if nothing does. */
+async function bodyOf(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      // The rest is read and dropped, so that whoever sends it reads why.
+      if (bytes <= MAX_BODY_BYTES) chunks.push(chunk);
+    }
+  } catch {
+    throw new ControlError(400, 'The request did not arrive whole.');
+  }
+  if (bytes > MAX_BODY_BYTES) throw new ControlError(413, `A request has at most ${MAX_BODY_BYTES} bytes.`);
+  if (bytes === 0) return undefined;
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString()) as unknown;
+  } catch {
+    throw new ControlError(400, 'The request is not JSON.');
+  }
+}

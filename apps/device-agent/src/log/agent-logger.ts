@@ -1,0 +1,23 @@
+import { ConsoleLogger, type LogLevel } from '@nestjs/common';
+import { type RecentLog } from './recent-log.js';
+
+/** Logs to the console as Nest does, and into the lines that `device-agent logs` shows. */
+export class AgentLogger extends ConsoleLogger {
+  constructor(private readonly recent: RecentLog) {
+    super({ prefix: 'device-agent' });
+  }
+
+  protected override printMessages(
+    messages: unknown[],
+    context = '',
+    logLevel: LogLevel = 'log',
+    ...rest: [writeStreamType?: 'stdout' | 'stderr', errorStack?: unknown, params?: Record<string, unknown>]
+  ): void {
+    for (const message of messages) {
+      const text = typeof message === 'string' ? message : this.stringifyMessage(message, logLevel);
+      const source = context === '' ? '' : `[${context}] `;
+      this.recent.add(`${new Date().toISOString()} ${logLevel.toUpperCase().padEnd(5)} ${source}${text}`);
+    }
+    super.printMessages(messages, context, logLevel, ...rest);
+  }
+}

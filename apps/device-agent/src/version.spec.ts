@@ -1,0 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { VERSION } from './version.js';
+
+it('is the version of the workspace', () => {
+  const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  expect(VERSION).toBe(version);
+});

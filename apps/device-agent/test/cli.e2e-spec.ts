@@ -1,0 +1,402 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EXIT, EXIT_MEANINGS } from '../src/cli/exit.js';
+import { VARIABLES } from '../src/config.js';
+import { type AgentStatus } from '../src/control/status.js';
+import { AgentProgram, type Ended } from './support/agent-program.js';
+import { Cloud, CREDENTIALS } from './support/cloud.js';
+
+const ID = 'greenhouse-1';
+const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+
+let program: AgentProgram;
+let cloud: Cloud;
+let directory: string;
+let env: NodeJS.ProcessEnv;
+let socket: string;
+
+beforeAll(async () => {
+  program = await AgentProgram.compile();
+});
+afterAll(() => program.remove());
+
+beforeEach(async () => {
+  cloud = await Cloud.start();
+  directory = await mkdtemp(join(tmpdir(), 'device-agent-cli-'));
+  socket = join(directory, 'state', 'agent.sock');
+  env = {
+    FEDECKS_URL: cloud.url,
+    FEDECKS_DEVICE_ID: ID,
+    FEDECKS_STATE_DIR: join(directory, 'state'),
+    FEDECKS_START_DELAY_MS: '0',
+  };
+});
+
+afterEach(async () => {
+  await program.stopAll();
+  await cloud.close();
+  await rm(directory, { recursive: true });
+});
+
+function agent(...args: string[]): Promise<Ended> {
+  return program.command(args, env);
+}
+
+function login(credentials: unknown = CREDENTIALS): Promise<Ended> {
+  return program.command(['login', '--stdin'], env, JSON.stringify(credentials));
+}
+
+async function status(): Promise<AgentStatus & { code: number | null }> {
+  const { code, stdout } = await agent('status', '--json');
+  return { ...(JSON.parse(stdout) as AgentStatus), code };
+}
+
+/** An agent that listens to commands and has no token. */
+async function unregistered() {
+  const running = program.run(env);
+  await running.logged('log it in with `device-agent login`');
+  return running;
+}
+
+async function connected() {
+  const running = await unregistered();
+  expect(await login()).toMatchObject({ code: EXIT.ok });
+  return running;
+}
+
+describe('device-agent', () => {
+  it('lives its life: waits for a login, connects, sends, tells its log, and is logged out', async () => {
+    await unregistered();
+    expect(await status()).toMatchObject({
+      code: EXIT.notConnected,
+      state: 'unregistered',
+      tokenHeld: false,
+    });
+    expect(await agent('send', 'door')).toMatchObject({
+      code: EXIT.failed,
+      stderr: expect.stringContaining('Not connected') as string,
+    });
+
+    const before = Date.now();
+    expect(await login()).toMatchObject({
+      code: EXIT.ok,
+      stdout: expect.stringMatching(/^Logged in\./) as string,
+    });
+    const now = await status();
+    expect(now).toMatchObject({
+      code: EXIT.ok,
+      state: 'connected',
+      deviceId: ID,
+      url: cloud.url,
+      lastError: null,
+      nextAttemptAt: null,
+      tokenHeld: true,
+    });
+    expect(Date.parse(now.since)).toBeGreaterThanOrEqual(before);
+    expect(Date.parse(now.tokenExpiresAt!)).toBeGreaterThan(before);
+    const shown = await agent('status');
+    expect(shown.code).toBe(EXIT.ok);
+    expect(shown.stdout).toMatch(/^State +connected\nSince .*\nDevice id +greenhouse-1\n/);
+    expect(shown.stdout).toMatch(/\nToken +held, expires \d{4}-/);
+
+    expect(await agent('send', 'door', '{"open":true}')).toMatchObject({ code: EXIT.ok, stdout: 'Sent.\n' });
+    expect(await cloud.event('door')).toEqual({ open: true });
+    expect(await agent('send', 'inspected')).toMatchObject({ code: EXIT.ok });
+    expect(await cloud.event('inspected')).toBeNull();
+
+    const { stdout: log } = await agent('logs');
+    expect(log).toMatch(/^\d{4}-\S+Z LOG +\[Connection\] Connected$/m);
+    expect((await agent('logs', '--lines', '1')).stdout.match(/\n/g)).toHaveLength(1);
+
+    expect(await cloud.changes.next()).toBe('connected');
+    expect(await agent('logout')).toMatchObject({ code: EXIT.ok });
+    expect(await cloud.changes.next()).toBe('disconnected');
+    expect(await status()).toMatchObject({
+      code: EXIT.notConnected,
+      state: 'unregistered',
+      tokenHeld: false,
+    });
+    expect(existsSync(join(directory, 'state', 'token'))).toBe(false);
+  });
+
+  it('comes back after kill -9: takes over the socket that was left, and connects with its token', async () => {
+    const first = await connected();
+    first.kill('SIGKILL');
+    await first.ended();
+    expect(existsSync(socket)).toBe(true);
+    expect(await agent('status')).toMatchObject({
+      code: EXIT.notRunning,
+      stderr: expect.stringContaining('No agent is running here') as string,
+    });
+    const second = program.run(env);
+    await second.logged('Connected');
+    expect(await status()).toMatchObject({ code: EXIT.ok, state: 'connected' });
+    expect(cloud.logins).toBe(1);
+  });
+
+  it('keeps directory, socket and token to its user, whatever the umask', async () => {
+    const umask = process.umask(0);
+    try {
+      await connected();
+    } finally {
+      process.umask(umask);
+    }
+    const mode = async (path: string): Promise<number> => (await stat(path)).mode & 0o777;
+    expect(await mode(join(directory, 'state'))).toBe(0o700);
+    expect(await mode(socket)).toBe(0o600);
+    expect(await mode(join(directory, 'state', 'token'))).toBe(0o600);
+  });
+
+  it('says so where others may enter a directory that was there before', async () => {
+    await mkdir(join(directory, 'state'));
+    await chmod(join(directory, 'state'), 0o755);
+    await program.run(env).logged('chmod 700');
+  });
+
+  it('does not start beside another one with the same state directory, and leaves that alone', async () => {
+    await connected();
+    const second = await agent('run');
+    expect(second).toMatchObject({ code: EXIT.alreadyRunning });
+    expect(second.stderr).toContain('Another agent is running');
+    expect(await status()).toMatchObject({ code: EXIT.ok, state: 'connected' });
+  });
+
+  it('ends in order when it is stopped, and leaves no socket', async () => {
+    const running = await connected();
+    running.kill('SIGTERM');
+    expect(await running.ended()).toBe(EXIT.ok);
+    expect(existsSync(socket)).toBe(false);
+    expect(await cloud.changes.next()).toBe('connected');
+    expect(await cloud.changes.next()).toBe('disconnected');
+  });
+
+  it('ends with its own exit status when the cloud asks for a restart, after the answer', async () => {
+    const running = await connected();
+    await cloud.push(ID, { event: 'restart', data: null });
+    expect(await cloud.event('restarting')).toBeNull();
+    expect(await running.ended()).toBe(EXIT.restart);
+  });
+
+  it('connects without a disk for its state, and says that no command reaches it', async () => {
+    await writeFile(join(directory, 'file'), '');
+    await writeFile(join(directory, 'login.json'), JSON.stringify(CREDENTIALS));
+    const running = program.run({
+      ...env,
+      FEDECKS_STATE_DIR: join(directory, 'file', 'state'),
+      FEDECKS_LOGIN_FILE: join(directory, 'login.json'),
+    });
+    await running.logged('No command reaches this agent');
+    await running.logged('Connected');
+    await cloud.event('telemetry');
+  });
+
+  it('writes no secret into a log or a file', async () => {
+    program.output = '';
+    await unregistered();
+    await login({ ...CREDENTIALS, password: 'open barley' });
+    await login();
+    const token = (await readFile(join(directory, 'state', 'token'), 'latin1')).trim().split('\n').at(-1)!;
+    await agent('send', 'note', '"the payload of a person"');
+    await agent('status', '--json');
+    await agent('logs');
+    const files = await readdir(join(directory, 'state'));
+    const texts = await Promise.all(
+      files
+        .filter((name) => name !== 'agent.sock')
+        .map((name) => readFile(join(directory, 'state', name), 'latin1')),
+    );
+    for (const secret of [
+      CREDENTIALS.username,
+      CREDENTIALS.password,
+      'open barley',
+      'the payload of a person',
+    ]) {
+      expect(texts.join() + program.output).not.toContain(secret);
+      expect(texts.join()).not.toContain(Buffer.from(secret).toString('base64'));
+    }
+    expect(program.output).not.toContain(token);
+    expect(program.output).not.toContain(Buffer.from(token, 'base64').toString());
+  });
+});
+
+describe('device-agent login', () => {
+  it('asks at a terminal, and does not show the password', async () => {
+    await unregistered();
+    // A real pseudo terminal, whose echo would show what is typed.
+    const line = `"${process.execPath}" "${program.file}" login`;
+    const terminal = program.start('script', ['-qec', line, '/dev/null'], { ...env, SHELL: '/bin/sh' });
+    let shown = '';
+    const until = async (text: string): Promise<void> => {
+      while (!shown.includes(text)) {
+        const [chunk] = (await once(terminal.stdout!, 'data', { signal: AbortSignal.timeout(5_000) })) as [
+          Buffer,
+        ];
+        shown += chunk.toString();
+      }
+    };
+    await until('Username:');
+    terminal.stdin!.write(`${CREDENTIALS.username}\r`);
+    await until('Password:');
+    terminal.stdin!.write(`${CREDENTIALS.password}\r`);
+    await until('Logged in.');
+    const [code] = (await once(terminal, 'close')) as [number];
+    expect(code).toBe(EXIT.ok);
+    expect(shown).toContain(CREDENTIALS.username);
+    expect(shown).not.toContain(CREDENTIALS.password);
+    expect(shown).not.toMatch(/\*/);
+  });
+
+  it('says why it was refused, and may be tried again', async () => {
+    await unregistered();
+    const wrong = await login({ ...CREDENTIALS, password: 'open barley' });
+    expect(wrong).toMatchObject({ code: EXIT.failed, stdout: '' });
+    expect(wrong.stderr).toContain('403');
+    expect(await status()).toMatchObject({
+      state: 'unregistered',
+      lastError: expect.stringContaining('403') as string,
+    });
+    expect(await login()).toMatchObject({ code: EXIT.ok });
+  });
+
+  it.each([
+    ['without a terminal', ['login'], '', EXIT.usage, 'There is no terminal'],
+    ['with no JSON', ['login', '--stdin'], 'open sesame', EXIT.failed, 'is not JSON'],
+    ['with a list', ['login', '--stdin'], '["open sesame"]', EXIT.failed, 'is not JSON of the form'],
+    ['with no file', ['login', '--credentials-file', '/nowhere'], '', EXIT.failed, 'cannot be read (ENOENT)'],
+    [
+      'with two sources',
+      ['login', '--credentials-file', 'x', '--stdin'],
+      '',
+      EXIT.usage,
+      'exclude each other',
+    ],
+  ])('%s says what to do, and shows nothing of it', async (_what, args, input, code, said) => {
+    await unregistered();
+    const ended = await program.command(args, env, input);
+    expect(ended.code).toBe(code);
+    expect(ended.stderr).toContain(said);
+    expect(ended.stderr).not.toContain('sesame');
+    expect(cloud.logins).toBe(0);
+  });
+});
+
+describe('device-agent logs --follow', () => {
+  it('shows what comes, until the agent ends', async () => {
+    const running = await unregistered();
+    const following = program.start(process.execPath, [program.file, 'logs', '--follow'], env);
+    let shown = '';
+    following.stdout!.on('data', (text: Buffer) => (shown += text.toString()));
+    const closed = once(following, 'close');
+    await once(following.stdout!, 'data');
+    await login();
+    running.kill('SIGTERM');
+    expect(await closed).toEqual([EXIT.notRunning, null]);
+    expect(shown).toMatch(
+      /No token: a login is needed\n[^]*A login was asked for\n[^]*Connected\n[^]*Stopped\n/,
+    );
+  });
+});
+
+describe('the control socket', () => {
+  it('bears garbage, what is too large, and those who never finish', async () => {
+    await connected();
+    const idle = Array.from({ length: 10 }, () => connect(socket));
+    for (const garbage of ['\0\xff\r\n\r\n', 'GET', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\n\r\n`]) {
+      const raw = connect(socket);
+      raw.on('error', () => undefined);
+      raw.end(garbage);
+      raw.resume();
+      await once(raw, 'close');
+    }
+    const post = async (path: string, body: string): Promise<[number, string]> => {
+      const asking = request({ socketPath: socket, method: 'POST', path, agent: false });
+      asking.end(body);
+      const [response] = (await once(asking, 'response')) as [import('node:http').IncomingMessage];
+      let text = '';
+      for await (const chunk of response) text += String(chunk);
+      return [response.statusCode!, text];
+    };
+    expect((await post('/send', JSON.stringify({ event: 'x', payload: 'y'.repeat(300_000) })))[0]).toBe(413);
+    expect((await post('/send', '{"event":'))[0]).toBe(400);
+    expect((await post('/send', '{}'))[0]).toBe(400);
+    expect((await post('/nowhere', '{}'))[0]).toBe(404);
+    expect((await post('/login', '7'))[0]).toBe(502);
+    expect((await post('//', ''))[0]).toBe(404);
+    expect(await status()).toMatchObject({ code: EXIT.ok, state: 'connected' });
+    for (const each of idle) each.destroy();
+  });
+});
+
+describe('the command line', () => {
+  it.each([
+    ['no command', [], 'Usage: device-agent'],
+    ['a command there is not', ['sned'], 'Did you mean send?'],
+    ['an option there is not', ['status', '--jsno'], 'Did you mean --json?'],
+    ['a payload that is not JSON', ['send', 'door', 'open'], 'It is not JSON'],
+  ])('with %s says what is wrong, with the status for that', async (_what, args, said) => {
+    const { code, stderr } = await agent(...args);
+    expect(code).toBe(EXIT.usage);
+    expect(stderr).toContain(said);
+  });
+
+  it.each(['run', 'login', 'status', 'send', 'logout', 'logs'])(
+    'helps with %s: examples, and exit statuses',
+    async (name) => {
+      const { code, stdout } = await agent(name, '--help');
+      expect(code).toBe(EXIT.ok);
+      expect(stdout).toContain(`device-agent ${name}`);
+      expect(stdout).toContain('Examples:');
+      for (const status of Object.values(EXIT)) expect(stdout).toMatch(new RegExp(`^  ${status} +\\S`, 'm'));
+    },
+  );
+
+  it('refuses a wrong configuration at once, with the status for that', async () => {
+    const wrong = await program.command(['run'], {
+      FEDECKS_URL: 'https://cloud',
+      TELEMETRY_INTERVAL_MS: '1',
+    });
+    expect(wrong.code).toBe(EXIT.config);
+    expect(wrong.stderr).toMatch(/FEDECKS_URL must[^]*TELEMETRY_INTERVAL_MS must/);
+  });
+
+  it('takes the configuration from a file, for the agent and for those who talk to it', async () => {
+    const file = join(directory, 'agent.env');
+    await writeFile(
+      file,
+      Object.entries(env)
+        .map(([name, value]) => `${name}="${value}"\n`)
+        .join(''),
+    );
+    await program.run({}, '--config', file).logged('log it in');
+    const asked = await program.command(['status', '--config', file], {});
+    expect(asked).toMatchObject({ code: EXIT.notConnected, stderr: '' });
+  });
+});
+
+describe('README.md', () => {
+  it('shows commands that work as they stand there', async () => {
+    await unregistered();
+    await writeFile(join(directory, 'login.json'), JSON.stringify(CREDENTIALS));
+    const lines = [...README.matchAll(/^```sh\n([^]*?)^```$/gm)].flatMap(([, text = '']) =>
+      text.trim().split('\n'),
+    );
+    for (const name of ['login', 'status', 'send', 'logs', 'logout']) {
+      expect(lines.join('\n')).toContain(`device-agent ${name}`);
+    }
+    for (const line of lines) {
+      expect({ line, ...(await program.shell(line, env, directory)) }).toMatchObject({ line, code: EXIT.ok });
+    }
+  });
+
+  it('tells every exit status and every variable', () => {
+    for (const [name, meaning] of Object.entries(EXIT_MEANINGS)) {
+      expect(README.replaceAll(/ +/g, ' ')).toContain(`| ${EXIT[name as keyof typeof EXIT]} | ${meaning} |`);
+    }
+    for (const name of Object.keys(VARIABLES)) expect(README).toContain(`| \`${name}\``);
+  });
+});

@@ -1,0 +1,161 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, rm } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { transform } from '@swc/core';
+import { build } from 'esbuild';
+
+/** How a command ended, and what it wrote. */
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const DEADLINE_MS = 10_000;
+
+/** `device-agent` as a program that a shell starts, compiled as the tests compile it. */
+export class AgentProgram {
+  private readonly running = new Set<ChildProcess>();
+  /** All that was ever written, by any process: for a search for secrets. */
+  output = '';
+
+  private constructor(readonly file: string) {}
+
+  static async compile(): Promise<AgentProgram> {
+    const outfile = fileURLToPath(new URL(`device-agent.${process.pid}.mjs`, import.meta.url));
+    await build({
+      entryPoints: [fileURLToPath(new URL('../../src/main.ts', import.meta.url))],
+      outfile,
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      target: 'node20',
+      packages: 'external',
+      logLevel: 'error',
+      plugins: [
+        {
+          name: 'as the tests do',
+          setup(plugin) {
+            // Nest reads the types of constructor parameters, which esbuild does not write down.
+            plugin.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+              const { code } = await transform(await readFile(path, 'utf8'), {
+                filename: path,
+                jsc: {
+                  target: 'es2022',
+                  parser: { syntax: 'typescript', decorators: true },
+                  transform: {
+                    legacyDecorator: true,
+                    decoratorMetadata: true,
+                    useDefineForClassFields: false,
+                  },
+                },
+                module: { type: 'es6' },
+              });
+              return { contents: code, loader: 'js' };
+            });
+          },
+        },
+      ],
+    });
+    return new AgentProgram(outfile);
+  }
+
+  start(command: string, args: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
+    const { PATH } = process.env;
+    const child = spawn(command, args, { env: { PATH, NO_COLOR: '1', ...env }, stdio: 'pipe' });
+    this.running.add(child);
+    child.once('close', () => this.running.delete(child));
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (text: Buffer) => (this.output += text.toString()));
+    }
+    return child;
+  }
+
+  /** A command to its end. @param input what comes on its standard input. */
+  async command(args: readonly string[], env: NodeJS.ProcessEnv, input = ''): Promise<Ended> {
+    return this.ended(this.start(process.execPath, [this.file, ...args], env), input);
+  }
+
+  /** A line of a shell, in which `device-agent` is this program. */
+  async shell(line: string, env: NodeJS.ProcessEnv, cwd: string): Promise<Ended> {
+    const script = `cd "${cwd}" && device_agent() { "${process.execPath}" "${this.file}" "$@"; }\n`;
+    const text = script + line.replaceAll(/\bdevice-agent /g, 'device_agent ');
+    return this.ended(this.start('sh', ['-c', text], env), '');
+  }
+
+  /** `device-agent run`. */
+  run(env: NodeJS.ProcessEnv, ...args: string[]): RunningAgent {
+    return new RunningAgent(this.start(process.execPath, [this.file, 'run', ...args], env));
+  }
+
+  async stopAll(): Promise<void> {
+    const children = [...this.running];
+    for (const child of children) child.kill('SIGKILL');
+    await Promise.all(children.map((child) => child.exitCode ?? child.signalCode ?? once(child, 'close')));
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.file, { force: true });
+  }
+
+  private async ended(child: ChildProcess, input: string): Promise<Ended> {
+    let stdout = '';
+    let stderr = '';
+    child.stdout!.on('data', (text: Buffer) => (stdout += text.toString()));
+    child.stderr!.on('data', (text: Buffer) => (stderr += text.toString()));
+    child.stdin!.on('error', () => undefined);
+    child.stdin!.end(input);
+    const [code] = (await once(child, 'close', { signal: AbortSignal.timeout(DEADLINE_MS) })) as [
+      number | null,
+    ];
+    return { code, stdout, stderr };
+  }
+}
+
+/** An agent in the foreground, its log, and its end. */
+export class RunningAgent {
+  private readonly lines: string[] = [];
+  private readonly end: Promise<number | null>;
+  private told = (): void => undefined;
+  private seen = 0;
+
+  constructor(private readonly child: ChildProcess) {
+    for (const stream of [child.stdout!, child.stderr!]) {
+      createInterface({ input: stream }).on('line', (line) => {
+        this.lines.push(line);
+        this.told();
+      });
+    }
+    this.end = once(child, 'close').then(([code]) => code as number | null);
+  }
+
+  /** The next line with this in it; rejects after 10 s. */
+  async logged(text: string): Promise<string> {
+    for (const deadline = Date.now() + DEADLINE_MS; ;) {
+      while (this.seen < this.lines.length) {
+        const line = this.lines[this.seen++]!;
+        if (line.includes(text)) return line;
+      }
+      const leftMs = deadline - Date.now();
+      if (leftMs <= 0) throw new Error(`no line with ${text} in:\n${this.lines.join('\n')}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, leftMs);
+        this.told = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** The exit status; null after a signal. */
+  async ended(): Promise<number | null> {
+    return this.end;
+  }
+}
