@@ -6,7 +6,13 @@ import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
 /** Programs of the tests, and the Debian packages they are in. */
-const SERVERS = { 'nats-server': 'nats-server', nginx: 'nginx-light', openssl: 'openssl' };
+const SERVERS = {
+  'nats-server': 'nats-server',
+  nginx: 'nginx-light',
+  openssl: 'openssl',
+  python3: 'python3-minimal',
+  'systemd-notify': 'systemd',
+};
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const [major, minor] = process.versions.node.split('.').map(Number);

@@ -3,7 +3,7 @@ import { FileTokenStore, proxyFromEnvironment } from '@fedecks/nest/client';
 import { FedecksClient, FedecksClientModule } from '@fedecks/nest/client-nest';
 import { Commands } from './commands/commands.js';
 import { Restart } from './commands/restart.js';
-import { type Config } from './config.js';
+import { type Config, readSystemdSettings } from './config.js';
 import { ConnectionLog } from './connection/connection-log.js';
 import { ExpiringTokenStore } from './connection/expiring-token-store.js';
 import { FirstLogin, LoginFile } from './connection/first-login.js';
@@ -12,6 +12,7 @@ import { ControlServer } from './control/control-server.js';
 import { socketPath } from './control/socket-path.js';
 import { StatusReport } from './control/status-report.js';
 import { RecentLog } from './log/recent-log.js';
+import { Systemd } from './service/systemd.js';
 import { Collector } from './telemetry/collector.js';
 import { sensors } from './telemetry/sensors.js';
 import { TelemetryFeed } from './telemetry/telemetry.js';
@@ -55,6 +56,11 @@ export class AppModule {
           provide: TelemetryFeed,
           useFactory: () =>
             new TelemetryFeed(new Collector(sensors({ disk: stateDir })), config.telemetryIntervalMs),
+        },
+        {
+          provide: Systemd,
+          inject: [FedecksClient],
+          useFactory: (client: FedecksClient) => new Systemd(client, readSystemdSettings()),
         },
         ConnectionLog,
         ControlRoutes,

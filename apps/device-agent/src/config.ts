@@ -5,6 +5,7 @@ import { parseEnv } from 'node:util';
 import { type TlsOptions } from '@fedecks/nest/client';
 import { MAX_DEVICE_ID_BYTES } from '@fedecks/nest/wire';
 import { MAX_SOCKET_PATH_BYTES, socketPath } from './control/socket-path.js';
+import { type SystemdSettings } from './service/systemd.js';
 
 /** What the agent is told by its environment and its configuration file. */
 export interface Config {
@@ -184,4 +185,15 @@ function problemOfUrl(value: string): string | undefined {
   }
   if (url.hash !== '') return 'must not have a fragment (#...): it would not be sent.';
   return undefined;
+}
+
+/** What systemd tells its services (sd_notify(3), sd_watchdog_enabled(3)), where it is what has started the agent. */
+export function readSystemdSettings(env: NodeJS.ProcessEnv = process.env): SystemdSettings {
+  const { NOTIFY_SOCKET, WATCHDOG_USEC = '', WATCHDOG_PID = String(process.pid), PATH } = env;
+  const watched = /^[1-9]\d{0,14}$/.test(WATCHDOG_USEC) && WATCHDOG_PID === String(process.pid);
+  return {
+    notifySocket: NOTIFY_SOCKET || undefined,
+    watchdogMs: watched ? Number(WATCHDOG_USEC) / 1000 : undefined,
+    path: PATH,
+  };
 }

@@ -6,6 +6,7 @@ import { readConfig } from '../config.js';
 import { AlreadyRunningError } from '../control/control-socket.js';
 import { AgentLogger } from '../log/agent-logger.js';
 import { RecentLog } from '../log/recent-log.js';
+import { Systemd } from '../service/systemd.js';
 import { CommandError, EXIT } from './exit.js';
 
 /** A disk that hangs must not keep an agent that was asked to restart. */
@@ -30,6 +31,7 @@ export async function run(configFile: string | undefined): Promise<never> {
   });
   // Closes the connection in order, and ends with status 0.
   app.enableShutdownHooks([], { useProcessExit: true });
+  app.get(Systemd).ready();
   await app.get(Restart).requested;
   setTimeout(() => process.exit(EXIT.restart), CLOSE_WITHIN_MS);
   await app.close();

@@ -29,6 +29,7 @@ export interface Exit {
 export interface StartOptions {
   readonly options?: readonly string[];
   readonly by?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** One file of JavaScript, beside the one it is made from so that it finds the same packages. */
@@ -82,10 +83,11 @@ export class Program {
   /**
    * @param options for node itself.
    * @param by a command that runs it: `['prlimit', '--fsize=0']`.
+   * @param env besides that of the test.
    */
-  start(args: readonly string[] = [], { options = [], by = [] }: StartOptions = {}): ChildApp {
+  start(args: readonly string[] = [], { options = [], by = [], env = {} }: StartOptions = {}): ChildApp {
     const [command = '', ...rest] = [...by, process.execPath, ...options, this.file, ...args];
-    return new ChildApp(spawn(command, rest, { stdio: 'pipe' }));
+    return new ChildApp(spawn(command, rest, { stdio: 'pipe', env: { ...process.env, ...env } }));
   }
 
   async remove(): Promise<void> {

@@ -1,0 +1,43 @@
+import { type ClientEvent } from '@fedecks/nest/client-nest';
+import { Liveness } from './liveness.js';
+
+const scheduled: ClientEvent = { type: 'connection_scheduled', delayMs: 3_600_000, cause: 'upgrade_failed' };
+const connecting: ClientEvent = { type: 'connecting', url: 'wss://cloud.example.com', with: 'token' };
+const YEAR_MS = 365 * 86_400_000;
+
+/** Whether a client is alive this long after the last of these events, which came one after another at second 1. */
+function aliveAfter(ms: number, ...events: ClientEvent[]): boolean {
+  const liveness = new Liveness();
+  for (const event of events) liveness.told(event, 1_000);
+  return liveness.alive(1_000 + ms);
+}
+
+describe('Liveness', () => {
+  it('takes a client for alive for as long as it waits for a login', () => {
+    expect(aliveAfter(YEAR_MS)).toBe(true);
+    expect(aliveAfter(YEAR_MS, connecting, { type: 'unregistered', cause: 'login_failed' })).toBe(true);
+  });
+
+  it('takes a client for alive for as long as it is connected', () => {
+    expect(aliveAfter(YEAR_MS, connecting, { type: 'connected' })).toBe(true);
+  });
+
+  it('takes a client for dead whose next attempt is long due and does not begin', () => {
+    expect(aliveAfter(scheduled.delayMs, scheduled)).toBe(true);
+    expect(aliveAfter(scheduled.delayMs + 60_000, scheduled)).toBe(false);
+  });
+
+  it('takes a client for dead whose attempt does not end', () => {
+    expect(aliveAfter(10_000, scheduled, connecting)).toBe(true);
+    expect(aliveAfter(60_000, scheduled, connecting)).toBe(false);
+  });
+
+  it('takes a client for dead that is stopped', () => {
+    expect(aliveAfter(0, { type: 'connected' }, { type: 'stopped' })).toBe(false);
+  });
+
+  it('waits as long as before when what happens changes nothing', () => {
+    const failed: ClientEvent = { type: 'connection_failed', reason: 'no route to host' };
+    expect(aliveAfter(60_000, connecting, failed)).toBe(false);
+  });
+});

@@ -1,0 +1,39 @@
+import { type ClientEvent } from '@fedecks/nest/client-nest';
+
+/** How long after its time something may come: a busy device is slow, and not dead. */
+const GRACE_MS = 30_000;
+/** The longest an attempt to connect takes: the client ends it by itself after `upgradeTimeoutMs`, 10 s. */
+const CONNECTING_MS = 10_000;
+
+/**
+ * Whether the client still has something it waits for. It reads no clock of its own, and times must come from one
+ * that nobody sets: a device that learns at last what year it is must not be taken for one that has slept.
+ */
+export class Liveness {
+  /** When at the latest the next event must have come. No token, or a connection, may last for ever. */
+  private overdueAtMs = Infinity;
+
+  /** Something has happened to the client. */
+  told(event: ClientEvent, nowMs: number): void {
+    switch (event.type) {
+      case 'connection_scheduled':
+        this.overdueAtMs = nowMs + event.delayMs + GRACE_MS;
+        break;
+      case 'connecting':
+        this.overdueAtMs = nowMs + CONNECTING_MS + GRACE_MS;
+        break;
+      case 'connected':
+      case 'unregistered':
+        this.overdueAtMs = Infinity;
+        break;
+      case 'stopped':
+        this.overdueAtMs = -Infinity;
+        break;
+    }
+  }
+
+  /** False when the client is stopped, or an attempt to connect has neither begun nor ended when it had to. */
+  alive(nowMs: number): boolean {
+    return nowMs < this.overdueAtMs;
+  }
+}

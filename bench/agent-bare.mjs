@@ -1,0 +1,9 @@
+// The floor: the least a node process can be that holds one `ws` connection, and keeps it up.
+import { WebSocket } from 'ws';
+
+const { URL: url, HEADER: header } = process.env;
+const socket = new WebSocket(url, { headers: { 'x-fedecks-auth': header }, perMessageDeflate: false });
+socket.once('open', () => {
+  console.log('Connected');
+  setInterval(() => socket.ping('bare-1'), 19_000);
+});

@@ -1,0 +1,126 @@
+// Does the steps of the agent's Dockerfile without an engine, runs what comes of them as the image would be run, and
+// lets it connect to a cloud. Build the cloud first: npm run build. With a path, it takes that Dockerfile.
+//
+// What it cannot show: that the base image is there for every architecture, and holds what this machine has (/usr,
+// /lib and /etc, and Node itself, stand in for it). `RUN` commands run on this machine, so they keep to their WORKDIR.
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { AppProcess } from './demo/app-process.mjs';
+import { Container } from './dockerfile/container.mjs';
+import { buildStages, copyContext } from './dockerfile/stages.mjs';
+
+const DEVICE = 'greenhouse-1';
+const STOP_WITHIN_MS = 10_000;
+const repository = fileURLToPath(new URL('..', import.meta.url));
+const cloudDir = join(repository, 'dist/cloud-api/apps/cloud-api/src');
+
+const scratch = mkdtempSync(join(tmpdir(), 'fedecks-dockerfile-'));
+// The user of the image gets here.
+chmodSync(scratch, 0o755);
+let cloud;
+try {
+  await check(process.argv[2] ?? join(repository, 'apps/device-agent/Dockerfile'));
+} finally {
+  await cloud?.stop();
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+async function check(dockerfile) {
+  const context = join(scratch, 'context');
+  mkdirSync(context);
+  copyContext(repository, context);
+  const image = buildStages(dockerfile, context, scratch);
+  must(
+    /^[1-9]\d*:[1-9]\d*$/.test(image.user ?? ''),
+    'USER must be a number that is not root, as 10001:10001',
+  );
+  must(image.volumes.length === 1, 'there must be one VOLUME, for the state');
+
+  const password = 'a password of this run';
+  const login = JSON.stringify({ username: 'gardener', password });
+  mkdirSync(join(image.root, 'run/secrets'), { recursive: true });
+  writeFileSync(join(image.root, 'run/secrets/login.json'), login, { mode: 0o644 });
+  const url = await startCloud(password);
+
+  const container = new Container(image);
+  say(
+    `runs as ${image.user}, read-only ${container.mounts ? 'by mounts' : 'by file modes (no mounts allowed here)'}`,
+  );
+  const env = {
+    FEDECKS_URL: url,
+    FEDECKS_DEVICE_ID: DEVICE,
+    FEDECKS_LOGIN_FILE: '/run/secrets/login.json',
+    FEDECKS_START_DELAY_MS: '0',
+  };
+  const agent = container.spawn([...image.entrypoint, ...image.cmd], env, {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  try {
+    const ended = once(agent, 'exit');
+    const early = ended.then(([code, signal]) => Promise.reject(new Error(`it ended: ${signal ?? code}`)));
+    await Promise.race([cloud.line(new RegExp(`${DEVICE}.*connected`, 'i')), early]);
+    early.catch(() => undefined);
+    say('the cloud sees it connect');
+
+    await until(
+      'the HEALTHCHECK says it is well',
+      async () => (await statusOf(container, image.health, env)) === 0,
+    );
+    const write = (path) =>
+      statusOf(container, ['node', '-e', 'fs.writeFileSync(process.argv[1], "")', path], {});
+    must((await write('/opt/fedecks/device-agent.mjs')) !== 0, 'it must not be able to write to its program');
+    must((await write('/opt/fedecks/new')) !== 0, 'it must not be able to write beside its program');
+    must((await write(`${image.volumes[0]}/new`)) === 0, 'it must be able to write to its volume');
+
+    agent.kill(image.stopSignal);
+    const late = setTimeout(() => agent.kill('SIGKILL'), STOP_WITHIN_MS);
+    const [code, signal] = await ended;
+    clearTimeout(late);
+    must(code === 0, `it must end with status 0 at ${image.stopSignal}, not with ${signal ?? code}`);
+    say(`it ends with status 0 at ${image.stopSignal}`);
+  } finally {
+    agent.kill('SIGKILL');
+  }
+}
+
+async function startCloud(password) {
+  const { stdout } = spawnSync(process.execPath, [join(cloudDir, 'device-password.js'), 'gardener', DEVICE], {
+    input: `${password}\n`,
+    encoding: 'utf8',
+  });
+  const logins = join(scratch, 'logins.json');
+  writeFileSync(logins, stdout, { mode: 0o600 });
+  cloud = new AppProcess('cloud', [join(cloudDir, 'main.js')], {
+    HOST: '127.0.0.1',
+    PORT: '0',
+    FEDECKS_SECRET: 's'.repeat(48),
+    API_KEY: 'k'.repeat(24),
+    DEVICE_LOGINS_FILE: logins,
+  });
+  const [, origin] = await cloud.line(/^Listening on http:(\S+)/);
+  return `ws:${origin}/fedecks/websocket`;
+}
+
+/** The status a command ends with in the container; it is given 10 s, as the HEALTHCHECK gives itself. */
+async function statusOf(container, command, env) {
+  const child = container.spawn(command, env, { stdio: 'ignore', timeout: 10_000, killSignal: 'SIGKILL' });
+  const [code] = await once(child, 'exit');
+  return code;
+}
+
+async function until(what, holds, deadline = Date.now() + 15_000) {
+  while (!(await holds())) must(Date.now() < deadline, `${what}: not within 15 s`);
+  say(what);
+}
+
+function must(holds, what) {
+  if (!holds) throw new Error(what);
+}
+
+function say(text) {
+  console.log(`Dockerfile: ${text}`);
+}

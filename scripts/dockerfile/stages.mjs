@@ -1,0 +1,112 @@
+import { spawnSync } from 'node:child_process';
+import { chownSync, cpSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { basename, isAbsolute, join, relative } from 'node:path';
+import { ignores, instructionsOf } from './parse.mjs';
+
+const isRoot = process.getuid() === 0;
+
+/**
+ * Does what a Dockerfile says in folders instead of images: each stage is an empty one, and what its base image
+ * holds is what this machine has. Returns the last stage: `{ root, env, user, volumes, entrypoint, cmd, health }`.
+ */
+export function buildStages(dockerfile, context, scratch) {
+  const stages = new Map();
+  let stage;
+  for (const { name, flags, args, shell } of instructionsOf(dockerfile)) {
+    switch (name) {
+      case 'FROM': {
+        stage = {
+          root: join(scratch, `stage-${stages.size}`),
+          env: {},
+          cwd: '/',
+          volumes: [],
+          cmd: [],
+          base: args[0],
+        };
+        mkdirSync(stage.root);
+        stages.set(args[2] ?? String(stages.size), stage);
+        break;
+      }
+      case 'WORKDIR':
+        stage.cwd = args[0];
+        mkdirSync(join(stage.root, stage.cwd), { recursive: true });
+        break;
+      case 'ENV':
+        for (const arg of args) stage.env[arg.slice(0, arg.indexOf('='))] = arg.slice(arg.indexOf('=') + 1);
+        break;
+      case 'COPY':
+        copy(stage, flags, args, flags.from ? stages.get(flags.from).root : context);
+        break;
+      case 'RUN':
+        run(stage, shell);
+        break;
+      case 'VOLUME':
+        stage.volumes.push(...args);
+        break;
+      case 'USER':
+        stage.user = args[0];
+        break;
+      case 'HEALTHCHECK':
+        stage.health = JSON.parse(/CMD (\[.*\])$/.exec(shell)[1]);
+        break;
+      case 'ENTRYPOINT':
+      case 'CMD':
+        if (shell !== undefined)
+          throw new Error(`${name} must have the JSON form: a shell keeps SIGTERM to itself`);
+        stage[name.toLowerCase()] = args;
+        break;
+      case 'STOPSIGNAL':
+        stage.stopSignal = args[0];
+        break;
+      case 'EXPOSE':
+        break;
+      default:
+        throw new Error(`${name} is not known to this check`);
+    }
+  }
+  return stage;
+}
+
+/** The files of the repository that an engine would be given. */
+export function copyContext(repository, target) {
+  const ignored = ignores(join(repository, '.dockerignore'));
+  const walk = (directory) => {
+    for (const entry of readdirSync(directory, { withFileTypes: true })) {
+      const source = join(directory, entry.name);
+      const path = relative(repository, source);
+      if (['.git', 'node_modules'].includes(entry.name)) continue;
+      if (entry.isDirectory()) walk(source);
+      else if (!ignored(path)) cpSync(source, join(target, path));
+    }
+  };
+  walk(repository);
+}
+
+function copy(stage, flags, args, from) {
+  const target = args.at(-1);
+  const into = join(stage.root, isAbsolute(target) ? target : join(stage.cwd, target));
+  const sources = args.slice(0, -1).map((source) => join(from, source));
+  for (const source of sources) {
+    if (!existsSync(source)) throw new Error(`COPY: ${relative(from, source)} is not there`);
+    // Of a directory the contents are copied; a file goes into what ends with a slash.
+    const named = !statSync(source).isDirectory() && /(^|\/)\.?$/.test(target);
+    cpSync(source, named ? join(into, basename(source)) : into, { recursive: true, verbatimSymlinks: true });
+  }
+  if (flags.chown !== undefined && isRoot) chownSync(into, ...flags.chown.split(':').map(Number));
+}
+
+function run(stage, command) {
+  // The registry, its certificates and what npm has fetched already are this machine's; nothing else is handed on.
+  const npm = Object.entries(process.env).filter(([key]) => /^npm_config_|^(HOME|PATH)$/i.test(key));
+  const { status } = spawnSync('/bin/sh', ['-c', command], {
+    cwd: join(stage.root, stage.cwd),
+    env: {
+      ...Object.fromEntries(npm),
+      npm_config_prefer_offline: 'true',
+      npm_config_loglevel: 'error',
+      ...stage.env,
+    },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  if (status !== 0) throw new Error(`RUN ${command}: status ${status}`);
+}
