@@ -12,6 +12,8 @@ import { tokenHeader } from '../libs/fedecks/dist/client/auth.js';
 
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
 const IDLE_MS = Number(process.env.IDLE_MS ?? 30_000);
+/** Flags of node for the agent, to see what they would save. */
+const FLAGS = process.env.AGENT_FLAGS?.split(' ') ?? [];
 const [AGENT, BARE] = ['greenhouse-1', 'bare-1'];
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const cloudDir = here('../dist/cloud-api/apps/cloud-api/src/');
@@ -61,7 +63,7 @@ const header = tokenHeader(BARE, Buffer.from(token, 'base64').toString());
 
 const kinds = {
   'bare ws': () => start([here('agent-bare.mjs')], { URL: url, HEADER: header }),
-  agent: () => start([bundle, 'run'], agentEnv(AGENT)),
+  agent: () => start([...FLAGS, bundle, 'run'], agentEnv(AGENT)),
 };
 const figures = Object.fromEntries(Object.keys(kinds).map((kind) => [kind, []]));
 for (let round = 0; round < ROUNDS; round++) {

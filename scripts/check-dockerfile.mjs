@@ -48,7 +48,7 @@ async function check(dockerfile) {
 
   const container = new Container(image);
   say(
-    `runs as ${image.user}, read-only ${container.mounts ? 'by mounts' : 'by file modes (no mounts allowed here)'}`,
+    `runs as ${process.getuid() === 0 ? image.user : 'this user, being no root'}, read-only ${container.mounts ? 'by mounts' : 'by file modes (no mounts allowed here)'}`,
   );
   const env = {
     FEDECKS_URL: url,
