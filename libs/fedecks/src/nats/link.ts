@@ -67,10 +67,12 @@ export class Link {
     if (this.nc && !this.nc.isClosed()) this.listen(this.nc, subject, interest);
   }
 
+  /** Listens no more. What the server has sent until it knows that is heard all the same: somebody waits for an answer. */
   unsubscribe(subject: string): void {
     const interest = this.interests.get(subject);
     this.interests.delete(subject);
-    interest?.subscription?.unsubscribe();
+    const { subscription } = interest ?? {};
+    if (subscription && !subscription.isClosed()) subscription.drain().catch(() => undefined);
   }
 
   /** @throws {BackplaneError} at once where NATS is away, and where this is more than it carries. */
@@ -89,11 +91,12 @@ export class Link {
   /** Resolves when the server has all that was published. @throws {BackplaneError} */
   async flush(): Promise<void> {
     const { requestTimeoutMs } = this.options;
+    const { connection } = this;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(timeout(requestTimeoutMs)), requestTimeoutMs);
     });
-    const flushed = this.connection.flush().catch((cause: unknown) => {
+    const flushed = connection.flush().catch((cause: unknown) => {
       throw unavailable('the connection to NATS went', cause);
     });
     await Promise.race([flushed, late]).finally(() => clearTimeout(timer));

@@ -233,7 +233,8 @@ class NatsBackplane implements Backplane {
     void outcome.then((written) => {
       // It was not written, that is sure: should it come again, it may be.
       if (!written) this.outcomes.delete(address);
-      this.answer(msg, written);
+      // What is written in one tick leaves at its end: the answer must not be ahead of it, should this process die.
+      process.nextTick(() => this.answer(msg, written));
     });
   }
 
@@ -324,6 +325,7 @@ class NatsBackplane implements Backplane {
       } catch (error) {
         if (turn !== this.turn) return;
         this.problem = `JetStream does not answer: ${messageOf(error)}`;
+        if (process.env['DBG']) console.log(this.node, (error as Error).stack, (error as Error).cause);
         this.tellHealth();
         await this.pause(PREPARE_AGAIN_MS);
       }
