@@ -20,12 +20,19 @@ export interface Scanned<T> extends Kept<T> {
 
 const WRONG_LAST_SEQUENCE = 10071;
 const PAGE = 500;
+/**
+ * What reads a bucket is placed by a cluster on one of its servers, at random, for a while even on one that has died
+ * without a word. So it is asked for again, soon.
+ */
+const PLACE_WITHIN_MS = 1_000;
+const PLACES_TRIED = 6;
 
 /** A JetStream KV bucket of JSON, of which only the newest value of a key is kept. */
 export class Bucket<T> {
   private constructor(
-    private readonly js: JetStreamClient,
     private readonly kv: KV,
+    /** For what has to be placed. */
+    private readonly placing: { readonly js: JetStreamClient; readonly kv: KV },
     private readonly name: string,
     private readonly timeoutMs: number,
   ) {}
@@ -37,11 +44,13 @@ export class Bucket<T> {
     { replicas, requestTimeoutMs }: ResolvedNatsOptions,
   ): Promise<Bucket<T>> {
     const js = jetstream(nc, { timeout: requestTimeoutMs });
+    const impatient = jetstream(nc, { timeout: Math.min(PLACE_WITHIN_MS, requestTimeoutMs) });
     // Answers of the leader only: one of a replica may be of a moment ago.
     const kv = await new Kvm(js)
       .create(name, { history: 1, replicas, allow_direct: false })
       .catch(failed(requestTimeoutMs));
-    return new Bucket<T>(js, kv, name, requestTimeoutMs);
+    const watching = await new Kvm(impatient).open(name).catch(failed(requestTimeoutMs));
+    return new Bucket<T>(kv, { js: impatient, kv: watching }, name, requestTimeoutMs);
   }
 
   /** @throws {BackplaneError} */
@@ -78,13 +87,13 @@ export class Bucket<T> {
   async *scan(keys: string, from = 1): AsyncGenerator<Scanned<T>> {
     const prefix = `$KV.${this.name}.`;
     const stream = `KV_${this.name}`;
-    const consumer = await this.js.consumers
-      .get(stream, {
+    const consumer = await placed(() =>
+      this.placing.js.consumers.get(stream, {
         filter_subjects: prefix + keys,
         deliver_policy: DeliverPolicy.StartSequence,
         opt_start_seq: from,
-      })
-      .catch(failed(this.timeoutMs));
+      }),
+    ).catch(failed(this.timeoutMs));
     try {
       let pending = (await consumer.info(true)).num_pending;
       while (pending > 0) {
@@ -112,9 +121,9 @@ export class Bucket<T> {
 
   /** Tells of every change from now on, until the function it returns is called. @throws {BackplaneError} */
   async watch(keys: string, changed: (kept: Kept<T>) => void): Promise<() => void> {
-    const changes = await this.kv
-      .watch({ key: keys, include: KvWatchInclude.UpdatesOnly })
-      .catch(failed(this.timeoutMs));
+    const changes = await placed(() =>
+      this.placing.kv.watch({ key: keys, include: KvWatchInclude.UpdatesOnly }),
+    ).catch(failed(this.timeoutMs));
     void (async () => {
       for await (const entry of changes) {
         const value = entry.operation === 'PUT' ? entry.json<T>() : undefined;
@@ -122,6 +131,16 @@ export class Bucket<T> {
       }
     })().catch(() => undefined);
     return () => changes.stop();
+  }
+}
+
+async function placed<Placed>(place: () => Promise<Placed>): Promise<Placed> {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await place();
+    } catch (error) {
+      if (tried === PLACES_TRIED || !(error instanceof TimeoutError)) throw error;
+    }
   }
 }
 

@@ -325,7 +325,6 @@ class NatsBackplane implements Backplane {
       } catch (error) {
         if (turn !== this.turn) return;
         this.problem = `JetStream does not answer: ${messageOf(error)}`;
-        if (process.env['DBG']) console.log(this.node, (error as Error).stack, (error as Error).cause);
         this.tellHealth();
         await this.pause(PREPARE_AGAIN_MS);
       }
