@@ -23,7 +23,7 @@ const config: Config = {
   },
   moduleNameMapper: {
     '^@fedecks/nest$': '<rootDir>/libs/fedecks/src/server/index.ts',
-    '^@fedecks/nest/(client|client-nest|testing|wire)$': '<rootDir>/libs/fedecks/src/$1/index.ts',
+    '^@fedecks/nest/(client|client-nest|nats|testing|wire)$': '<rootDir>/libs/fedecks/src/$1/index.ts',
     [String.raw`^(\.{1,2}/.*)\.js$`]: '$1',
   },
   testTimeout: 20_000,

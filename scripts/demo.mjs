@@ -9,9 +9,10 @@ import { parseArgs } from 'node:util';
 import { WebSocket } from 'ws';
 import { AppProcess } from './demo/app-process.mjs';
 import { heading, keepSecret, leaked, say } from './demo/log.mjs';
+import { NatsProcess } from './demo/nats-process.mjs';
 import { Sightings } from './demo/sightings.mjs';
 
-const HELP = `npm run demo [-- --once]
+const HELP = `npm run demo [-- --once] [--cluster]
 
 Starts the cloud and a device on this machine and lets them talk:
   1  a cloud (apps/cloud-api) with a secret, an API key and one device login, all made up for this run
@@ -20,6 +21,9 @@ Starts the cloud and a device on this machine and lets them talk:
   4  a command to the device, and its answer
   5  a small second device, made with the SDK: it says {"hello", "matey"}, the cloud says ["hi", "there"]
   6  the device is killed and started again without credentials: it comes back with its token
+
+With --cluster instead: a nats-server and two clouds that serve one fleet, a device at the first, and a command to it
+that is given to the second; with --once the first is killed, and the second knows that nobody holds the device.
 
   --once   end after that: status 0 if every step was seen within its deadline, 1 with the reason if not
   --help   this text
@@ -37,7 +41,11 @@ const agentMain = fileURLToPath(
 const sdk = new URL('../libs/fedecks/dist/', import.meta.url);
 
 const { values: asked } = parseArgs({
-  options: { once: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+  options: {
+    once: { type: 'boolean', default: false },
+    cluster: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
 });
 if (asked.help) {
   process.stdout.write(HELP);
@@ -52,12 +60,13 @@ const files = mkdtempSync(join(tmpdir(), 'fedecks-demo-'));
 process.on('exit', () => rmSync(files, { recursive: true, force: true }));
 const apps = [];
 const live = new Sightings();
+let nats;
 let ending = false;
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => void end(0));
 
 try {
-  await play();
+  await (asked.cluster ? playCluster() : play());
   if (asked.once) {
     if (leaked) throw new Error('a secret was about to be shown');
     heading('Every step was seen. Stopping both sides in order.');
@@ -151,6 +160,73 @@ async function play() {
   say('demo', 'It came back by itself, with the token it had stored.');
 }
 
+async function playCluster() {
+  heading('1. A NATS server starts: all that two clouds share.');
+  nats = await NatsProcess.start(join(files, 'nats'));
+  say('demo', `It is at ${nats.url}, and keeps its files with those of the demo.`);
+
+  heading(
+    '2. Two clouds start, with the same secret and NATS_URL. "cloud" and "cloud 2" lines are their logs.',
+  );
+  const password = randomBytes(18).toString('base64url');
+  const apiKey = randomBytes(24).toString('base64url');
+  const secret = randomBytes(48).toString('base64url');
+  keepSecret(password, apiKey, secret);
+  const username = 'gardener';
+  const env = {
+    HOST: '127.0.0.1',
+    PORT: '0',
+    FEDECKS_SECRET: secret,
+    API_KEY: apiKey,
+    DEVICE_LOGINS_FILE: keep('logins.json', loginEntry(username, password)),
+    NATS_URL: nats.url,
+  };
+  const [cloud, second] = ['cloud', 'cloud 2'].map((name) => start(name, join(cloudDir, 'main.js'), env));
+  const [, origin] = await cloud.line(/^Listening on (http:\S+)/);
+  const [, secondOrigin] = await second.line(/^Listening on (http:\S+)/);
+  watch(`${origin.replace('http:', 'ws:')}/live`, apiKey);
+  await live.until('the live stream', ({ event }) => event === 'devices');
+
+  heading(`3. The device ${DEVICE} connects to the first.`);
+  const agent = start('device', agentMain, {
+    FEDECKS_URL: `${origin.replace('http:', 'ws:')}/fedecks/websocket`,
+    FEDECKS_DEVICE_ID: DEVICE,
+    FEDECKS_STATE_DIR: join(files, 'device'),
+    FEDECKS_START_DELAY_MS: '500',
+    TELEMETRY_INTERVAL_MS: '3000',
+    FEDECKS_LOGIN_FILE: keep('login.json', JSON.stringify({ username, password })),
+  });
+  await agent.line(/^Logged in/);
+  const [token] = readFileSync(join(files, 'device', 'token'), 'utf8')
+    .trim()
+    .split('\n')
+    .slice(-1);
+  keepSecret(token, Buffer.from(token, 'base64').toString());
+
+  heading(
+    '4. An operator gives a command to the second cloud. It crosses NATS to the first, and down to the device.',
+  );
+  say(
+    'demo',
+    `Devices at the second cloud: ${(await http('GET', `${secondOrigin}/devices`, apiKey)).length}`,
+  );
+  await push(secondOrigin, apiKey, DEVICE, { event: 'ping', data: 1 });
+  await live.until(
+    'the answer to ping',
+    isMessage(DEVICE, (message) => message?.event === 'pong'),
+  );
+  say('demo', 'The answer came up where the device is connected: pong.');
+
+  if (!asked.once) return;
+  heading('5. The first cloud is killed (kill -9). The second knows at once that nobody holds the device.');
+  await cloud.kill();
+  const { result } = await http('POST', `${secondOrigin}/devices/${DEVICE}/messages`, apiKey, {
+    event: 'ping',
+  });
+  say('demo', `POST /devices/${DEVICE}/messages at the second cloud: ${result}`);
+  if (result !== 'offline') throw new Error(`a push to a device whose cloud is gone ended in ${result}`);
+}
+
 async function smallTalk(origin, url, apiKey, credentials) {
   const { FedecksClient, MemoryTokenStore } = await import(new URL('client/index.js', sdk).href);
   const { tuple } = await import(new URL('wire/index.js', sdk).href);
@@ -241,5 +317,6 @@ async function end(status) {
   ending = true;
   // Devices first, so that the cloud sees them go.
   for (const app of apps.toReversed()) await app.stop();
+  await nats?.stop();
   process.exit(status);
 }

@@ -1,6 +1,6 @@
 // The demo's one way to the terminal: aligned, coloured on a terminal only, and without secrets.
 
-const COLOURS = { demo: 36, cloud: 32, device: 33, matey: 33, live: 35 };
+const COLOURS = { demo: 36, cloud: 32, 'cloud 2': 34, device: 33, matey: 33, live: 35 };
 const WIDTH = Math.max(...Object.keys(COLOURS).map((name) => name.length));
 const REDACTED = '[secret]';
 

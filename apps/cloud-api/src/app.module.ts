@@ -1,5 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { FedecksModule } from '@fedecks/nest';
+import { natsBackplane } from '@fedecks/nest/nats';
 import { ApiKey } from './api-key/api-key.js';
 import { type Config } from './config.js';
 import { DeviceLog } from './devices/device-log.js';
@@ -11,10 +12,16 @@ import { LiveGateway } from './live/live.gateway.js';
 /** A cloud for devices: they connect at `/fedecks/websocket`, operators at `/devices` and `/live`. */
 @Module({})
 export class AppModule {
-  static with({ secrets, apiKey, loginsFile }: Config): DynamicModule {
+  static with({ secrets, apiKey, loginsFile, natsServers }: Config): DynamicModule {
     return {
       module: AppModule,
-      imports: [FedecksModule.forRoot({ secrets, authenticator: DeviceLogin })],
+      imports: [
+        FedecksModule.forRoot({
+          secrets,
+          authenticator: DeviceLogin,
+          ...(natsServers.length > 0 && { backplane: natsBackplane({ servers: natsServers }) }),
+        }),
+      ],
       controllers: [DevicesController],
       providers: [
         { provide: ApiKey, useValue: new ApiKey(apiKey) },

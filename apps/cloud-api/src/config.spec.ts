@@ -37,7 +37,11 @@ describe('readConfig', () => {
       secrets,
       apiKey: 'k'.repeat(16),
       loginsFile,
+      natsServers: [],
     });
+    const linked = { ...env, NATS_URL: 'nats://10.0.0.1:4222, nats://10.0.0.2:4222' };
+    expect(readConfig(linked).natsServers).toEqual(['nats://10.0.0.1:4222', 'nats://10.0.0.2:4222']);
+    expect(messageFor({ ...env, NATS_URL: 'http://10.0.0.1' })).toMatch(/NATS_URL must be the URLs of NATS/);
   });
 
   it('listens on port 3000 of all addresses by default', () => {

@@ -11,6 +11,8 @@ export interface Config {
   readonly apiKey: string;
   /** The file with the logins of the devices. */
   readonly loginsFile: string;
+  /** The NATS servers that link this process to others of the same fleet. Empty where it is the only one. */
+  readonly natsServers: readonly string[];
 }
 
 /** The environment does not say what the app needs to know. The message lists everything, and holds no value. */
@@ -26,7 +28,7 @@ const MAX_PORT = 65_535;
 
 /**
  * Reads the environment: `FEDECKS_SECRET`, `API_KEY` and `DEVICE_LOGINS_FILE` must be set; `PORT` is 3000 and
- * `HOST` 0.0.0.0 by default. Port 0 takes a free one.
+ * `HOST` 0.0.0.0 by default. Port 0 takes a free one. `NATS_URL` links several processes that serve one fleet.
  * @throws {ConfigError} naming everything that is wrong, and what to do about it.
  */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
@@ -52,8 +54,16 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const loginsProblem = problemOfLogins(DEVICE_LOGINS_FILE);
   if (loginsProblem !== undefined) problems.push(`DEVICE_LOGINS_FILE ${loginsProblem}`);
 
+  const natsServers = (env['NATS_URL'] ?? '')
+    .split(',')
+    .map((url) => url.trim())
+    .filter((url) => url !== '');
+  if (!natsServers.every((url) => /^(nats|tls):\/\/\S+$/.test(url))) {
+    problems.push('NATS_URL must be the URLs of NATS servers, separated by commas: nats://127.0.0.1:4222');
+  }
+
   if (problems.length > 0) throw new ConfigError(problems);
-  return { host, port, secrets, apiKey, loginsFile: DEVICE_LOGINS_FILE };
+  return { host, port, secrets, apiKey, loginsFile: DEVICE_LOGINS_FILE, natsServers };
 }
 
 function problemOfLogins(path: string): string | undefined {

@@ -14,6 +14,10 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
     packages:
       /^(@nestjs\/(common|core|jwt)(\/.*)?|@noble\/ciphers\/chacha\.js|proxy-addr|rxjs|ws|ms|node:.*)$/,
   },
+  nats: {
+    folders: ['options', 'server'],
+    packages: /^(@nats-io\/(transport-node|jetstream|kv)|rxjs|node:.*)$/,
+  },
   client: { folders: ['wire', 'options'], packages: /^(rxjs|ws|node:.*)$/ },
   'client-nest': {
     folders: ['wire', 'options', 'handlers', 'client'],
@@ -29,6 +33,7 @@ const NEST_IN_SERVER = [
   'fedecks.gateway.ts',
   'fedecks.module.ts',
   'fedecks.service.ts',
+  'health-indicator.ts',
   'limited-log.ts',
   'provider-of.ts',
   'token.ts',

@@ -7,9 +7,10 @@ import {
   HttpCode,
   Param,
   Post,
+  ServiceUnavailableException,
   UseGuards,
 } from '@nestjs/common';
-import { Fedecks, type PushResult } from '@fedecks/nest';
+import { BackplaneError, Fedecks, type PushResult } from '@fedecks/nest';
 import { type Term, TermEncodeError } from '@fedecks/nest/wire';
 import { ApiKeyGuard } from '../api-key/api-key.guard.js';
 
@@ -19,7 +20,7 @@ import { ApiKeyGuard } from '../api-key/api-key.guard.js';
 export class DevicesController {
   constructor(private readonly fedecks: Fedecks) {}
 
-  /** The connected devices: id, address, claims and since when. */
+  /** The devices connected to this node: id, address, claims and since when. */
   @Get()
   connected(): object[] {
     return this.fedecks.devices().map((device) => ({ ...device, since: new Date(device.since) }));
@@ -27,7 +28,8 @@ export class DevicesController {
 
   /**
    * Pushes the body, a JSON object or array, to a device: 200 and `{ "result": "sent" }` when it was written to the
-   * device's socket, 409 and `{ "result": "offline" }` when the device is not connected.
+   * device's socket, 409 and `{ "result": "offline" }` when the device is not connected, to this or another node, and
+   * 503 when that cannot be known.
    */
   @Post(':id/messages')
   @HttpCode(200)
@@ -38,6 +40,7 @@ export class DevicesController {
     const result = await this.fedecks.push(id, message).catch((error: unknown) => {
       // JSON can say 1e400, which is Infinity in JavaScript and nothing at all on the wire.
       if (error instanceof TermEncodeError) throw new BadRequestException(error.message);
+      if (error instanceof BackplaneError) throw new ServiceUnavailableException(error.message);
       throw error;
     });
     if (result === 'offline') throw new ConflictException({ result });

@@ -46,7 +46,14 @@ export class CloudApi {
     const directory = await mkdtemp(join(tmpdir(), 'cloud-api-test-'));
     const loginsFile = join(directory, 'logins.json');
     await writeFile(loginsFile, '{}');
-    const config = { host: '127.0.0.1', port: 0, secrets: ['x'.repeat(32)], apiKey: API_KEY, loginsFile };
+    const config = {
+      host: '127.0.0.1',
+      port: 0,
+      secrets: ['x'.repeat(32)],
+      apiKey: API_KEY,
+      loginsFile,
+      natsServers: [],
+    };
     const app = await createApp(config);
     await app.listen(config.port, config.host);
     const { port } = app.getHttpServer().address() as AddressInfo;

@@ -47,7 +47,7 @@ export function problemsOfTls(value: unknown): string[] {
   const { ca, cert, key, passphrase, servername, pins } = value as TlsOptions;
   if ((cert === undefined) !== (key === undefined)) {
     problems.push("'tls.cert' and 'tls.key' go together: give both or none.");
-  } else {
+  } else if (cert !== undefined) {
     try {
       createSecureContext({ cert, key, passphrase });
     } catch {

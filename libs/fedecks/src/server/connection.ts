@@ -74,6 +74,8 @@ export class Connection implements ResultSink, MailboxSource {
     private readonly ws: DeviceSocket,
     private readonly socket: Duplex,
     private readonly endpoint: Endpoint,
+    /** When its upgrade was asked for. */
+    readonly askedAt: number = device.since,
   ) {
     this.lastFrameAt = this.countedFrom = device.since;
     this.refreshTokenAt = device.since + endpoint.options.tokenRefreshMs;
@@ -233,6 +235,11 @@ export class Connection implements ResultSink, MailboxSource {
   /** Writes a frame. True once it is written to the socket, false if the connection ended before that. */
   write(bytes: Buffer): boolean | Promise<boolean> {
     return this.outbox.write(bytes);
+  }
+
+  /** When it was last given a token, or opened. */
+  get tokenIssuedAt(): number {
+    return this.refreshTokenAt - this.endpoint.options.tokenRefreshMs;
   }
 
   private sendToken(): void {

@@ -12,3 +12,26 @@ export class ReservedMessageError extends FedecksError {
     );
   }
 }
+
+/**
+ * Why what was asked of the other nodes has come to nothing:
+ * - `unavailable`: the backplane is away, or went while this was under way.
+ * - `timeout`: no answer within its time limit.
+ * - `overloaded`: too many are under way already. Nothing was sent.
+ * - `too-large`: more than the backplane carries in one message. Nothing was sent.
+ */
+export type BackplaneErrorCode = 'unavailable' | 'timeout' | 'overloaded' | 'too-large';
+
+/**
+ * The other nodes could not be asked, or have not answered. A push that ends in `unavailable` or `timeout` may have
+ * been written or not: it is not tried again, since a device must not get it twice.
+ */
+export class BackplaneError extends FedecksError {
+  override readonly name = 'BackplaneError';
+  declare readonly code: BackplaneErrorCode;
+
+  constructor(code: BackplaneErrorCode, message: string, options?: { readonly cause: unknown }) {
+    super(code, message);
+    if (options) this.cause = options.cause;
+  }
+}

@@ -4,6 +4,7 @@ import proxyAddr from 'proxy-addr';
 import { OptionsCheck } from '../options/index.js';
 import { DEFAULT_PATH } from '../wire/index.js';
 import { type DeviceAuthenticator } from './authenticator.js';
+import { type BackplaneFactory, InProcessBackplane } from './backplane.js';
 import { MemoryRevocations, type RevocationStore } from './revocations.js';
 
 /** Where the resolved options of an endpoint are provided. */
@@ -124,9 +125,16 @@ export interface FedecksOptions {
   /**
    * Keeps what {@link Fedecks.revoke} revokes: a provider of the app, by its class, or an object. What is revoked
    * at one endpoint is revoked at all that are given the same one.
-   * @default in the memory of this process, which a restart forgets
+   * @default where the `backplane` keeps them; without one in the memory of this process, which a restart forgets
    */
   readonly revocations?: Type<RevocationStore> | RevocationStore;
+
+  /**
+   * Links the nodes that serve this endpoint: `natsBackplane({ servers })` of `@fedecks/nest/nats`. With it any node
+   * pushes to any device and knows who is online, and a device that comes to one node is replaced at the others.
+   * @default none: this process serves all devices, and needs no server
+   */
+  readonly backplane?: BackplaneFactory;
 
   /**
    * Lets devices come over from an Elixir Fedecks server: its tokens (of plug_crypto 1 and 2) open the
@@ -154,6 +162,8 @@ export interface ResolvedOptions extends Required<
   readonly tokenExpiryMs: number;
 }
 
+const inProcess: BackplaneFactory = (endpoint) => new InProcessBackplane(endpoint);
+
 const DEFAULTS = Object.freeze({
   path: DEFAULT_PATH,
   guards: [],
@@ -170,6 +180,7 @@ const DEFAULTS = Object.freeze({
   upgradesPerAddressPerMinute: 6_000,
   trustedProxies: [],
   revocations: MemoryRevocations,
+  backplane: inProcess,
   phoenix: undefined,
   drainMs: 10_000,
 } satisfies { [K in keyof FedecksOptions]?: FedecksOptions[K] | undefined });
@@ -222,6 +233,13 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
   if (!isProvider(options.revocations, 'revokedAt')) {
     check.problem(
       "'revocations' must be a class or object with revoke(deviceId, at, until) and revokedAt(deviceId).",
+    );
+  }
+  if (typeof options.backplane !== 'function') {
+    check.problem("'backplane' must be what natsBackplane({ servers }) of '@fedecks/nest/nats' returns.");
+  } else if (options.backplane !== inProcess && options.revocations !== MemoryRevocations) {
+    check.problem(
+      "'revocations' must be left out where there is a 'backplane': it keeps them, and tells the other nodes.",
     );
   }
   const { phoenix } = options;

@@ -17,6 +17,7 @@ import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
 import { deliver, HandlerExplorer, type ResultSink, Router } from '../handlers/index.js';
 import { CLOSE, encodeTokenMessage, type Term } from '../wire/index.js';
 import { FedecksAuthGuard, UpgradeRefused, type UpgradeRequest } from './auth.guard.js';
+import { type Backplane } from './backplane.js';
 import { drain } from './drain.js';
 import { Connection, type Endpoint } from './connection.js';
 import {
@@ -28,7 +29,9 @@ import {
 import { FEDECKS_OPTIONS, type ResolvedOptions } from './fedecks-options.js';
 import { Fedecks } from './fedecks.service.js';
 import { Flapping } from './flapping.js';
+import { Groups } from './groups.js';
 import { LimitedLog } from './limited-log.js';
+import { LocalNode } from './local-node.js';
 import { providerOf } from './provider-of.js';
 import { answer } from './refusal.js';
 import { Registry } from './registry.js';
@@ -56,6 +59,12 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   /** @internal */
   readonly registry = new Registry();
   /** @internal */
+  readonly groups: Groups = new Groups((name, any) => this.backplane.hasMembers(name, any));
+  /** @internal The connections of this node. */
+  readonly node: LocalNode;
+  /** @internal The link to the other nodes. */
+  readonly backplane: Backplane;
+  /** @internal */
   router = new Router([]);
   private readonly logger: Logger;
   private readonly limited: LimitedLog;
@@ -82,6 +91,15 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     this.logger = new Logger(`Fedecks ${options.path}`);
     this.limited = new LimitedLog(this.logger);
     this.limiter = new UpgradeLimiter(options);
+    this.node = new LocalNode(
+      options,
+      this.registry,
+      this.groups,
+      revocations,
+      this.report.bind(this),
+      this.logger,
+    );
+    this.backplane = options.backplane(this.node);
     this.trusted = proxyAddr.compile([...options.trustedProxies]);
     const websockets: ServerOptions & { closeTimeout: number } = {
       noServer: true,
@@ -99,11 +117,11 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       this.authGuard,
       ...this.options.guards.map((guard) => providerOf(this.moduleRef, guard, 'guards')),
     ];
-    this.revocations.keepIn(storeOf(this.moduleRef, this.options.revocations));
+    this.revocations.keepIn(this.backplane.revocations ?? storeOf(this.moduleRef, this.options.revocations));
     this.fedecks.register(this);
   }
 
-  onApplicationBootstrap(): void {
+  async onApplicationBootstrap(): Promise<void> {
     this.router = new Router(this.fedecks.handlersOf(this.options.path, this.explorer));
     this.dispatcher.claim(this.options.path, this);
     this.websockets.on('wsClientError', (_error, socket) => answer(socket, 400));
@@ -111,6 +129,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     const { idleTimeoutMs, tokenRefreshMs } = this.options;
     const everyMs = Math.min(1_000, Math.max(10, Math.min(idleTimeoutMs, tokenRefreshMs) / 10));
     this.ticking = setInterval(() => this.tick(), everyMs).unref();
+    await this.backplane.start();
     this.logger.log(`Devices connect at ${this.options.path}/websocket`);
   }
 
@@ -122,6 +141,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     await drain(connections, this.options.drainMs);
     clearInterval(this.ticking);
     await Promise.all(connections.map((connection) => connection.gone()));
+    await this.backplane.close();
   }
 
   // --- The upgrade -----------------------------------------------------------------------------------------
@@ -131,13 +151,19 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     const ignored = (): void => undefined;
     socket.on('error', ignored);
     const revocations = this.revocations.count;
-    void this.judge(request).then((judged) => {
-      if (socket.destroyed) return;
+    const askedAt = Date.now();
+    const claims = isWebSocket(request) && this.options.duplicates === 'oldest';
+    void this.judge(request, claims).then((judged) => {
       const verdict = 'device' in judged ? this.lastWord(judged.device, revocations) : judged;
+      const opens = 'device' in verdict && !socket.destroyed && isWebSocket(request);
+      if (claims && 'device' in judged && !opens) this.backplane.unclaim(judged.device.id);
+      if (socket.destroyed) return;
       if (!('device' in verdict)) return answer(socket, verdict.status, retryAfter(verdict.retryAfterS));
-      if (!isWebSocket(request)) return answer(socket, 426, UPGRADE_REQUIRED);
+      if (!opens) return answer(socket, 426, UPGRADE_REQUIRED);
       socket.off('error', ignored);
-      this.websockets.handleUpgrade(request, socket, head, (ws) => this.open(ws, socket, verdict.device));
+      this.websockets.handleUpgrade(request, socket, head, (ws) =>
+        this.open(ws, socket, verdict.device, askedAt),
+      );
     });
   }
 
@@ -149,8 +175,8 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     });
   }
 
-  /** Runs the guards, within `upgradeTimeoutMs`. */
-  private async judge(request: UpgradeRequest): Promise<Verdict> {
+  /** Runs the guards, and takes the device's place if it needs one, within `upgradeTimeoutMs`. */
+  private async judge(request: UpgradeRequest, claims = false): Promise<Verdict> {
     if (this.draining) return DRAINING;
     // The address before any work: it is what attempts are counted by.
     request.remoteAddress =
@@ -167,7 +193,8 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     );
     this.pending.add(giveUp);
     try {
-      return await Promise.race([this.passGuards(request), late]);
+      const verdict = await Promise.race([this.passGuards(request), late]);
+      return claims && 'device' in verdict ? await this.claim(verdict.device) : verdict;
     } catch (error) {
       return this.refusal(request, error);
     } finally {
@@ -188,6 +215,17 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     return { device };
   }
 
+  /** With 'oldest', a device that is connected to any node may not come in again. */
+  private async claim(device: AuthenticatedDevice): Promise<Verdict> {
+    const free = this.registry.of(device.id).length === 0 && (await this.backplane.claim(device));
+    return free ? { device } : this.duplicate(device);
+  }
+
+  private duplicate({ id: deviceId }: AuthenticatedDevice): Verdict {
+    this.report({ deviceId, type: 'duplicate', info: 'this device id is connected already' });
+    return { status: 503, retryAfterS: RETRY_AFTER_S };
+  }
+
   /** What may have changed while the guards were at it. Nothing is waited for between this and the 101. */
   private lastWord(device: AuthenticatedDevice, revocations: number): Verdict {
     if (this.draining) return DRAINING;
@@ -195,10 +233,8 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       this.report({ deviceId: device.id, type: 'invalid_token', info: 'revoked' });
       return { status: 403 };
     }
-    if (this.options.duplicates === 'oldest' && this.registry.of(device.id).length > 0) {
-      this.report({ deviceId: device.id, type: 'duplicate', info: 'this device id is connected already' });
-      return { status: 503, retryAfterS: RETRY_AFTER_S };
-    }
+    if (this.options.duplicates === 'oldest' && this.registry.of(device.id).length > 0)
+      return this.duplicate(device);
     return { device };
   }
 
@@ -222,7 +258,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     return { status: 503, retryAfterS: RETRY_AFTER_S };
   }
 
-  private open(ws: WebSocket, socket: Duplex, authenticated: AuthenticatedDevice): void {
+  private open(ws: WebSocket, socket: Duplex, authenticated: AuthenticatedDevice, askedAt: number): void {
     const device: ConnectedDevice = { ...authenticated, since: Date.now() };
     const older = this.options.duplicates === 'newest' ? [...this.registry.of(device.id)] : [];
     for (const connection of older) connection.end('replaced', CLOSE.replaced, 'replaced');
@@ -233,8 +269,9 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
         info: 'replaced five times within a minute: do two machines use this device id?',
       });
     }
-    const connection = new Connection(device, ws, socket, this);
+    const connection = new Connection(device, ws, socket, this, askedAt);
     this.registry.add(connection);
+    this.backplane.opened(device);
     this.fedecks.changed({ type: 'connected', device });
     connection.start();
   }
@@ -253,6 +290,10 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   /** @internal */
   ended(connection: Connection, cause: DisconnectCause): void {
     this.registry.remove(connection);
+    this.groups.leaveAll(connection);
+    const other = this.node.held(connection.device.id);
+    if (other) this.backplane.opened(other);
+    else this.backplane.closed(connection.device, cause);
     this.fedecks.changed({ type: 'disconnected', device: connection.device, cause });
   }
 

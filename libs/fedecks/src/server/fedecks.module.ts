@@ -17,6 +17,7 @@ import {
 } from './fedecks-options.js';
 import { FedecksGateway } from './fedecks.gateway.js';
 import { Fedecks } from './fedecks.service.js';
+import { FedecksHealthIndicator } from './health-indicator.js';
 import { Revocations } from './revocations.js';
 import { Tokens } from './token.js';
 import { UpgradeDispatcher } from './upgrade-dispatcher.js';
@@ -44,8 +45,8 @@ export type FedecksAsyncOptions = Pick<ModuleMetadata, 'imports'> &
 @Global()
 @Module({
   imports: [DiscoveryModule],
-  providers: [Fedecks, HandlerExplorer, UpgradeDispatcher],
-  exports: [Fedecks, HandlerExplorer, UpgradeDispatcher],
+  providers: [Fedecks, FedecksHealthIndicator, HandlerExplorer, UpgradeDispatcher],
+  exports: [Fedecks, FedecksHealthIndicator, HandlerExplorer, UpgradeDispatcher],
 })
 class FedecksCoreModule {}
 

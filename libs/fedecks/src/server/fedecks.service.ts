@@ -2,8 +2,11 @@ import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { type Observable, Subject } from 'rxjs';
 import { type FoundHandler, type HandlerExplorer, InvalidHandlerError } from '../handlers/index.js';
 import { CLOSE, DEFAULT_PATH, type Term } from '../wire/index.js';
+import { type Backplane, type BackplaneEndpoint, type PushResult } from './backplane.js';
 import { type Connection, encodeMessage } from './connection.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
+import { checkGroupName, type Groups } from './groups.js';
+import { Presence } from './presence.js';
 import { type Registry } from './registry.js';
 import { type Revocations } from './revocations.js';
 
@@ -30,16 +33,18 @@ export type ConnectionChange =
   | { readonly type: 'connected'; readonly device: ConnectedDevice }
   | { readonly type: 'disconnected'; readonly device: ConnectedDevice; readonly cause: DisconnectCause };
 
-/**
- * What became of a push: `sent` when it was written to the device's socket, which is no promise that the device
- * has read it; `offline` when the device was not connected, or went before it was written.
- */
-export type PushResult = 'sent' | 'offline';
+/** How the links to the other nodes do. Where one is degraded, the reason by the `path` of its endpoint. */
+export type FedecksHealth =
+  | { readonly status: 'up' }
+  | { readonly status: 'degraded'; readonly reasons: Readonly<Record<string, string>> };
 
 /** What the service needs of an endpoint of this process. */
 interface LocalEndpoint {
-  readonly options: { readonly path: string };
+  readonly options: { readonly path: string; readonly duplicates: 'newest' | 'oldest' | 'allow' };
   readonly registry: Registry;
+  readonly groups: Groups;
+  readonly node: BackplaneEndpoint;
+  readonly backplane: Backplane;
   readonly revocations: Pick<Revocations, 'revoke'>;
   report(error: SocketError): void;
 }
@@ -53,6 +58,8 @@ export class Fedecks implements OnApplicationShutdown {
   readonly messages$: Observable<UpstreamMessage>;
   /** Every connect and disconnect. */
   readonly connections$: Observable<ConnectionChange>;
+  /** Who is connected, to whichever node, and who was. */
+  readonly presence = new Presence((endpoint) => this.at(endpoint));
 
   private readonly messages = new Subject<UpstreamMessage>();
   private readonly connections = new Subject<ConnectionChange>();
@@ -67,15 +74,68 @@ export class Fedecks implements OnApplicationShutdown {
   }
 
   /**
-   * Sends a message to a device.
+   * Sends a message to a device, whichever node holds it.
    * @param endpoint the `path` of one endpoint; by default the device is looked for on all of them.
    * @throws {TermEncodeError} when the message holds something that is no term.
    * @throws {ReservedMessageError} when the device would take it for a token.
+   * @throws {BackplaneError} when the other nodes could not be asked, or have not answered in time.
    */
   async push(deviceId: string, message: Term, endpoint?: string): Promise<PushResult> {
     const bytes = encodeMessage(message);
-    const written = await Promise.all(this.of(deviceId, endpoint).map(async (each) => each.write(bytes)));
-    return written.includes(true) ? 'sent' : 'offline';
+    const sent = await anyOf(this.at(endpoint).map((gateway) => pushTo(gateway, deviceId, bytes)));
+    return sent ? 'sent' : 'offline';
+  }
+
+  /**
+   * Sends a message to every device of every node. A device that goes before it is written is reported to
+   * `@OnSocketError` as `undelivered`, on its node.
+   * @throws what {@link push} throws; the devices of this node have it all the same.
+   */
+  async broadcast(message: Term, endpoint?: string): Promise<void> {
+    await this.toMany(encodeMessage(message), endpoint);
+  }
+
+  /**
+   * Makes a device that is connected to this node a member of a group for as long as its connection lasts, and
+   * tells whether it is connected here. Joining twice is joining once.
+   * @param name of 1 to 128 bytes.
+   * @throws {RangeError} for another name, and when the device is in 64 groups.
+   */
+  joinGroup(deviceId: string, name: string, endpoint?: string): boolean {
+    const connections = this.at(endpoint).map(({ registry, groups }) => {
+      const here = registry.of(deviceId);
+      for (const connection of here) groups.join(connection, name);
+      return here.length;
+    });
+    return connections.some((count) => count > 0);
+  }
+
+  /** Takes a device that is connected to this node out of a group, and tells whether it is connected here. */
+  leaveGroup(deviceId: string, name: string, endpoint?: string): boolean {
+    const connections = this.at(endpoint).map(({ registry, groups }) => {
+      const here = registry.of(deviceId);
+      for (const connection of here) groups.leave(connection, name);
+      return here.length;
+    });
+    return connections.some((count) => count > 0);
+  }
+
+  /**
+   * Sends a message to the members of a group, on whichever nodes. The rest is as with {@link broadcast}.
+   * @throws {RangeError} for a name that no group can have.
+   */
+  async pushToGroup(name: string, message: Term, endpoint?: string): Promise<void> {
+    checkGroupName(name);
+    await this.toMany(encodeMessage(message), endpoint, name);
+  }
+
+  /** How the links to the other nodes do. Without a `backplane` there are none, and all is well. */
+  health(): FedecksHealth {
+    const reasons: Record<string, string> = {};
+    for (const { options, backplane } of this.gateways) {
+      if (backplane.health.status === 'degraded') reasons[options.path] = backplane.health.reason;
+    }
+    return Object.keys(reasons).length === 0 ? { status: 'up' } : { status: 'degraded', reasons };
   }
 
   /** The devices connected to this process. */
@@ -83,16 +143,25 @@ export class Fedecks implements OnApplicationShutdown {
     return this.at(endpoint).flatMap(({ registry }) => Array.from(registry.all(), ({ device }) => device));
   }
 
-  /** Closes the connections of a device with 1000, and tells whether there was any. The device will come back. */
+  /**
+   * Closes the connections of a device with 1000, on whichever node, and tells whether there was any. The device
+   * will come back.
+   * @throws {BackplaneError} when this node holds none, and the others could not be asked.
+   */
   async disconnect(deviceId: string, endpoint?: string): Promise<boolean> {
-    const connections = this.of(deviceId, endpoint);
-    for (const connection of connections) connection.end('disconnected', CLOSE.normal);
-    return connections.length > 0;
+    return anyOf(
+      this.at(endpoint).map(async ({ options, node, backplane }) => {
+        const here = node.disconnect(deviceId);
+        if (here && options.duplicates !== 'allow') return true;
+        return anyOf([Promise.resolve(here), backplane.disconnect(deviceId)]);
+      }),
+    );
   }
 
   /**
    * Takes back what a device was given: tokens issued until now stop working, and its connections are closed
-   * with 4150. It comes back only by logging in again. Resolves when the store has kept it.
+   * with 4150, on whichever node. It comes back only by logging in again. Resolves when the store has kept it.
+   * @throws {BackplaneError} when the backplane has not kept it: call it again, the other nodes do not know of it.
    * @throws what the `revocations` store throws; its connections are closed all the same.
    */
   async revoke(deviceId: string, endpoint?: string): Promise<void> {
@@ -114,6 +183,15 @@ export class Fedecks implements OnApplicationShutdown {
       throw new RangeError(`There is no endpoint '${endpoint}': FedecksModule.forRoot was given ${paths}.`);
     }
     return found;
+  }
+
+  private async toMany(bytes: Buffer, endpoint?: string, group?: string): Promise<void> {
+    await Promise.all(
+      this.at(endpoint).map(({ node, backplane }) => {
+        node.writeToAll(bytes, group);
+        return backplane.broadcast(bytes, group);
+      }),
+    );
   }
 
   private async deliver({ deviceId, message, endpoint }: DownstreamMessage): Promise<void> {
@@ -184,4 +262,25 @@ export class Fedecks implements OnApplicationShutdown {
       this.logger.error('An observer failed', error);
     }
   }
+}
+
+/** A device is written to where it is: on this node if it is here, and else by the node that holds it. */
+async function pushTo(
+  { node, options, backplane }: LocalEndpoint,
+  deviceId: string,
+  bytes: Buffer,
+): Promise<boolean> {
+  const here = node.write(deviceId, bytes);
+  if (here && options.duplicates !== 'allow') return here;
+  const elsewhere = backplane.push(deviceId, bytes).then((result) => result === 'sent');
+  return anyOf(here ? [here, elsewhere] : [elsewhere]);
+}
+
+/** Whether any says yes. If none does, and one does not know, that is thrown. */
+async function anyOf(answers: readonly Promise<boolean>[]): Promise<boolean> {
+  const settled = await Promise.allSettled(answers);
+  if (settled.some((each) => each.status === 'fulfilled' && each.value)) return true;
+  const failed = settled.find((each) => each.status === 'rejected');
+  if (failed) throw failed.reason;
+  return false;
 }

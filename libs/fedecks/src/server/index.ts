@@ -23,12 +23,19 @@ export {
   type DeviceAuthenticator,
 } from './authenticator.js';
 export {
+  type Backplane,
+  type BackplaneEndpoint,
+  type BackplaneFactory,
+  type BackplaneHealth,
+  type PushResult,
+} from './backplane.js';
+export {
   type AuthenticatedDevice,
   type ConnectedDevice,
   type DisconnectCause,
   type SocketError,
 } from './device.js';
-export { ReservedMessageError } from './errors.js';
+export { BackplaneError, type BackplaneErrorCode, ReservedMessageError } from './errors.js';
 export { type Duration, type FedecksOptions } from './fedecks-options.js';
 export { FedecksGateway } from './fedecks.gateway.js';
 export { type FedecksAsyncOptions, FedecksModule, type FedecksOptionsFactory } from './fedecks.module.js';
@@ -36,7 +43,9 @@ export {
   type ConnectionChange,
   type DownstreamMessage,
   Fedecks,
-  type PushResult,
+  type FedecksHealth,
   type UpstreamMessage,
 } from './fedecks.service.js';
+export { FedecksHealthIndicator, type FedecksHealthResult } from './health-indicator.js';
+export { Presence, type PresenceEntry, type PresencePage, type PresenceQuery } from './presence.js';
 export { MemoryRevocations, type RevocationStore } from './revocations.js';

@@ -35,7 +35,10 @@ export class MemoryRevocations implements RevocationStore {
 /** The revocations of an endpoint: what its store keeps, and what was revoked while an upgrade was being looked at. */
 export class Revocations {
   private store: RevocationStore = new MemoryRevocations();
-  private readonly recent = new Map<string, { readonly at: number; readonly turn: number }>();
+  private readonly recent = new Map<
+    string,
+    { readonly at: number; readonly turn: number; readonly seen: number }
+  >();
   private turn = 0;
 
   /**
@@ -57,10 +60,15 @@ export class Revocations {
   }
 
   async revoke(deviceId: string, now = Date.now()): Promise<void> {
-    forgetOldest(this.recent, ({ at }) => at < now - this.upgradeTimeoutMs);
-    this.recent.delete(deviceId);
-    this.recent.set(deviceId, { at: now, turn: ++this.turn });
+    this.noticed(deviceId, now, now);
     await this.store.revoke(deviceId, now, Math.min(now + this.tokenLifeMs, END_OF_TIME));
+  }
+
+  /** Counts what another node revoked, too: an upgrade may be looked at here meanwhile. */
+  noticed(deviceId: string, at: number, now = Date.now()): void {
+    forgetOldest(this.recent, ({ seen }) => seen < now - this.upgradeTimeoutMs);
+    this.recent.delete(deviceId);
+    this.recent.set(deviceId, { at, turn: ++this.turn, seen: now });
   }
 
   /** Whether a token of that time no longer works. */

@@ -8,7 +8,14 @@
  */
 import { type INestApplication, Injectable, type ModuleMetadata } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
-import { FedecksModule, OnSocketError, Payload, type SocketError } from '@fedecks/nest';
+import {
+  Fedecks,
+  FedecksHealthIndicator,
+  FedecksModule,
+  OnSocketError,
+  Payload,
+  type SocketError,
+} from '@fedecks/nest';
 import { FakeDevice } from '@fedecks/nest/testing';
 import { Inbox } from './inbox.js';
 
@@ -40,9 +47,17 @@ export class StartedApp {
     return this.nest.get(Errors).inbox;
   }
 
-  /** A device that is let in, with an id no other one has. */
-  device(id = `device-${++devices}`): Promise<FakeDevice> {
-    return FakeDevice.connect(this.nest, { id });
+  get fedecks(): Fedecks {
+    return this.nest.get(Fedecks);
+  }
+
+  get healthIndicator(): FedecksHealthIndicator {
+    return this.nest.get(FedecksHealthIndicator);
+  }
+
+  /** A device that is let in, with an id no other one has: with its token, or by a login. */
+  device(id = `device-${++devices}`, token?: string): Promise<FakeDevice> {
+    return FakeDevice.connect(this.nest, { id, ...(token !== undefined && { token }) });
   }
 
   async close(): Promise<void> {

@@ -97,14 +97,27 @@ export class Program {
 
 export class ChildApp {
   private readonly lines = new Inbox<string>('line of the child process');
+  private heard = (line: string): void => this.lines.put(line);
   private readonly exits = new Inbox<Exit>('end of the child process');
   /** What it has written to its standard error: a warning or a failure, which no test expects. */
   stderr = '';
 
   constructor(private readonly process: ChildProcessWithoutNullStreams) {
-    createInterface({ input: process.stdout }).on('line', (line) => this.lines.put(line));
+    createInterface({ input: process.stdout }).on('line', (line) => this.heard(line));
+    // It may have ended already.
+    process.stdin.on('error', () => undefined);
     process.stderr.on('data', (data) => (this.stderr += String(data)));
     process.on('exit', (code, signal) => this.exits.put({ code, signal, at: performance.now() }));
+  }
+
+  /** Called with every line from now on, instead of {@link line}. */
+  onLine(heard: (line: string) => void): void {
+    this.heard = heard;
+  }
+
+  /** A line for its standard input. */
+  say(line: string): void {
+    this.process.stdin.write(`${line}\n`);
   }
 
   /** The next line it writes; rejects after `deadlineMs` milliseconds. */

@@ -1,0 +1,89 @@
+import { type Msg, nuid } from '@nats-io/transport-node';
+import { BackplaneError } from '../server/index.js';
+import { type Link, timeout, unavailable } from './link.js';
+import { type ResolvedNatsOptions } from './nats-options.js';
+
+/** What a node answers: that it has done it, or that it does not hold the device any more, and has done nothing. */
+export const DONE = Uint8Array.of(1);
+export const GONE = Uint8Array.of(0);
+
+interface Pending {
+  readonly subject: string;
+  readonly bytes: Uint8Array;
+  readonly resolve: (done: boolean) => void;
+  readonly reject: (error: BackplaneError) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/**
+ * Asks whoever holds a device. There may be several for a moment, when it moves from one node to another, and one
+ * of them may have let go of it already: that one has nothing listen any more by the time its answer arrives, so
+ * that the question is put again, under the same address, by which those that have had it know it.
+ */
+export class Asks {
+  private readonly inbox = `_INBOX.${nuid.next()}`;
+  private readonly pending = new Map<string, Pending>();
+  private bytes = 0;
+  private count = 0;
+
+  constructor(
+    private readonly link: Link,
+    private readonly options: ResolvedNatsOptions,
+  ) {
+    link.subscribe(`${this.inbox}.*`, (msg) => this.answered(msg));
+  }
+
+  /**
+   * True when one node has done it, false when none holds the device.
+   * @throws {BackplaneError} when that cannot be known.
+   */
+  async ask(subject: string, bytes: Uint8Array): Promise<boolean> {
+    const { maxPending, maxPendingBytes, requestTimeoutMs } = this.options;
+    if (this.pending.size >= maxPending || this.bytes + bytes.length > maxPendingBytes) {
+      throw new BackplaneError(
+        'overloaded',
+        `${this.pending.size} messages to other nodes wait for an answer.`,
+      );
+    }
+    const address = `${this.inbox}.${++this.count}`;
+    this.link.publish(subject, bytes, address);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => this.settle(address)?.reject(timeout(requestTimeoutMs)),
+        requestTimeoutMs,
+      );
+      this.pending.set(address, { subject, bytes, resolve, reject, timer });
+      this.bytes += bytes.length;
+    });
+  }
+
+  /** The connection is gone, and the answers with it. */
+  fail(): void {
+    for (const address of [...this.pending.keys()])
+      this.settle(address)?.reject(unavailable('the connection to NATS went'));
+  }
+
+  private answered({ subject, data, headers }: Msg): void {
+    const asked = this.pending.get(subject);
+    if (!asked) return;
+    const nobody = data.length === 0 && headers?.code === 503;
+    if (nobody || data[0] === DONE[0]) {
+      this.settle(subject)?.resolve(!nobody);
+      return;
+    }
+    try {
+      this.link.publish(asked.subject, asked.bytes, subject);
+    } catch (error) {
+      this.settle(subject)?.reject(error as BackplaneError);
+    }
+  }
+
+  private settle(address: string): Pending | undefined {
+    const asked = this.pending.get(address);
+    if (!asked) return undefined;
+    clearTimeout(asked.timer);
+    this.pending.delete(address);
+    this.bytes -= asked.bytes.length;
+    return asked;
+  }
+}

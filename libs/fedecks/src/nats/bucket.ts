@@ -1,0 +1,156 @@
+import { DeliverPolicy, JetStreamApiError, jetstream, type JetStreamClient } from '@nats-io/jetstream';
+import { type KV, Kvm, KvWatchInclude } from '@nats-io/kv';
+import { type NatsConnection, TimeoutError } from '@nats-io/transport-node';
+import { type BackplaneError } from '../server/index.js';
+import { messageOf, timeout, unavailable } from './link.js';
+import { type ResolvedNatsOptions } from './nats-options.js';
+
+/** What is kept under a key. Without a value it was removed, or never there: then the revision is 0. */
+export interface Kept<T> {
+  readonly key: string;
+  readonly value: T | undefined;
+  readonly revision: number;
+}
+
+/** What a scan comes upon. */
+export interface Scanned<T> extends Kept<T> {
+  /** How many come after it. */
+  readonly pending: number;
+}
+
+const WRONG_LAST_SEQUENCE = 10071;
+const PAGE = 500;
+/**
+ * What reads a bucket is placed by a cluster on one of its servers, at random, for a while even on one that has died
+ * without a word. So it is asked for again, soon.
+ */
+const PLACE_WITHIN_MS = 1_000;
+const PLACES_TRIED = 6;
+
+/** A JetStream KV bucket of JSON, of which only the newest value of a key is kept. */
+export class Bucket<T> {
+  private constructor(
+    private readonly kv: KV,
+    /** For what has to be placed. */
+    private readonly placing: { readonly js: JetStreamClient; readonly kv: KV },
+    private readonly name: string,
+    private readonly timeoutMs: number,
+  ) {}
+
+  /** Makes the bucket if there is none. @throws {BackplaneError} */
+  static async open<T>(
+    nc: NatsConnection,
+    name: string,
+    { replicas, requestTimeoutMs }: ResolvedNatsOptions,
+  ): Promise<Bucket<T>> {
+    const js = jetstream(nc, { timeout: requestTimeoutMs });
+    const impatient = jetstream(nc, { timeout: Math.min(PLACE_WITHIN_MS, requestTimeoutMs) });
+    // Answers of the leader only: one of a replica may be of a moment ago.
+    const kv = await new Kvm(js)
+      .create(name, { history: 1, replicas, allow_direct: false })
+      .catch(failed(requestTimeoutMs));
+    const watching = await new Kvm(impatient).open(name).catch(failed(requestTimeoutMs));
+    return new Bucket<T>(kv, { js: impatient, kv: watching }, name, requestTimeoutMs);
+  }
+
+  /** @throws {BackplaneError} */
+  async get(key: string): Promise<Kept<T>> {
+    const entry = await this.kv.get(key).catch(failed(this.timeoutMs));
+    if (!entry) return { key, value: undefined, revision: 0 };
+    return {
+      key,
+      value: entry.operation === 'PUT' ? entry.json<T>() : undefined,
+      revision: entry.revision,
+    };
+  }
+
+  /**
+   * Writes a value, and returns its revision. With `after`, only if that is the revision it follows; undefined
+   * where it is not.
+   * @throws {BackplaneError} when it may have been written or not.
+   */
+  async put(key: string, value: T, after?: number): Promise<number | undefined> {
+    try {
+      return await this.kv.put(key, JSON.stringify(value), after === undefined ? {} : { previousSeq: after });
+    } catch (error) {
+      if (error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE) return undefined;
+      throw failure(error, this.timeoutMs);
+    }
+  }
+
+  /** @throws {BackplaneError} */
+  async remove(key: string): Promise<void> {
+    await this.kv.purge(key).catch(failed(this.timeoutMs));
+  }
+
+  /** What is kept, from a revision on, in the order it was written. @throws {BackplaneError} */
+  async *scan(keys: string, from = 1): AsyncGenerator<Scanned<T>> {
+    const prefix = `$KV.${this.name}.`;
+    const stream = `KV_${this.name}`;
+    const consumer = await placed(() =>
+      this.placing.js.consumers.get(stream, {
+        filter_subjects: prefix + keys,
+        deliver_policy: DeliverPolicy.StartSequence,
+        opt_start_seq: from,
+      }),
+    ).catch(failed(this.timeoutMs));
+    try {
+      let pending = (await consumer.info(true)).num_pending;
+      while (pending > 0) {
+        let got = 0;
+        const page = await consumer.fetch({ max_messages: PAGE, expires: this.timeoutMs });
+        for await (const message of page) {
+          pending = message.info.pending;
+          const put = !message.headers?.has('KV-Operation');
+          yield {
+            key: message.subject.slice(prefix.length),
+            value: put ? message.json<T>() : undefined,
+            revision: message.seq,
+            pending,
+          };
+          if (++got === PAGE || pending === 0) break;
+        }
+        if (got === 0) throw timeout(this.timeoutMs);
+      }
+    } catch (error) {
+      throw failure(error, this.timeoutMs);
+    } finally {
+      await consumer.delete().catch(() => undefined);
+    }
+  }
+
+  /** Tells of every change from now on, until the function it returns is called. @throws {BackplaneError} */
+  async watch(keys: string, changed: (kept: Kept<T>) => void): Promise<() => void> {
+    const changes = await placed(() =>
+      this.placing.kv.watch({ key: keys, include: KvWatchInclude.UpdatesOnly }),
+    ).catch(failed(this.timeoutMs));
+    void (async () => {
+      for await (const entry of changes) {
+        const value = entry.operation === 'PUT' ? entry.json<T>() : undefined;
+        changed({ key: entry.key, value, revision: entry.revision });
+      }
+    })().catch(() => undefined);
+    return () => changes.stop();
+  }
+}
+
+async function placed<Placed>(place: () => Promise<Placed>): Promise<Placed> {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await place();
+    } catch (error) {
+      if (tried === PLACES_TRIED || !(error instanceof TimeoutError)) throw error;
+    }
+  }
+}
+
+function failed(timeoutMs: number): (error: unknown) => never {
+  return (error) => {
+    throw failure(error, timeoutMs);
+  };
+}
+
+function failure(error: unknown, timeoutMs: number): BackplaneError {
+  if ((error as Partial<BackplaneError>).name === 'BackplaneError') return error as BackplaneError;
+  return error instanceof TimeoutError ? timeout(timeoutMs) : unavailable(messageOf(error), error);
+}

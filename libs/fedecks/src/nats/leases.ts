@@ -1,0 +1,160 @@
+import { type Bucket } from './bucket.js';
+import { type Subjects } from './subjects.js';
+
+/** After how many heartbeats without a word a node is lost. */
+const LEASE_BEATS = 3;
+const CHECKS_PER_BEAT = 5;
+
+/** What nodes tell each other. */
+export interface NodeMessage {
+  readonly type: 'lives' | 'leaves' | 'sweeping' | 'swept';
+  readonly node: string;
+  /** The lost node that is being swept, or was. */
+  readonly lost?: string;
+}
+
+/** What is kept of a node from its start until it leaves, or is swept. */
+export interface NodeEntry {
+  readonly since: number;
+}
+
+/** What the leases ask of the backplane they are for. */
+export interface LeaseEvents {
+  /** Hands a message to the other nodes; does nothing while NATS is away. */
+  tell(message: NodeMessage): void;
+  /** Marks the devices of a lost node as offline, last seen at that time. Rejects if it cannot. */
+  sweep(node: string, at: number): Promise<void>;
+  /** The others may have taken this node for lost: what they wrote about its devices has to be looked at. */
+  doubted(): void;
+}
+
+/**
+ * Which nodes live. Each says so every `heartbeatMs`, in one message whatever it holds; one that has not for three
+ * times that is lost, and one of the others sweeps up after it. Which one nobody decides: each begins after a
+ * random time, unless it hears of another; and what two write at once is settled where it is kept.
+ */
+export class Leases {
+  private readonly heard = new Map<string, number>();
+  /** When to begin to sweep up after a lost node. */
+  private readonly due = new Map<string, number>();
+  private readonly leaseMs: number;
+  private bucket: Bucket<NodeEntry> | undefined;
+  private since = 0;
+  private lastTick = 0;
+  private ticks = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private sweeping = false;
+
+  constructor(
+    readonly self: string,
+    private readonly subjects: Subjects,
+    private readonly heartbeatMs: number,
+    private readonly events: LeaseEvents,
+  ) {
+    this.leaseMs = LEASE_BEATS * heartbeatMs;
+  }
+
+  /** There is a connection: what was not heard without one counts against nobody. */
+  async resume(bucket: Bucket<NodeEntry>): Promise<void> {
+    await bucket.put(this.subjects.key(this.self), { since: Date.now() });
+    this.since = Date.now();
+    this.due.clear();
+    for (const node of this.heard.keys()) this.heard.set(node, this.since);
+    for await (const { key, value } of bucket.scan(this.subjects.keys)) {
+      const node = this.subjects.textOf(key);
+      if (value && node !== this.self) this.heard.set(node, Date.now());
+    }
+    this.bucket = bucket;
+    this.lastTick = Date.now();
+    this.timer ??= setInterval(() => this.tick(), this.heartbeatMs / CHECKS_PER_BEAT).unref();
+    this.beat();
+  }
+
+  pause(): void {
+    this.bucket = undefined;
+  }
+
+  /** Stops. With `clean`, nothing is left to sweep, and the others need not wait to find that out. */
+  async stop(clean: boolean): Promise<void> {
+    clearInterval(this.timer);
+    const { bucket } = this;
+    this.bucket = undefined;
+    if (!bucket || !clean) return;
+    this.events.tell({ type: 'leaves', node: this.self });
+    await bucket.remove(this.subjects.key(this.self));
+  }
+
+  /** Whether that node lives, as far as this one can tell: until it has listened long enough, all do. */
+  lives(node: string, now = Date.now()): boolean {
+    return node === this.self || now - Math.max(this.heard.get(node) ?? 0, this.since) < this.leaseMs;
+  }
+
+  received({ type, node, lost }: NodeMessage): void {
+    if (type === 'leaves') {
+      this.heard.delete(node);
+      this.due.delete(node);
+      return;
+    }
+    this.heard.set(node, Date.now());
+    this.due.delete(node);
+    if (lost === undefined) return;
+    if (lost === this.self) this.mistaken(type);
+    // Should the one that sweeps be lost as well, there is another round.
+    else if (type === 'sweeping') this.due.set(lost, Date.now() + this.leaseMs);
+    else this.forget(lost);
+  }
+
+  private mistaken(type: NodeMessage['type']): void {
+    this.beat();
+    if (type !== 'swept') return;
+    this.bucket?.put(this.subjects.key(this.self), { since: Date.now() }).catch(() => undefined);
+    this.events.doubted();
+  }
+
+  private forget(node: string): void {
+    this.heard.delete(node);
+    this.due.delete(node);
+  }
+
+  private beat(): void {
+    this.events.tell({ type: 'lives', node: this.self });
+  }
+
+  private tick(): void {
+    const now = Date.now();
+    const late = now - this.lastTick > this.leaseMs;
+    this.lastTick = now;
+    if (!this.bucket) return;
+    if (late) {
+      // This process was stopped: what it has not heard is not the others' fault, and they have not heard it.
+      this.since = now;
+      this.beat();
+      this.events.doubted();
+      return;
+    }
+    if (++this.ticks % CHECKS_PER_BEAT === 0) this.beat();
+    for (const node of this.heard.keys()) {
+      if (this.lives(node, now)) continue;
+      const at = this.due.get(node);
+      if (at === undefined) this.due.set(node, now + (Math.random() * this.heartbeatMs) / CHECKS_PER_BEAT);
+      else if (now >= at && !this.sweeping) void this.sweep(node);
+    }
+  }
+
+  private async sweep(node: string): Promise<void> {
+    this.sweeping = true;
+    this.events.tell({ type: 'sweeping', node: this.self, lost: node });
+    try {
+      await this.events.sweep(node, this.heard.get(node) ?? Date.now());
+      if (this.lives(node)) return;
+      await this.bucket?.remove(this.subjects.key(node));
+      this.events.tell({ type: 'swept', node: this.self, lost: node });
+      this.forget(node);
+    } catch {
+      // NATS is away, or slow: there is another round.
+      this.due.delete(node);
+    } finally {
+      this.sweeping = false;
+    }
+  }
+}

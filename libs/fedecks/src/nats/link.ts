@@ -1,0 +1,212 @@
+import {
+  connect,
+  type ConnectionOptions,
+  credsAuthenticator,
+  type Msg,
+  type NatsConnection,
+  type Subscription,
+} from '@nats-io/transport-node';
+import { BackplaneError } from '../server/index.js';
+import { type ResolvedNatsOptions } from './nats-options.js';
+
+const RETRY_MS = 500;
+/** What the protocol line of a message may take of what the server carries. */
+const SLACK_BYTES = 16;
+
+interface Interest {
+  readonly heard: (msg: Msg) => void;
+  subscription: Subscription | undefined;
+}
+
+/** The connection to NATS: for ever, and with the same subscriptions each time it comes back. */
+export class Link {
+  /** Why there is no connection. */
+  reason = 'NATS has not been reached yet';
+  private nc: NatsConnection | undefined;
+  private connected = false;
+  private closing = false;
+  private running: Promise<void> = Promise.resolve();
+  private wake: () => void = () => undefined;
+  private readonly interests = new Map<string, Interest>();
+
+  /**
+   * @param up called each time there is a connection.
+   * @param down called each time there is none any more, or still none.
+   */
+  constructor(
+    private readonly options: ResolvedNatsOptions,
+    private readonly name: string,
+    private readonly up: (nc: NatsConnection) => void,
+    private readonly down: () => void,
+  ) {}
+
+  get isUp(): boolean {
+    return this.connected;
+  }
+
+  /** Resolves when the first attempt has ended, whichever way. */
+  async start(): Promise<void> {
+    await new Promise<void>((tried) => {
+      this.running = this.run(tried);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.closing = true;
+    this.connected = false;
+    this.wake();
+    await this.nc?.close();
+    await this.running;
+  }
+
+  /** Listens to a subject, now and after each reconnection. */
+  subscribe(subject: string, heard: (msg: Msg) => void): void {
+    const interest: Interest = { heard, subscription: undefined };
+    this.unsubscribe(subject);
+    this.interests.set(subject, interest);
+    if (this.nc && !this.nc.isClosed()) this.listen(this.nc, subject, interest);
+  }
+
+  /** Listens no more. What the server has sent until it knows that is heard all the same: somebody waits for an answer. */
+  unsubscribe(subject: string): void {
+    const interest = this.interests.get(subject);
+    this.interests.delete(subject);
+    const { subscription } = interest ?? {};
+    if (subscription && !subscription.isClosed()) subscription.drain().catch(() => undefined);
+  }
+
+  /** @throws {BackplaneError} at once where NATS is away, and where this is more than it carries. */
+  publish(subject: string, bytes: Uint8Array, reply?: string): void {
+    const nc = this.connection;
+    const most = (nc.info?.max_payload ?? Infinity) - SLACK_BYTES;
+    if (bytes.length > most) {
+      throw new BackplaneError(
+        'too-large',
+        `This message of ${bytes.length} bytes is for another node, and NATS carries ${most}: raise its max_payload.`,
+      );
+    }
+    nc.publish(subject, bytes, reply === undefined ? undefined : { reply });
+  }
+
+  /** Resolves when the server has all that was published. @throws {BackplaneError} */
+  async flush(): Promise<void> {
+    const { requestTimeoutMs } = this.options;
+    const { connection } = this;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(timeout(requestTimeoutMs)), requestTimeoutMs);
+    });
+    const flushed = connection.flush().catch((cause: unknown) => {
+      throw unavailable('the connection to NATS went', cause);
+    });
+    await Promise.race([flushed, late]).finally(() => clearTimeout(timer));
+  }
+
+  private get connection(): NatsConnection {
+    if (!this.nc || !this.connected) throw unavailable(this.reason);
+    return this.nc;
+  }
+
+  private async run(tried: () => void): Promise<void> {
+    while (!this.closing) {
+      try {
+        this.nc = await connect(this.connectionOptions());
+      } catch (error) {
+        this.lost(`NATS cannot be reached: ${messageOf(error)}`);
+        tried();
+        await this.pause();
+        continue;
+      }
+      if (this.isClosing()) {
+        await this.nc.close();
+        break;
+      }
+      const closed = this.nc.closed();
+      for (const [subject, interest] of this.interests) this.listen(this.nc, subject, interest);
+      const watching = this.watch(this.nc);
+      this.found(this.nc);
+      tried();
+      const error = await closed;
+      await watching;
+      this.lost(`the connection to NATS was closed${error ? `: ${messageOf(error)}` : ''}`);
+    }
+    tried();
+  }
+
+  private async watch(nc: NatsConnection): Promise<void> {
+    for await (const status of nc.status()) {
+      if (status.type === 'disconnect') this.lost(`the connection to ${status.server} is lost`);
+      else if (status.type === 'reconnect') this.found(nc);
+    }
+  }
+
+  private found(nc: NatsConnection): void {
+    if (this.closing) return;
+    this.connected = true;
+    this.up(nc);
+  }
+
+  private lost(reason: string): void {
+    this.connected = false;
+    this.reason = reason;
+    if (!this.closing) this.down();
+  }
+
+  private isClosing(): boolean {
+    return this.closing;
+  }
+
+  private async pause(): Promise<void> {
+    if (this.closing) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, RETRY_MS * (1 + Math.random()));
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  private listen(nc: NatsConnection, subject: string, interest: Interest): void {
+    interest.subscription = nc.subscribe(subject, {
+      callback: (error, msg) => {
+        if (!error) interest.heard(msg);
+      },
+    });
+  }
+
+  private connectionOptions(): ConnectionOptions {
+    const { servers, user, pass, token, creds, tls, requestTimeoutMs, heartbeatMs } = this.options;
+    return {
+      servers: [...servers],
+      name: this.name,
+      ...(user !== undefined && pass !== undefined && { user, pass }),
+      ...(token !== undefined && { token }),
+      ...(creds !== undefined && { authenticator: credsAuthenticator(new TextEncoder().encode(creds)) }),
+      ...(tls && { tls: { ...tls } }),
+      // What this node publishes it has done for its own devices already.
+      noEcho: true,
+      noAsyncTraces: true,
+      maxReconnectAttempts: -1,
+      ignoreAuthErrorAbort: true,
+      reconnectTimeWait: RETRY_MS,
+      reconnectJitter: RETRY_MS,
+      timeout: requestTimeoutMs,
+      // A server that hangs is found out in the time a node is.
+      pingInterval: heartbeatMs,
+      maxPingOut: 2,
+    };
+  }
+}
+
+export function unavailable(reason: string, cause?: unknown): BackplaneError {
+  return new BackplaneError('unavailable', `The other nodes cannot be reached: ${reason}.`, { cause });
+}
+
+export function timeout(afterMs: number): BackplaneError {
+  return new BackplaneError('timeout', `There was no answer within ${afterMs} ms.`);
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,112 @@
+import { OptionsCheck } from '../options/index.js';
+
+/** What `natsBackplane` takes. */
+export interface NatsBackplaneOptions {
+  /** Where the servers are: `'nats://10.0.0.1:4222'`, or several of one cluster; the others are learned from it. */
+  readonly servers: string | readonly string[];
+  /** A user of the server's, with `pass`. @default none */
+  readonly user?: string | undefined;
+  /** Its password. @default none */
+  readonly pass?: string | undefined;
+  /** A token of the server's, instead of a user. @default none */
+  readonly token?: string | undefined;
+  /** The text of a credentials file (JWT and nkey), instead of a user or a token. @default none */
+  readonly creds?: string | undefined;
+  /** TLS to the servers: PEM texts. `{}` is TLS with the system's authorities. @default none */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string } | undefined;
+  /**
+   * What subjects and buckets begin with. Apps that share servers and are not one fleet need one each: letters,
+   * digits, `-` and `_`, at most 32.
+   * @default 'fedecks'
+   */
+  readonly namespace?: string | undefined;
+  /** On how many servers of a cluster JetStream keeps presence and revocations; only looked at when they are made. @default 1 */
+  readonly replicas?: 1 | 3 | 5 | undefined;
+  /**
+   * How long, in milliseconds, another node or a server may take to answer. Beyond that a push rejects with
+   * `BackplaneError` `timeout`. The same on all nodes.
+   * @default 5_000
+   */
+  readonly requestTimeoutMs?: number | undefined;
+  /**
+   * How often, in milliseconds, a node says that it lives. After three times that without a word it is lost, and
+   * its devices are offline. The same on all nodes.
+   * @default 5_000
+   */
+  readonly heartbeatMs?: number | undefined;
+  /** How many pushes to other nodes may wait for their answers. More reject with `overloaded`. @default 10_000 */
+  readonly maxPending?: number | undefined;
+  /** How many bytes of them. @default 67_108_864 */
+  readonly maxPendingBytes?: number | undefined;
+}
+
+export interface ResolvedNatsOptions {
+  readonly servers: readonly string[];
+  readonly user: string | undefined;
+  readonly pass: string | undefined;
+  readonly token: string | undefined;
+  readonly creds: string | undefined;
+  readonly tls: NatsBackplaneOptions['tls'];
+  readonly namespace: string;
+  readonly replicas: number;
+  readonly requestTimeoutMs: number;
+  readonly heartbeatMs: number;
+  readonly maxPending: number;
+  readonly maxPendingBytes: number;
+}
+
+const DEFAULTS = Object.freeze({
+  user: undefined,
+  pass: undefined,
+  token: undefined,
+  creds: undefined,
+  tls: undefined,
+  namespace: 'fedecks',
+  replicas: 1,
+  requestTimeoutMs: 5_000,
+  heartbeatMs: 5_000,
+  maxPending: 10_000,
+  maxPendingBytes: 64 * 1024 * 1024,
+} satisfies Partial<NatsBackplaneOptions>);
+
+const OPTIONS = [...(Object.keys(DEFAULTS) as (keyof NatsBackplaneOptions)[]), 'servers'] as const;
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * Fills in the defaults.
+ * @throws {InvalidOptionsError} naming everything that is wrong with what was given.
+ */
+export function resolveNatsOptions(given: NatsBackplaneOptions): ResolvedNatsOptions {
+  const check = new OptionsCheck<NatsBackplaneOptions>('natsBackplane', given, OPTIONS);
+  const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const options = { ...DEFAULTS, ...(defined as unknown as NatsBackplaneOptions) };
+  const servers: readonly unknown[] = [options.servers].flat();
+  if (servers.length === 0 || !servers.every((server) => typeof server === 'string' && server !== '')) {
+    check.problem(
+      "'servers' must be the URL of a NATS server, or an array of them: 'nats://127.0.0.1:4222'.",
+    );
+  }
+  for (const key of ['user', 'pass', 'token', 'creds'] as const) {
+    if (options[key] !== undefined && typeof options[key] !== 'string')
+      check.problem(`'${key}' must be a string.`);
+  }
+  if ([options.user, options.token, options.creds].filter((each) => each !== undefined).length > 1) {
+    check.problem("Of 'user', 'token' and 'creds' only one can be given.");
+  }
+  if ((options.user === undefined) !== (options.pass === undefined)) {
+    check.problem("'user' and 'pass' must be given together.");
+  }
+  if (options.tls !== undefined && (typeof options.tls !== 'object' || (options.tls as unknown) === null)) {
+    check.problem("'tls' must be an object with PEM texts: { ca, cert, key }.");
+  }
+  if (typeof options.namespace !== 'string' || !/^[\w-]{1,32}$/.test(options.namespace)) {
+    check.problem("'namespace' must have 1 to 32 letters, digits, '-' or '_'.");
+  }
+  if (![1, 3, 5].includes(options.replicas)) check.problem("'replicas' must be 1, 3 or 5.");
+  check.whole('requestTimeoutMs', 'milliseconds', 10, MAX_TIMER_MS);
+  check.whole('heartbeatMs', 'milliseconds', 10, 3_600_000);
+  check.whole('maxPending', 'messages', 1);
+  check.whole('maxPendingBytes', 'bytes', 1024);
+  check.done();
+  return { ...options, servers: servers as string[] };
+}

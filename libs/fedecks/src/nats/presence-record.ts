@@ -1,0 +1,48 @@
+import { type ConnectedDevice, type PresenceEntry } from '../server/index.js';
+
+/** What is kept of a device: its id is in the key, its endpoint in the bucket's. */
+export interface PresenceRecord {
+  readonly state: 'online' | 'offline';
+  readonly node: string;
+  readonly since: number;
+  readonly remoteAddress: string;
+  readonly claims?: ConnectedDevice['claims'];
+  readonly at: number;
+  readonly cause?: PresenceEntry['cause'];
+}
+
+/** How and when a device left. */
+export interface Gone {
+  readonly cause: NonNullable<PresenceEntry['cause']>;
+  readonly at: number;
+}
+
+export function recordOf(device: ConnectedDevice, node: string, gone?: Gone): PresenceRecord {
+  const { since, remoteAddress, claims } = device;
+  return {
+    state: gone ? 'offline' : 'online',
+    node,
+    since,
+    remoteAddress,
+    ...(claims && { claims }),
+    ...(gone ?? { at: since }),
+  };
+}
+
+/** The record as applications see it. A device whose node is lost is offline, whatever is still written. */
+export function entryOf(
+  id: string,
+  endpoint: string,
+  { claims, cause, ...record }: PresenceRecord,
+  nodeLives: boolean,
+): PresenceEntry {
+  const lost = record.state === 'online' && !nodeLives;
+  return {
+    ...record,
+    id,
+    endpoint,
+    claims,
+    state: lost ? 'offline' : record.state,
+    cause: lost ? 'node_lost' : cause,
+  };
+}

@@ -1,0 +1,49 @@
+/** One token of a subject or key from any text: whatever a device id holds, no separator, wildcard or space is left. */
+function token(text: string): string {
+  return Buffer.from(text).toString('base64url');
+}
+
+/** The subjects of one endpoint, and the keys of its entries. */
+export class Subjects {
+  private readonly root: string;
+  private readonly endpoint: string;
+
+  constructor(namespace: string, path: string) {
+    this.endpoint = token(path);
+    this.root = `${namespace}.${this.endpoint}`;
+  }
+
+  /** The node that holds the device listens here. */
+  device(id: string): string {
+    return `${this.root}.device.${token(id)}`;
+  }
+
+  /** Nodes with members of the group listen here. */
+  group(name: string): string {
+    return `${this.root}.group.${token(name)}`;
+  }
+
+  /** Every node listens here, for what is for all devices. */
+  get all(): string {
+    return `${this.root}.all`;
+  }
+
+  /** Every node listens here, for what nodes say of themselves. */
+  get nodes(): string {
+    return `${this.root}.nodes`;
+  }
+
+  key(text: string): string {
+    return `${this.endpoint}.${token(text)}`;
+  }
+
+  /** What the last token of a subject or key says. */
+  textOf(subject: string): string {
+    return Buffer.from(subject.slice(subject.lastIndexOf('.') + 1), 'base64url').toString();
+  }
+
+  /** All keys of this endpoint. */
+  get keys(): string {
+    return `${this.endpoint}.>`;
+  }
+}

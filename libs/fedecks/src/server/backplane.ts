@@ -1,0 +1,167 @@
+import { type Observable, Subject } from 'rxjs';
+import { type AuthenticatedDevice, type ConnectedDevice, type DisconnectCause } from './device.js';
+import { type PresenceEntry, type PresencePage, type PresenceSource } from './presence.js';
+import { type RevocationStore } from './revocations.js';
+
+/**
+ * What became of a push: `sent` when it was written to the device's socket, which is no promise that the device
+ * has read it; `offline` when the device was not connected, or went before it was written.
+ */
+export type PushResult = 'sent' | 'offline';
+
+/** How a backplane does. `degraded` says what does not work meanwhile. */
+export type BackplaneHealth =
+  { readonly status: 'up' } | { readonly status: 'degraded'; readonly reason: string };
+
+/** What a backplane asks of the endpoint it links to the others. */
+export interface BackplaneEndpoint {
+  /** Its `path`: endpoints of the same path on other nodes are the same endpoint. */
+  readonly path: string;
+  /** Its option `duplicates`. */
+  readonly duplicates: 'newest' | 'oldest' | 'allow';
+  /** The newest connection of the device, if this node holds any. */
+  held(deviceId: string): ConnectedDevice | undefined;
+  /** Every connection of this node. */
+  all(): Iterable<ConnectedDevice>;
+  /** Writes a frame to the device; undefined where this node does not hold it, false if it went before that. */
+  write(deviceId: string, bytes: Buffer): Promise<boolean> | undefined;
+  /** Closes the connections of the device with 1000, and tells whether there was any. */
+  disconnect(deviceId: string): boolean;
+  /** Closes the connections of the device with 4152: another node holds a newer one. */
+  replace(deviceId: string): void;
+  /** Another node revoked what the device was given until `at`. */
+  revoked(deviceId: string, at: number): void;
+  /** Writes a frame to every member of the group, or to every device where there is no name. */
+  writeToAll(bytes: Buffer, group?: string): void;
+  /** Called when the health changes. */
+  changed(health: BackplaneHealth): void;
+  /** Something failed that will be tried again, or that nobody waits for. */
+  failed(what: string, error: unknown): void;
+}
+
+/**
+ * The link between the nodes that serve one endpoint. What can be done on this node alone has been done before it
+ * is asked; so a node without others needs none, and the default does nothing but remember who left.
+ */
+export interface Backplane extends PresenceSource {
+  /** Connects, or begins to try: it never waits for a server that is away. */
+  start(): Promise<void>;
+  /** Says goodbye, within a time of its own. The connections of this node are closed by then. */
+  close(): Promise<void>;
+  /** How it does at this moment. */
+  readonly health: BackplaneHealth;
+  /**
+   * Asked before the 101, where a device id that is connected may not come in again: true takes the place.
+   * What is not opened after that is given back with {@link unclaim}.
+   */
+  claim(device: AuthenticatedDevice): true | Promise<boolean>;
+  /** Gives back a place that {@link claim} took and no connection fills. */
+  unclaim(deviceId: string): void;
+  /** A connection is open. */
+  opened(device: ConnectedDevice): void;
+  /** The last connection of the device that this node held has ended. */
+  closed(device: ConnectedDevice, cause: DisconnectCause): void;
+  /**
+   * Has a frame written by the node that holds the device.
+   * @throws {BackplaneError} when what became of it cannot be known.
+   */
+  push(deviceId: string, bytes: Buffer): Promise<PushResult>;
+  /** Closes the device's connections on other nodes. @throws {BackplaneError} */
+  disconnect(deviceId: string): Promise<boolean>;
+  /** Has a frame written by all other nodes, to the members of a group or to everybody. @throws {BackplaneError} */
+  broadcast(bytes: Buffer, group?: string): Promise<void>;
+  /** This node holds members of the group from now on, or no more. */
+  hasMembers(group: string, any: boolean): void;
+  /** Where revocations are kept, if not in this process. */
+  readonly revocations: RevocationStore | undefined;
+}
+
+/** Makes the link of one endpoint: what the option `backplane` takes. */
+export type BackplaneFactory = (endpoint: BackplaneEndpoint) => Backplane;
+
+/** How many devices that left are remembered where there is no server to do it. */
+const REMEMBERED = 10_000;
+
+/** One node, which needs no server: it knows by itself who is connected, and remembers the last that left. */
+export class InProcessBackplane implements Backplane {
+  readonly health = { status: 'up' } as const;
+  readonly revocations = undefined;
+  readonly presenceChanges$: Observable<PresenceEntry>;
+  private readonly changes = new Subject<PresenceEntry>();
+  private readonly left = new Map<string, PresenceEntry>();
+
+  constructor(private readonly endpoint: BackplaneEndpoint) {
+    this.presenceChanges$ = this.changes.asObservable();
+  }
+
+  async start(): Promise<void> {
+    // Nothing to connect to.
+  }
+
+  async close(): Promise<void> {
+    this.changes.complete();
+  }
+
+  claim(): true {
+    return true;
+  }
+
+  unclaim(): void {
+    // Nothing was taken.
+  }
+
+  opened(device: ConnectedDevice): void {
+    this.left.delete(device.id);
+    if (this.changes.observed) this.changes.next(online(device));
+  }
+
+  closed(device: ConnectedDevice, cause: DisconnectCause): void {
+    const entry: PresenceEntry = { ...online(device), state: 'offline', at: Date.now(), cause: cause.type };
+    this.left.delete(device.id);
+    this.left.set(device.id, entry);
+    for (const oldest of this.left.keys()) {
+      if (this.left.size <= REMEMBERED) break;
+      this.left.delete(oldest);
+    }
+    this.changes.next(entry);
+  }
+
+  async push(): Promise<PushResult> {
+    return 'offline';
+  }
+
+  async disconnect(): Promise<boolean> {
+    return false;
+  }
+
+  async broadcast(): Promise<void> {
+    // There are no others.
+  }
+
+  hasMembers(): void {
+    // Nobody else asks.
+  }
+
+  async presenceOf(deviceId: string): Promise<PresenceEntry | undefined> {
+    const device = this.endpoint.held(deviceId);
+    return device ? online(device) : this.left.get(deviceId);
+  }
+
+  /** In the order of ids: whoever comes or goes meanwhile moves nobody else to another page. */
+  async presenceList(after: string | undefined, limit: number): Promise<PresencePage> {
+    const ids = new Set(this.left.keys());
+    for (const { id } of this.endpoint.all()) ids.add(id);
+    const rest = [...ids].filter((id) => after === undefined || id > after).sort();
+    const page = rest.slice(0, limit);
+    const entries = await Promise.all(page.map((id) => this.presenceOf(id)));
+    return {
+      entries: entries.filter((entry) => entry !== undefined),
+      ...(rest.length > limit && { cursor: page[page.length - 1] }),
+    };
+  }
+}
+
+/** What is known of a device that is connected to this node, the only one. */
+function online(device: ConnectedDevice): PresenceEntry {
+  return { ...device, node: 'local', state: 'online', at: device.since, cause: undefined };
+}

@@ -1,0 +1,99 @@
+import { CLOSE } from '../wire/index.js';
+import { type BackplaneEndpoint, type BackplaneHealth } from './backplane.js';
+import { type Connection } from './connection.js';
+import { type ConnectedDevice, type SocketError } from './device.js';
+import { type ResolvedOptions } from './fedecks-options.js';
+import { type Groups } from './groups.js';
+import { type Registry } from './registry.js';
+import { type Revocations } from './revocations.js';
+
+/** Where the gateway's own log goes. */
+interface Log {
+  log(line: string): void;
+  warn(line: string): void;
+}
+
+/** The connections one endpoint has on this node, as the backplane sees them. */
+export class LocalNode implements BackplaneEndpoint {
+  constructor(
+    private readonly options: ResolvedOptions,
+    private readonly registry: Registry,
+    private readonly groups: Groups,
+    private readonly revocations: Revocations,
+    private readonly report: (error: SocketError) => void,
+    private readonly logger: Log,
+  ) {}
+
+  get path(): string {
+    return this.options.path;
+  }
+
+  get duplicates(): ResolvedOptions['duplicates'] {
+    return this.options.duplicates;
+  }
+
+  held(deviceId: string): ConnectedDevice | undefined {
+    const connections = this.registry.of(deviceId);
+    return connections[connections.length - 1]?.device;
+  }
+
+  *all(): Iterable<ConnectedDevice> {
+    for (const { device } of this.registry.all()) yield device;
+  }
+
+  write(deviceId: string, bytes: Buffer): Promise<boolean> | undefined {
+    const connections = this.registry.of(deviceId);
+    if (connections.length === 0) return undefined;
+    return Promise.all([...connections].map(async (each) => each.write(bytes))).then((written) =>
+      written.includes(true),
+    );
+  }
+
+  disconnect(deviceId: string): boolean {
+    const connections = [...this.registry.of(deviceId)];
+    for (const connection of connections) connection.end('disconnected', CLOSE.normal);
+    return connections.length > 0;
+  }
+
+  replace(deviceId: string): void {
+    for (const connection of [...this.registry.of(deviceId)])
+      connection.end('replaced', CLOSE.replaced, 'replaced');
+  }
+
+  revoked(deviceId: string, at: number): void {
+    this.revocations.noticed(deviceId, at);
+    let escaped = false;
+    for (const connection of [...this.registry.of(deviceId)]) {
+      if (connection.askedAt > at) continue;
+      // Word of a revocation takes its time, and until then the device may have asked for one more token.
+      escaped ||= connection.tokenIssuedAt > at;
+      connection.end('revoked', CLOSE.revoked, 'revoked');
+    }
+    if (escaped) this.revocations.revoke(deviceId).catch((error: unknown) => this.failed('revoke', error));
+  }
+
+  writeToAll(bytes: Buffer, group?: string): void {
+    for (const connection of [...(group === undefined ? this.registry.all() : this.groups.of(group))]) {
+      const written = connection.write(bytes);
+      if (written === false) this.undelivered(connection);
+      else if (written !== true) void written.then((done) => done || this.undelivered(connection));
+    }
+  }
+
+  changed(health: BackplaneHealth): void {
+    if (health.status === 'up') this.logger.log('The backplane is up');
+    else this.logger.warn(`The backplane is degraded: ${health.reason}`);
+  }
+
+  failed(what: string, error: unknown): void {
+    this.logger.warn(`The backplane failed to ${what}: ${error instanceof Error ? error.message : ''}`);
+  }
+
+  private undelivered({ device }: Connection): void {
+    this.report({
+      deviceId: device.id,
+      type: 'undelivered',
+      info: 'the connection ended before a message for many was written',
+    });
+  }
+}

@@ -1,0 +1,145 @@
+import { type PresenceEntry } from '@fedecks/nest';
+import { type FakeDevice } from '@fedecks/nest/testing';
+import { eventually } from './support/eventually.js';
+import { Fleet, type FleetNode } from './support/fleet.js';
+import { NatsServer } from './support/nats-server.js';
+
+const STEPS = 2_000;
+const IDS = Array.from({ length: 60 }, (_, index) => `device.${index} *`);
+const HEARTBEAT_MS = 200;
+/** `HISTORY_SEED=...` plays a history again: its steps, though not what the processes make of them in time. */
+const SEED = Number(process.env['HISTORY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+
+/** mulberry32 */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Devices that come, go and move among nodes that die and freeze; and what is true of them. */
+class History {
+  readonly nodes: { node: FleetNode; frozenFor: number }[] = [];
+  /** The connections that are open, as the devices see them. */
+  readonly open = new Map<FakeDevice, FleetNode>();
+  readonly done: Record<string, number> = {};
+
+  constructor(
+    private readonly random: () => number,
+    private readonly start: () => Promise<FleetNode>,
+  ) {}
+
+  async step(): Promise<void> {
+    for (const each of this.nodes) if (each.frozenFor > 0 && --each.frozenFor === 0) each.node.thaw();
+    const dice = this.random();
+    const awake = this.nodes.filter(({ frozenFor }) => frozenFor === 0);
+    if (dice < 0.002 && awake.length > 1) await this.kill(this.pick(awake).node);
+    else if (dice < 0.006 && awake.length > 1) this.freeze(this.pick(awake));
+    else if (dice < 0.35) await this.leave();
+    else if (dice < 0.42) await this.duplicate(awake.map(({ node }) => node));
+    else await this.come(this.pick(IDS), this.pick(awake).node);
+  }
+
+  private pick<T>(from: readonly T[]): T {
+    return from[Math.floor(this.random() * from.length)]!;
+  }
+
+  private note(step: string): void {
+    this.done[step] = (this.done[step] ?? 0) + 1;
+  }
+
+  private async kill(node: FleetNode): Promise<void> {
+    this.note('kill');
+    node.kill();
+    this.nodes.splice(
+      this.nodes.findIndex((each) => each.node === node),
+      1,
+    );
+    this.nodes.push({ node: await this.start(), frozenFor: 0 });
+  }
+
+  private freeze(each: { node: FleetNode; frozenFor: number }): void {
+    this.note('freeze');
+    each.node.freeze();
+    // Some for less than a lease, some for more.
+    each.frozenFor = 20 + Math.floor(this.random() * 200);
+  }
+
+  private async leave(): Promise<void> {
+    const running = [...this.open].filter(([, node]) => this.isAwake(node));
+    if (running.length === 0) return;
+    this.note('leave');
+    await this.pick(running)[0].disconnect();
+  }
+
+  private async duplicate(awake: readonly FleetNode[]): Promise<void> {
+    this.note('duplicate');
+    const id = this.pick(IDS);
+    const [one, other] = [this.pick(awake), this.pick(awake)];
+    await Promise.all([this.come(id, one), this.come(id, other)]);
+  }
+
+  private async come(id: string, node: FleetNode): Promise<void> {
+    this.note('come');
+    // One that has another connection closed at the very moment it comes is told 4152 before it has its token.
+    const device = await node.device(id).catch(() => undefined);
+    if (!device) return;
+    this.open.set(device, node);
+    void device.closed.then(() => this.open.delete(device));
+  }
+
+  private isAwake(node: FleetNode): boolean {
+    return this.nodes.some((each) => each.node === node && each.frozenFor === 0);
+  }
+
+  /** What presence must say: who is online. */
+  truth(): string[] {
+    return [...this.open.keys()].map(({ id }) => id).sort();
+  }
+}
+
+it(`A random history of ${STEPS} steps ends with a presence that is the truth`, async () => {
+  const [nats, fleet] = await Promise.all([NatsServer.start(), Fleet.compile()]);
+  const options = { servers: nats.url, requestTimeoutMs: 1_000, heartbeatMs: HEARTBEAT_MS };
+  const history = new History(seeded(SEED), () => fleet.node(options, { drainMs: 0, upgradesPerSecond: 0 }));
+  try {
+    const nodes = await Promise.all(
+      Array.from({ length: 3 }, () => fleet.node(options, { upgradesPerSecond: 0 })),
+    );
+    history.nodes.push(...nodes.map((node) => ({ node, frozenFor: 0 })));
+    for (let step = 0; step < STEPS; step++) await history.step();
+    for (const { node, frozenFor } of history.nodes) if (frozenFor > 0) node.thaw();
+
+    const all = history.nodes.map(({ node }) => node);
+    const online = (entries: readonly PresenceEntry[]): string[] =>
+      entries
+        .filter(({ state }) => state === 'online')
+        .map(({ id }) => id)
+        .sort();
+    for (const node of all) {
+      await eventually(
+        async () => ({ presence: online(await node.everybody()), truth: history.truth() }),
+        // Each device once: of two connections one has been closed.
+        ({ presence, truth }) => presence.join() === truth.join() && new Set(truth).size === truth.length,
+        20_000,
+      );
+    }
+    const truth = new Set(history.truth());
+    for (const node of all) {
+      const results = await Promise.all(IDS.map((id) => node.push(id, 'hi')));
+      expect(results).toEqual(IDS.map((id) => (truth.has(id) ? 'sent' : 'offline')));
+    }
+    // It was a history worth the name.
+    expect(truth.size).toBeGreaterThan(10);
+    expect(Object.keys(history.done).sort()).toEqual(['come', 'duplicate', 'freeze', 'kill', 'leave']);
+  } catch (error) {
+    throw new Error(`HISTORY_SEED=${SEED} (${JSON.stringify(history.done)})`, { cause: error });
+  } finally {
+    await fleet.close();
+    await nats.close();
+  }
+}, 120_000);

@@ -1,0 +1,136 @@
+/**
+ * A real nats-server with JetStream on free ports of this machine, its files in a directory of its own.
+ *
+ *     const nats = await NatsServer.start();        // one server
+ *     await nats.kill();                            // SIGKILL, as a power cut; freeze() and thaw() stop and go on
+ *     await nats.restart();                         // on the same port, with the same files
+ *     await nats.close();                           // ends it and removes its files
+ *
+ *     const cluster = await NatsCluster.start();    // three that know each other, with a leader elected
+ *     cluster.urls;  cluster.servers[0].kill();  await cluster.close();
+ *
+ * The program is found on the PATH. On Debian: `apt-get install nats-server` (`npm test` does it where it may).
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect as connectTcp, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const STARTS_WITHIN_MS = 15_000;
+const POLL_MS = 20;
+
+export class NatsServer {
+  readonly url: string;
+  private child: ChildProcess | undefined;
+
+  private constructor(
+    private readonly port: number,
+    private readonly directory: string,
+    private readonly args: readonly string[],
+  ) {
+    this.url = `nats://127.0.0.1:${port}`;
+  }
+
+  /** @param args more of the command line. */
+  static async start(args: readonly string[] = []): Promise<NatsServer> {
+    const server = NatsServer.on(await freePort(), args);
+    await server.restart();
+    return server;
+  }
+
+  /** One that is not started yet: `restart` does. */
+  static on(port: number, args: readonly string[] = []): NatsServer {
+    if (!onPath('nats-server')) {
+      throw new Error(
+        'nats-server is not on the PATH: install it to run this test. On Debian: apt-get install nats-server',
+      );
+    }
+    return new NatsServer(port, mkdtempSync(join(tmpdir(), 'fedecks-nats-')), args);
+  }
+
+  /** Starts it on its port with the files it has; resolves when it takes connections. */
+  async restart(): Promise<void> {
+    const log = join(this.directory, 'log');
+    const args = ['-a', '127.0.0.1', '-p', String(this.port), '-js', '-sd', this.directory, '-l', log];
+    this.child = spawn('nats-server', [...args, ...this.args], { stdio: 'ignore' });
+    const deadline = Date.now() + STARTS_WITHIN_MS;
+    while (!(await accepts(this.port))) {
+      if (Date.now() > deadline || this.child.exitCode !== null) {
+        throw new Error(`nats-server did not start:\n${existsSync(log) ? readFileSync(log, 'utf8') : ''}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  async kill(): Promise<void> {
+    const { child } = this;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  }
+
+  freeze(): void {
+    this.child?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.child?.kill('SIGCONT');
+  }
+
+  async close(): Promise<void> {
+    await this.kill();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+export class NatsCluster {
+  private constructor(readonly servers: readonly NatsServer[]) {}
+
+  static async start(): Promise<NatsCluster> {
+    const ports = await Promise.all(Array.from({ length: 6 }, freePort));
+    const routes = ports.slice(3).map((port) => `nats://127.0.0.1:${port}`);
+    const servers = ports.slice(0, 3).map((port, index) => {
+      const cluster = ['--cluster_name', 'test', '--cluster', routes[index]!, '--routes', routes.join(',')];
+      return NatsServer.on(port, ['-n', `server-${index}`, ...cluster]);
+    });
+    await Promise.all(servers.map((server) => server.restart()));
+    return new NatsCluster(servers);
+  }
+
+  get urls(): string[] {
+    return this.servers.map(({ url }) => url);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.servers.map((server) => server.close()));
+  }
+}
+
+/** A port nobody listens on. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connectTcp(port, '127.0.0.1');
+    socket.once('error', () => resolve(false));
+    // Its first words: it is not only the port that is open.
+    socket.once('data', () => {
+      socket.destroy();
+      resolve(true);
+    });
+  });
+}
+
+function onPath(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(':').some((directory) => existsSync(join(directory, program)));
+}
