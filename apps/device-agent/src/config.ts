@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { type TlsOptions } from '@fedecks/nest/client';
 import { MAX_DEVICE_ID_BYTES } from '@fedecks/nest/wire';
+import { CommandError, EXIT } from './cli/exit.js';
 import { MAX_SOCKET_PATH_BYTES, socketPath } from './control/socket-path.js';
 import { type SystemdSettings } from './service/systemd.js';
 
@@ -27,9 +28,12 @@ export interface Config {
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Something keeps the agent from being configured. The message lists everything, and holds no value. */
-export class ConfigError extends Error {
+export class ConfigError extends CommandError {
   constructor(problems: readonly string[]) {
-    super(`The configuration is wrong:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+    super(
+      EXIT.config,
+      `The configuration is wrong:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`,
+    );
   }
 }
 

@@ -34,6 +34,12 @@ export function exitHelp(): string {
   return ['Exit status:', ...lines].join('\n');
 }
 
+/** Says why a command has failed, and gives the status to end with. */
+export function statusOf(error: unknown): ExitStatus {
+  process.stderr.write(`device-agent: ${error instanceof Error ? error.message : String(error)}\n`);
+  return error instanceof CommandError ? error.status : EXIT.failed;
+}
+
 /** A command that cannot do what it was asked to: its message is shown, and the process ends with its status. */
 export class CommandError extends Error {
   constructor(

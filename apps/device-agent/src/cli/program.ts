@@ -1,8 +1,8 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { ConfigError, DEFAULT_CONFIG_FILE, readStateDir, VARIABLES } from '../config.js';
+import { DEFAULT_CONFIG_FILE, readStateDir, VARIABLES } from '../config.js';
 import { socketPath } from '../control/socket-path.js';
 import { VERSION } from '../version.js';
-import { CommandError, EXIT, exitHelp, type ExitStatus } from './exit.js';
+import { EXIT, exitHelp, type ExitStatus } from './exit.js';
 
 /** Options of every command. */
 interface Common {
@@ -12,6 +12,7 @@ interface Common {
 /**
  * Runs a command line, and resolves with the exit status. Each command is loaded when it is asked for: one that talks
  * to the running agent loads nothing of the agent itself.
+ * @throws {CommandError} (rejects) if it cannot be done.
  */
 export async function runCommand(argv: readonly string[]): Promise<ExitStatus> {
   try {
@@ -21,10 +22,7 @@ export async function runCommand(argv: readonly string[]): Promise<ExitStatus> {
   } catch (error) {
     // It has said what is wrong, or shown the help that was asked for.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    if (!(error instanceof Error)) throw error;
-    process.stderr.write(`device-agent: ${error.message}\n`);
-    if (error instanceof CommandError) return error.status;
-    return error instanceof ConfigError ? EXIT.config : EXIT.failed;
+    throw error;
   }
 }
 
