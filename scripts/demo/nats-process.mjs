@@ -12,21 +12,25 @@ process.on('exit', () => running?.kill('SIGKILL'));
 export class NatsProcess {
   #child;
 
-  constructor(child, url) {
+  constructor(child, port, monitorPort) {
     this.#child = child;
-    this.url = url;
+    this.pid = child.pid;
+    this.url = `nats://127.0.0.1:${port}`;
+    /** Where it tells about itself, over HTTP. */
+    this.monitor = `http://127.0.0.1:${monitorPort}`;
   }
 
   /** @param directory where it keeps its files. */
   static async start(directory) {
-    const port = await freePort();
-    const args = ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', directory];
+    const [port, monitorPort] = [await freePort(), await freePort()];
+    const ports = ['-p', String(port), '-m', String(monitorPort)];
+    const args = ['-a', '127.0.0.1', ...ports, '-js', '-sd', directory];
     running = spawn('nats-server', args, { stdio: 'ignore' });
     const failed = once(running, 'error').then(() => {
       throw new Error('nats-server is not on the PATH. On Debian: apt-get install nats-server');
     });
     await Promise.race([failed, accepting(port)]);
-    return new NatsProcess(running, `nats://127.0.0.1:${port}`);
+    return new NatsProcess(running, port, monitorPort);
   }
 
   async stop() {

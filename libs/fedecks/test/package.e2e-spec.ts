@@ -56,6 +56,7 @@ beforeAll(async () => {
           'class-transformer',
         ]),
         ...wanted(['class-validator', 'reflect-metadata', 'rxjs']),
+        ...wanted(['@nats-io/jetstream', '@nats-io/kv', '@nats-io/transport-node']),
       },
       devDependencies: wanted(['@types/node', 'typescript']),
     }),
@@ -96,7 +97,7 @@ describe('the packed library', () => {
   });
 
   it('opens the documented entries and nothing else', async () => {
-    const entries = ['', '/client', '/client-nest', '/testing', '/wire'];
+    const entries = ['', '/client', '/client-nest', '/nats', '/testing', '/wire'];
     const probe = `
       for (const entry of ${JSON.stringify(entries)}) await import('@fedecks/nest' + entry);
       for (const hidden of ['/dist/server/index.js', '/server', '/handlers']) {

@@ -1,0 +1,76 @@
+// One node of a fleet: linked over NATS if it is given a URL, alone if not. It answers what cluster.mjs asks.
+import 'reflect-metadata';
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { natsBackplane } from '../libs/fedecks/dist/nats/index.js';
+import { Fedecks, FedecksModule } from '../libs/fedecks/dist/server/index.js';
+
+const [servers] = process.argv.slice(2);
+
+class App {}
+Module({
+  imports: [
+    FedecksModule.forRoot({
+      secrets: ['a secret of thirty-two bytes, or more'],
+      authenticator: { authenticate: () => true },
+      upgradesPerSecond: 0,
+      upgradesPerAddressPerMinute: 0,
+      idleTimeoutMs: 600_000,
+      ...(servers && { backplane: natsBackplane({ servers }) }),
+    }),
+  ],
+})(App);
+
+const app = await NestFactory.create(App, { logger: ['error', 'warn'] });
+await app.listen(0, '127.0.0.1');
+const fedecks = app.get(Fedecks);
+const message = { led: true, at: 1700000000123 };
+
+/** Pushes what time it is, by the clock all processes of a machine share: so many at a time, every `everyMs`. */
+async function timed(ids, rounds, everyMs) {
+  for (let round = 0; round < rounds; round++) {
+    const results = await Promise.all(
+      ids.map((id) => fedecks.push(id, { at: Number(process.hrtime.bigint() / 1_000n) })),
+    );
+    if (results.some((result) => result !== 'sent')) throw new Error('a push was not sent');
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
+}
+
+/** Pushes that are under way together. */
+async function many(ids, count, inFlight) {
+  let next = 0;
+  const worker = async () => {
+    while (next < count) await fedecks.push(ids[next++ % ids.length], message);
+  };
+  await Promise.all(Array.from({ length: inFlight }, worker));
+  return count;
+}
+
+async function census() {
+  const counts = { online: 0, offline: 0 };
+  let cursor;
+  do {
+    const page = await fedecks.presence.list({ cursor, limit: 1_000 });
+    for (const { state } of page.entries) counts[state]++;
+    ({ cursor } = page);
+  } while (cursor !== undefined);
+  return counts;
+}
+
+const ANSWERS = {
+  timed: ({ ids, rounds, everyMs }) => timed(ids, rounds, everyMs),
+  many: ({ ids, count, inFlight }) => many(ids, count, inFlight),
+  cpu: () => process.cpuUsage(),
+  census,
+  memory: async () => {
+    for (let i = 0; i < 3; i++) {
+      globalThis.gc();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    return process.memoryUsage().rss;
+  },
+};
+
+process.on('message', async ({ ask, ...args }) => process.send({ answer: await ANSWERS[ask](args) }));
+process.send({ answer: app.getHttpServer().address().port });
