@@ -48,6 +48,7 @@ async function isAt(app: StartedApp, id: string, state: string): Promise<void> {
 describe('While NATS is away', () => {
   let nats: NatsServer;
   beforeAll(async () => (nats = await NatsServer.start()));
+  afterEach(() => nats.thaw());
   afterAll(() => nats.close());
 
   it('devices stay, local pushes go on, others are refused in time, and presence is repaired after it', async () => {
@@ -110,7 +111,7 @@ describe('While NATS is away', () => {
     const [one, two] = [await start(shared), await start(shared)];
     const device = await one.device('lamp');
     await isAt(two, 'lamp', 'online');
-    nats.freeze();
+    await nats.freeze();
     const push = two.fedecks.push('lamp', 'once');
     await expect(push).rejects.toMatchObject({ name: 'BackplaneError', code: 'timeout' });
     nats.thaw();
@@ -131,7 +132,7 @@ describe('While NATS is away', () => {
     const two = await start({ ...shared, maxPending: 3 });
     await one.device('lamp');
     await isAt(two, 'lamp', 'online');
-    nats.freeze();
+    await nats.freeze();
     const pushes = Array.from({ length: 5 }, () => two.fedecks.push('lamp', 1));
     const codes = (await Promise.allSettled(pushes)).map(
       (each) => (each as { reason?: { code: string } }).reason?.code,

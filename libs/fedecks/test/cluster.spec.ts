@@ -161,10 +161,10 @@ describe('Three nodes of one fleet', () => {
     for (const id of ids) await online(two, id);
 
     const sent = new Map<string, number[]>(ids.map((id) => [id, []]));
-    let pushing = true;
+    const pushing = { on: true };
     const outcomes = new Set<string>();
     const pusher = (async () => {
-      for (let round = 0; pushing; round++) {
+      for (let round = 0; pushing.on; round++) {
         await Promise.all(
           ids.map(async (id) => {
             const outcome = await two.push(id, round);
@@ -176,7 +176,7 @@ describe('Three nodes of one fleet', () => {
     })();
     await one.stop();
     for (const id of ids) await online(two, id);
-    pushing = false;
+    pushing.on = false;
     await pusher;
     expect([...outcomes].filter((outcome) => outcome !== 'sent' && outcome !== 'offline')).toEqual([]);
     // What was written to a connection just before it closed may not have been read: sent is no receipt. But what
@@ -314,7 +314,9 @@ describe('A node that is killed', () => {
       for (let index = 0; index < count; index++) {
         const message = outcomes.length;
         outcomes.push('pending');
-        outcomes[message] = await from.push('lamp', message).catch((error: { code: string }) => error.code);
+        outcomes[message] = await from
+          .push('lamp', message)
+          .catch((error: unknown) => (error as { code: string }).code);
       }
     };
     const pushing = [push(two, 400), push(three, 400), push(two, 400)];

@@ -67,8 +67,10 @@ createInterface({ input: process.stdin }).on('line', (line) => {
     .then(() => ACTIONS[action]?.(...args))
     .then(
       (result) => tell({ call, result }),
-      (error: { name: string; code?: string; message: string }) =>
-        tell({ call, error: { name: error.name, code: error.code, message: error.message } }),
+      (error: unknown) => {
+        const { name, code, message } = error as { name: string; code?: string; message: string };
+        tell({ call, error: { name, code, message } });
+      },
     );
 });
 tell({ port: ((app.getHttpServer() as Server).address() as AddressInfo).port });

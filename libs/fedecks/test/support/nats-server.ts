@@ -2,7 +2,7 @@
  * A real nats-server with JetStream on free ports of this machine, its files in a directory of its own.
  *
  *     const nats = await NatsServer.start();        // one server
- *     await nats.kill();                            // SIGKILL, as a power cut; freeze() and thaw() stop and go on
+ *     await nats.kill();                            // SIGKILL, as a power cut; also freeze() and thaw(), as one that hangs
  *     await nats.restart();                         // on the same port, with the same files
  *     await nats.close();                           // ends it and removes its files
  *
@@ -13,7 +13,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { connect as connectTcp, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -72,8 +72,15 @@ export class NatsServer {
     await ended;
   }
 
-  freeze(): void {
-    this.child?.kill('SIGSTOP');
+  /** Resolves when all of it stands still: the signal alone takes its time. */
+  async freeze(): Promise<void> {
+    const { child } = this;
+    child?.kill('SIGSTOP');
+    const tasks = `/proc/${child?.pid}/task`;
+    const stopped = (task: string): boolean => readFileSync(`${tasks}/${task}/stat`, 'utf8').includes(') T ');
+    while (existsSync(tasks) && !readdirSync(tasks).every(stopped)) {
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
   }
 
   thaw(): void {
