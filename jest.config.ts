@@ -5,6 +5,8 @@ const config: Config = {
   testEnvironment: 'node',
   roots: ['<rootDir>/libs', '<rootDir>/apps'],
   testRegex: String.raw`\.(spec|e2e-spec)\.ts$`,
+  // Most tests wait for sockets and processes: two at a time keep even a small machine busy.
+  maxWorkers: 2,
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/libs/fedecks/dist/'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {

@@ -1,11 +1,14 @@
+import { type AddressInfo, type Server } from 'node:net';
 import { type BackplaneFactory, type FedecksOptions, type PresenceEntry } from '@fedecks/nest';
 import { natsBackplane } from '@fedecks/nest/nats';
 import { firstValueFrom, filter } from 'rxjs';
 import { startApp, type StartedApp } from './support/app.js';
+import { request } from './support/cloud.js';
 import { eventually } from './support/eventually.js';
 import { NatsServer } from './support/nats-server.js';
+import { RawPeer } from './support/raw-peer.js';
 
-/** What holds with every backplane, whatever is behind it. `peer` starts another node, where there can be one. */
+/** What holds with every backplane, whatever is behind it. */
 const BACKPLANES: Record<
   string,
   { start(): Promise<void>; make(): BackplaneFactory | undefined; stop(): Promise<void> }
@@ -175,6 +178,22 @@ describe.each(Object.entries(BACKPLANES))('A backplane %s', (_, backplane) => {
     await fedecks.pushToGroup('greenhouse *.>', 'for nobody');
     await fedecks.push(one.id, 'marker');
     expect(await again.next()).toBe('marker');
+  });
+
+  it('reports as undelivered what is for many and one does not stay for', async () => {
+    await start();
+    const { port } = (app.nest.getHttpServer() as Server).address() as AddressInfo;
+    const peer = await RawPeer.connect(port);
+    peer.write(request({ deviceId: 'hasty' }));
+    await peer.response();
+    // Frames are held until its first has arrived (PROTOCOL.md §2.6), and it goes before that.
+    await eventually(
+      () => fedecks.devices().length,
+      (count) => count === 1,
+    );
+    await fedecks.broadcast('for all');
+    peer.destroy();
+    expect(await app.errors.next()).toMatchObject({ deviceId: 'hasty', type: 'undelivered' });
   });
 
   it('bounds the names of groups, and how many a device is in', async () => {
