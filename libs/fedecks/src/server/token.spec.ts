@@ -1,4 +1,6 @@
+import { jest } from '@jest/globals';
 import { createHmac } from 'node:crypto';
+import { DEVICE_ID_KEY, encodeAuthHeader, TOKEN_KEY } from '../wire/index.js';
 import { Tokens } from './token.js';
 
 const HOUR = 3600 * 1000;
@@ -58,6 +60,24 @@ describe('Tokens', () => {
 
   it.each(['', '.', 'a.b.c', '{}', 'eyJhbGciOiJIUzI1NiJ9..', 'x'.repeat(900)])('refuses %p', (token) => {
     expect(new Tokens([a], HOUR).verify(token)).toBeUndefined();
+  });
+
+  it('fits a device at any time, or never: whatever the digits of the clock (§1.2)', () => {
+    jest.useFakeTimers();
+    try {
+      const tokens = new Tokens([a], HOUR);
+      const second = Date.UTC(2026, 10, 24);
+      const verdicts = [0, 100, 120, 123].map((ms) => {
+        jest.setSystemTime(second + ms);
+        return Array.from({ length: 800 }, (_, length) => tokens.fits('d', { note: 'x'.repeat(length) }));
+      });
+      for (const each of verdicts) expect(each).toEqual(verdicts[0]);
+      const longest = { note: 'x'.repeat(verdicts[0]!.lastIndexOf(true)) };
+      const token = tokens.issue('d', longest, second + 123);
+      expect(encodeAuthHeader({ [DEVICE_ID_KEY]: 'd', [TOKEN_KEY]: token }).length).toBeGreaterThan(1_010);
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   it('does not tell anything of the secret in its key id', () => {

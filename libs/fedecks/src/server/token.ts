@@ -3,6 +3,9 @@ import { JwtSecretRequestType, JwtService } from '@nestjs/jwt';
 import { DEVICE_ID_KEY, encodeAuthHeader, TOKEN_KEY } from '../wire/index.js';
 import { type Claims } from './authenticator.js';
 
+/** A token of this time is as long as one can be: a time that ends in zeros is written without them. */
+const LONGEST_TIME = Date.UTC(2100, 0, 1, 0, 0, 0, 123);
+
 /** Keeps tokens of this module apart from other JWTs an app signs with the same secret. */
 const AUDIENCE = 'fedecks';
 
@@ -79,7 +82,7 @@ export class Tokens {
     // Without claims it always can: 125 bytes of id and its token make a header of some 700.
     if (claims === undefined) return true;
     try {
-      encodeAuthHeader({ [DEVICE_ID_KEY]: deviceId, [TOKEN_KEY]: this.issue(deviceId, claims) });
+      encodeAuthHeader({ [DEVICE_ID_KEY]: deviceId, [TOKEN_KEY]: this.issue(deviceId, claims, LONGEST_TIME) });
       return true;
     } catch {
       return false;
