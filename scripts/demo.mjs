@@ -181,14 +181,14 @@ async function playCluster() {
     DEVICE_LOGINS_FILE: keep('logins.json', loginEntry(username, password)),
     NATS_URL: nats.url,
   };
-  const [cloud, second] = ['cloud', 'cloud 2'].map((name) => start(name, join(cloudDir, 'main.js'), env));
+  const [cloud, second] = ['cloud', 'cloud 2'].map((name) => start(name, [join(cloudDir, 'main.js')], env));
   const [, origin] = await cloud.line(/^Listening on (http:\S+)/);
   const [, secondOrigin] = await second.line(/^Listening on (http:\S+)/);
   watch(`${origin.replace('http:', 'ws:')}/live`, apiKey);
   await live.until('the live stream', ({ event }) => event === 'devices');
 
   heading(`3. The device ${DEVICE} connects to the first.`);
-  const agent = start('device', agentMain, {
+  const agent = start('device', [agentMain, 'run'], {
     FEDECKS_URL: `${origin.replace('http:', 'ws:')}/fedecks/websocket`,
     FEDECKS_DEVICE_ID: DEVICE,
     FEDECKS_STATE_DIR: join(files, 'device'),

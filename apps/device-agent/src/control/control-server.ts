@@ -78,9 +78,10 @@ export class ControlServer implements OnModuleInit, OnApplicationShutdown {
     response.shouldKeepAlive = false;
     try {
       const { method = '', url = '/' } = request;
+      // Before anything is answered: whoever is still writing then would see a broken pipe, and no answer.
+      const body = await bodyOf(request);
       if (!URL.canParse(url, 'http://agent')) throw new ControlError(404, 'There is no such path.');
       const { pathname, searchParams } = new URL(url, 'http://agent');
-      const body = await bodyOf(request);
       const answer = await this.routes.answer(`${method} ${pathname}`, searchParams, body);
       if (answer.type === 'json') {
         end(response, 200, answer.value);

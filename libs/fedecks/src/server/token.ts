@@ -82,7 +82,10 @@ export class Tokens {
     // Without claims it always can: 125 bytes of id and its token make a header of some 700.
     if (claims === undefined) return true;
     try {
-      encodeAuthHeader({ [DEVICE_ID_KEY]: deviceId, [TOKEN_KEY]: this.issue(deviceId, claims, LONGEST_TIME) });
+      encodeAuthHeader({
+        [DEVICE_ID_KEY]: deviceId,
+        [TOKEN_KEY]: this.issue(deviceId, claims, LONGEST_TIME),
+      });
       return true;
     } catch {
       return false;
