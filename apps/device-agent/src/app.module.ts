@@ -54,8 +54,7 @@ export class AppModule {
         },
         {
           provide: TelemetryFeed,
-          useFactory: () =>
-            new TelemetryFeed(new Collector(sensors({ disk: stateDir })), config.telemetryIntervalMs),
+          useFactory: () => new TelemetryFeed(new Collector(sensors(stateDir)), config.telemetryIntervalMs),
         },
         {
           provide: Systemd,

@@ -21,6 +21,7 @@ export async function run(configFile: string | undefined): Promise<never> {
   const config = await readConfig(configFile);
   // A log that nobody reads any more must not end the agent.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+  process.on('exit', endDespiteHungFiles);
   const log = new RecentLog();
   Logger.overrideLogger(new AgentLogger(log));
   const app = await NestFactory.createApplicationContext(AppModule.with(config, log), {
@@ -36,4 +37,14 @@ export async function run(configFile: string | undefined): Promise<never> {
   setTimeout(() => process.exit(EXIT.restart), CLOSE_WITHIN_MS);
   await app.close();
   process.exit(EXIT.restart);
+}
+
+/**
+ * A process waits at its very end for the threads that read and write its files, for ever where a sensor or a disk hangs.
+ * Then there is no status to end with; whatever starts the agent again takes a signal for one.
+ */
+function endDespiteHungFiles(): void {
+  if (process.getActiveResourcesInfo().some((kind) => kind.startsWith('FSReq'))) {
+    process.kill(process.pid, 'SIGKILL');
+  }
 }

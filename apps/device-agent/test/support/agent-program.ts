@@ -94,7 +94,13 @@ export class AgentProgram {
 
   /** `device-agent run`. */
   run(env: NodeJS.ProcessEnv, ...args: string[]): RunningAgent {
-    return new RunningAgent(this.start(process.execPath, [this.file, 'run', ...args], env));
+    return this.runIn([], env, ...args);
+  }
+
+  /** The same, started by another command. */
+  runIn(starter: readonly string[], env: NodeJS.ProcessEnv, ...args: string[]): RunningAgent {
+    const [command, ...rest] = [...starter, process.execPath, this.file, 'run', ...args];
+    return new RunningAgent(this.start(command!, rest, env));
   }
 
   async stopAll(): Promise<void> {

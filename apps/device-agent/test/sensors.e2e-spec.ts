@@ -1,0 +1,92 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AgentProgram, type RunningAgent } from './support/agent-program.js';
+import { Cloud, CREDENTIALS } from './support/cloud.js';
+
+const ID = 'greenhouse-1';
+const THERMAL = '/sys/class/thermal';
+
+// An agent sees sensors that this machine does not have in a mount namespace, which only root makes.
+const namespace = spawnSync('unshare', ['--mount', 'test', '-d', THERMAL]).status === 0;
+if (!namespace) {
+  it.todo(`A device with sensors: NOT TESTED, since this user may not put directories at ${THERMAL}`);
+} else {
+  describe('A device with sensors', () => {
+    let program: AgentProgram;
+    let cloud: Cloud;
+    let directory: string;
+
+    beforeAll(async () => (program = await AgentProgram.compile()));
+    afterAll(async () => program.remove());
+
+    beforeEach(async () => {
+      cloud = await Cloud.start();
+      directory = mkdtempSync(join(tmpdir(), 'device-agent-sensors-'));
+      writeFileSync(join(directory, 'login.json'), JSON.stringify(CREDENTIALS));
+    });
+
+    afterEach(async () => {
+      await program.stopAll();
+      await cloud.close();
+      rmSync(directory, { recursive: true });
+    });
+
+    /** Makes `thermal_zoneN`. @returns where its temperature is read. */
+    function zone(number: number): string {
+      const path = join(directory, 'thermal', `thermal_zone${number}`);
+      mkdirSync(path, { recursive: true });
+      writeFileSync(join(path, 'type'), 'soc-thermal\n');
+      return join(path, 'temp');
+    }
+
+    /** `device-agent run` where the zones are the machine's. */
+    function run(): RunningAgent {
+      return program.runIn(
+        [
+          'unshare',
+          '--mount',
+          'sh',
+          '-c',
+          `mount --bind "$0" ${THERMAL} && exec "$@"`,
+          join(directory, 'thermal'),
+        ],
+        {
+          FEDECKS_URL: cloud.url,
+          FEDECKS_DEVICE_ID: ID,
+          FEDECKS_STATE_DIR: join(directory, 'state'),
+          FEDECKS_START_DELAY_MS: '0',
+          FEDECKS_LOGIN_FILE: join(directory, 'login.json'),
+          TELEMETRY_INTERVAL_MS: '1000',
+        },
+      );
+    }
+
+    it('tells the temperature of the hottest one that can be read, in degrees', async () => {
+      writeFileSync(zone(0), '41500\n');
+      writeFileSync(zone(1), '48200\n');
+      // One that is switched off: there is nothing to read.
+      zone(2);
+      run();
+      expect(await cloud.event('telemetry')).toMatchObject({ temperatureCelsius: 48.2 });
+    });
+
+    it('stays connected and is heard when one hangs, and ends when the cloud asks for a restart', async () => {
+      // Nobody writes to it, so that whoever opens it waits for ever.
+      execFileSync('mkfifo', [zone(0)]);
+      const agent = run();
+      await agent.logged('Telemetry goes without temperature: no answer within 2000 ms');
+      for (let times = 0; times < 3; times++) {
+        expect(await cloud.event('telemetry')).toMatchObject({ uptimeS: expect.any(Number) as number });
+      }
+      await cloud.push(ID, { event: 'ping', data: 'are you there?' });
+      expect(await cloud.event('pong')).toBe('are you there?');
+      expect(cloud.changes.size).toBe(1);
+      await cloud.push(ID, { event: 'restart', data: null });
+      expect(await cloud.event('restarting')).toBeNull();
+      // By a signal, which whatever starts it takes for a failure.
+      expect(await agent.ended()).toBeNull();
+    });
+  });
+}
