@@ -58,30 +58,30 @@ async function echoCost(name, message, connections, inFlight) {
   return (after - before) / echoed;
 }
 
-/** Server CPU in microseconds per push to one device. */
-async function pushCost(name) {
+/** Server CPU in microseconds per message to one device. @param way 'push', to each by its id, or 'broadcast' */
+async function pushCost(name, way) {
   const server = await start(name);
   const devices = await connectAll(server.port, 1_000);
-  const rounds = 20;
-  for (let i = 0; i < rounds; i++) await server.ask('push');
+  const rounds = 100;
+  for (let i = 0; i < rounds; i++) await server.ask(way);
   const before = cpuMicros(await server.ask('cpu'));
-  for (let i = 0; i < rounds; i++) await server.ask('push');
+  for (let i = 0; i < rounds; i++) await server.ask(way);
   const after = cpuMicros(await server.ask('cpu'));
   server.stop();
   for (const { socket } of devices) socket.destroy();
   return (after - before) / (rounds * devices.length);
 }
 
-/** Server CPU in microseconds per connection that logs in and receives a token. */
-async function connectCost(name) {
+/** Server CPU in microseconds per connection that logs in and receives a token, after `before` others. */
+async function connectCost(name, before) {
   const server = await start(name);
-  const warm = await connectAll(server.port, 300, 'warm');
-  const before = cpuMicros(await server.ask('cpu'));
+  const warm = await connectAll(server.port, before, 'warm');
+  const from = cpuMicros(await server.ask('cpu'));
   const devices = await connectAll(server.port, 1_000);
-  const after = cpuMicros(await server.ask('cpu'));
+  const to = cpuMicros(await server.ask('cpu'));
   server.stop();
   for (const { socket } of [...warm, ...devices]) socket.destroy();
-  return (after - before) / devices.length;
+  return (to - from) / devices.length;
 }
 
 /** Resident memory in KiB per idle device. */
@@ -104,8 +104,10 @@ const MEASURES = {
   'echo of the small map, 100 connections (us)': (name) => echoCost(name, small, 100, 1),
   'the same, 1 connection, 64 in flight (us)': (name) => echoCost(name, small, 1, 64),
   'echo of 1 KiB, 14 readings, 100 connections (us)': (name) => echoCost(name, large, 100, 1),
-  'connect, log in, receive a token (us)': connectCost,
-  'push to 1,000 devices, per push (us)': pushCost,
+  'connect, log in, receive a token, after 300 (us)': (name) => connectCost(name, 300),
+  'the same, after 5,000 (us)': (name) => connectCost(name, 5_000),
+  'push to 1,000 devices, one by one, per push (us)': (name) => pushCost(name, 'push'),
+  'broadcast to 1,000 devices, per device (us)': (name) => pushCost(name, 'broadcast'),
   [`memory per idle device of ${IDLE_DEVICES} (KiB)`]: memoryCost,
 };
 

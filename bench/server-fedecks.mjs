@@ -31,6 +31,8 @@ Module({
 const app = await NestFactory.create(App, { logger: ['error', 'warn'] });
 await app.listen(0, '127.0.0.1');
 const fedecks = app.get(Fedecks);
-serve(app.getHttpServer().address().port, (message) =>
-  Promise.all(fedecks.devices().map(({ id }) => fedecks.push(id, message))),
+serve(
+  app.getHttpServer().address().port,
+  (message) => Promise.all(fedecks.devices().map(({ id }) => fedecks.push(id, message))),
+  (message) => fedecks.broadcast(message),
 );

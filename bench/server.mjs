@@ -1,5 +1,5 @@
 // What both servers tell the bench that runs them.
-export function serve(port, pushToAll) {
+export function serve(port, pushToAll, broadcast = pushToAll) {
   process.on('message', async (ask) => {
     if (ask === 'cpu') process.send({ cpu: process.cpuUsage() });
     if (ask === 'memory') {
@@ -9,8 +9,8 @@ export function serve(port, pushToAll) {
       }
       process.send({ rss: process.memoryUsage().rss });
     }
-    if (ask === 'push') {
-      await pushToAll({ led: true, at: 1700000000123 });
+    if (ask === 'push' || ask === 'broadcast') {
+      await (ask === 'push' ? pushToAll : broadcast)({ led: true, at: 1700000000123 });
       process.send({ pushed: true });
     }
   });

@@ -48,7 +48,7 @@ class NatsBackplane implements Backplane {
   private readonly leases: Leases;
   private readonly book: PresenceBook;
   /** What became of pushes, by the address of their answer, so that one put twice is written once. */
-  private outcomes = new Map<string, Promise<boolean>>();
+  private outcomes = new Map<string, boolean | Promise<boolean>>();
   private outcomesBefore: typeof this.outcomes = new Map();
   private forgetting: NodeJS.Timeout | undefined;
   private presence: Bucket<PresenceRecord> | undefined;
@@ -225,12 +225,12 @@ class NatsBackplane implements Backplane {
     const address = msg.reply ?? '';
     const outcome =
       this.outcomes.get(address) ?? this.outcomesBefore.get(address) ?? this.endpoint.write(id, bytes);
-    if (!outcome) {
+    if (outcome === undefined) {
       this.answer(msg, false);
       return;
     }
     this.outcomes.set(address, outcome);
-    void outcome.then((written) => {
+    void Promise.resolve(outcome).then((written) => {
       // It was not written, that is sure: should it come again, it may be.
       if (!written) this.outcomes.delete(address);
       // What is written in one tick leaves at its end: the answer must not be ahead of it, should this process die.

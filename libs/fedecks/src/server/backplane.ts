@@ -24,7 +24,7 @@ export interface BackplaneEndpoint {
   /** Every connection of this node. */
   all(): Iterable<ConnectedDevice>;
   /** Writes a frame to the device; undefined where this node does not hold it, false if it went before that. */
-  write(deviceId: string, bytes: Buffer): Promise<boolean> | undefined;
+  write(deviceId: string, bytes: Buffer): boolean | Promise<boolean> | undefined;
   /** Closes the connections of the device with 1000, and tells whether there was any. */
   disconnect(deviceId: string): boolean;
   /** Closes the connections of the device with 4152: another node holds a newer one. */

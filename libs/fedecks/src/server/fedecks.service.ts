@@ -153,7 +153,7 @@ export class Fedecks implements OnApplicationShutdown {
       this.at(endpoint).map(async ({ options, node, backplane }) => {
         const here = node.disconnect(deviceId);
         if (here && options.duplicates !== 'allow') return true;
-        return anyOf([Promise.resolve(here), backplane.disconnect(deviceId)]);
+        return anyOf([here, backplane.disconnect(deviceId)]);
       }),
     );
   }
@@ -265,20 +265,23 @@ export class Fedecks implements OnApplicationShutdown {
 }
 
 /** A device is written to where it is: on this node if it is here, and else by the node that holds it. */
-async function pushTo(
+function pushTo(
   { node, options, backplane }: LocalEndpoint,
   deviceId: string,
   bytes: Buffer,
-): Promise<boolean> {
+): boolean | Promise<boolean> {
   const here = node.write(deviceId, bytes);
-  if (here && options.duplicates !== 'allow') return here;
+  if (here !== undefined && options.duplicates !== 'allow') return here;
   const elsewhere = backplane.push(deviceId, bytes).then((result) => result === 'sent');
-  return anyOf(here ? [here, elsewhere] : [elsewhere]);
+  return here === undefined ? elsewhere : anyOf([here, elsewhere]);
 }
 
 /** Whether any says yes. If none does, and one does not know, that is thrown. */
-async function anyOf(answers: readonly Promise<boolean>[]): Promise<boolean> {
-  const settled = await Promise.allSettled(answers);
+async function anyOf(answers: readonly (boolean | Promise<boolean>)[]): Promise<boolean> {
+  const [only] = answers;
+  // Of one endpoint, which is most apps, a push that is written at once waits for nothing.
+  if (answers.length === 1 && only !== undefined) return only;
+  const settled = await Promise.allSettled(answers.map(async (answer) => answer));
   if (settled.some((each) => each.status === 'fulfilled' && each.value)) return true;
   const failed = settled.find((each) => each.status === 'rejected');
   if (failed) throw failed.reason;

@@ -41,9 +41,10 @@ export class LocalNode implements BackplaneEndpoint {
     for (const { device } of this.registry.all()) yield device;
   }
 
-  write(deviceId: string, bytes: Buffer): Promise<boolean> | undefined {
+  write(deviceId: string, bytes: Buffer): boolean | Promise<boolean> | undefined {
     const connections = this.registry.of(deviceId);
-    if (connections.length === 0) return undefined;
+    const [first] = connections;
+    if (!first || connections.length === 1) return first?.write(bytes);
     return Promise.all([...connections].map(async (each) => each.write(bytes))).then((written) =>
       written.includes(true),
     );
