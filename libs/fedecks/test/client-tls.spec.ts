@@ -11,6 +11,7 @@ afterAll(() => certificates.remove());
 const ca = certificates.make({ name: 'A CA of our own', isCa: true });
 const good = certificates.make({ name: 'localhost', alt: 'DNS:localhost,IP:127.0.0.1,IP:::1', issuer: ca });
 const other = certificates.make({ name: 'cloud.internal', issuer: ca });
+const elsewhere = certificates.make({ name: 'localhost', alt: 'DNS:localhost,IP:::2', issuer: ca });
 
 let cloud: PhoenixPeer;
 let client: FedecksClient;
@@ -66,6 +67,13 @@ describe('a server certificate', () => {
     await start(good, {}, { host: '::1' });
     expect(cloud.url).toContain('wss://[::1]:');
     await accept();
+  });
+
+  (HAS_IPV6 ? it : it.skip)('for other addresses than an IPv6 one ends the attempt, too', async () => {
+    await start(elsewhere, {}, { host: '::1' });
+    expect(await refusal()).toContain(
+      "the server's certificate is not for ::1, but for DNS:localhost, IP Address:0:0:0:0:0:0:0:2",
+    );
   });
 
   it('of a CA that is not trusted ends the attempt before anything is sent', async () => {

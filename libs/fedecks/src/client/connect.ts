@@ -1,6 +1,7 @@
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { explainedByClock } from './clock.js';
 import { tunnel, withoutBrackets, type ProxyChoice } from './proxy.js';
 import { isPinned, type TlsOptions } from './tls.js';
@@ -48,6 +49,7 @@ export async function connect(settings: ConnectSettings, signal: AbortSignal): P
     servername: servername ?? (isIP(target.host) ? '' : target.host),
     // A server that also speaks HTTP/2 must not choose it: an upgrade is a matter of HTTP/1.1 (PROTOCOL.md §3).
     ALPNProtocols: ['http/1.1'],
+    ...(servername === undefined && isIP(target.host) === 6 && { checkServerIdentity: checkAddress }),
   };
   let socket: TLSSocket;
   try {
@@ -69,6 +71,14 @@ export async function connect(settings: ConnectSettings, signal: AbortSignal): P
   if (pins.length === 0 || isPinned(socket, pins)) return socket;
   socket.destroy();
   throw new Error("the server's certificate is valid, but its key is none of 'tls.pins'");
+}
+
+/** Node 22 (22.23) finds no IPv6 address in any certificate. */
+function checkAddress(address: string, { raw, subjectaltname }: PeerCertificate): Error | undefined {
+  if (new X509Certificate(raw).checkIP(address) !== undefined) return undefined;
+  return new Error(
+    `the server's certificate is not for ${address}, but for ${subjectaltname ?? 'no address'}`,
+  );
 }
 
 async function ready<S extends Socket>(
