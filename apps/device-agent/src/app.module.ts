@@ -42,6 +42,7 @@ export class AppModule {
       providers: [
         { provide: LoginFile, useValue: new LoginFile(config.loginFile) },
         { provide: RecentLog, useValue: log },
+        { provide: ExpiringTokenStore, useValue: tokenStore },
         {
           provide: StatusReport,
           inject: [FedecksClient],

@@ -3,13 +3,14 @@ import { NestFactory } from '@nestjs/core';
 import { AppModule } from '../app.module.js';
 import { Restart } from '../commands/restart.js';
 import { readConfig } from '../config.js';
+import { ExpiringTokenStore } from '../connection/expiring-token-store.js';
 import { AlreadyRunningError } from '../control/control-socket.js';
 import { AgentLogger } from '../log/agent-logger.js';
 import { RecentLog } from '../log/recent-log.js';
 import { Systemd } from '../service/systemd.js';
 import { CommandError, EXIT } from './exit.js';
 
-/** A disk that hangs must not keep an agent that was asked to restart. */
+/** Nothing that hangs must keep an agent that was asked to restart. */
 const CLOSE_WITHIN_MS = 5_000;
 
 /**
@@ -29,6 +30,7 @@ export async function run(configFile: string | undefined): Promise<never> {
     if (error instanceof AlreadyRunningError) throw new CommandError(EXIT.alreadyRunning, error.message);
     throw error;
   });
+  endInSpiteOf(app.get(ExpiringTokenStore));
   // Closes the connection in order, and ends with status 0.
   app.enableShutdownHooks([], { useProcessExit: true });
   app.get(Systemd).ready();
@@ -36,4 +38,14 @@ export async function run(configFile: string | undefined): Promise<never> {
   setTimeout(() => process.exit(EXIT.restart), CLOSE_WITHIN_MS);
   await app.close();
   process.exit(EXIT.restart);
+}
+
+/**
+ * Node ends only when its threads have, and one that waits for a disk that hangs never does. The client has waited for
+ * the token by then, and has told that it is lost.
+ */
+function endInSpiteOf(disk: ExpiringTokenStore): void {
+  process.once('exit', () => {
+    if (disk.busy) process.kill(process.pid, 'SIGKILL');
+  });
 }
