@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DynamicModule, Injectable, type LoggerService, Module } from '@nestjs/common';
+import { jest } from '@jest/globals';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { FileTokenStore, MemoryTokenStore } from '@fedecks/nest/client';
 import {
@@ -216,6 +217,39 @@ describe('FedecksClientModule', () => {
     expect(log.lines.slice(1)).toEqual(['error: 10 messages of the cloud were dropped; there is room again']);
     device.binary(term(str('next')));
     expect(await happened.next()).toEqual(['any', 'next']);
+  });
+
+  it('names a handler that runs for long, once, while others wait for it, and none that has ended', async () => {
+    await start(FedecksClientModule.forRoot(options()));
+    const device = await accept();
+    const commands = app.get(Commands);
+    const { happened } = commands;
+    await happened.next();
+    jest.useFakeTimers({
+      doNotFake: ['nextTick', 'setImmediate', 'setInterval', 'queueMicrotask', 'Date', 'performance'],
+    });
+    try {
+      const wait = async (): Promise<void> => {
+        device.binary(term(tuple(str('wait'), int(0))));
+        expect(await happened.next()).toEqual(['wait']);
+      };
+      await wait();
+      jest.advanceTimersByTime(59_999);
+      commands.release();
+      device.binary(term(str('next')));
+      expect(await happened.next()).toEqual(['any', 'next']);
+      await wait();
+      jest.advanceTimersByTime(59_999);
+      expect(log.lines).toEqual([]);
+      jest.advanceTimersByTime(120_000);
+      expect(log.lines).toEqual([
+        "warn: Commands.wait, for the event 'wait', has been running for 60 s. What the cloud sends waits for it, " +
+          'and is dropped when 1000 messages wait: give what it awaits a timeout',
+      ]);
+      commands.release();
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   it('closes with 1000 when the app is closed', async () => {

@@ -6,6 +6,7 @@ import {
   MemoryTokenStore,
   proxyFromEnvironment,
 } from '@fedecks/nest/client';
+import { BlackHole } from './support/black-hole.js';
 import { Certificates } from './support/certificates.js';
 import { ClientLog } from './support/client-log.js';
 import { ConnectProxy } from './support/connect-proxy.js';
@@ -131,6 +132,44 @@ describe('the name in the url', () => {
     expect(reason).toContain(`127.0.0.3:${cloud.port}`);
     expect(reason).toContain(`127.0.0.4:${cloud.port}`);
   });
+
+  it.each(['ws', 'wss', 'a proxy'] as const)(
+    'may have an address that never answers: it has 2.5 s, and the next one gets the rest of the attempt (%s)',
+    async (how) => {
+      const certificates = new Certificates();
+      const { key, cert } = certificates.make({ name: 'cloud.example.com' });
+      certificates.remove();
+      const target = await listen(how === 'wss' ? { tls: { key, cert } } : {});
+      const proxy = await ConnectProxy.listen();
+      const entrance = how === 'a proxy' ? Number(new URL(proxy.url).port) : target.port;
+      const hole = await BlackHole.at('127.0.0.3', entrance);
+      try {
+        resolveTo('127.0.0.3', '127.0.0.1');
+        const since = performance.now();
+        await start(
+          how === 'a proxy'
+            ? { url: target.url, proxy: `http://proxy.example.com:${entrance}` }
+            : {
+                url: `${how}://cloud.example.com:${target.port}/`,
+                ...(how === 'wss' && { tls: { ca: cert } }),
+              },
+        );
+        const device = await target.accept(10_000);
+        device.upgrade();
+        // With the first attempt.
+        expect(await log.next()).toMatchObject({ type: 'connection_scheduled', cause: 'started' });
+        expect(await log.next()).toMatchObject({ type: 'connecting' });
+        expect(await log.next()).toEqual({ type: 'connected' });
+        // Node's own 250 ms would give up an address that is only slow.
+        expect(performance.now() - since).toBeGreaterThan(2_000);
+      } finally {
+        await client.stop();
+        await hole.close();
+        await proxy.close();
+      }
+    },
+    15_000,
+  );
 });
 
 (HAS_IPV6 ? describe : describe.skip)('IPv6', () => {

@@ -1,5 +1,6 @@
 import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 import { type ClientEvent, FedecksClient } from '@fedecks/nest/client-nest';
+import { inVariables } from './tls-files.js';
 
 /** Tells in the log how the connection fares. */
 @Injectable()
@@ -33,9 +34,11 @@ export class ConnectionLog implements OnModuleInit {
           `Connection lost: ${event.cause}${event.code === undefined ? '' : ` ${event.code}`}`,
         );
       case 'upgrade_failed':
-        return this.logger.warn(`The cloud refused: ${event.reason ?? `HTTP status ${event.status}`}`);
+        return this.logger.warn(
+          `The cloud refused: ${inVariables(event.reason ?? `HTTP status ${event.status}`)}`,
+        );
       case 'connection_failed':
-        return this.logger.warn(`The cloud was not reached: ${event.reason}`);
+        return this.logger.warn(`The cloud was not reached: ${inVariables(event.reason)}`);
       case 'connection_error':
         return this.logger.warn(`Connection error: ${event.reason}`);
       case 'token_store_failed':

@@ -6,6 +6,7 @@ import {
   FedecksClient,
   LoginFailedError,
 } from '@fedecks/nest/client-nest';
+import { inVariables } from './tls-files.js';
 
 /** The first retry comes within a second, the later ones within a minute. */
 const RETRY_MIN_MS = 1_000;
@@ -76,7 +77,7 @@ export class FirstLogin implements OnModuleInit {
       if (error instanceof LoginFailedError && error.code === 'superseded') return;
       const refused = error instanceof LoginFailedError && error.status === REFUSED;
       const delayMs = this.nextDelayMs(refused);
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = inVariables(error instanceof Error ? error.message : String(error));
       this.logger.warn(`${reason} Trying again in ${Math.ceil(delayMs / 1000)} s`);
       this.loginIn(delayMs, path);
     } finally {

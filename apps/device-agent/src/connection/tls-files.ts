@@ -12,6 +12,20 @@ export interface TlsSettings {
   readonly FEDECKS_PINS: readonly string[];
 }
 
+/** The variable for each option `tls.*` of the client. */
+const VARIABLE_OF: Readonly<Record<string, keyof TlsSettings>> = {
+  ca: 'FEDECKS_CA_FILE',
+  cert: 'FEDECKS_CERT_FILE',
+  key: 'FEDECKS_KEY_FILE',
+  servername: 'FEDECKS_SERVERNAME',
+  pins: 'FEDECKS_PINS',
+};
+
+/** What the client says, with variables in place of its options: that is what can be changed here. */
+export function inVariables(text: string): string {
+  return text.replaceAll(/'tls\.(\w+)'/g, (option, name: string) => VARIABLE_OF[name] ?? option);
+}
+
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g;
 const PIN = /^sha256\/[A-Za-z0-9+/]{43}=$/;
 

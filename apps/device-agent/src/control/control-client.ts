@@ -67,7 +67,11 @@ function explained({ code, message }: NodeJS.ErrnoException, path: string, timeo
         `The agent at ${path} has not answered within ${timeoutMs / 1000} s.`,
       );
     case 'ECONNRESET':
-      return new CommandError(EXIT.notRunning, 'The agent has ended before it answered.');
+    case 'EPIPE':
+      return new CommandError(
+        EXIT.notRunning,
+        'The agent has closed the connection before it answered: it has ended, or answers as many others as it can.',
+      );
     case 'EACCES':
     case 'EPERM':
       return new CommandError(

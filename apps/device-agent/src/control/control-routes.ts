@@ -2,6 +2,7 @@ import { type ServerResponse } from 'node:http';
 import { Injectable, Logger } from '@nestjs/common';
 import { type Credentials, FedecksClient } from '@fedecks/nest/client-nest';
 import { FedecksError, type Term } from '@fedecks/nest/wire';
+import { inVariables } from '../connection/tls-files.js';
 import { MAX_LINES, RecentLog } from '../log/recent-log.js';
 import { StatusReport } from './status-report.js';
 
@@ -121,7 +122,7 @@ const DONE: ControlAnswer = { type: 'json', value: { done: true } };
 
 /** Our own errors hold no credentials, tokens or payloads; of others, the message may be a system's. */
 function messageOf(error: unknown): string {
-  if (error instanceof FedecksError || error instanceof Error) return error.message;
+  if (error instanceof FedecksError || error instanceof Error) return inVariables(error.message);
   return String(error);
 }
 

@@ -1,6 +1,7 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { FedecksClient } from '@fedecks/nest/client-nest';
 import { type ExpiringTokenStore } from '../connection/expiring-token-store.js';
+import { inVariables } from '../connection/tls-files.js';
 import { VERSION } from '../version.js';
 import { type AgentStatus } from './status.js';
 
@@ -30,7 +31,7 @@ export class StatusReport implements OnModuleInit {
       since: since.toISOString(),
       deviceId,
       url: this.url,
-      lastError: lastError ?? null,
+      lastError: lastError === undefined ? null : inVariables(lastError),
       nextAttemptAt: nextAttemptAt?.toISOString() ?? null,
       tokenHeld,
       tokenExpiresAt: expiresAt?.toISOString() ?? null,

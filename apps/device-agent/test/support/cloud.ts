@@ -1,6 +1,6 @@
 import { type Server } from 'node:http';
 import { type AddressInfo } from 'node:net';
-import { type INestApplication, Injectable } from '@nestjs/common';
+import { type INestApplication, Injectable, type NestApplicationOptions } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import {
   type Credentials,
@@ -56,17 +56,20 @@ export class Cloud {
     this.application = app.get(Application);
   }
 
-  /** @param port 0 takes a free one. */
-  static async start(port = 0): Promise<Cloud> {
+  /**
+   * @param port 0 takes a free one.
+   * @param httpsOptions make it one that is reached by TLS.
+   */
+  static async start(port = 0, httpsOptions?: NestApplicationOptions['httpsOptions']): Promise<Cloud> {
     const module = await Test.createTestingModule({
       imports: [FedecksModule.forRoot({ secrets: ['x'.repeat(32)], authenticator: Application })],
       providers: [Application],
     }).compile();
-    const app = module.createNestApplication();
+    const app = module.createNestApplication(httpsOptions ? { httpsOptions } : {});
     app.useLogger(false);
     await app.listen(port, '127.0.0.1');
     const address = (app.getHttpServer() as Server).address() as AddressInfo;
-    return new Cloud(app, `ws://127.0.0.1:${address.port}/fedecks/websocket`);
+    return new Cloud(app, `${httpsOptions ? 'wss' : 'ws'}://127.0.0.1:${address.port}/fedecks/websocket`);
   }
 
   get changes(): Inbox<'connected' | 'disconnected'> {

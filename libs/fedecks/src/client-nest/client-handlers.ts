@@ -20,6 +20,8 @@ import { type Term } from '../wire/index.js';
 
 /** How many messages of the cloud may wait for a handler. The cloud cannot be slowed down: the next one is lost, and told. */
 const MAILBOX_LIMIT = 1_000;
+/** How long a handler may run before it is told: on a quiet device, long before anything is lost. */
+const LONG_RUN_MS = 60_000;
 
 /** What `@OnDisconnected` receives on a device: the `connection_lost` event of the client. */
 export type ConnectionLost = Extract<ClientEvent, { type: 'connection_lost' }>;
@@ -33,6 +35,8 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
   private readonly device: DeviceContext;
   private full = false;
   private dropped = 0;
+  /** The handler that was called last. */
+  private handler: Handler | undefined;
 
   constructor(
     private readonly client: FedecksClient,
@@ -46,11 +50,11 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const router = new Router(this.explorer.explore());
+    const router = new Router(this.explorer.explore().map((handler) => this.noted(handler)));
     this.client.events$.subscribe((event) => this.changed(event, router));
     this.client.messages$.subscribe((message) => {
       if (this.full) return this.drop();
-      this.mailbox.take(() => this.run(() => this.handled(router.message(message, this.device))));
+      this.take(() => this.handled(router.message(message, this.device)));
     });
     await this.client.start();
   }
@@ -69,8 +73,37 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
   }
 
   private each(handlers: readonly Handler[], payload: unknown): void {
-    for (const handler of handlers)
-      this.mailbox.take(() => this.run(() => handler.call(payload, this.device)));
+    for (const handler of handlers) this.take(() => handler.call(payload, this.device));
+  }
+
+  private noted(handler: Handler): Handler {
+    const call: Handler['call'] = (payload, device) => {
+      this.handler = handler;
+      return handler.call(payload, device);
+    };
+    return { ...handler, call };
+  }
+
+  private take(handler: () => unknown): void {
+    this.mailbox.take(() => {
+      const running = this.run(handler);
+      return running && this.watched(running);
+    });
+  }
+
+  /** All that comes after a handler waits for it: one that never ends makes the device deaf, and nothing else would tell. */
+  private async watched(running: Promise<void>): Promise<void> {
+    const { handler } = this;
+    const timer = setTimeout(() => {
+      const event = handler?.kind.kind === 'event' ? `, for the event '${handler.kind.event}',` : '';
+      this.logger.warn(
+        `${handler?.name}${event} has been running for ${LONG_RUN_MS / 1000} s. What the cloud sends waits for it, ` +
+          `and is dropped when ${MAILBOX_LIMIT} messages wait: give what it awaits a timeout`,
+      );
+    }, LONG_RUN_MS);
+    timer.unref();
+    await running;
+    clearTimeout(timer);
   }
 
   /** Told at the first and at the last, and not at every one: there may be many. */

@@ -1,4 +1,4 @@
-import { Subject, type Observable } from 'rxjs';
+import { firstValueFrom, from, ReplaySubject, Subject, takeUntil, throwIfEmpty, type Observable } from 'rxjs';
 import { encodeTerm, TOKEN_PLEASE, tuple, type Term } from '../wire/index.js';
 import { loginHeader, tokenHeader, type Credentials } from './auth.js';
 import { delayOf } from './backoff.js';
@@ -21,6 +21,7 @@ import {
   type Effect,
   type StateEvent,
 } from './state.js';
+import { TokenWriter } from './token-writer.js';
 
 /** A client as it stands, for a status page or a log line. */
 export interface ClientDetails {
@@ -36,11 +37,6 @@ export interface ClientDetails {
   readonly nextAttemptAt: Date | undefined;
   /** The failure told last by an event, in words. It stays when the client has recovered. */
   readonly lastError: string | undefined;
-}
-
-/** How the last write of the token store ended: it failed if there is an `error`. */
-interface StoreResult {
-  readonly error?: unknown;
 }
 
 interface PendingLogin {
@@ -82,18 +78,17 @@ export class FedecksClient {
 
   private readonly logins = new Map<number, PendingLogin>();
   private loginCount = 0;
-  /** The token the store shall hold, or that it shall hold none; until the write of it begins. */
-  private unstored: { readonly token: string | undefined } | undefined;
-  /** Resolves when the store holds it, or could not. */
-  private storing: Promise<StoreResult> = Promise.resolve({});
+  private readonly tokens: TokenWriter;
   private starting: Promise<void> | undefined;
   private stopping: Promise<void> | undefined;
+  private readonly ended = new ReplaySubject<void>(1);
 
   /** @throws {InvalidOptionsError} naming everything that is wrong with the options. */
   constructor(options: FedecksClientOptions) {
     this.options = resolveOptions(options);
     this.events$ = this.events.asObservable();
     this.messages$ = this.messages.asObservable();
+    this.tokens = new TokenWriter(this.options.tokenStore, (event) => this.report(event));
     this.heartbeat = new Heartbeat(this.options, {
       ping: () => this.socket?.ping(this.options.deviceId),
       missed: () =>
@@ -124,8 +119,9 @@ export class FedecksClient {
    * @throws {ClientStoppedError} (rejects) after `stop`.
    */
   async start(): Promise<void> {
+    this.refuseIfStopped();
     this.starting ??= this.load();
-    await this.starting;
+    await this.unlessEnded(this.starting);
     this.refuseIfStopped();
   }
 
@@ -160,9 +156,7 @@ export class FedecksClient {
   async logout(): Promise<void> {
     await this.start();
     this.dispatch({ type: 'logout' });
-    const stored = this.storing;
-    await Promise.all([...this.sockets].map(({ gone }) => gone));
-    const { error } = await stored;
+    const [{ error }] = await this.unlessEnded(Promise.all([this.tokens.written(), this.socketsGone()]));
     if (error !== undefined) throw error as Error;
   }
 
@@ -191,8 +185,9 @@ export class FedecksClient {
 
   /**
    * Closes with 1000 and cancels everything under way. Resolves when the socket is gone (`closeTimeoutMs` at the
-   * latest) and a token that was being stored is stored. From the call on, all other methods reject with
-   * `ClientStoppedError`.
+   * latest) and a token that was being stored is stored. A store that has not answered 3 s after the call is not
+   * waited for any longer, and that is told with the event `token_store_failed`. From the call on, all other methods
+   * reject with `ClientStoppedError`.
    */
   stop(): Promise<void> {
     // In a turn of its own, so that a stop from within a subscriber does not interrupt what it is told about.
@@ -209,6 +204,16 @@ export class FedecksClient {
 
   private refuseIfStopped(): void {
     if (this.stopping) throw new ClientStoppedError();
+  }
+
+  /** A store may never answer: nobody waits for it when the client has stopped. */
+  private unlessEnded<T>(work: Promise<T>): Promise<T> {
+    const cut = throwIfEmpty<T>(() => new ClientStoppedError());
+    return firstValueFrom(from(work).pipe(takeUntil(this.ended), cut));
+  }
+
+  private async socketsGone(): Promise<void> {
+    await Promise.all([...this.sockets].map(({ gone }) => gone));
   }
 
   private async load(): Promise<void> {
@@ -231,8 +236,8 @@ export class FedecksClient {
     this.dispatch({ type: 'stop' });
     for (const login of this.logins.values()) login.reject(new ClientStoppedError());
     this.logins.clear();
-    await Promise.all([...this.sockets].map(({ gone }) => gone));
-    await this.storing;
+    await Promise.all([this.socketsGone(), this.tokens.finish()]);
+    this.ended.next();
     this.events.complete();
     this.messages.complete();
   }
@@ -277,7 +282,7 @@ export class FedecksClient {
       case 'store_token':
         return this.store(effect.token, effect.login);
       case 'forget_token':
-        return this.keep(undefined);
+        return this.tokens.write(undefined);
       case 'fail_login':
         return this.settle(effect.login)?.reject(
           new LoginFailedError(effect.code, `Login failed: ${effect.detail}`, effect.status),
@@ -347,32 +352,8 @@ export class FedecksClient {
 
   /** A login has succeeded when its token is stored, or a newer one. */
   private store(token: string, login: number | undefined): void {
-    this.keep(token);
-    if (login !== undefined) void this.storing.then(() => this.settle(login)?.resolve());
-  }
-
-  /**
-   * One write after another. A server may send tokens faster than a disk takes them: those that another one has
-   * followed before their turn came are not written, and not held.
-   */
-  private keep(token: string | undefined): void {
-    const waiting = this.unstored !== undefined;
-    this.unstored = { token };
-    if (!waiting) this.storing = this.storing.then(() => this.writeToken());
-  }
-
-  private async writeToken(): Promise<StoreResult> {
-    const token = this.unstored?.token;
-    this.unstored = undefined;
-    const { tokenStore } = this.options;
-    try {
-      await (token === undefined ? tokenStore.remove() : tokenStore.save(token));
-    } catch (error) {
-      this.report({ type: 'token_store_failed', reason: String(error) });
-      return { error };
-    }
-    if (token !== undefined) this.report({ type: 'token_stored' });
-    return {};
+    this.tokens.write(token);
+    if (login !== undefined) void this.tokens.written().then(() => this.settle(login)?.resolve());
   }
 
   private settle(login: number): PendingLogin | undefined {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { request, type IncomingMessage } from 'node:http';
+import { request, type IncomingMessage, type RequestOptions } from 'node:http';
 import { type Socket } from 'node:net';
 
 /** Which HTTP proxy a connection to a URL goes through: the proxy's URL, or undefined for none. */
@@ -56,7 +56,7 @@ export function problemOfProxy(proxy: unknown): string | undefined {
  */
 export async function tunnel(
   proxy: string,
-  target: { readonly host: string; readonly port: number },
+  target: { readonly host: string; readonly port: number; readonly autoSelectFamilyAttemptTimeout: number },
   signal: AbortSignal,
 ): Promise<Socket> {
   const problem = problemOfProxy(proxy);
@@ -69,7 +69,8 @@ export async function tunnel(
     const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
     headers['proxy-authorization'] = `Basic ${Buffer.from(credentials).toString('base64')}`;
   }
-  const asking = request({
+  // The published types do not know that these options are also those of `net.connect`.
+  const options: RequestOptions & { autoSelectFamilyAttemptTimeout: number } = {
     host: withoutBrackets(hostname),
     port: port || 80,
     method: 'CONNECT',
@@ -77,7 +78,10 @@ export async function tunnel(
     headers,
     agent: false,
     signal,
-  });
+    // A proxy has addresses as the target has.
+    autoSelectFamilyAttemptTimeout: target.autoSelectFamilyAttemptTimeout,
+  };
+  const asking = request(options);
   // Whatever comes after it has answered or failed is no news, and must not end the process.
   asking.on('error', () => undefined);
   asking.end();

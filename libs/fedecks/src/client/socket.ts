@@ -5,6 +5,7 @@ import { AUTH_HEADER } from '../wire/index.js';
 import { connect, reasonOf, type ConnectSettings } from './connect.js';
 import { NotConnectedError, SendBufferFullError } from './errors.js';
 import { type AttemptEvent } from './state.js';
+import { missingCertificate } from './tls.js';
 
 export interface SocketSettings extends ConnectSettings {
   /** The value of the auth header (PROTOCOL.md §1). */
@@ -119,14 +120,15 @@ export class DeviceSocket {
         createConnection: () => tcp,
       };
       this.socket = new WebSocket(settings.url, options);
-      this.listen(this.socket);
+      this.listen(this.socket, missingCertificate(tcp, settings.tls));
     } else {
       this.failed('the server ended the connection at once');
     }
     if (!tcp.closed) await gone;
   }
 
-  private listen(socket: WebSocket): void {
+  /** @param missing why the server may end the connection in place of an answer. */
+  private listen(socket: WebSocket, missing: string | undefined): void {
     const { listener } = this;
     socket.once('open', () => {
       clearTimeout(this.upgradeTimer);
@@ -141,7 +143,7 @@ export class DeviceSocket {
     });
     socket.on('error', (error) => {
       if (this.phase === 'open') listener.event({ type: 'errored', reason: reasonOf(error) });
-      else this.failed(reasonOf(error));
+      else this.failed(missing === undefined ? reasonOf(error) : `${reasonOf(error)}; ${missing}`);
     });
     socket.once('close', (code) => {
       const closed = code !== NO_CLOSE_FRAME;

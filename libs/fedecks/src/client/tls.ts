@@ -1,5 +1,6 @@
 import { createHash, X509Certificate } from 'node:crypto';
-import { createSecureContext, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
+import { type Socket } from 'node:net';
+import { createSecureContext, type DetailedPeerCertificate, TLSSocket } from 'node:tls';
 
 /** How a `wss` connection is secured. Everything in PEM; nothing given means: as Node does, with the well-known CAs. */
 export interface TlsOptions {
@@ -98,6 +99,19 @@ export function isPinned(socket: TLSSocket, pins: readonly string[]): boolean {
     shown = above;
   }
   return false;
+}
+
+/**
+ * That a server has asked for a certificate of the device, which has none; else undefined. With TLS 1.3 it refuses only
+ * after the handshake, and what it says of it may be lost with the connection. It has told which signatures it takes
+ * if it has asked, and only then.
+ */
+export function missingCertificate(socket: Socket, { cert }: TlsOptions): string | undefined {
+  if (cert !== undefined || !(socket instanceof TLSSocket)) return undefined;
+  // Nothing at all is told by a socket that is gone.
+  const signatures = socket.getSharedSigalgs() as string[] | null;
+  if (signatures === null || signatures.length === 0) return undefined;
+  return "the server has asked for a certificate of the device, which has none: it needs 'tls.cert' and 'tls.key'";
 }
 
 function pinOf(certificate: X509Certificate): string {

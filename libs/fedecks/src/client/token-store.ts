@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
-/** Where a client keeps its token between two runs. Calls never overlap. */
+/**
+ * Where a client keeps its token between two runs. Calls never overlap, so one that never settles holds up all that
+ * follow, and logins with them; `stop` does not wait for it longer than 3 s.
+ */
 export interface TokenStore {
   /**
    * The token saved last, or undefined if there is none.

@@ -15,6 +15,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { transform } from '@swc/core';
 import { build } from 'esbuild';
+import { freeze } from './freeze.js';
 import { Inbox } from './inbox.js';
 
 const src = fileURLToPath(new URL('../../src', import.meta.url));
@@ -127,6 +128,11 @@ export class ChildApp {
 
   kill(signal: NodeJS.Signals): void {
     this.process.kill(signal);
+  }
+
+  /** Resolves when it does nothing any more, until SIGCONT. */
+  async freeze(): Promise<void> {
+    await freeze(this.process);
   }
 
   /** Resolves when it has ended; rejects after `deadlineMs` milliseconds. */

@@ -19,6 +19,11 @@ export class ClientLog {
     }
   }
 
+  /** The next event, whatever it is. */
+  async next(): Promise<ClientEvent> {
+    return this.inbox.next();
+  }
+
   /** The events that nobody has taken. */
   async rest(): Promise<ClientEvent[]> {
     const events: ClientEvent[] = [];

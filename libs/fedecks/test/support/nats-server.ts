@@ -13,11 +13,11 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect as connectTcp, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eventually } from './eventually.js';
+import { freeze } from './freeze.js';
 
 const STARTS_WITHIN_MS = 15_000;
 const POLL_MS = 20;
@@ -75,13 +75,7 @@ export class NatsServer {
 
   /** Resolves when it has stopped: until the last of its threads has taken the signal, it goes on serving. */
   async freeze(): Promise<void> {
-    this.child?.kill('SIGSTOP');
-    const tasks = `/proc/${this.child?.pid}/task`;
-    if (!existsSync(tasks)) return;
-    await eventually(
-      () => readdirSync(tasks).map((task) => readFileSync(`${tasks}/${task}/stat`, 'latin1')),
-      (stats) => stats.every((stat) => /\) T/.test(stat)),
-    );
+    if (this.child) await freeze(this.child);
   }
 
   thaw(): void {

@@ -81,9 +81,9 @@ export class PhoenixPeer {
     return `${tls ? 'wss' : 'ws'}://${host.includes(':') ? `[${host}]` : host}:${this.port}/fedecks/websocket`;
   }
 
-  /** The oldest connection not accepted yet whose request has arrived. Rejects after 5 s. */
-  accept(): Promise<PeerConnection> {
-    return this.devices.next();
+  /** The oldest connection not accepted yet whose request has arrived. Rejects after `deadlineMs`, 5 s by default. */
+  accept(deadlineMs?: number): Promise<PeerConnection> {
+    return this.devices.next(deadlineMs);
   }
 
   get waiting(): number {

@@ -1,0 +1,88 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
+import { AgentProgram, type RunningAgent } from './support/agent-program.js';
+import { Cloud, CREDENTIALS } from './support/cloud.js';
+
+const ID = 'greenhouse-1';
+/** `TimeoutStopSec` of the systemd unit is twice this, and Docker kills after as long. */
+const STOP_LIMIT_MS = 10_000;
+
+let program: AgentProgram;
+let cloud: Cloud;
+let directory: string;
+
+beforeAll(async () => {
+  program = await AgentProgram.compile();
+});
+afterAll(() => program.remove());
+
+beforeEach(async () => {
+  cloud = await Cloud.start();
+  directory = await mkdtemp(join(tmpdir(), 'device-agent-disk-'));
+});
+
+afterEach(async () => {
+  await program.stopAll();
+  await cloud.close();
+  await rm(directory, { recursive: true });
+});
+
+/** A connected agent whose disk does not answer any more: it has a token to save, and reading the one before hangs. */
+async function stalled(): Promise<RunningAgent> {
+  const token = join(directory, 'token');
+  const env = {
+    FEDECKS_URL: cloud.url,
+    FEDECKS_DEVICE_ID: ID,
+    FEDECKS_STATE_DIR: directory,
+    FEDECKS_START_DELAY_MS: '0',
+  };
+  const running = program.run(env);
+  await running.logged('log it in with `device-agent login`');
+  const login = (): Promise<unknown> =>
+    program.command(['login', '--stdin'], env, JSON.stringify(CREDENTIALS));
+  await login();
+  await rm(token);
+  execFileSync('mkfifo', [token]);
+  // It ends with the agent.
+  void login().catch(() => undefined);
+  await eventually(() => existsSync(join(directory, 'token.new')), Boolean);
+  return running;
+}
+
+async function endOf(running: RunningAgent): Promise<void> {
+  await running.logged('The stored token could not be changed');
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, STOP_LIMIT_MS, 'late')));
+  expect(await Promise.race([running.ended(), late])).not.toBe('late');
+  clearTimeout(timer);
+}
+
+describe('a disk that hangs', () => {
+  it('does not keep an agent that is stopped from ending, and the lost token is told', async () => {
+    const running = await stalled();
+    running.kill('SIGTERM');
+    await endOf(running);
+  }, 30_000);
+
+  it('does not keep an agent from ending that the cloud asks for a restart', async () => {
+    const running = await stalled();
+    await cloud.push(ID, { event: 'restart', data: null });
+    await endOf(running);
+  }, 30_000);
+
+  it('does not keep an agent that is starting from ending', async () => {
+    execFileSync('mkfifo', [join(directory, 'token')]);
+    const running = program.run({
+      FEDECKS_URL: cloud.url,
+      FEDECKS_DEVICE_ID: ID,
+      FEDECKS_STATE_DIR: directory,
+    });
+    await eventually(() => existsSync(join(directory, 'agent.sock')), Boolean);
+    running.kill('SIGTERM');
+    expect(await running.ended()).toBeNull();
+  });
+});
