@@ -8,7 +8,7 @@ import { Logger } from '@nestjs/common';
 import { MemoryTokenStore } from '@fedecks/nest/client';
 import { FedecksClient } from '@fedecks/nest/client-nest';
 import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
-import { ask, textOf } from '../src/control/control-client.js';
+import { ask, listen } from '../src/control/control-client.js';
 import { ControlRoutes } from '../src/control/control-routes.js';
 import { ControlServer } from '../src/control/control-server.js';
 import { StatusReport } from '../src/control/status-report.js';
@@ -61,7 +61,7 @@ async function told(socket: Socket): Promise<string> {
 }
 
 async function status(): Promise<unknown> {
-  return JSON.parse(await textOf(await ask(path, { method: 'GET', path: '/status', timeoutMs: 5_000 })));
+  return JSON.parse(await ask(path, { method: 'GET', path: '/status', timeoutMs: 5_000 }));
 }
 
 /** A request for the log, and its answer: not read any further than its head. */
@@ -113,13 +113,11 @@ describe('the control socket', () => {
       const [line] = (await once(response, 'data')) as [Buffer];
       expect(line.toString()).toBe('a line\n');
     }
-    expect(await textOf(await ask(path, { method: 'GET', path: '/logs', timeoutMs: 5_000 }))).toBe(
-      'a line\n',
-    );
+    expect(await ask(path, { method: 'GET', path: '/logs', timeoutMs: 5_000 })).toBe('a line\n');
     expect(await status()).toMatchObject({ state: 'unregistered' });
 
     following[0]!.destroy();
-    const again = await eventually(() => ask(path, FOLLOWING), Boolean);
+    const again = await eventually(() => listen(path, FOLLOWING), Boolean);
     again.on('error', () => undefined);
     again.socket.destroy();
   });

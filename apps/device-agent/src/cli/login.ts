@@ -12,9 +12,7 @@ export async function login(
   { credentialsFile, stdin }: { readonly credentialsFile?: string; readonly stdin?: boolean },
 ): Promise<void> {
   // Before anybody types a password.
-  await ask(socketPath, { method: 'GET', path: '/status', timeoutMs: 5_000 }).then((answer) =>
-    answer.resume(),
-  );
+  await ask(socketPath, { method: 'GET', path: '/status', timeoutMs: 5_000 });
   const credentials =
     credentialsFile !== undefined
       ? parsed(await fileText(credentialsFile), 'The credentials file')

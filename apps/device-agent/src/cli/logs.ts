@@ -1,4 +1,4 @@
-import { ask } from '../control/control-client.js';
+import { listen } from '../control/control-client.js';
 import { CommandError, EXIT } from './exit.js';
 
 const TIMEOUT_MS = 5_000;
@@ -9,7 +9,7 @@ export async function logs(
   { lines, follow }: { readonly lines: number; readonly follow?: boolean },
 ): Promise<void> {
   const path = `/logs?lines=${lines}${follow ? '&follow' : ''}`;
-  const answer = await ask(socketPath, { method: 'GET', path, timeoutMs: TIMEOUT_MS });
+  const answer = await listen(socketPath, { method: 'GET', path, timeoutMs: TIMEOUT_MS });
   // Whoever reads this has seen enough, as `head` does.
   process.stdout.on('error', () => process.exit(EXIT.ok));
   try {

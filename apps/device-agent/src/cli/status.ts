@@ -1,4 +1,4 @@
-import { ask, textOf } from '../control/control-client.js';
+import { ask } from '../control/control-client.js';
 import { type AgentStatus } from '../control/status.js';
 import { EXIT, type ExitStatus } from './exit.js';
 
@@ -7,7 +7,7 @@ const TIMEOUT_MS = 5_000;
 /** Shows how the agent is. @throws {CommandError} (rejects) if there is none. */
 export async function status(socketPath: string, { json }: { readonly json?: boolean }): Promise<ExitStatus> {
   const answer = await ask(socketPath, { method: 'GET', path: '/status', timeoutMs: TIMEOUT_MS });
-  const agent = JSON.parse(await textOf(answer)) as AgentStatus;
+  const agent = JSON.parse(answer) as AgentStatus;
   process.stdout.write(json ? `${JSON.stringify(agent, null, 2)}\n` : table(agent, new Date()));
   return agent.state === 'connected' ? EXIT.ok : EXIT.notConnected;
 }

@@ -11,18 +11,23 @@ export interface ControlRequest {
 }
 
 /**
- * Asks the agent that listens at a socket, and resolves with the answer's beginning if it is a yes.
+ * Asks the agent that listens at a socket, and resolves with its answer if it is a yes.
  * @throws {CommandError} (rejects) with what the agent says instead, or that there is none.
  */
-export async function ask(path: string, asked: ControlRequest): Promise<IncomingMessage> {
+export async function ask(path: string, asked: ControlRequest): Promise<string> {
+  return textOf(await listen(path, asked));
+}
+
+/** The same for an answer that goes on and on: resolves with its beginning. */
+export async function listen(path: string, asked: ControlRequest): Promise<IncomingMessage> {
   const response = await responseTo(path, asked);
   if (response.statusCode === 200) return response;
   const { error } = JSON.parse(await textOf(response)) as { error: string };
   throw new CommandError(EXIT.failed, error);
 }
 
-/** The rest of an answer. @throws {CommandError} (rejects) if the agent ends before it. */
-export async function textOf(response: IncomingMessage): Promise<string> {
+/** @throws {CommandError} (rejects) if the agent ends before the answer does. */
+async function textOf(response: IncomingMessage): Promise<string> {
   let text = '';
   try {
     for await (const chunk of response.setEncoding('utf8') as AsyncIterable<string>) text += chunk;
@@ -34,13 +39,18 @@ export async function textOf(response: IncomingMessage): Promise<string> {
 
 function responseTo(path: string, { method, path: route, body, timeoutMs }: ControlRequest) {
   return new Promise<IncomingMessage>((resolve, reject) => {
-    const asking = request({ socketPath: path, method, path: route, agent: false });
+    // The agent leaves it to this side to close: Node writes once more behind a large body, and if nobody were there
+    // any more for that, it would tell of a broken pipe, and not of the answer.
+    const headers = { connection: 'keep-alive' };
+    const asking = request({ socketPath: path, method, path: route, headers, agent: false });
     const timer = setTimeout(
       () => asking.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })),
       timeoutMs,
     );
     asking.once('response', (response) => {
       clearTimeout(timer);
+      const { socket } = response;
+      response.once('end', () => socket.destroy());
       resolve(response);
     });
     asking.on('error', (error: NodeJS.ErrnoException) => {

@@ -75,7 +75,6 @@ export class ControlServer implements OnModuleInit, OnApplicationShutdown {
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     // Whoever asks may be gone before the answer.
     response.on('error', () => undefined);
-    response.shouldKeepAlive = false;
     try {
       const { method = '', url = '/' } = request;
       // Before anything is answered: whoever is still writing then would see a broken pipe, and no answer.
