@@ -1,15 +1,18 @@
-// A fleet whose server is killed and started again: how many connection attempts a second reach the server, beside what
-// full jitter predicts. See README.md. Build first: npm run build.
+// A fleet whose server is killed, or drained, and started again: how many connection attempts a second reach the server,
+// beside what full jitter predicts. See README.md. Build first: npm run build.
 import 'reflect-metadata';
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const FLEET = Number(process.env.FLEET ?? 1_000);
-/** From the kill of the server to its new start, in seconds. */
+const SIGNALS = { killed: 'SIGKILL', drained: 'SIGTERM' };
+/** From the end of the server to its new start, in seconds. */
 const DOWN_SECONDS = [0, 5, 20];
 const SIMULATIONS = 500;
 /** The defaults of FedecksClient, written down again: what is predicted must not be computed with what is measured. */
 const BOUND_SECONDS = { first: 1, last: 60 };
+/** What a server that drains asks those for who try: `Retry-After` of its 503. */
+const RETRY_AFTER_SECONDS = 1;
 
 const file = fileURLToPath(import.meta.url);
 if (process.argv[2] === 'server') await serve(Number(process.argv[3]));
@@ -30,6 +33,7 @@ async function serve(port) {
     ],
   })(App);
   const app = await NestFactory.create(App, { logger: ['error', 'warn'] });
+  app.enableShutdownHooks(['SIGTERM'], { useProcessExit: true });
   const arrivals = [];
   app.getHttpServer().on('connection', () => arrivals.push(Date.now()));
   await app.listen(port, '127.0.0.1');
@@ -47,10 +51,10 @@ async function start(port = 0) {
       child.send('arrivals');
       return (await next()).arrivals;
     },
-    kill: () =>
+    end: (signal) =>
       new Promise((resolve) => {
         child.once('exit', resolve);
-        child.kill('SIGKILL');
+        child.kill(signal);
       }),
   };
 }
@@ -73,42 +77,54 @@ async function measure() {
   for (let from = 0; from < FLEET; from += 50) {
     await Promise.all(clients.slice(from, from + 50).map((client) => client.login({ password: 'x' })));
   }
+  let refused = 0;
+  for (const { events$ } of clients) events$.subscribe(({ type }) => (refused += type === 'upgrade_failed'));
   const rows = [];
-  for (const downSeconds of DOWN_SECONDS) {
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
-    const killedAt = Date.now();
-    await server.kill();
-    await new Promise((resolve) => setTimeout(resolve, downSeconds * 1_000));
-    server = await start(server.port);
-    const down = (server.listeningAt - killedAt) / 1_000;
-    while (clients.some(({ status }) => status !== 'connected')) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
+  for (const [how, signal] of Object.entries(SIGNALS)) {
+    for (const downSeconds of DOWN_SECONDS) {
+      await new Promise((resolve) => setTimeout(resolve, 2_000));
+      refused = 0;
+      const toldAt = Date.now();
+      await server.end(signal);
+      const ended = signal === 'SIGTERM' ? (Date.now() - toldAt) / 1_000 : 0;
+      await new Promise((resolve) => setTimeout(resolve, downSeconds * 1_000));
+      server = await start(server.port);
+      const down = (server.listeningAt - toldAt) / 1_000;
+      while (clients.some(({ status }) => status !== 'connected')) {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      const arrivals = (await server.arrivals()).map((at) => (at - server.listeningAt) / 1_000);
+      const predicted = Array.from({ length: SIMULATIONS }, () => busiest(simulate(ended, down))).sort(
+        (a, b) => a - b,
+      );
+      rows.push({
+        server: how,
+        'back after (s)': +down.toFixed(1),
+        'refused meanwhile': refused,
+        attempts: arrivals.length,
+        'busiest second': busiest(arrivals),
+        'predicted, median': predicted[SIMULATIONS >> 1],
+        'predicted, 99th percentile': predicted[Math.floor(SIMULATIONS * 0.99)],
+        'all back after (s)': +Math.max(...arrivals).toFixed(1),
+      });
     }
-    const arrivals = (await server.arrivals()).map((at) => (at - server.listeningAt) / 1_000);
-    const predicted = Array.from({ length: SIMULATIONS }, () => busiest(simulate(down))).sort(
-      (a, b) => a - b,
-    );
-    rows.push({
-      'down (s)': +down.toFixed(1),
-      attempts: arrivals.length,
-      'busiest second': busiest(arrivals),
-      'predicted, median': predicted[SIMULATIONS >> 1],
-      'predicted, 99th percentile': predicted[Math.floor(SIMULATIONS * 0.99)],
-      'all back after (s)': +Math.max(...arrivals).toFixed(1),
-    });
   }
   console.table(rows);
   await Promise.all(clients.map((client) => client.stop()));
-  await server.kill();
+  await server.end('SIGKILL');
 }
 
-/** When each of a fleet of full jitter arrives, in seconds after a server that was gone for `down` seconds is back. */
-function simulate(down) {
-  return Array.from({ length: FLEET }, () => {
-    let at = 0;
+/**
+ * When each of a fleet of full jitter arrives, in seconds after its server is back. Counted from when that was told to
+ * end, it closed the last of them after `drained` seconds, evenly until then, and was back after `down`.
+ */
+function simulate(drained, down) {
+  return Array.from({ length: FLEET }, (_, device) => {
+    let at = (device / FLEET) * drained;
     for (let failures = 0; ; failures++) {
       at += Math.random() * Math.min(BOUND_SECONDS.last, BOUND_SECONDS.first * 2 ** failures);
       if (at >= down) return at - down;
+      if (at < drained) at += RETRY_AFTER_SECONDS;
     }
   });
 }

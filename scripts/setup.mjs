@@ -12,6 +12,7 @@ const SERVERS = {
   openssl: 'openssl',
   python3: 'python3-minimal',
   'systemd-notify': 'systemd',
+  'systemd-nspawn': 'systemd-container',
 };
 
 const root = fileURLToPath(new URL('..', import.meta.url));

@@ -25,7 +25,7 @@ export class AppProcess {
   constructor(name, [entry, ...args], env) {
     const { PATH, SystemRoot } = process.env;
     this.#child = spawn(process.execPath, [entry, ...args], {
-      env: { PATH, NO_COLOR: '1', ...(SystemRoot && { SystemRoot }), ...env },
+      env: { PATH, ...(SystemRoot && { SystemRoot }), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     running.add(this.#child);

@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import { ConsoleLogger, Logger } from '@nestjs/common';
 import { createApp } from './app.js';
 import { type Config, ConfigError, readConfig } from './config.js';
@@ -13,7 +14,8 @@ function configOrExit(): Config {
 }
 
 const config = configOrExit();
-Logger.overrideLogger(new ConsoleLogger({ prefix: 'cloud-api' }));
+// In a journal or a file, colours are bytes that nobody can read.
+Logger.overrideLogger(new ConsoleLogger({ prefix: 'cloud-api', colors: isatty(1) }));
 const app = await createApp(config);
 // Waits for the devices to be told, and ends with status 0.
 app.enableShutdownHooks([], { useProcessExit: true });

@@ -175,6 +175,12 @@ describe('device-agent', () => {
     expect(await cloud.changes.next()).toBe('disconnected');
   });
 
+  it('logs without colours where no terminal shows them', async () => {
+    const before = program.output.length;
+    await unregistered();
+    expect(program.output.slice(before)).not.toContain('\x1b');
+  });
+
   it('ends with its own exit status when the cloud asks for a restart, after the answer', async () => {
     const running = await connected();
     await cloud.push(ID, { event: 'restart', data: null });

@@ -1,10 +1,12 @@
+import { isatty } from 'node:tty';
 import { ConsoleLogger, type LogLevel } from '@nestjs/common';
 import { type RecentLog } from './recent-log.js';
 
 /** Logs to the console as Nest does, and into the lines that `device-agent logs` shows. */
 export class AgentLogger extends ConsoleLogger {
   constructor(private readonly recent: RecentLog) {
-    super({ prefix: 'device-agent' });
+    // In a journal or a file, colours are bytes that nobody can read.
+    super({ prefix: 'device-agent', colors: isatty(1) });
   }
 
   protected override printMessages(

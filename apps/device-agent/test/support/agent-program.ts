@@ -71,7 +71,7 @@ export class AgentProgram {
 
   start(command: string, args: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
     const { PATH } = process.env;
-    const child = spawn(command, args, { env: { PATH, NO_COLOR: '1', ...env }, stdio: 'pipe' });
+    const child = spawn(command, args, { env: { PATH, ...env }, stdio: 'pipe' });
     this.running.add(child);
     child.once('close', () => this.running.delete(child));
     for (const stream of [child.stdout, child.stderr]) {
