@@ -18,6 +18,13 @@ export interface Scanned<T> extends Kept<T> {
   readonly pending: number;
 }
 
+/** What tells the entries of a bucket from what somebody else has put there. */
+export interface Entries<T> {
+  isOne(key: string, value: unknown): value is T;
+  /** Something else was found, and is taken for no value. */
+  stray(key: string): void;
+}
+
 const WRONG_LAST_SEQUENCE = 10071;
 const PAGE = 500;
 /**
@@ -35,6 +42,7 @@ export class Bucket<T> {
     private readonly placing: { readonly js: JetStreamClient; readonly kv: KV },
     private readonly name: string,
     private readonly timeoutMs: number,
+    private readonly entries: Entries<T>,
   ) {}
 
   /** Makes the bucket if there is none. @throws {BackplaneError} */
@@ -42,6 +50,7 @@ export class Bucket<T> {
     nc: NatsConnection,
     name: string,
     { replicas, requestTimeoutMs }: ResolvedNatsOptions,
+    entries: Entries<T>,
   ): Promise<Bucket<T>> {
     const js = jetstream(nc, { timeout: requestTimeoutMs });
     const impatient = jetstream(nc, { timeout: Math.min(PLACE_WITHIN_MS, requestTimeoutMs) });
@@ -50,7 +59,7 @@ export class Bucket<T> {
       .create(name, { history: 1, replicas, allow_direct: false })
       .catch(failed(requestTimeoutMs));
     const watching = await new Kvm(impatient).open(name).catch(failed(requestTimeoutMs));
-    return new Bucket<T>(kv, { js: impatient, kv: watching }, name, requestTimeoutMs);
+    return new Bucket<T>(kv, { js: impatient, kv: watching }, name, requestTimeoutMs, entries);
   }
 
   /** @throws {BackplaneError} */
@@ -59,7 +68,7 @@ export class Bucket<T> {
     if (!entry) return { key, value: undefined, revision: 0 };
     return {
       key,
-      value: entry.operation === 'PUT' ? entry.json<T>() : undefined,
+      value: entry.operation === 'PUT' ? this.valueOf(key, entry.value) : undefined,
       revision: entry.revision,
     };
   }
@@ -102,9 +111,10 @@ export class Bucket<T> {
         for await (const message of page) {
           pending = message.info.pending;
           const put = !message.headers?.has('KV-Operation');
+          const key = message.subject.slice(prefix.length);
           yield {
-            key: message.subject.slice(prefix.length),
-            value: put ? message.json<T>() : undefined,
+            key,
+            value: put ? this.valueOf(key, message.data) : undefined,
             revision: message.seq,
             pending,
           };
@@ -126,11 +136,23 @@ export class Bucket<T> {
     ).catch(failed(this.timeoutMs));
     void (async () => {
       for await (const entry of changes) {
-        const value = entry.operation === 'PUT' ? entry.json<T>() : undefined;
-        changed({ key: entry.key, value, revision: entry.revision });
+        const { key, revision, operation } = entry;
+        changed({ key, revision, value: operation === 'PUT' ? this.valueOf(key, entry.value) : undefined });
       }
     })().catch(() => undefined);
     return () => changes.stop();
+  }
+
+  private valueOf(key: string, bytes: Uint8Array): T | undefined {
+    let value: unknown;
+    try {
+      value = JSON.parse(Buffer.from(bytes).toString());
+    } catch {
+      // No entry is undefined.
+    }
+    if (this.entries.isOne(key, value)) return value;
+    this.entries.stray(key);
+    return undefined;
   }
 }
 

@@ -18,6 +18,21 @@ interface Interest {
   subscription: Subscription | undefined;
 }
 
+/** What is heard and no node of the fleet has sent. Its text tells nothing of what it holds. */
+export class Malformed extends Error {
+  override readonly name = 'Malformed';
+}
+
+/** What a link tells of. */
+export interface LinkEvents {
+  /** There is a connection, each time anew. */
+  up(nc: NatsConnection): void;
+  /** There is none any more, or still none. */
+  down(): void;
+  /** What was heard on a subject was dropped. */
+  dropped(subject: string, error: unknown): void;
+}
+
 /** The connection to NATS: for ever, and with the same subscriptions each time it comes back. */
 export class Link {
   /** Why there is no connection. */
@@ -29,15 +44,10 @@ export class Link {
   private wake: () => void = () => undefined;
   private readonly interests = new Map<string, Interest>();
 
-  /**
-   * @param up called each time there is a connection.
-   * @param down called each time there is none any more, or still none.
-   */
   constructor(
     private readonly options: ResolvedNatsOptions,
     private readonly name: string,
-    private readonly up: (nc: NatsConnection) => void,
-    private readonly down: () => void,
+    private readonly events: LinkEvents,
   ) {}
 
   get isUp(): boolean {
@@ -59,7 +69,7 @@ export class Link {
     await this.running;
   }
 
-  /** Listens to a subject, now and after each reconnection. */
+  /** Listens to a subject, now and after each reconnection. What `heard` throws at is dropped. */
   subscribe(subject: string, heard: (msg: Msg) => void): void {
     const interest: Interest = { heard, subscription: undefined };
     this.unsubscribe(subject);
@@ -143,13 +153,13 @@ export class Link {
   private found(nc: NatsConnection): void {
     if (this.closing) return;
     this.connected = true;
-    this.up(nc);
+    this.events.up(nc);
   }
 
   private lost(reason: string): void {
     this.connected = false;
     this.reason = reason;
-    if (!this.closing) this.down();
+    if (!this.closing) this.events.down();
   }
 
   private isClosing(): boolean {
@@ -170,7 +180,13 @@ export class Link {
   private listen(nc: NatsConnection, subject: string, interest: Interest): void {
     interest.subscription = nc.subscribe(subject, {
       callback: (error, msg) => {
-        if (!error) interest.heard(msg);
+        if (error) return;
+        // What is thrown here would end the library's reading of the connection.
+        try {
+          interest.heard(msg);
+        } catch (thrown) {
+          this.events.dropped(subject, thrown);
+        }
       },
     });
   }

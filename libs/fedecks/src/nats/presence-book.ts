@@ -80,12 +80,18 @@ export class PresenceBook {
 
   /** Looks again at what is written of every device of this node. */
   compare(): void {
-    for (const device of this.endpoint.all()) {
-      const held = this.heldOf(this.endpoint.held(device.id) ?? device);
-      held.epoch = undefined;
-      held.fresh = false;
-      this.enqueue(held);
-    }
+    for (const { id } of this.endpoint.all()) this.lookAt(id);
+    this.pump();
+  }
+
+  /** Looks again at what is written of a device, if this node holds it. */
+  lookAt(deviceId: string): void {
+    const device = this.endpoint.held(deviceId);
+    if (!device) return;
+    const held = this.heldOf(device);
+    held.epoch = undefined;
+    held.fresh = false;
+    this.enqueue(held);
     this.pump();
   }
 
@@ -293,8 +299,9 @@ export class PresenceBook {
     if (held.epoch !== undefined) {
       const revision = await bucket.put(key, record, held.epoch);
       if (revision !== undefined) return this.wrote(held, revision);
+      // Another node's, or nobody's: that is looked at.
       held.epoch = undefined;
-      return gone !== undefined;
+      return false;
     }
     const { value, revision } = await bucket.get(key);
     if (value && !gone && sameConnection(value, record)) {

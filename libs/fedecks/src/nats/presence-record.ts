@@ -11,6 +11,19 @@ export interface PresenceRecord {
   readonly cause?: PresenceEntry['cause'];
 }
 
+export function isPresenceRecord(value: unknown): value is PresenceRecord {
+  const { state, node, since, remoteAddress, claims, at, cause } = (value ?? {}) as Record<string, unknown>;
+  return (
+    (state === 'online' || state === 'offline') &&
+    typeof node === 'string' &&
+    typeof remoteAddress === 'string' &&
+    Number.isSafeInteger(since) &&
+    Number.isSafeInteger(at) &&
+    (claims === undefined || (typeof claims === 'object' && claims !== null)) &&
+    (cause === undefined || typeof cause === 'string')
+  );
+}
+
 /** How and when a device left. */
 export interface Gone {
   readonly cause: NonNullable<PresenceEntry['cause']>;

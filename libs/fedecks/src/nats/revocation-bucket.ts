@@ -9,6 +9,11 @@ export interface Revocation {
   readonly until: number;
 }
 
+export function isRevocation(value: unknown): value is Revocation {
+  const { at, until } = (value ?? {}) as Record<string, unknown>;
+  return Number.isSafeInteger(at) && Number.isSafeInteger(until);
+}
+
 const MAX_UNSAVED = 10_000;
 
 /**
