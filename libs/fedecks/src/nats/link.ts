@@ -8,6 +8,7 @@ import {
 } from '@nats-io/transport-node';
 import { BackplaneError } from '../server/index.js';
 import { type ResolvedNatsOptions } from './nats-options.js';
+import { refusalOf } from './refusal.js';
 
 const RETRY_MS = 500;
 /** What the protocol line of a message may take of what the server carries. */
@@ -29,8 +30,8 @@ export interface LinkEvents {
   up(nc: NatsConnection): void;
   /** There is none any more, or still none. */
   down(): void;
-  /** What was heard on a subject was dropped. */
-  dropped(subject: string, error: unknown): void;
+  /** Something failed that nobody waits for. */
+  failed(what: string, error: unknown): void;
 }
 
 /** The connection to NATS: for ever, and with the same subscriptions each time it comes back. */
@@ -39,6 +40,8 @@ export class Link {
   reason = 'NATS has not been reached yet';
   private nc: NatsConnection | undefined;
   private connected = false;
+  /** A server has said who it is: what fails after that is about this node. */
+  private greeted = false;
   private closing = false;
   private running: Promise<void> = Promise.resolve();
   private wake: () => void = () => undefined;
@@ -54,10 +57,13 @@ export class Link {
     return this.connected;
   }
 
-  /** Resolves when the first attempt has ended, whichever way. */
+  /**
+   * Resolves when the first attempt has ended, whichever way.
+   * @throws {BackplaneError} when a server has answered, and does not let this node in.
+   */
   async start(): Promise<void> {
-    await new Promise<void>((tried) => {
-      this.running = this.run(tried);
+    await new Promise<void>((tried, refused) => {
+      this.running = this.run(tried, refused);
     });
   }
 
@@ -117,12 +123,17 @@ export class Link {
     return this.nc;
   }
 
-  private async run(tried: () => void): Promise<void> {
-    while (!this.closing) {
+  private async run(tried: () => void, refused: (error: BackplaneError) => void): Promise<void> {
+    for (let first = true; !this.closing; first = false) {
       try {
         this.nc = await connect(this.connectionOptions());
       } catch (error) {
-        this.lost(`NATS cannot be reached: ${messageOf(error)}`);
+        const refusal = refusalOf(error, this.options, this.greeted);
+        this.lost(refusal ?? `NATS cannot be reached: ${messageOf(error)}`);
+        if (first && refusal !== undefined) {
+          refused(unavailable(refusal, error));
+          return;
+        }
         tried();
         await this.pause();
         continue;
@@ -145,9 +156,18 @@ export class Link {
 
   private async watch(nc: NatsConnection): Promise<void> {
     for await (const status of nc.status()) {
-      if (status.type === 'disconnect') this.lost(`the connection to ${status.server} is lost`);
-      else if (status.type === 'reconnect') this.found(nc);
+      if (status.type === 'disconnect') {
+        // An attempt that fails ends in this too, after it was told why.
+        if (this.connected) this.lost(`the connection to ${status.server} is lost`);
+      } else if (status.type === 'reconnect') this.found(nc);
+      else if (status.type === 'error') this.complained(status.error);
     }
+  }
+
+  private complained(error: Error): void {
+    const refusal = refusalOf(error, this.options, this.greeted);
+    if (refusal !== undefined) this.lost(refusal);
+    else this.events.failed('use NATS', error);
   }
 
   private found(nc: NatsConnection): void {
@@ -180,12 +200,13 @@ export class Link {
   private listen(nc: NatsConnection, subject: string, interest: Interest): void {
     interest.subscription = nc.subscribe(subject, {
       callback: (error, msg) => {
+        // Told by `watch`, as every error of the server's is.
         if (error) return;
         // What is thrown here would end the library's reading of the connection.
         try {
           interest.heard(msg);
         } catch (thrown) {
-          this.events.dropped(subject, thrown);
+          this.events.failed(`read a message on ${JSON.stringify(subject)}`, thrown);
         }
       },
     });
@@ -193,12 +214,17 @@ export class Link {
 
   private connectionOptions(): ConnectionOptions {
     const { servers, user, pass, token, creds, tls, requestTimeoutMs, heartbeatMs } = this.options;
+    this.greeted = false;
+    const greeted = (): void => void (this.greeted = true);
     return {
       servers: [...servers],
       name: this.name,
       ...(user !== undefined && pass !== undefined && { user, pass }),
       ...(token !== undefined && { token }),
-      ...(creds !== undefined && { authenticator: credsAuthenticator(new TextEncoder().encode(creds)) }),
+      authenticator: [
+        greeted,
+        ...(creds === undefined ? [] : [credsAuthenticator(new TextEncoder().encode(creds))]),
+      ],
       ...(tls && { tls: { ...tls } }),
       // What this node publishes it has done for its own devices already.
       noEcho: true,

@@ -68,7 +68,7 @@ class NatsBackplane implements Backplane {
     this.link = new Link(options, `fedecks ${this.node} ${endpoint.path}`, {
       up: (nc) => this.up(nc),
       down: () => this.down(),
-      dropped: (subject, error) => endpoint.failed(`read a message on ${JSON.stringify(subject)}`, error),
+      failed: (what, error) => endpoint.failed(what, error),
     });
     this.asks = new Asks(this.link, options);
     this.revocations = new RevocationBucket(endpoint, this.subjects);
