@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { type NatsConnection } from '@nats-io/transport-node';
-import { Observable, share } from 'rxjs';
+import { type Observable } from 'rxjs';
 import {
   type AuthenticatedDevice,
   type Backplane,
@@ -19,10 +19,11 @@ import { announcementOf, Answers, KIND } from './answers.js';
 import { Asks } from './asks.js';
 import { Bucket, type Entries } from './bucket.js';
 import { isNodeEntry, Leases, type NodeMessage, readNodeMessage } from './leases.js';
-import { Link, Malformed, messageOf, unavailable } from './link.js';
+import { Link, Malformed, messageOf } from './link.js';
 import { type NatsBackplaneOptions, resolveNatsOptions, type ResolvedNatsOptions } from './nats-options.js';
 import { PresenceBook } from './presence-book.js';
-import { entryOf, isPresenceRecord, type PresenceRecord } from './presence-record.js';
+import { PresenceReader } from './presence-reader.js';
+import { isPresenceRecord } from './presence-record.js';
 import { isRevocation, RevocationBucket } from './revocation-bucket.js';
 import { Subjects } from './subjects.js';
 
@@ -40,7 +41,6 @@ export function natsBackplane(given: NatsBackplaneOptions): BackplaneFactory {
 /** One endpoint of one node, on NATS. */
 class NatsBackplane implements Backplane {
   readonly revocations: RevocationBucket;
-  readonly presenceChanges$: Observable<PresenceEntry>;
   private readonly node = `${hostname()}-${randomBytes(6).toString('base64url')}`;
   private readonly subjects: Subjects;
   private readonly link: Link;
@@ -48,9 +48,8 @@ class NatsBackplane implements Backplane {
   private readonly answers: Answers;
   private readonly leases: Leases;
   private readonly book: PresenceBook;
-  private presence: Bucket<PresenceRecord> | undefined;
-  /** Restarts the watch of {@link presenceChanges$} while somebody subscribes. */
-  private rewatch: (() => void) | undefined;
+  private readonly reader: PresenceReader;
+  private tidying: NodeJS.Timeout | undefined;
   /** Counts connections, so that what belongs to an earlier one gives up. */
   private turn = 0;
   private preparing: Promise<void> = Promise.resolve();
@@ -81,22 +80,26 @@ class NatsBackplane implements Backplane {
         }),
       doubted: () => this.book.compare(),
     });
-    this.book = new PresenceBook(this.node, endpoint, this.subjects, {
+    this.book = new PresenceBook(this.node, options.presenceRetentionMs, endpoint, this.subjects, {
       lives: (node) => this.leases.lives(node),
       announce: (id, epoch) => this.announce(id, epoch),
       handOver: (id) => this.asks.ask(this.subjects.device(id), Uint8Array.of(KIND.handOver)),
       trouble: (error) => this.troubled(error),
     });
     this.answers = new Answers(this.link, this.subjects, endpoint, this.book);
-    this.presenceChanges$ = new Observable<PresenceEntry>((subscriber) =>
-      this.watchPresence((entry) => subscriber.next(entry)),
-    ).pipe(share());
+    this.reader = new PresenceReader(endpoint.path, this.subjects, {
+      lives: (node) => this.leases.lives(node),
+      problem: () => this.problem ?? 'presence cannot be read',
+      mend: (id) => this.mend(id),
+      failed: (what, error) => endpoint.failed(what, error),
+    });
   }
 
   async start(): Promise<void> {
     this.link.subscribe(this.subjects.all, ({ data }) => this.writeToAll(data));
     this.link.subscribe(this.subjects.nodes, ({ data }) => this.leases.received(readNodeMessage(data)));
     this.answers.start(this.options.requestTimeoutMs);
+    this.tidying = setInterval(() => this.book.renew(), this.options.heartbeatMs).unref();
     await this.link.start();
     if (!this.link.isUp) return;
     // The app comes up with all it needs if that is there; it does not wait for what is not.
@@ -109,7 +112,8 @@ class NatsBackplane implements Backplane {
   }
 
   async close(): Promise<void> {
-    const clean = this.presence !== undefined && (await this.book.written(this.options.requestTimeoutMs));
+    clearInterval(this.tidying);
+    const clean = await this.book.written(this.options.requestTimeoutMs);
     this.closing = true;
     this.turn++;
     this.wake();
@@ -168,31 +172,16 @@ class NatsBackplane implements Backplane {
     else this.link.unsubscribe(subject);
   }
 
-  async presenceOf(deviceId: string): Promise<PresenceEntry | undefined> {
-    const { value, revision } = await this.reachable.get(this.subjects.key(deviceId));
-    if (!value && revision > 0) this.mend(deviceId);
-    return value && this.entry(deviceId, value);
+  presenceOf(deviceId: string): Promise<PresenceEntry | undefined> {
+    return this.reader.presenceOf(deviceId);
   }
 
-  async presenceList(after: string | undefined, limit: number): Promise<PresencePage> {
-    const entries: PresenceEntry[] = [];
-    const from = after === undefined ? 0 : Number(after);
-    if (!Number.isSafeInteger(from)) throw new RangeError("'cursor' must be one that presence.list() gave.");
-    for await (const { key, value, revision, pending } of this.reachable.scan(this.subjects.keys, from + 1)) {
-      if (value) entries.push(this.entry(this.subjects.textOf(key), value));
-      else if (this.subjects.isKey(key)) this.mend(this.subjects.textOf(key));
-      if (entries.length === limit) return { entries, ...(pending > 0 && { cursor: String(revision) }) };
-    }
-    return { entries };
+  presenceList(after: string | undefined, limit: number): Promise<PresencePage> {
+    return this.reader.presenceList(after, limit);
   }
 
-  private get reachable(): Bucket<PresenceRecord> {
-    if (!this.presence) throw unavailable(this.problem ?? 'presence cannot be read');
-    return this.presence;
-  }
-
-  private entry(id: string, record: PresenceRecord): PresenceEntry {
-    return entryOf(id, this.endpoint.path, record, this.leases.lives(record.node));
+  get presenceChanges$(): Observable<PresenceEntry> {
+    return this.reader.presenceChanges$;
   }
 
   private writeToAll(data: Uint8Array, group?: string): void {
@@ -214,30 +203,6 @@ class NatsBackplane implements Backplane {
     if (this.link.isUp) this.link.publish(this.subjects.device(id), Uint8Array.of(KIND.compare));
   }
 
-  private watchPresence(changed: (entry: PresenceEntry) => void): () => void {
-    let unwatch = (): void => undefined;
-    let watched = 0;
-    const watch = (): void => {
-      const turn = ++watched;
-      unwatch();
-      this.presence
-        ?.watch(this.subjects.keys, ({ key, value }) => {
-          if (value) changed(this.entry(this.subjects.textOf(key), value));
-        })
-        .then(
-          (stop) => (turn === watched ? (unwatch = stop) : stop()),
-          (error: unknown) => this.endpoint.failed('watch presence', error),
-        );
-    };
-    this.rewatch = watch;
-    watch();
-    return () => {
-      this.rewatch = undefined;
-      watched++;
-      unwatch();
-    };
-  }
-
   // --- The connection --------------------------------------------------------------------------------------
 
   private up(nc: NatsConnection): void {
@@ -249,7 +214,7 @@ class NatsBackplane implements Backplane {
   private down(): void {
     this.turn++;
     this.wake();
-    this.presence = undefined;
+    this.reader.pause();
     this.book.pause();
     this.leases.pause();
     this.revocations.pause();
@@ -264,11 +229,15 @@ class NatsBackplane implements Backplane {
       try {
         await this.revocations.resume(await this.bucket(nc, 'revocations', isRevocation));
         await this.leases.resume(await this.bucket(nc, 'nodes', isNodeEntry));
-        const presence = await this.bucket(nc, 'presence', isPresenceRecord);
+        const presence = await this.bucket(
+          nc,
+          'presence',
+          isPresenceRecord,
+          this.options.presenceRetentionMs,
+        );
         if (turn !== this.turn) return;
-        this.presence = presence;
+        this.reader.resume(presence);
         await this.book.resume(presence);
-        this.rewatch?.();
         this.problem = undefined;
         this.tellHealth();
         return;
@@ -285,9 +254,11 @@ class NatsBackplane implements Backplane {
     nc: NatsConnection,
     what: string,
     isOne: (value: unknown) => value is T,
+    retentionMs?: number,
   ): Promise<Bucket<T>> {
     const name = `${this.options.namespace}_${what}`;
     const entries: Entries<T> = {
+      retentionMs,
       isOne: (key, value): value is T => this.subjects.isKey(key) && isOne(value),
       stray: (key) =>
         this.endpoint.failed(

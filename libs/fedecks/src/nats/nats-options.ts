@@ -41,6 +41,12 @@ export interface NatsBackplaneOptions {
    * @default 5_000
    */
   readonly heartbeatMs?: number | undefined;
+  /**
+   * How long, in milliseconds, is kept when and why a device left: after that, presence does not know it any more.
+   * At least ten times `heartbeatMs`, and the same on all nodes.
+   * @default 2_592_000_000, 30 days
+   */
+  readonly presenceRetentionMs?: number | undefined;
   /** How many pushes to other nodes may wait for their answers. More reject with `overloaded`. @default 10_000 */
   readonly maxPending?: number | undefined;
   /** How many bytes of them. @default 67_108_864 */
@@ -58,6 +64,7 @@ export interface ResolvedNatsOptions {
   readonly replicas: number;
   readonly requestTimeoutMs: number;
   readonly heartbeatMs: number;
+  readonly presenceRetentionMs: number;
   readonly maxPending: number;
   readonly maxPendingBytes: number;
 }
@@ -72,6 +79,7 @@ const DEFAULTS = Object.freeze({
   replicas: 1,
   requestTimeoutMs: 5_000,
   heartbeatMs: 5_000,
+  presenceRetentionMs: 30 * 24 * 3_600_000,
   maxPending: 10_000,
   maxPendingBytes: 64 * 1024 * 1024,
 } satisfies Partial<NatsBackplaneOptions>);
@@ -116,6 +124,9 @@ export function resolveNatsOptions(given: NatsBackplaneOptions): ResolvedNatsOpt
   if (![1, 3, 5].includes(options.replicas)) check.problem("'replicas' must be 1, 3 or 5.");
   check.whole('requestTimeoutMs', 'milliseconds', 10, MAX_TIMER_MS);
   check.whole('heartbeatMs', 'milliseconds', 10, 3_600_000);
+  check.whole('presenceRetentionMs', 'milliseconds', 1_000, 100 * 365 * 24 * 3_600_000);
+  if (options.presenceRetentionMs < 10 * options.heartbeatMs)
+    check.problem("'presenceRetentionMs' must be at least ten times 'heartbeatMs'.");
   check.whole('maxPending', 'messages', 1);
   check.whole('maxPendingBytes', 'bytes', 1024);
   check.done();

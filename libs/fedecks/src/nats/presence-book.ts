@@ -8,6 +8,8 @@ const MAX_IN_FLIGHT = 256;
 /** How many devices that left while nothing could be written are remembered one by one. */
 const MAX_GONE = 100_000;
 const RETRY_MS = 500;
+/** How often, within the time that departed devices are kept, those that stay connected are written again. */
+const RENEWALS = 3;
 
 /** What the book asks of the backplane it is for. */
 export interface BookEvents {
@@ -51,14 +53,20 @@ export class PresenceBook {
   private inFlight = 0;
   private gone = 0;
   private overflowed = false;
+  private readonly renewEveryMs: number;
+  private renewedAt = Date.now();
   private idle: () => void = () => undefined;
 
   constructor(
     private readonly node: string,
+    retentionMs: number,
     private readonly endpoint: BackplaneEndpoint,
     private readonly subjects: Subjects,
     private readonly events: BookEvents,
-  ) {}
+    private readonly maxGone = MAX_GONE,
+  ) {
+    this.renewEveryMs = retentionMs / RENEWALS;
+  }
 
   /** There is a bucket to write to, perhaps again: whatever is written there is compared with what is true. */
   async resume(bucket: Bucket<PresenceRecord>): Promise<void> {
@@ -93,6 +101,19 @@ export class PresenceBook {
     held.fresh = false;
     this.enqueue(held);
     this.pump();
+  }
+
+  /**
+   * Has devices that have been connected for a third, two thirds and so on of the time NATS keeps entries looked at,
+   * and so written again: each at its own time. Called from time to time, more often than that.
+   */
+  renew(now = Date.now()): void {
+    const turn = (device: ConnectedDevice, at: number): number =>
+      Math.max(0, Math.floor((at - device.since) / this.renewEveryMs));
+    for (const device of this.endpoint.all()) {
+      if (turn(device, now) !== turn(device, this.renewedAt)) this.lookAt(device.id);
+    }
+    this.renewedAt = now;
   }
 
   opened(device: ConnectedDevice): void {
@@ -184,8 +205,9 @@ export class PresenceBook {
     if (failure !== undefined) throw failure as Error;
   }
 
-  /** Resolves when everything is written, true, or after `deadlineMs`, false. */
+  /** Resolves when everything is written, true; after `deadlineMs`, or at once where nothing can be, false. */
   async written(deadlineMs: number): Promise<boolean> {
+    if (!this.bucket) return false;
     if (!this.isIdle()) {
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
@@ -223,7 +245,7 @@ export class PresenceBook {
     // Whatever is written there may be newer than what has just ended.
     held.fresh = false;
     this.gone++;
-    if (this.gone > MAX_GONE && !this.bucket) {
+    if (this.gone > this.maxGone && !this.bucket) {
       // Found again by what is written of it, once something can be written.
       this.overflowed = true;
       this.forget(held);
@@ -303,10 +325,11 @@ export class PresenceBook {
       held.epoch = undefined;
       return false;
     }
-    const { value, revision } = await bucket.get(key);
+    const { value, revision, writtenAt } = await bucket.get(key);
     if (value && !gone && sameConnection(value, record)) {
       held.epoch = revision;
-      return true;
+      if (Date.now() - writtenAt < this.renewEveryMs / 2) return true;
+      return this.wrote(held, await bucket.put(key, { ...record, renewed: true }, revision));
     }
     if (value && this.outranks(value, record)) {
       if (!gone && !allow) this.endpoint.replace(device.id);
