@@ -44,6 +44,7 @@ const PLACES_TRIED = 6;
 /** A JetStream KV bucket of JSON, of which only the newest value of a key is kept. */
 export class Bucket<T> {
   private constructor(
+    private readonly js: JetStreamClient,
     private readonly kv: KV,
     /** For what has to be placed. */
     private readonly placing: { readonly js: JetStreamClient; readonly kv: KV },
@@ -65,7 +66,7 @@ export class Bucket<T> {
     // Answers of the leader only: one of a replica may be of a moment ago.
     const kv = await new Kvm(js).open(name, { allow_direct: false }).catch(failed(requestTimeoutMs));
     const watching = await new Kvm(impatient).open(name).catch(failed(requestTimeoutMs));
-    return new Bucket<T>(kv, { js: impatient, kv: watching }, name, requestTimeoutMs, entries);
+    return new Bucket<T>(js, kv, { js: impatient, kv: watching }, name, requestTimeoutMs, entries);
   }
 
   /** Also tells when it was written. @throws {BackplaneError} */
@@ -94,9 +95,16 @@ export class Bucket<T> {
     }
   }
 
-  /** @throws {BackplaneError} */
-  async remove(key: string): Promise<void> {
-    await this.kv.purge(key).catch(failed(this.timeoutMs));
+  /**
+   * Removes what was written of a key, up to a revision or all, and leaves nothing of it: those who watch are not told.
+   * @throws {BackplaneError}
+   */
+  async remove(key: string, upTo?: number): Promise<void> {
+    const manager = await this.js.jetstreamManager(false);
+    const filter = `$KV.${this.name}.${key}`;
+    await manager.streams
+      .purge(`KV_${this.name}`, upTo === undefined ? { filter } : { filter, seq: upTo + 1 })
+      .catch(failed(this.timeoutMs));
   }
 
   /** What is kept, from a revision on, in the order it was written. @throws {BackplaneError} */

@@ -99,7 +99,7 @@ class NatsBackplane implements Backplane {
     this.link.subscribe(this.subjects.all, ({ data }) => this.writeToAll(data));
     this.link.subscribe(this.subjects.nodes, ({ data }) => this.leases.received(readNodeMessage(data)));
     this.answers.start(this.options.requestTimeoutMs);
-    this.tidying = setInterval(() => this.book.renew(), this.options.heartbeatMs).unref();
+    this.tidying = setInterval(() => this.tidy(), this.options.heartbeatMs).unref();
     await this.link.start();
     if (!this.link.isUp) return;
     // The app comes up with all it needs if that is there; it does not wait for what is not.
@@ -195,6 +195,11 @@ class NatsBackplane implements Backplane {
 
   private tell(message: NodeMessage): void {
     if (this.link.isUp) this.link.publish(this.subjects.nodes, Buffer.from(JSON.stringify(message)));
+  }
+
+  private tidy(): void {
+    this.book.renew();
+    this.revocations.forget().catch(() => undefined);
   }
 
   /** Has whoever holds the device write its presence again: somebody else has written over it. */
