@@ -5,10 +5,19 @@ import { type BackplaneEndpoint, type ConnectedDevice } from '../server/index.js
 import { Bucket } from './bucket.js';
 import { resolveNatsOptions } from './nats-options.js';
 import { PresenceBook } from './presence-book.js';
-import { isPresenceRecord, type PresenceRecord } from './presence-record.js';
+import { isPresenceRecord, type PresenceRecord, recordOf } from './presence-record.js';
 import { Subjects } from './subjects.js';
 
 const REMEMBERED = 5;
+const RETENTION_MS = 3_600_000;
+
+const subjects = new Subjects('fleet', '/fedecks');
+const events = {
+  lives: () => true,
+  announce: () => undefined,
+  handOver: () => Promise.resolve(false),
+  trouble: () => undefined,
+};
 
 let nats: NatsServer;
 let nc: NatsConnection;
@@ -21,43 +30,46 @@ afterAll(async () => {
   await nats.close();
 });
 
-it('Departures that cannot be written are remembered up to a number, and the others found by what is written', async () => {
-  const options = resolveNatsOptions({ servers: nats.url });
-  const subjects = new Subjects('book', '/fedecks');
-  const isOne = (_key: string, value: unknown): value is PresenceRecord => isPresenceRecord(value);
-  const entries = { retentionMs: undefined, isOne, stray: () => undefined };
-  const bucket = await Bucket.open(nc, 'book', options, entries);
-  const connected = new Map<string, ConnectedDevice>();
-  const endpoint: BackplaneEndpoint = {
+function open(name: string): Promise<Bucket<PresenceRecord>> {
+  return Bucket.open(nc, name, resolveNatsOptions({ servers: nats.url }), {
+    retentionMs: undefined,
+    isOne: (_key, value): value is PresenceRecord => isPresenceRecord(value),
+    stray: () => undefined,
+  });
+}
+
+function deviceOf(id: string, since: number): ConnectedDevice {
+  return { id, endpoint: '/fedecks', remoteAddress: '::1', since, claims: undefined };
+}
+
+/** A node that holds what is in `connected`. */
+function endpointOf(
+  connected: Map<string, ConnectedDevice>,
+  replaced: (id: string) => void,
+): BackplaneEndpoint {
+  return {
     path: '/fedecks',
     duplicates: 'newest',
     held: (id) => connected.get(id),
     all: () => connected.values(),
     write: () => undefined,
     disconnect: () => false,
-    replace: () => undefined,
+    replace: replaced,
     revoked: () => undefined,
     writeToAll: () => undefined,
     changed: () => undefined,
     failed: () => undefined,
   };
-  const events = {
-    lives: () => true,
-    announce: () => undefined,
-    handOver: () => Promise.resolve(false),
-    trouble: () => undefined,
-  };
-  const retentionMs = options.presenceRetentionMs;
-  const book = new PresenceBook('node', retentionMs, endpoint, subjects, events, REMEMBERED);
+}
+
+it('Departures that cannot be written are remembered up to a number, and the others found by what is written', async () => {
+  const bucket = await open('departures');
+  const connected = new Map<string, ConnectedDevice>();
+  const endpoint = endpointOf(connected, () => undefined);
+  const book = new PresenceBook('node', RETENTION_MS, endpoint, subjects, events, REMEMBERED);
   await book.resume(bucket);
   for (let index = 0; index < 3 * REMEMBERED; index++) {
-    const device = {
-      id: `${index}`,
-      endpoint: '/fedecks',
-      remoteAddress: '::1',
-      since: index,
-      claims: undefined,
-    };
+    const device = deviceOf(`${index}`, index);
     connected.set(device.id, device);
     book.opened(device);
   }
@@ -79,4 +91,31 @@ it('Departures that cannot be written are remembered up to a number, and the oth
     ...Array<string>(2 * REMEMBERED).fill('connection_lost'),
   ];
   await eventually(causes, (found) => found.join() === expected.join());
+});
+
+it('A device that is back stays, though word of where it was meanwhile comes late', async () => {
+  const bucket = await open('back');
+  const connected = new Map<string, ConnectedDevice>();
+  const replaced: string[] = [];
+  const endpoint = endpointOf(connected, (id) => replaced.push(id));
+  const book = new PresenceBook('node', RETENTION_MS, endpoint, subjects, events);
+  await book.resume(bucket);
+  const connect = (since: number): void => {
+    const device = deviceOf('lamp', since);
+    connected.set('lamp', device);
+    book.opened(device);
+  };
+  connect(1);
+  expect(await book.written(10_000)).toBe(true);
+  const elsewhere = await bucket.put(subjects.key('lamp'), recordOf(deviceOf('lamp', 2), 'other'));
+
+  connect(3);
+  book.announced('lamp', elsewhere ?? 0);
+  expect(await book.written(10_000)).toBe(true);
+  expect(replaced).toEqual([]);
+  const { value, revision } = await bucket.get(subjects.key('lamp'));
+  expect(value).toMatchObject({ node: 'node', since: 3 });
+
+  book.announced('lamp', revision + 1);
+  expect(replaced).toEqual(['lamp']);
 });

@@ -123,6 +123,8 @@ export class PresenceBook {
     if (held.gone) this.gone--;
     held.gone = undefined;
     held.device = device;
+    // Of an earlier connection: what was announced since then does not make this one old.
+    if (newest && !claimed) held.epoch = undefined;
     held.fresh = !claimed && newest && this.bucket !== undefined && this.endpoint.duplicates !== 'oldest';
     this.enqueue(held);
     this.pump();
