@@ -3,23 +3,13 @@ import { type FakeDevice } from '@fedecks/nest/testing';
 import { eventually } from './support/eventually.js';
 import { Fleet, type FleetNode } from './support/fleet.js';
 import { NatsServer } from './support/nats-server.js';
+import { seeded } from './support/seeded.js';
 
 const STEPS = 2_000;
 const IDS = Array.from({ length: 60 }, (_, index) => `device.${index} *`);
 const HEARTBEAT_MS = 200;
 /** `HISTORY_SEED=...` plays a history again: its steps, though not what the processes make of them in time. */
 const SEED = Number(process.env['HISTORY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-
-/** mulberry32 */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Devices that come, go and move among nodes that die and freeze; and what is true of them. */
 class History {

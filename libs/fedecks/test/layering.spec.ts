@@ -15,7 +15,7 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
       /^(@nestjs\/(common|core|jwt)(\/.*)?|@noble\/ciphers\/chacha\.js|proxy-addr|rxjs|ws|ms|node:.*)$/,
   },
   nats: {
-    folders: ['options', 'server'],
+    folders: ['wire', 'options', 'server'],
     packages: /^(@nats-io\/(transport-node|jetstream|kv)|rxjs|node:.*)$/,
   },
   client: { folders: ['wire', 'options'], packages: /^(rxjs|ws|node:.*)$/ },

@@ -1,6 +1,6 @@
 import { type Msg, nuid } from '@nats-io/transport-node';
 import { BackplaneError } from '../server/index.js';
-import { type Link, timeout, unavailable } from './link.js';
+import { type Link, Malformed, timeout, unavailable } from './link.js';
 import { type ResolvedNatsOptions } from './nats-options.js';
 
 /** What a node answers: that it has done it, or that it does not hold the device any more, and has done nothing. */
@@ -64,11 +64,14 @@ export class Asks {
   }
 
   private answered({ subject, data, headers }: Msg): void {
+    const nobody = data.length === 0 && headers?.code === 503;
+    const done = data.length === 1 && data[0] === DONE[0];
+    if (!nobody && !done && !(data.length === 1 && data[0] === GONE[0]))
+      throw new Malformed('it is no answer');
     const asked = this.pending.get(subject);
     if (!asked) return;
-    const nobody = data.length === 0 && headers?.code === 503;
-    if (nobody || data[0] === DONE[0]) {
-      this.settle(subject)?.resolve(!nobody);
+    if (nobody || done) {
+      this.settle(subject)?.resolve(done);
       return;
     }
     try {

@@ -1,6 +1,6 @@
 import { DeliverPolicy, JetStreamApiError, jetstream, type JetStreamClient } from '@nats-io/jetstream';
 import { type KV, Kvm, KvWatchInclude } from '@nats-io/kv';
-import { type NatsConnection, TimeoutError } from '@nats-io/transport-node';
+import { nanos, type NatsConnection, TimeoutError } from '@nats-io/transport-node';
 import { type BackplaneError } from '../server/index.js';
 import { messageOf, timeout, unavailable } from './link.js';
 import { type ResolvedNatsOptions } from './nats-options.js';
@@ -18,7 +18,21 @@ export interface Scanned<T> extends Kept<T> {
   readonly pending: number;
 }
 
+/** What is kept in a bucket, and what tells it from what somebody else has put there. */
+export interface Entries<T> {
+  /** After which NATS forgets an entry that nobody has written again. @default never */
+  readonly retentionMs: number | undefined;
+  isOne(key: string, value: unknown): value is T;
+  /** Something else was found, and is taken for no value. */
+  stray(key: string): void;
+}
+
+const STREAM_NOT_FOUND = 10059;
 const WRONG_LAST_SEQUENCE = 10071;
+/** Far more than any entry has; and a page of entries must fit into memory. */
+const MAX_VALUE_BYTES = 64 * 1024;
+/** Within which JetStream looks for messages that were sent twice: it must not be longer than they are kept. */
+const MAX_DUPLICATE_WINDOW_MS = 120_000;
 const PAGE = 500;
 /**
  * What reads a bucket is placed by a cluster on one of its servers, at random, for a while even on one that has died
@@ -30,36 +44,39 @@ const PLACES_TRIED = 6;
 /** A JetStream KV bucket of JSON, of which only the newest value of a key is kept. */
 export class Bucket<T> {
   private constructor(
+    private readonly js: JetStreamClient,
     private readonly kv: KV,
     /** For what has to be placed. */
     private readonly placing: { readonly js: JetStreamClient; readonly kv: KV },
     private readonly name: string,
     private readonly timeoutMs: number,
+    private readonly entries: Entries<T>,
   ) {}
 
-  /** Makes the bucket if there is none. @throws {BackplaneError} */
+  /** Makes the bucket if there is none, and has one that is there keep what it should. @throws {BackplaneError} */
   static async open<T>(
     nc: NatsConnection,
     name: string,
     { replicas, requestTimeoutMs }: ResolvedNatsOptions,
+    entries: Entries<T>,
   ): Promise<Bucket<T>> {
     const js = jetstream(nc, { timeout: requestTimeoutMs });
     const impatient = jetstream(nc, { timeout: Math.min(PLACE_WITHIN_MS, requestTimeoutMs) });
+    await provide(js, name, replicas, entries.retentionMs).catch(failed(requestTimeoutMs));
     // Answers of the leader only: one of a replica may be of a moment ago.
-    const kv = await new Kvm(js)
-      .create(name, { history: 1, replicas, allow_direct: false })
-      .catch(failed(requestTimeoutMs));
+    const kv = await new Kvm(js).open(name, { allow_direct: false }).catch(failed(requestTimeoutMs));
     const watching = await new Kvm(impatient).open(name).catch(failed(requestTimeoutMs));
-    return new Bucket<T>(kv, { js: impatient, kv: watching }, name, requestTimeoutMs);
+    return new Bucket<T>(js, kv, { js: impatient, kv: watching }, name, requestTimeoutMs, entries);
   }
 
-  /** @throws {BackplaneError} */
-  async get(key: string): Promise<Kept<T>> {
+  /** Also tells when it was written. @throws {BackplaneError} */
+  async get(key: string): Promise<Kept<T> & { readonly writtenAt: number }> {
     const entry = await this.kv.get(key).catch(failed(this.timeoutMs));
-    if (!entry) return { key, value: undefined, revision: 0 };
+    if (!entry) return { key, value: undefined, revision: 0, writtenAt: 0 };
     return {
+      writtenAt: entry.created.getTime(),
       key,
-      value: entry.operation === 'PUT' ? entry.json<T>() : undefined,
+      value: entry.operation === 'PUT' ? this.valueOf(key, entry.value) : undefined,
       revision: entry.revision,
     };
   }
@@ -78,9 +95,16 @@ export class Bucket<T> {
     }
   }
 
-  /** @throws {BackplaneError} */
-  async remove(key: string): Promise<void> {
-    await this.kv.purge(key).catch(failed(this.timeoutMs));
+  /**
+   * Removes what was written of a key, up to a revision or all, and leaves nothing of it: those who watch are not told.
+   * @throws {BackplaneError}
+   */
+  async remove(key: string, upTo?: number): Promise<void> {
+    const manager = await this.js.jetstreamManager(false);
+    const filter = `$KV.${this.name}.${key}`;
+    await manager.streams
+      .purge(`KV_${this.name}`, upTo === undefined ? { filter } : { filter, seq: upTo + 1 })
+      .catch(failed(this.timeoutMs));
   }
 
   /** What is kept, from a revision on, in the order it was written. @throws {BackplaneError} */
@@ -102,9 +126,10 @@ export class Bucket<T> {
         for await (const message of page) {
           pending = message.info.pending;
           const put = !message.headers?.has('KV-Operation');
+          const key = message.subject.slice(prefix.length);
           yield {
-            key: message.subject.slice(prefix.length),
-            value: put ? message.json<T>() : undefined,
+            key,
+            value: put ? this.valueOf(key, message.data) : undefined,
             revision: message.seq,
             pending,
           };
@@ -126,11 +151,40 @@ export class Bucket<T> {
     ).catch(failed(this.timeoutMs));
     void (async () => {
       for await (const entry of changes) {
-        const value = entry.operation === 'PUT' ? entry.json<T>() : undefined;
-        changed({ key: entry.key, value, revision: entry.revision });
+        const { key, revision, operation } = entry;
+        changed({ key, revision, value: operation === 'PUT' ? this.valueOf(key, entry.value) : undefined });
       }
     })().catch(() => undefined);
     return () => changes.stop();
+  }
+
+  private valueOf(key: string, bytes: Uint8Array): T | undefined {
+    let value: unknown;
+    try {
+      value = JSON.parse(Buffer.from(bytes).toString());
+    } catch {
+      // No entry is undefined.
+    }
+    if (this.entries.isOne(key, value)) return value;
+    this.entries.stray(key);
+    return undefined;
+  }
+}
+
+/** Makes a bucket, or sets how long one that is there keeps an entry, and how large that may be. */
+async function provide(js: JetStreamClient, name: string, replicas: number, retentionMs = 0): Promise<void> {
+  const stream = `KV_${name}`;
+  const limits = { max_age: nanos(retentionMs), max_msg_size: MAX_VALUE_BYTES };
+  const manager = await js.jetstreamManager(false);
+  try {
+    const { config } = await manager.streams.info(stream);
+    if (config.max_age === limits.max_age && config.max_msg_size === limits.max_msg_size) return;
+    const windowMs = Math.min(retentionMs || Infinity, MAX_DUPLICATE_WINDOW_MS);
+    await manager.streams.update(stream, { ...limits, duplicate_window: nanos(windowMs) });
+  } catch (error) {
+    if (!(error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND)) throw error;
+    const created = { history: 1, replicas, allow_direct: false, maxValueSize: MAX_VALUE_BYTES };
+    await new Kvm(js).create(name, { ...created, ttl: retentionMs });
   }
 }
 

@@ -1,21 +1,48 @@
 import { type Bucket } from './bucket.js';
+import { Malformed } from './link.js';
 import { type Subjects } from './subjects.js';
 
 /** After how many heartbeats without a word a node is lost. */
 const LEASE_BEATS = 3;
 const CHECKS_PER_BEAT = 5;
+/** Far more than any fleet has: a mistake must not fill the memory of all of them. */
+const MAX_NODES = 1_000;
+const MAX_MESSAGE_BYTES = 4_096;
+
+const TYPES = ['lives', 'leaves', 'sweeping', 'swept'] as const;
 
 /** What nodes tell each other. */
 export interface NodeMessage {
-  readonly type: 'lives' | 'leaves' | 'sweeping' | 'swept';
+  readonly type: (typeof TYPES)[number];
   readonly node: string;
   /** The lost node that is being swept, or was. */
   readonly lost?: string;
 }
 
+/** @throws {Malformed} */
+export function readNodeMessage(bytes: Uint8Array): NodeMessage {
+  if (bytes.length > MAX_MESSAGE_BYTES) throw new Malformed('it is too long for what nodes tell each other');
+  let message: unknown;
+  try {
+    message = JSON.parse(Buffer.from(bytes).toString());
+  } catch {
+    throw new Malformed('it is no JSON');
+  }
+  const { type, node, lost } = (message ?? {}) as Record<string, unknown>;
+  const known = TYPES.some((each) => each === type);
+  if (!known || typeof node !== 'string' || (lost !== undefined && typeof lost !== 'string')) {
+    throw new Malformed('it is not what nodes tell each other');
+  }
+  return message as NodeMessage;
+}
+
 /** What is kept of a node from its start until it leaves, or is swept. */
 export interface NodeEntry {
   readonly since: number;
+}
+
+export function isNodeEntry(value: unknown): value is NodeEntry {
+  return Number.isSafeInteger(((value ?? {}) as Record<string, unknown>)['since']);
 }
 
 /** What the leases ask of the backplane they are for. */
@@ -62,7 +89,7 @@ export class Leases {
     for (const node of this.heard.keys()) this.heard.set(node, this.since);
     for await (const { key, value } of bucket.scan(this.subjects.keys)) {
       const node = this.subjects.textOf(key);
-      if (value && node !== this.self) this.heard.set(node, Date.now());
+      if (value && node !== this.self && this.heard.size < MAX_NODES) this.heard.set(node, Date.now());
     }
     this.bucket = bucket;
     this.lastTick = Date.now();
@@ -89,19 +116,22 @@ export class Leases {
     return node === this.self || now - Math.max(this.heard.get(node) ?? 0, this.since) < this.leaseMs;
   }
 
+  /** @throws {Malformed} when there are more nodes than there can be. */
   received({ type, node, lost }: NodeMessage): void {
     if (type === 'leaves') {
-      this.heard.delete(node);
-      this.due.delete(node);
+      this.forget(node);
       return;
+    }
+    if (this.heard.size >= MAX_NODES && !this.heard.has(node)) {
+      throw new Malformed(`it is of one node more than ${MAX_NODES}`);
     }
     this.heard.set(node, Date.now());
     this.due.delete(node);
     if (lost === undefined) return;
     if (lost === this.self) this.mistaken(type);
     // Should the one that sweeps be lost as well, there is another round.
-    else if (type === 'sweeping') this.due.set(lost, Date.now() + this.leaseMs);
-    else this.forget(lost);
+    else if (type === 'swept') this.forget(lost);
+    else if (this.heard.has(lost)) this.due.set(lost, Date.now() + this.leaseMs);
   }
 
   private mistaken(type: NodeMessage['type']): void {

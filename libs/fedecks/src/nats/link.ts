@@ -8,6 +8,7 @@ import {
 } from '@nats-io/transport-node';
 import { BackplaneError } from '../server/index.js';
 import { type ResolvedNatsOptions } from './nats-options.js';
+import { refusalOf } from './refusal.js';
 
 const RETRY_MS = 500;
 /** What the protocol line of a message may take of what the server carries. */
@@ -18,36 +19,51 @@ interface Interest {
   subscription: Subscription | undefined;
 }
 
+/** What is heard and no node of the fleet has sent. Its text tells nothing of what it holds. */
+export class Malformed extends Error {
+  override readonly name = 'Malformed';
+}
+
+/** What a link tells of. */
+export interface LinkEvents {
+  /** There is a connection, each time anew. */
+  up(nc: NatsConnection): void;
+  /** There is none any more, or still none. */
+  down(): void;
+  /** Something failed that nobody waits for. */
+  failed(what: string, error: unknown): void;
+}
+
 /** The connection to NATS: for ever, and with the same subscriptions each time it comes back. */
 export class Link {
   /** Why there is no connection. */
   reason = 'NATS has not been reached yet';
   private nc: NatsConnection | undefined;
   private connected = false;
+  /** A server has said who it is: what fails after that is about this node. */
+  private greeted = false;
   private closing = false;
   private running: Promise<void> = Promise.resolve();
   private wake: () => void = () => undefined;
   private readonly interests = new Map<string, Interest>();
 
-  /**
-   * @param up called each time there is a connection.
-   * @param down called each time there is none any more, or still none.
-   */
   constructor(
     private readonly options: ResolvedNatsOptions,
     private readonly name: string,
-    private readonly up: (nc: NatsConnection) => void,
-    private readonly down: () => void,
+    private readonly events: LinkEvents,
   ) {}
 
   get isUp(): boolean {
     return this.connected;
   }
 
-  /** Resolves when the first attempt has ended, whichever way. */
+  /**
+   * Resolves when the first attempt has ended, whichever way.
+   * @throws {BackplaneError} when a server has answered, and does not let this node in.
+   */
   async start(): Promise<void> {
-    await new Promise<void>((tried) => {
-      this.running = this.run(tried);
+    await new Promise<void>((tried, refused) => {
+      this.running = this.run(tried, refused);
     });
   }
 
@@ -59,7 +75,7 @@ export class Link {
     await this.running;
   }
 
-  /** Listens to a subject, now and after each reconnection. */
+  /** Listens to a subject, now and after each reconnection. What `heard` throws at is dropped. */
   subscribe(subject: string, heard: (msg: Msg) => void): void {
     const interest: Interest = { heard, subscription: undefined };
     this.unsubscribe(subject);
@@ -107,12 +123,17 @@ export class Link {
     return this.nc;
   }
 
-  private async run(tried: () => void): Promise<void> {
-    while (!this.closing) {
+  private async run(tried: () => void, refused: (error: BackplaneError) => void): Promise<void> {
+    for (let first = true; !this.closing; first = false) {
       try {
         this.nc = await connect(this.connectionOptions());
       } catch (error) {
-        this.lost(`NATS cannot be reached: ${messageOf(error)}`);
+        const refusal = refusalOf(error, this.options, this.greeted);
+        this.lost(refusal ?? `NATS cannot be reached: ${messageOf(error)}`);
+        if (first && refusal !== undefined) {
+          refused(unavailable(refusal, error));
+          return;
+        }
         tried();
         await this.pause();
         continue;
@@ -135,21 +156,30 @@ export class Link {
 
   private async watch(nc: NatsConnection): Promise<void> {
     for await (const status of nc.status()) {
-      if (status.type === 'disconnect') this.lost(`the connection to ${status.server} is lost`);
-      else if (status.type === 'reconnect') this.found(nc);
+      if (status.type === 'disconnect') {
+        // An attempt that fails ends in this too, after it was told why.
+        if (this.connected) this.lost(`the connection to ${status.server} is lost`);
+      } else if (status.type === 'reconnect') this.found(nc);
+      else if (status.type === 'error') this.complained(status.error);
     }
+  }
+
+  private complained(error: Error): void {
+    const refusal = refusalOf(error, this.options, this.greeted);
+    if (refusal !== undefined) this.lost(refusal);
+    else this.events.failed('use NATS', error);
   }
 
   private found(nc: NatsConnection): void {
     if (this.closing) return;
     this.connected = true;
-    this.up(nc);
+    this.events.up(nc);
   }
 
   private lost(reason: string): void {
     this.connected = false;
     this.reason = reason;
-    if (!this.closing) this.down();
+    if (!this.closing) this.events.down();
   }
 
   private isClosing(): boolean {
@@ -170,19 +200,31 @@ export class Link {
   private listen(nc: NatsConnection, subject: string, interest: Interest): void {
     interest.subscription = nc.subscribe(subject, {
       callback: (error, msg) => {
-        if (!error) interest.heard(msg);
+        // Told by `watch`, as every error of the server's is.
+        if (error) return;
+        // What is thrown here would end the library's reading of the connection.
+        try {
+          interest.heard(msg);
+        } catch (thrown) {
+          this.events.failed(`read a message on ${JSON.stringify(subject)}`, thrown);
+        }
       },
     });
   }
 
   private connectionOptions(): ConnectionOptions {
     const { servers, user, pass, token, creds, tls, requestTimeoutMs, heartbeatMs } = this.options;
+    this.greeted = false;
+    const greeted = (): void => void (this.greeted = true);
     return {
       servers: [...servers],
       name: this.name,
       ...(user !== undefined && pass !== undefined && { user, pass }),
       ...(token !== undefined && { token }),
-      ...(creds !== undefined && { authenticator: credsAuthenticator(new TextEncoder().encode(creds)) }),
+      authenticator: [
+        greeted,
+        ...(creds === undefined ? [] : [credsAuthenticator(new TextEncoder().encode(creds))]),
+      ],
       ...(tls && { tls: { ...tls } }),
       // What this node publishes it has done for its own devices already.
       noEcho: true,

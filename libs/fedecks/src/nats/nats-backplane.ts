@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { type Msg, type NatsConnection } from '@nats-io/transport-node';
-import { Observable, share } from 'rxjs';
+import { type NatsConnection } from '@nats-io/transport-node';
+import { type Observable } from 'rxjs';
 import {
   type AuthenticatedDevice,
   type Backplane,
@@ -14,18 +14,19 @@ import {
   type PresencePage,
   type PushResult,
 } from '../server/index.js';
-import { Asks, DONE, GONE } from './asks.js';
-import { Bucket } from './bucket.js';
-import { Leases, type NodeEntry, type NodeMessage } from './leases.js';
-import { Link, messageOf, unavailable } from './link.js';
+import { beginsAsTerm } from '../wire/index.js';
+import { announcementOf, Answers, KIND } from './answers.js';
+import { Asks } from './asks.js';
+import { Bucket, type Entries } from './bucket.js';
+import { isNodeEntry, Leases, type NodeMessage, readNodeMessage } from './leases.js';
+import { Link, Malformed, messageOf } from './link.js';
 import { type NatsBackplaneOptions, resolveNatsOptions, type ResolvedNatsOptions } from './nats-options.js';
 import { PresenceBook } from './presence-book.js';
-import { entryOf, type PresenceRecord } from './presence-record.js';
-import { type Revocation, RevocationBucket } from './revocation-bucket.js';
+import { PresenceReader } from './presence-reader.js';
+import { isPresenceRecord } from './presence-record.js';
+import { isRevocation, RevocationBucket } from './revocation-bucket.js';
 import { Subjects } from './subjects.js';
 
-/** The first byte of a message to the node that holds a device. */
-const KIND = { push: 1, disconnect: 2, replaced: 3, handOver: 4 } as const;
 const PREPARE_AGAIN_MS = 500;
 
 /**
@@ -40,20 +41,15 @@ export function natsBackplane(given: NatsBackplaneOptions): BackplaneFactory {
 /** One endpoint of one node, on NATS. */
 class NatsBackplane implements Backplane {
   readonly revocations: RevocationBucket;
-  readonly presenceChanges$: Observable<PresenceEntry>;
   private readonly node = `${hostname()}-${randomBytes(6).toString('base64url')}`;
   private readonly subjects: Subjects;
   private readonly link: Link;
   private readonly asks: Asks;
+  private readonly answers: Answers;
   private readonly leases: Leases;
   private readonly book: PresenceBook;
-  /** What became of pushes, by the address of their answer, so that one put twice is written once. */
-  private outcomes = new Map<string, boolean | Promise<boolean>>();
-  private outcomesBefore: typeof this.outcomes = new Map();
-  private forgetting: NodeJS.Timeout | undefined;
-  private presence: Bucket<PresenceRecord> | undefined;
-  /** Restarts the watch of {@link presenceChanges$} while somebody subscribes. */
-  private rewatch: (() => void) | undefined;
+  private readonly reader: PresenceReader;
+  private tidying: NodeJS.Timeout | undefined;
   /** Counts connections, so that what belongs to an earlier one gives up. */
   private turn = 0;
   private preparing: Promise<void> = Promise.resolve();
@@ -68,12 +64,11 @@ class NatsBackplane implements Backplane {
     private readonly endpoint: BackplaneEndpoint,
   ) {
     this.subjects = new Subjects(options.namespace, endpoint.path);
-    this.link = new Link(
-      options,
-      `fedecks ${this.node} ${endpoint.path}`,
-      (nc) => this.up(nc),
-      () => this.down(),
-    );
+    this.link = new Link(options, `fedecks ${this.node} ${endpoint.path}`, {
+      up: (nc) => this.up(nc),
+      down: () => this.down(),
+      failed: (what, error) => endpoint.failed(what, error),
+    });
     this.asks = new Asks(this.link, options);
     this.revocations = new RevocationBucket(endpoint, this.subjects);
     this.leases = new Leases(this.node, this.subjects, options.heartbeatMs, {
@@ -85,24 +80,26 @@ class NatsBackplane implements Backplane {
         }),
       doubted: () => this.book.compare(),
     });
-    this.book = new PresenceBook(this.node, endpoint, this.subjects, {
+    this.book = new PresenceBook(this.node, options.presenceRetentionMs, endpoint, this.subjects, {
       lives: (node) => this.leases.lives(node),
       announce: (id, epoch) => this.announce(id, epoch),
       handOver: (id) => this.asks.ask(this.subjects.device(id), Uint8Array.of(KIND.handOver)),
       trouble: (error) => this.troubled(error),
     });
-    this.presenceChanges$ = new Observable<PresenceEntry>((subscriber) =>
-      this.watchPresence((entry) => subscriber.next(entry)),
-    ).pipe(share());
+    this.answers = new Answers(this.link, this.subjects, endpoint, this.book);
+    this.reader = new PresenceReader(endpoint.path, this.subjects, {
+      lives: (node) => this.leases.lives(node),
+      problem: () => this.problem ?? 'presence cannot be read',
+      mend: (id) => this.mend(id),
+      failed: (what, error) => endpoint.failed(what, error),
+    });
   }
 
   async start(): Promise<void> {
-    this.link.subscribe(this.subjects.all, ({ data }) => this.endpoint.writeToAll(Buffer.from(data)));
-    this.link.subscribe(this.subjects.nodes, (msg) => this.leases.received(msg.json<NodeMessage>()));
-    this.forgetting = setInterval(() => {
-      this.outcomesBefore = this.outcomes;
-      this.outcomes = new Map();
-    }, this.options.requestTimeoutMs).unref();
+    this.link.subscribe(this.subjects.all, ({ data }) => this.writeToAll(data));
+    this.link.subscribe(this.subjects.nodes, ({ data }) => this.leases.received(readNodeMessage(data)));
+    this.answers.start(this.options.requestTimeoutMs);
+    this.tidying = setInterval(() => this.tidy(), this.options.heartbeatMs).unref();
     await this.link.start();
     if (!this.link.isUp) return;
     // The app comes up with all it needs if that is there; it does not wait for what is not.
@@ -115,13 +112,14 @@ class NatsBackplane implements Backplane {
   }
 
   async close(): Promise<void> {
-    const clean = this.presence !== undefined && (await this.book.written(this.options.requestTimeoutMs));
+    clearInterval(this.tidying);
+    const clean = await this.book.written(this.options.requestTimeoutMs);
     this.closing = true;
     this.turn++;
     this.wake();
-    clearInterval(this.forgetting);
+    this.answers.stop();
     await this.leases.stop(clean).catch(() => undefined);
-    await this.finish().catch(() => undefined);
+    await this.answers.finish().catch(() => undefined);
     this.revocations.pause();
     this.book.pause();
     this.asks.fail();
@@ -143,7 +141,7 @@ class NatsBackplane implements Backplane {
   }
 
   opened(device: ConnectedDevice): void {
-    this.link.subscribe(this.subjects.device(device.id), this.asked);
+    this.link.subscribe(this.subjects.device(device.id), this.answers.asked);
     this.book.opened(device);
   }
 
@@ -170,119 +168,44 @@ class NatsBackplane implements Backplane {
 
   hasMembers(group: string, any: boolean): void {
     const subject = this.subjects.group(group);
-    if (any) this.link.subscribe(subject, ({ data }) => this.endpoint.writeToAll(Buffer.from(data), group));
+    if (any) this.link.subscribe(subject, ({ data }) => this.writeToAll(data, group));
     else this.link.unsubscribe(subject);
   }
 
-  async presenceOf(deviceId: string): Promise<PresenceEntry | undefined> {
-    const { value } = await this.reachable.get(this.subjects.key(deviceId));
-    return value && this.entry(deviceId, value);
+  presenceOf(deviceId: string): Promise<PresenceEntry | undefined> {
+    return this.reader.presenceOf(deviceId);
   }
 
-  async presenceList(after: string | undefined, limit: number): Promise<PresencePage> {
-    const entries: PresenceEntry[] = [];
-    const from = after === undefined ? 0 : Number(after);
-    if (!Number.isSafeInteger(from)) throw new RangeError("'cursor' must be one that presence.list() gave.");
-    for await (const { key, value, revision, pending } of this.reachable.scan(this.subjects.keys, from + 1)) {
-      if (value) entries.push(this.entry(this.subjects.textOf(key), value));
-      if (entries.length === limit) return { entries, ...(pending > 0 && { cursor: String(revision) }) };
-    }
-    return { entries };
+  presenceList(after: string | undefined, limit: number): Promise<PresencePage> {
+    return this.reader.presenceList(after, limit);
   }
 
-  private get reachable(): Bucket<PresenceRecord> {
-    if (!this.presence) throw unavailable(this.problem ?? 'presence cannot be read');
-    return this.presence;
+  get presenceChanges$(): Observable<PresenceEntry> {
+    return this.reader.presenceChanges$;
   }
 
-  private entry(id: string, record: PresenceRecord): PresenceEntry {
-    return entryOf(id, this.endpoint.path, record, this.leases.lives(record.node));
-  }
-
-  // --- What other nodes ask --------------------------------------------------------------------------------
-
-  private readonly asked = (msg: Msg): void => {
-    const id = this.subjects.textOf(msg.subject);
-    const bytes = Buffer.from(msg.data.buffer, msg.data.byteOffset, msg.data.byteLength);
-    switch (bytes[0]) {
-      case KIND.push:
-        this.write(id, bytes.subarray(1), msg);
-        return;
-      case KIND.disconnect:
-        this.answer(msg, this.endpoint.disconnect(id));
-        return;
-      case KIND.replaced:
-        this.book.announced(id, Number(bytes.readBigUInt64BE(1)));
-        return;
-      case KIND.handOver:
-        this.book.takeOver(id);
-        this.answer(msg, true);
-        return;
-    }
-  };
-
-  private write(id: string, bytes: Buffer, msg: Msg): void {
-    const address = msg.reply ?? '';
-    const outcome =
-      this.outcomes.get(address) ?? this.outcomesBefore.get(address) ?? this.endpoint.write(id, bytes);
-    if (outcome === undefined) {
-      this.answer(msg, false);
-      return;
-    }
-    this.outcomes.set(address, outcome);
-    void Promise.resolve(outcome).then((written) => {
-      // It was not written, that is sure: should it come again, it may be.
-      if (!written) this.outcomes.delete(address);
-      // What is written in one tick leaves at its end: the answer must not be ahead of it, should this process die.
-      process.nextTick(() => this.answer(msg, written));
-    });
-  }
-
-  /** Answers what other nodes had asked before they knew that this one holds nothing any more. */
-  private async finish(): Promise<void> {
-    await this.link.flush();
-    await Promise.all([...this.outcomes.values(), ...this.outcomesBefore.values()]);
-    await this.link.flush();
-  }
-
-  private answer(msg: Msg, done: boolean): void {
-    // Where the connection went meanwhile, so did the one who asked.
-    if (this.link.isUp) msg.respond(done ? DONE : GONE);
+  private writeToAll(data: Uint8Array, group?: string): void {
+    if (!beginsAsTerm(data)) throw new Malformed('it is no message for devices');
+    this.endpoint.writeToAll(Buffer.from(data), group);
   }
 
   private announce(id: string, epoch: number): void {
-    const message = Buffer.allocUnsafe(9);
-    message[0] = KIND.replaced;
-    message.writeBigUInt64BE(BigInt(epoch), 1);
-    if (this.link.isUp) this.link.publish(this.subjects.device(id), message);
+    if (this.link.isUp) this.link.publish(this.subjects.device(id), announcementOf(epoch));
   }
 
   private tell(message: NodeMessage): void {
     if (this.link.isUp) this.link.publish(this.subjects.nodes, Buffer.from(JSON.stringify(message)));
   }
 
-  private watchPresence(changed: (entry: PresenceEntry) => void): () => void {
-    let unwatch = (): void => undefined;
-    let watched = 0;
-    const watch = (): void => {
-      const turn = ++watched;
-      unwatch();
-      this.presence
-        ?.watch(this.subjects.keys, ({ key, value }) => {
-          if (value) changed(this.entry(this.subjects.textOf(key), value));
-        })
-        .then(
-          (stop) => (turn === watched ? (unwatch = stop) : stop()),
-          (error: unknown) => this.endpoint.failed('watch presence', error),
-        );
-    };
-    this.rewatch = watch;
-    watch();
-    return () => {
-      this.rewatch = undefined;
-      watched++;
-      unwatch();
-    };
+  private tidy(): void {
+    this.book.renew();
+    this.revocations.forget().catch(() => undefined);
+  }
+
+  /** Has whoever holds the device write its presence again: somebody else has written over it. */
+  private mend(id: string): void {
+    this.book.lookAt(id);
+    if (this.link.isUp) this.link.publish(this.subjects.device(id), Uint8Array.of(KIND.compare));
   }
 
   // --- The connection --------------------------------------------------------------------------------------
@@ -296,7 +219,7 @@ class NatsBackplane implements Backplane {
   private down(): void {
     this.turn++;
     this.wake();
-    this.presence = undefined;
+    this.reader.pause();
     this.book.pause();
     this.leases.pause();
     this.revocations.pause();
@@ -307,18 +230,19 @@ class NatsBackplane implements Backplane {
 
   /** Opens the buckets, and sets right what has changed on either side. Tries until it is done or the connection is gone. */
   private async prepare(nc: NatsConnection, turn: number): Promise<void> {
-    const { namespace } = this.options;
     while (turn === this.turn) {
       try {
-        const revocations = await Bucket.open<Revocation>(nc, `${namespace}_revocations`, this.options);
-        await this.revocations.resume(revocations);
-        const nodes = await Bucket.open<NodeEntry>(nc, `${namespace}_nodes`, this.options);
-        await this.leases.resume(nodes);
-        const presence = await Bucket.open<PresenceRecord>(nc, `${namespace}_presence`, this.options);
+        await this.revocations.resume(await this.bucket(nc, 'revocations', isRevocation));
+        await this.leases.resume(await this.bucket(nc, 'nodes', isNodeEntry));
+        const presence = await this.bucket(
+          nc,
+          'presence',
+          isPresenceRecord,
+          this.options.presenceRetentionMs,
+        );
         if (turn !== this.turn) return;
-        this.presence = presence;
+        this.reader.resume(presence);
         await this.book.resume(presence);
-        this.rewatch?.();
         this.problem = undefined;
         this.tellHealth();
         return;
@@ -329,6 +253,25 @@ class NatsBackplane implements Backplane {
         await this.pause(PREPARE_AGAIN_MS);
       }
     }
+  }
+
+  private bucket<T>(
+    nc: NatsConnection,
+    what: string,
+    isOne: (value: unknown) => value is T,
+    retentionMs?: number,
+  ): Promise<Bucket<T>> {
+    const name = `${this.options.namespace}_${what}`;
+    const entries: Entries<T> = {
+      retentionMs,
+      isOne: (key, value): value is T => this.subjects.isKey(key) && isOne(value),
+      stray: (key) =>
+        this.endpoint.failed(
+          `read ${JSON.stringify(key)} of ${name}`,
+          new Malformed('it is not what nodes keep there'),
+        ),
+    };
+    return Bucket.open(nc, name, this.options, entries);
   }
 
   private async pause(ms: number): Promise<void> {

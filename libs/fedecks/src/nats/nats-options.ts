@@ -1,3 +1,6 @@
+import { X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
+import { credsAuthenticator } from '@nats-io/transport-node';
 import { OptionsCheck } from '../options/index.js';
 
 /** What `natsBackplane` takes. */
@@ -10,9 +13,13 @@ export interface NatsBackplaneOptions {
   readonly pass?: string | undefined;
   /** A token of the server's, instead of a user. @default none */
   readonly token?: string | undefined;
-  /** The text of a credentials file (JWT and nkey), instead of a user or a token. @default none */
+  /** The text of a credentials file (JWT and seed), instead of a user or a token. @default none */
   readonly creds?: string | undefined;
-  /** TLS to the servers: PEM texts. `{}` is TLS with the system's authorities. @default none */
+  /**
+   * TLS to the servers: PEM texts. `{}` is TLS with the system's authorities; `cert` and `key` are for servers that
+   * ask for a certificate of the client.
+   * @default none, or what `{}` is where the servers demand TLS
+   */
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string } | undefined;
   /**
    * What subjects and buckets begin with. Apps that share servers and are not one fleet need one each: letters,
@@ -34,6 +41,12 @@ export interface NatsBackplaneOptions {
    * @default 5_000
    */
   readonly heartbeatMs?: number | undefined;
+  /**
+   * How long, in milliseconds, is kept when and why a device left: after that, presence does not know it any more.
+   * At least ten times `heartbeatMs`, and the same on all nodes.
+   * @default 2_592_000_000, 30 days
+   */
+  readonly presenceRetentionMs?: number | undefined;
   /** How many pushes to other nodes may wait for their answers. More reject with `overloaded`. @default 10_000 */
   readonly maxPending?: number | undefined;
   /** How many bytes of them. @default 67_108_864 */
@@ -51,6 +64,7 @@ export interface ResolvedNatsOptions {
   readonly replicas: number;
   readonly requestTimeoutMs: number;
   readonly heartbeatMs: number;
+  readonly presenceRetentionMs: number;
   readonly maxPending: number;
   readonly maxPendingBytes: number;
 }
@@ -65,6 +79,7 @@ const DEFAULTS = Object.freeze({
   replicas: 1,
   requestTimeoutMs: 5_000,
   heartbeatMs: 5_000,
+  presenceRetentionMs: 30 * 24 * 3_600_000,
   maxPending: 10_000,
   maxPendingBytes: 64 * 1024 * 1024,
 } satisfies Partial<NatsBackplaneOptions>);
@@ -85,10 +100,12 @@ export function resolveNatsOptions(given: NatsBackplaneOptions): ResolvedNatsOpt
     check.problem(
       "'servers' must be the URL of a NATS server, or an array of them: 'nats://127.0.0.1:4222'.",
     );
+  } else if (servers.some((server) => (server as string).includes('@'))) {
+    check.problem("'servers' must hold no user and no token: give 'user' and 'pass', or 'token'.");
   }
   for (const key of ['user', 'pass', 'token', 'creds'] as const) {
-    if (options[key] !== undefined && typeof options[key] !== 'string')
-      check.problem(`'${key}' must be a string.`);
+    if (options[key] !== undefined && (typeof options[key] !== 'string' || options[key] === ''))
+      check.problem(`'${key}' must be a string that is not empty.`);
   }
   if ([options.user, options.token, options.creds].filter((each) => each !== undefined).length > 1) {
     check.problem("Of 'user', 'token' and 'creds' only one can be given.");
@@ -96,17 +113,48 @@ export function resolveNatsOptions(given: NatsBackplaneOptions): ResolvedNatsOpt
   if ((options.user === undefined) !== (options.pass === undefined)) {
     check.problem("'user' and 'pass' must be given together.");
   }
-  if (options.tls !== undefined && (typeof options.tls !== 'object' || (options.tls as unknown) === null)) {
-    check.problem("'tls' must be an object with PEM texts: { ca, cert, key }.");
+  if (typeof options.creds === 'string' && !canBeRead(options.creds)) {
+    check.problem("'creds' must be the text of a credentials file, with its JWT and its seed: not its path.");
   }
+  const tlsProblem = options.tls === undefined ? undefined : problemOf(options.tls);
+  if (tlsProblem !== undefined) check.problem(`'tls' must have PEM texts, not paths: ${tlsProblem}.`);
   if (typeof options.namespace !== 'string' || !/^[\w-]{1,32}$/.test(options.namespace)) {
     check.problem("'namespace' must have 1 to 32 letters, digits, '-' or '_'.");
   }
   if (![1, 3, 5].includes(options.replicas)) check.problem("'replicas' must be 1, 3 or 5.");
   check.whole('requestTimeoutMs', 'milliseconds', 10, MAX_TIMER_MS);
   check.whole('heartbeatMs', 'milliseconds', 10, 3_600_000);
+  check.whole('presenceRetentionMs', 'milliseconds', 1_000, 100 * 365 * 24 * 3_600_000);
+  if (options.presenceRetentionMs < 10 * options.heartbeatMs)
+    check.problem("'presenceRetentionMs' must be at least ten times 'heartbeatMs'.");
   check.whole('maxPending', 'messages', 1);
   check.whole('maxPendingBytes', 'bytes', 1024);
   check.done();
   return { ...options, servers: servers as string[] };
+}
+
+function canBeRead(creds: string): boolean {
+  try {
+    credsAuthenticator(new TextEncoder().encode(creds))('nonce');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function problemOf(tls: unknown): string | undefined {
+  if (typeof tls !== 'object' || tls === null) return '{ ca, cert, key }';
+  const { ca, cert, key } = tls as NonNullable<NatsBackplaneOptions['tls']>;
+  if ((cert === undefined) !== (key === undefined)) return "'cert' and 'key' must be given together";
+  try {
+    if (ca !== undefined) new X509Certificate(ca);
+  } catch {
+    return "'ca' cannot be read";
+  }
+  try {
+    createSecureContext({ cert, key });
+  } catch {
+    return "'cert' and 'key' cannot be read, or do not belong together";
+  }
+  return undefined;
 }

@@ -8,6 +8,8 @@ const MAX_IN_FLIGHT = 256;
 /** How many devices that left while nothing could be written are remembered one by one. */
 const MAX_GONE = 100_000;
 const RETRY_MS = 500;
+/** How often, within the time that departed devices are kept, those that stay connected are written again. */
+const RENEWALS = 3;
 
 /** What the book asks of the backplane it is for. */
 export interface BookEvents {
@@ -51,14 +53,20 @@ export class PresenceBook {
   private inFlight = 0;
   private gone = 0;
   private overflowed = false;
+  private readonly renewEveryMs: number;
+  private renewedAt = Date.now();
   private idle: () => void = () => undefined;
 
   constructor(
     private readonly node: string,
+    retentionMs: number,
     private readonly endpoint: BackplaneEndpoint,
     private readonly subjects: Subjects,
     private readonly events: BookEvents,
-  ) {}
+    private readonly maxGone = MAX_GONE,
+  ) {
+    this.renewEveryMs = retentionMs / RENEWALS;
+  }
 
   /** There is a bucket to write to, perhaps again: whatever is written there is compared with what is true. */
   async resume(bucket: Bucket<PresenceRecord>): Promise<void> {
@@ -80,13 +88,32 @@ export class PresenceBook {
 
   /** Looks again at what is written of every device of this node. */
   compare(): void {
-    for (const device of this.endpoint.all()) {
-      const held = this.heldOf(this.endpoint.held(device.id) ?? device);
-      held.epoch = undefined;
-      held.fresh = false;
-      this.enqueue(held);
-    }
+    for (const { id } of this.endpoint.all()) this.lookAt(id);
     this.pump();
+  }
+
+  /** Looks again at what is written of a device, if this node holds it. */
+  lookAt(deviceId: string): void {
+    const device = this.endpoint.held(deviceId);
+    if (!device) return;
+    const held = this.heldOf(device);
+    held.epoch = undefined;
+    held.fresh = false;
+    this.enqueue(held);
+    this.pump();
+  }
+
+  /**
+   * Has devices that have been connected for a third, two thirds and so on of the time NATS keeps entries looked at,
+   * and so written again: each at its own time. Called from time to time, more often than that.
+   */
+  renew(now = Date.now()): void {
+    const turn = (device: ConnectedDevice, at: number): number =>
+      Math.max(0, Math.floor((at - device.since) / this.renewEveryMs));
+    for (const device of this.endpoint.all()) {
+      if (turn(device, now) !== turn(device, this.renewedAt)) this.lookAt(device.id);
+    }
+    this.renewedAt = now;
   }
 
   opened(device: ConnectedDevice): void {
@@ -96,6 +123,8 @@ export class PresenceBook {
     if (held.gone) this.gone--;
     held.gone = undefined;
     held.device = device;
+    // Of an earlier connection: what was announced since then does not make this one old.
+    if (newest && !claimed) held.epoch = undefined;
     held.fresh = !claimed && newest && this.bucket !== undefined && this.endpoint.duplicates !== 'oldest';
     this.enqueue(held);
     this.pump();
@@ -178,8 +207,9 @@ export class PresenceBook {
     if (failure !== undefined) throw failure as Error;
   }
 
-  /** Resolves when everything is written, true, or after `deadlineMs`, false. */
+  /** Resolves when everything is written, true; after `deadlineMs`, or at once where nothing can be, false. */
   async written(deadlineMs: number): Promise<boolean> {
+    if (!this.bucket) return false;
     if (!this.isIdle()) {
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
@@ -217,7 +247,7 @@ export class PresenceBook {
     // Whatever is written there may be newer than what has just ended.
     held.fresh = false;
     this.gone++;
-    if (this.gone > MAX_GONE && !this.bucket) {
+    if (this.gone > this.maxGone && !this.bucket) {
       // Found again by what is written of it, once something can be written.
       this.overflowed = true;
       this.forget(held);
@@ -293,13 +323,15 @@ export class PresenceBook {
     if (held.epoch !== undefined) {
       const revision = await bucket.put(key, record, held.epoch);
       if (revision !== undefined) return this.wrote(held, revision);
+      // Another node's, or nobody's: that is looked at.
       held.epoch = undefined;
-      return gone !== undefined;
+      return false;
     }
-    const { value, revision } = await bucket.get(key);
+    const { value, revision, writtenAt } = await bucket.get(key);
     if (value && !gone && sameConnection(value, record)) {
       held.epoch = revision;
-      return true;
+      if (Date.now() - writtenAt < this.renewEveryMs / 2) return true;
+      return this.wrote(held, await bucket.put(key, { ...record, renewed: true }, revision));
     }
     if (value && this.outranks(value, record)) {
       if (!gone && !allow) this.endpoint.replace(device.id);

@@ -9,6 +9,21 @@ export interface PresenceRecord {
   readonly claims?: ConnectedDevice['claims'];
   readonly at: number;
   readonly cause?: PresenceEntry['cause'];
+  /** It says what it said before, and is written again so that NATS goes on keeping it. */
+  readonly renewed?: true;
+}
+
+export function isPresenceRecord(value: unknown): value is PresenceRecord {
+  const { state, node, since, remoteAddress, claims, at, cause } = (value ?? {}) as Record<string, unknown>;
+  return (
+    (state === 'online' || state === 'offline') &&
+    typeof node === 'string' &&
+    typeof remoteAddress === 'string' &&
+    Number.isSafeInteger(since) &&
+    Number.isSafeInteger(at) &&
+    (claims === undefined || (typeof claims === 'object' && claims !== null)) &&
+    (cause === undefined || typeof cause === 'string')
+  );
 }
 
 /** How and when a device left. */
@@ -33,16 +48,19 @@ export function recordOf(device: ConnectedDevice, node: string, gone?: Gone): Pr
 export function entryOf(
   id: string,
   endpoint: string,
-  { claims, cause, ...record }: PresenceRecord,
+  { state, node, since, remoteAddress, claims, at, cause }: PresenceRecord,
   nodeLives: boolean,
 ): PresenceEntry {
-  const lost = record.state === 'online' && !nodeLives;
+  const lost = state === 'online' && !nodeLives;
   return {
-    ...record,
     id,
     endpoint,
+    node,
+    since,
+    remoteAddress,
     claims,
-    state: lost ? 'offline' : record.state,
+    at,
+    state: lost ? 'offline' : state,
     cause: lost ? 'node_lost' : cause,
   };
 }

@@ -9,6 +9,16 @@ export interface Revocation {
   readonly until: number;
 }
 
+/** With the revision it is kept at: 0 until it is. */
+interface Known extends Revocation {
+  readonly revision: number;
+}
+
+export function isRevocation(value: unknown): value is Revocation {
+  const { at, until } = (value ?? {}) as Record<string, unknown>;
+  return Number.isSafeInteger(at) && Number.isSafeInteger(until);
+}
+
 const MAX_UNSAVED = 10_000;
 
 /**
@@ -16,12 +26,13 @@ const MAX_UNSAVED = 10_000;
  * judged without asking anybody, and go on while NATS is away.
  */
 export class RevocationBucket implements RevocationStore {
-  private readonly known = new Map<string, Revocation>();
+  private readonly known = new Map<string, Known>();
   /** What could not be kept, and was rejected: kept after all as soon as it can be. */
   private readonly unsaved = new Map<string, Revocation>();
   private bucket: Bucket<Revocation> | undefined;
   private unwatch: () => void = () => undefined;
   private read = false;
+  private forgetting = false;
   /** What was revoked earlier is no news to anybody who connects after it was read. */
   private readonly since = Date.now();
 
@@ -32,10 +43,10 @@ export class RevocationBucket implements RevocationStore {
 
   async revoke(deviceId: string, at: number, until: number): Promise<void> {
     const revocation = { at, until };
-    this.known.set(deviceId, revocation);
+    this.known.set(deviceId, { ...revocation, revision: 0 });
     try {
       if (!this.bucket) throw unavailable('revocations cannot be kept');
-      await this.bucket.put(this.subjects.key(deviceId), revocation);
+      await this.keep(this.bucket, deviceId, revocation);
     } catch (error) {
       if (this.unsaved.size < MAX_UNSAVED) this.unsaved.set(deviceId, revocation);
       throw error;
@@ -52,20 +63,35 @@ export class RevocationBucket implements RevocationStore {
     this.pause();
     this.unwatch = await bucket.watch(
       this.subjects.keys,
-      ({ key, value }) => value && this.noticed(key, value),
+      ({ key, value, revision }) => value && this.noticed(key, value, revision),
     );
-    for await (const { key, value } of bucket.scan(this.subjects.keys)) {
-      if (!value) continue;
-      if (value.until > Date.now()) this.noticed(key, value);
-      else await bucket.remove(key);
+    for await (const { key, value, revision } of bucket.scan(this.subjects.keys)) {
+      if (value) this.noticed(key, value, revision);
     }
-    for (const [id, { until }] of this.known) if (until <= Date.now()) this.known.delete(id);
     for (const [id, revocation] of this.unsaved) {
-      await bucket.put(this.subjects.key(id), revocation);
+      await this.keep(bucket, id, revocation);
       this.unsaved.delete(id);
     }
     this.bucket = bucket;
     this.read = true;
+  }
+
+  /** Forgets, here and in the bucket, what revokes only tokens that have expired. Called from time to time. */
+  async forget(): Promise<void> {
+    if (this.forgetting) return;
+    this.forgetting = true;
+    try {
+      for (const [id, known] of this.known) {
+        if (known.until > Date.now()) continue;
+        // One that could not be removed is tried again the next time, and a newer one stays.
+        await this.bucket?.remove(this.subjects.key(id), known.revision);
+        if (this.known.get(id) !== known) continue;
+        this.known.delete(id);
+        this.unsaved.delete(id);
+      }
+    } finally {
+      this.forgetting = false;
+    }
   }
 
   pause(): void {
@@ -74,10 +100,17 @@ export class RevocationBucket implements RevocationStore {
     this.bucket = undefined;
   }
 
-  private noticed(key: string, revocation: Revocation): void {
+  private async keep(bucket: Bucket<Revocation>, id: string, revocation: Revocation): Promise<void> {
+    const revision = (await bucket.put(this.subjects.key(id), revocation)) ?? 0;
+    if (this.known.get(id)?.at === revocation.at) this.known.set(id, { ...revocation, revision });
+  }
+
+  private noticed(key: string, revocation: Revocation, revision: number): void {
     const id = this.subjects.textOf(key);
-    if (revocation.at <= (this.known.get(id)?.at ?? 0)) return;
-    this.known.set(id, revocation);
+    const known = this.known.get(id);
+    if (known && revocation.at < known.at) return;
+    this.known.set(id, { ...revocation, revision });
+    if (revocation.at === known?.at) return;
     if (this.read || revocation.at >= this.since) this.endpoint.revoked(id, revocation.at);
   }
 }

@@ -37,6 +37,11 @@ export class Subjects {
     return `${this.endpoint}.${token(text)}`;
   }
 
+  /** Whether it is what {@link key} makes of some text, and not only looks like it. */
+  isKey(key: string): boolean {
+    return key === this.key(this.textOf(key));
+  }
+
   /** What the last token of a subject or key says. */
   textOf(subject: string): string {
     return Buffer.from(subject.slice(subject.lastIndexOf('.') + 1), 'base64url').toString();

@@ -44,7 +44,10 @@ export interface BackplaneEndpoint {
  * is asked; so a node without others needs none, and the default does nothing but remember who left.
  */
 export interface Backplane extends PresenceSource {
-  /** Connects, or begins to try: it never waits for a server that is away. */
+  /**
+   * Connects, or begins to try: it never waits for a server that is away.
+   * @throws {BackplaneError} when one that is there does not let this node in.
+   */
   start(): Promise<void>;
   /** Says goodbye, within a time of its own. The connections of this node are closed by then. */
   close(): Promise<void>;

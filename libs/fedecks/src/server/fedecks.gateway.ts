@@ -98,6 +98,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       revocations,
       this.report.bind(this),
       this.logger,
+      new LimitedLog(this.logger),
     );
     this.backplane = options.backplane(this.node);
     this.trusted = proxyAddr.compile([...options.trustedProxies]);

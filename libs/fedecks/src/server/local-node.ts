@@ -22,6 +22,8 @@ export class LocalNode implements BackplaneEndpoint {
     private readonly revocations: Revocations,
     private readonly report: (error: SocketError) => void,
     private readonly logger: Log,
+    /** Whatever else publishes where nodes meet can make a backplane fail, as often as it likes. */
+    private readonly limited: Pick<Log, 'warn'>,
   ) {}
 
   get path(): string {
@@ -87,7 +89,7 @@ export class LocalNode implements BackplaneEndpoint {
   }
 
   failed(what: string, error: unknown): void {
-    this.logger.warn(`The backplane failed to ${what}: ${error instanceof Error ? error.message : ''}`);
+    this.limited.warn(`The backplane failed to ${what}: ${error instanceof Error ? error.message : ''}`);
   }
 
   private undelivered({ device }: Connection): void {

@@ -54,7 +54,8 @@ export class Presence {
   constructor(private readonly places: (endpoint?: string) => readonly Place[]) {}
 
   /**
-   * What is known of a device: its connection, or how its last one ended. Undefined if it never connected.
+   * What is known of a device: its connection, or how its last one ended. Undefined if it never connected, or left
+   * longer ago than is kept.
    * @param endpoint the `path` of one endpoint; by default the first that has the device online, or else knows it.
    * @throws {BackplaneError} when the other nodes cannot be asked.
    */
@@ -68,7 +69,7 @@ export class Presence {
 
   /**
    * Everybody who is known, in pages, those that left included. A device that comes or goes while the pages are
-   * read may be on two of them; one that does neither is on exactly one.
+   * read may be on two of them, and so may one whose entry is just then renewed; any other is on exactly one.
    * @throws {BackplaneError} when the other nodes cannot be asked.
    * @throws {RangeError} for a limit out of range, and a cursor that is none.
    */

@@ -63,6 +63,15 @@ describe('Revocations', () => {
     expect(new Date(8.64e15).getTime()).toBe(8.64e15);
   });
 
+  it('lasts until the full second at which a token issued in its millisecond expires', async () => {
+    const untils: number[] = [];
+    const revocations = new Revocations(2_000, 1_000);
+    revocations.keepIn({ revoke: (_id, _at, until) => void untils.push(until), revokedAt: () => undefined });
+    await revocations.revoke('lamp', 5_001);
+    await revocations.revoke('lamp', 6_000);
+    expect(untils).toEqual([8_000, 8_000]);
+  });
+
   it('throws what the store throws', async () => {
     const revocations = new Revocations(DAY_MS, 1_000);
     revocations.keepIn({

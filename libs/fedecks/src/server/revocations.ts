@@ -61,7 +61,9 @@ export class Revocations {
 
   async revoke(deviceId: string, now = Date.now()): Promise<void> {
     this.noticed(deviceId, now, now);
-    await this.store.revoke(deviceId, now, Math.min(now + this.tokenLifeMs, END_OF_TIME));
+    // A token expires at a full second.
+    const until = Math.ceil((now + this.tokenLifeMs) / 1_000) * 1_000;
+    await this.store.revoke(deviceId, now, Math.min(until, END_OF_TIME));
   }
 
   /** Counts what another node revoked, too: an upgrade may be looked at here meanwhile. */

@@ -9,6 +9,7 @@ export { type EncodeOptions, encodeTerm } from './encode.js';
 export { FedecksError, type TermDecodeCode, TermDecodeError, TermEncodeError } from './errors.js';
 export {
   AUTH_HEADER,
+  beginsAsTerm,
   CLOSE,
   closeCodeAdvice,
   DEFAULT_PATH,

@@ -1,3 +1,4 @@
+import { VERSION } from './tags.js';
 import { Atom, type Term, Tuple } from './term.js';
 
 /** Where an endpoint is mounted unless its options say otherwise (PROTOCOL.md §1). */
@@ -19,6 +20,11 @@ export const TOKEN_KEY = 'fedecks-token';
 export const TOKEN_PLEASE: Buffer = Buffer.from('\x83\x6b\x00\x0ctoken_please', 'latin1');
 /** All of the frame that carries a token but its length and the token: `{'token', ...}` (PROTOCOL.md §2). */
 const TOKEN_HEAD = Buffer.from('\x83\x68\x02\x6b\x00\x05token\x6d', 'latin1');
+
+/** Whether bytes begin as a term does, at an offset: what follows is not looked at. */
+export function beginsAsTerm(bytes: Uint8Array, offset = 0): boolean {
+  return bytes[offset] === VERSION;
+}
 
 /** Whether a frame asks for a token, in the spelling everybody uses: told without reading the term. */
 export function isTokenPleaseFrame(bytes: Buffer): boolean {

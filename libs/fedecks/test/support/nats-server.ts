@@ -1,7 +1,8 @@
 /**
  * A real nats-server with JetStream on free ports of this machine, its files in a directory of its own.
  *
- *     const nats = await NatsServer.start();        // one server
+ *     const nats = await NatsServer.start();        // one server; also .start(['--user', 'u', '--pass', 'p'])
+ *     const nats = await NatsServer.configured('authorization { token: t }');       // with a configuration file
  *     await nats.kill();                            // SIGKILL, as a power cut; freeze() and thaw() stop and go on
  *     await nats.restart();                         // on the same port, with the same files
  *     await nats.close();                           // ends it and removes its files
@@ -13,7 +14,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,7 +30,7 @@ export class NatsServer {
   private constructor(
     private readonly port: number,
     private readonly directory: string,
-    private readonly args: readonly string[],
+    private args: readonly string[],
   ) {
     this.url = `nats://127.0.0.1:${port}`;
   }
@@ -37,6 +38,14 @@ export class NatsServer {
   /** @param args more of the command line. */
   static async start(args: readonly string[] = []): Promise<NatsServer> {
     const server = NatsServer.on(await freePort(), args);
+    await server.restart();
+    return server;
+  }
+
+  /** @param config the text of its configuration. */
+  static async configured(config: string): Promise<NatsServer> {
+    const server = NatsServer.on(await freePort());
+    server.configure(config);
     await server.restart();
     return server;
   }
@@ -49,6 +58,13 @@ export class NatsServer {
       );
     }
     return new NatsServer(port, mkdtempSync(join(tmpdir(), 'fedecks-nats-')), args);
+  }
+
+  /** Takes effect with the next `restart`. */
+  configure(config: string): void {
+    const file = join(this.directory, 'config');
+    writeFileSync(file, config);
+    this.args = ['-c', file];
   }
 
   /** Starts it on its port with the files it has; resolves when it takes connections. */

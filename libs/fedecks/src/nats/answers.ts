@@ -1,0 +1,96 @@
+import { type Msg } from '@nats-io/transport-node';
+import { type BackplaneEndpoint } from '../server/index.js';
+import { beginsAsTerm } from '../wire/index.js';
+import { DONE, GONE } from './asks.js';
+import { type Link, Malformed } from './link.js';
+import { type PresenceBook } from './presence-book.js';
+import { type Subjects } from './subjects.js';
+
+/** The first byte of a message to the node that holds a device. */
+export const KIND = { push: 1, disconnect: 2, replaced: 3, handOver: 4, compare: 5 } as const;
+
+/** Does what other nodes ask of the one that holds a device, and answers: the other side of `Asks`. */
+export class Answers {
+  /** What became of pushes, by the address of their answer, so that one put twice is written once. */
+  private outcomes = new Map<string, boolean | Promise<boolean>>();
+  private outcomesBefore: typeof this.outcomes = new Map();
+  private forgetting: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly link: Link,
+    private readonly subjects: Subjects,
+    private readonly endpoint: BackplaneEndpoint,
+    private readonly book: PresenceBook,
+  ) {}
+
+  /** @param forgetMs after which nobody puts a question again. */
+  start(forgetMs: number): void {
+    this.forgetting = setInterval(() => {
+      this.outcomesBefore = this.outcomes;
+      this.outcomes = new Map();
+    }, forgetMs).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.forgetting);
+  }
+
+  /** Hears what is for the holder of a device. @throws {Malformed} */
+  readonly asked = (msg: Msg): void => {
+    const id = this.subjects.textOf(msg.subject);
+    const bytes = Buffer.from(msg.data.buffer, msg.data.byteOffset, msg.data.byteLength);
+    const kind = bytes[0];
+    if (kind === KIND.push && beginsAsTerm(bytes, 1) && msg.reply) this.write(id, bytes.subarray(1), msg);
+    else if (kind === KIND.replaced && bytes.length === 9) this.book.announced(id, epochIn(bytes));
+    else if (bytes.length !== 1) throw new Malformed('it is not what nodes ask each other');
+    else if (kind === KIND.disconnect) this.answer(msg, this.endpoint.disconnect(id));
+    else if (kind === KIND.compare) this.book.lookAt(id);
+    else if (kind === KIND.handOver) {
+      this.book.takeOver(id);
+      this.answer(msg, true);
+    } else throw new Malformed('it is not what nodes ask each other');
+  };
+
+  /** Answers what other nodes had asked before they knew that this one holds nothing any more. */
+  async finish(): Promise<void> {
+    await this.link.flush();
+    await Promise.all([...this.outcomes.values(), ...this.outcomesBefore.values()]);
+    await this.link.flush();
+  }
+
+  private write(id: string, bytes: Buffer, msg: Msg): void {
+    const address = msg.reply ?? '';
+    const outcome =
+      this.outcomes.get(address) ?? this.outcomesBefore.get(address) ?? this.endpoint.write(id, bytes);
+    if (outcome === undefined) {
+      this.answer(msg, false);
+      return;
+    }
+    this.outcomes.set(address, outcome);
+    void Promise.resolve(outcome).then((written) => {
+      // It was not written, that is sure: should it come again, it may be.
+      if (!written) this.outcomes.delete(address);
+      // What is written in one tick leaves at its end: the answer must not be ahead of it, should this process die.
+      process.nextTick(() => this.answer(msg, written));
+    });
+  }
+
+  private answer(msg: Msg, done: boolean): void {
+    // Where the connection went meanwhile, so did the one who asked.
+    if (this.link.isUp) msg.respond(done ? DONE : GONE);
+  }
+}
+
+/** The epoch a node announces. @see PresenceBook */
+export function announcementOf(epoch: number): Uint8Array {
+  const message = Buffer.allocUnsafe(9);
+  message[0] = KIND.replaced;
+  message.writeBigUInt64BE(BigInt(epoch), 1);
+  return message;
+}
+
+function epochIn(announcement: Buffer): number {
+  const epoch = Number(announcement.readBigUInt64BE(1));
+  if (!Number.isSafeInteger(epoch)) throw new Malformed('no connection has such an epoch');
+  return epoch;
+}

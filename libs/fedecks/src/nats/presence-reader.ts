@@ -1,0 +1,98 @@
+import { Observable, share } from 'rxjs';
+import { type PresenceEntry, type PresencePage } from '../server/index.js';
+import { type Bucket } from './bucket.js';
+import { unavailable } from './link.js';
+import { entryOf, type PresenceRecord } from './presence-record.js';
+import { type Subjects } from './subjects.js';
+
+/** What the reader asks of the backplane it is for. */
+export interface ReaderEvents {
+  /** Whether that node lives. */
+  lives(node: string): boolean;
+  /** Why nothing can be read. */
+  problem(): string;
+  /** Somebody else has written over what a node wrote of the device: whoever holds it has to write it again. */
+  mend(deviceId: string): void;
+  failed(what: string, error: unknown): void;
+}
+
+/** Reads who is connected, to whichever node, and who was. */
+export class PresenceReader {
+  readonly presenceChanges$: Observable<PresenceEntry>;
+  private bucket: Bucket<PresenceRecord> | undefined;
+  /** Restarts the watch of {@link presenceChanges$} while somebody subscribes. */
+  private rewatch: (() => void) | undefined;
+
+  constructor(
+    private readonly path: string,
+    private readonly subjects: Subjects,
+    private readonly events: ReaderEvents,
+  ) {
+    this.presenceChanges$ = new Observable<PresenceEntry>((subscriber) =>
+      this.watch((entry) => subscriber.next(entry)),
+    ).pipe(share());
+  }
+
+  resume(bucket: Bucket<PresenceRecord>): void {
+    this.bucket = bucket;
+    this.rewatch?.();
+  }
+
+  pause(): void {
+    this.bucket = undefined;
+  }
+
+  /** @throws {BackplaneError} */
+  async presenceOf(deviceId: string): Promise<PresenceEntry | undefined> {
+    const { value, revision } = await this.reachable.get(this.subjects.key(deviceId));
+    if (!value && revision > 0) this.events.mend(deviceId);
+    return value && this.entry(deviceId, value);
+  }
+
+  /** @throws {BackplaneError} */
+  async presenceList(after: string | undefined, limit: number): Promise<PresencePage> {
+    const entries: PresenceEntry[] = [];
+    const from = after === undefined ? 0 : Number(after);
+    if (!Number.isSafeInteger(from)) throw new RangeError("'cursor' must be one that presence.list() gave.");
+    for await (const { key, value, revision, pending } of this.reachable.scan(this.subjects.keys, from + 1)) {
+      if (value) entries.push(this.entry(this.subjects.textOf(key), value));
+      else if (this.subjects.isKey(key)) this.events.mend(this.subjects.textOf(key));
+      if (entries.length === limit) return { entries, ...(pending > 0 && { cursor: String(revision) }) };
+    }
+    return { entries };
+  }
+
+  private get reachable(): Bucket<PresenceRecord> {
+    if (!this.bucket) throw unavailable(this.events.problem());
+    return this.bucket;
+  }
+
+  private entry(id: string, record: PresenceRecord): PresenceEntry {
+    return entryOf(id, this.path, record, this.events.lives(record.node));
+  }
+
+  private watch(changed: (entry: PresenceEntry) => void): () => void {
+    let unwatch = (): void => undefined;
+    let watched = 0;
+    const watch = (): void => {
+      const turn = ++watched;
+      unwatch();
+      this.bucket
+        ?.watch(this.subjects.keys, ({ key, value }) => {
+          // What is only renewed has not changed.
+          if (value && !value.renewed) changed(this.entry(this.subjects.textOf(key), value));
+        })
+        .then(
+          (stop) => (turn === watched ? (unwatch = stop) : stop()),
+          (error: unknown) => this.events.failed('watch presence', error),
+        );
+    };
+    this.rewatch = watch;
+    watch();
+    return () => {
+      this.rewatch = undefined;
+      watched++;
+      unwatch();
+    };
+  }
+}

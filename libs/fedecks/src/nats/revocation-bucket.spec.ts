@@ -1,0 +1,79 @@
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { eventually } from '../../test/support/eventually.js';
+import { NatsServer } from '../../test/support/nats-server.js';
+import { type BackplaneEndpoint } from '../server/index.js';
+import { Bucket } from './bucket.js';
+import { resolveNatsOptions } from './nats-options.js';
+import { isRevocation, type Revocation, RevocationBucket } from './revocation-bucket.js';
+import { Subjects } from './subjects.js';
+
+const subjects = new Subjects('fleet', '/fedecks');
+const endpoint = { revoked: () => undefined } as Partial<BackplaneEndpoint> as BackplaneEndpoint;
+
+let nats: NatsServer;
+let nc: NatsConnection;
+let names = 0;
+beforeAll(async () => {
+  nats = await NatsServer.start();
+  nc = await connect({ servers: nats.url });
+});
+afterAll(async () => {
+  await nc.close();
+  await nats.close();
+});
+
+function open(name: string): Promise<Bucket<Revocation>> {
+  return Bucket.open(nc, name, resolveNatsOptions({ servers: nats.url }), {
+    retentionMs: undefined,
+    isOne: (_key, value): value is Revocation => isRevocation(value),
+    stray: () => undefined,
+  });
+}
+
+async function keys(bucket: Bucket<Revocation>): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { key } of bucket.scan(subjects.keys)) found.push(subjects.textOf(key));
+  return found;
+}
+
+it('A revocation is forgotten by all nodes and by NATS when the tokens it revokes have expired, not before', async () => {
+  const bucket = await open(`revocations${++names}`);
+  const [one, two] = [new RevocationBucket(endpoint, subjects), new RevocationBucket(endpoint, subjects)];
+  await Promise.all([one.resume(bucket), two.resume(bucket)]);
+  const now = Date.now();
+  await one.revoke('expired', now - 2, now - 1);
+  await one.revoke('lasting', now, now + 3_600_000);
+  for (const id of ['expired', 'lasting']) {
+    await eventually(
+      () => two.revokedAt(id),
+      (at) => at !== undefined,
+    );
+  }
+  await two.forget();
+  expect(await keys(bucket)).toEqual(['lasting']);
+  expect([two.revokedAt('expired'), two.revokedAt('lasting')]).toEqual([undefined, now]);
+  await one.forget();
+  expect([one.revokedAt('expired'), one.revokedAt('lasting')]).toEqual([undefined, now]);
+  one.pause();
+  two.pause();
+});
+
+it('A revocation that another node has renewed meanwhile is not taken with the one that has expired', async () => {
+  const bucket = await open(`revocations${++names}`);
+  const store = new RevocationBucket(endpoint, subjects);
+  await store.resume(bucket);
+  const now = Date.now();
+  await store.revoke('lamp', now - 2, now - 1);
+  // It was written, and this node does not know it yet.
+  const renewed = { at: now, until: now + 3_600_000 };
+  const written = bucket.put(subjects.key('lamp'), renewed);
+  await store.forget();
+  await written;
+  await store.forget();
+  expect(await bucket.get(subjects.key('lamp'))).toMatchObject({ value: renewed });
+  await eventually(
+    () => store.revokedAt('lamp'),
+    (at) => at === now,
+  );
+  store.pause();
+});

@@ -1,0 +1,283 @@
+import { connect, headers, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { type PresenceEntry } from '@fedecks/nest';
+import { natsBackplane } from '@fedecks/nest/nats';
+import { type FakeDevice } from '@fedecks/nest/testing';
+import { startApp, type StartedApp } from './support/app.js';
+import { eventually } from './support/eventually.js';
+import { Fleet, type FleetNode } from './support/fleet.js';
+import { freePort, NatsServer } from './support/nats-server.js';
+import { seeded } from './support/seeded.js';
+
+const token = (text: string): string => Buffer.from(text).toString('base64url');
+const ENDPOINT = token('/fedecks');
+const BUCKETS = ['presence', 'revocations', 'nodes'].map((what) => `$KV.fedecks_${what}`);
+const FUZZ = 2_000;
+/** `GARBAGE_SEED=...` sends the same again. */
+const SEED = Number(process.env['GARBAGE_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+
+/** What no node sends on any subject, and keeps in no bucket. */
+const GARBAGE: readonly Uint8Array[] = [
+  ...['', 'hello', '{', 'null', '[]', '7', '"lives"', '{}', '{"type":"lives"}', '{"type":"lives","node":{}}'],
+  ...['{"type":"dances","node":"x"}', '{"type":"sweeping","node":"x","lost":7}', '\u{1f331}'],
+  ...['{"since":"now"}', '{"at":null,"until":1}', '{"at":1e400,"until":2}', '{"state":"online"}'],
+  ...['{"state":"online","node":"x","since":1,"at":1}', 'x'.repeat(1_000_000)],
+]
+  .map((text): Uint8Array => Buffer.from(text))
+  .concat(
+    [[0], [255], [1], [1, 1], [2, 2], [3], [3, 1, 2], [3, ...Array<number>(8).fill(255)], [4, 4], [6]].map(
+      (bytes) => Buffer.from(bytes),
+    ),
+  );
+
+let nats: NatsServer;
+let monitor: string;
+let client: NatsConnection;
+let fleet: Fleet;
+beforeAll(async () => {
+  const port = await freePort();
+  monitor = `http://127.0.0.1:${port}`;
+  [nats, fleet] = await Promise.all([NatsServer.start(['-m', String(port)]), Fleet.compile()]);
+  client = await connect({ servers: nats.url, name: 'a mistaken script' });
+});
+afterAll(async () => {
+  await client.close();
+  await fleet.close();
+  await nats.close();
+});
+
+/** Every subject that any node listens to, as the server knows it: those of the NATS library as well. */
+async function subjects(): Promise<string[]> {
+  const response = await fetch(`${monitor}/connz?subs=1&limit=1000`);
+  const { connections } = (await response.json()) as {
+    connections: { name?: string; subscriptions_list?: string[] }[];
+  };
+  const listening = connections.filter(({ name }) => name?.startsWith('fedecks '));
+  return listening
+    .flatMap(({ subscriptions_list }) => subscriptions_list ?? [])
+    .map((subject) => subject.replace('*', '1'));
+}
+
+/** Every key of the buckets the nodes read, and some that no node would make, as the subjects that write them. */
+async function keys(): Promise<string[]> {
+  const manager = await jetstreamManager(client);
+  const found: string[] = [];
+  for await (const stream of manager.streams.list()) {
+    const { name } = stream.config;
+    const bucket = `$KV.${name.slice('KV_'.length)}`;
+    const { state } = await manager.streams.info(name, { subjects_filter: '>' });
+    found.push(...Object.keys(state.subjects ?? {}), `${bucket}.nonsense`);
+    const lamp = token('lamp');
+    for (const key of ['x', '!', `x.y.${lamp}`, `${lamp}=`, `${lamp}A`, token('ghost')]) {
+      found.push(`${bucket}.${ENDPOINT}.${key}`);
+    }
+  }
+  return found;
+}
+
+function isJson(bytes: Buffer): boolean {
+  try {
+    JSON.parse(bytes.toString());
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function publish(subject: string, bytes: Uint8Array, reply?: string, more?: MsgHdrs): void {
+  client.publish(subject, bytes, { ...(reply && { reply }), ...(more && { headers: more }) });
+}
+
+describe('What no node has sent', () => {
+  let [one, two] = [] as unknown as [FleetNode, FleetNode];
+  let observer: StartedApp;
+  let lamp: FakeDevice;
+  const changes: PresenceEntry[] = [];
+
+  beforeAll(async () => {
+    const options = { servers: nats.url, requestTimeoutMs: 2_000, heartbeatMs: 500 };
+    [one, two] = await Promise.all([
+      fleet.node(options, { drainMs: 0 }),
+      fleet.node(options, { drainMs: 0 }),
+    ]);
+    observer = await startApp({ options: { drainMs: 0, backplane: natsBackplane(options) } });
+    observer.fedecks.presence.changes$.subscribe((entry) => changes.push(entry));
+    lamp = await one.device('lamp');
+    await one.joinGroup('lamp', 'north');
+    await one.revoke('revoked');
+    await eventually(
+      () => changes.length,
+      (count) => count > 0,
+    );
+  }, 60_000);
+  afterAll(async () => {
+    await observer.close();
+    fleet.stopAll();
+  });
+
+  /** That all goes on as if nothing had been sent. */
+  async function isWell(round: string): Promise<void> {
+    await client.flush();
+    expect(await two.push('lamp', round)).toBe('sent');
+    expect(await lamp.next()).toBe(round);
+    await two.pushToGroup('north', `${round}: group`);
+    expect(await lamp.next()).toBe(`${round}: group`);
+    await observer.fedecks.broadcast(`${round}: all`);
+    expect(await lamp.next()).toBe(`${round}: all`);
+    for (const node of [one, two]) {
+      await eventually(
+        () => node.presence('lamp'),
+        (entry) => entry?.state === 'online',
+      );
+      const entries = await node.everybody();
+      expect(entries.filter(({ id }) => id === 'lamp')).toMatchObject([{ state: 'online' }]);
+      expect(await node.health()).toEqual({ status: 'up' });
+    }
+
+    const seen = changes.length;
+    const other = await two.device(round);
+    await one.revoke(round);
+    expect(await other.closed).toMatchObject({ code: 4150 });
+    await eventually(
+      () => one.presence(round),
+      (entry) => entry?.state === 'offline' && entry.cause === 'revoked',
+    );
+    await eventually(
+      () => changes.slice(seen).filter(({ id }) => id === round),
+      (told) => told.some(({ state }) => state === 'online') && told.some(({ state }) => state === 'offline'),
+    );
+    // One that starts reads all there is.
+    const late = await fleet.node({ servers: nats.url, requestTimeoutMs: 2_000, heartbeatMs: 500 });
+    expect(await late.health()).toEqual({ status: 'up' });
+    expect(await late.push('lamp', 'from a late one')).toBe('sent');
+    expect(await lamp.next()).toBe('from a late one');
+    await expect(late.device(round, other.token)).rejects.toThrow('403');
+    await late.stop();
+  }
+
+  it('on a subject that nodes listen to is dropped, and nothing else is', async () => {
+    const all = await subjects();
+    const ours = (what: string): RegExp => new RegExp(`^fedecks\\.${ENDPOINT}\\.${what}`);
+    for (const what of ['all$', 'nodes$', 'device\\.', 'group\\.']) {
+      expect(all.find((subject) => ours(what).test(subject))).toBeDefined();
+    }
+    for (const subject of all) {
+      const replies = [undefined, 'nobody.listens', `fedecks.${ENDPOINT}.nodes`, subject];
+      const odd = headers();
+      odd.append('KV-Operation', 'DEL');
+      odd.append('Nats-Expected-Last-Sequence', 'x');
+      for (const bytes of GARBAGE) {
+        if (bytes.length > 1_000) publish(subject, bytes);
+        else {
+          for (const reply of replies) publish(subject, bytes, reply);
+          publish(subject, bytes, 'nobody.listens', odd);
+          publish(subject, bytes, undefined, headers(503, 'No Responders'));
+        }
+      }
+      await client.flush();
+    }
+    await isWell('subjects');
+  }, 60_000);
+
+  it('in a bucket, under any key, is taken for not there, and what was there is written again', async () => {
+    const written = await keys();
+    for (const bucket of BUCKETS) {
+      expect(written.filter((subject) => subject.startsWith(`${bucket}.`)).length).toBeGreaterThan(7);
+    }
+    for (const [index, bytes] of GARBAGE.entries()) {
+      for (const subject of written) publish(subject, bytes);
+      for (const bucket of BUCKETS) publish(`${bucket}.${ENDPOINT}.${token(`ghost ${index}`)}`, bytes);
+      await client.flush();
+    }
+    // Good values, where no node looks for them: they are not another lamp, and do not revoke it.
+    const lasting = Date.now() + 3_600_000;
+    const online = { state: 'online', node: 'x', since: 1, remoteAddress: '::1', at: 1 };
+    for (const key of [`x.y.${token('lamp')}`, `${token('lamp')}=`]) {
+      publish(`$KV.fedecks_presence.${ENDPOINT}.${key}`, Buffer.from(JSON.stringify(online)));
+      const revocation = JSON.stringify({ at: lasting, until: lasting });
+      publish(`$KV.fedecks_revocations.${ENDPOINT}.${key}`, Buffer.from(revocation));
+    }
+    await isWell('buckets');
+    await expect(two.device('lamp', lamp.token)).resolves.toBeDefined();
+    lamp = await one.device('lamp');
+    await one.joinGroup('lamp', 'north');
+    expect((await two.everybody()).filter(({ id }) => id.startsWith('ghost'))).toEqual([]);
+    // It has gone since it was written over, and is known to have: nobody took that for a newer connection's.
+    const moth = await one.device('moth');
+    await eventually(
+      () => two.presence('moth'),
+      (entry) => entry?.state === 'online',
+    );
+    publish(`$KV.fedecks_presence.${ENDPOINT}.${token('moth')}`, Buffer.from('dust'));
+    await client.flush();
+    await moth.disconnect();
+    await eventually(
+      () => two.presence('moth'),
+      (entry) => entry?.state === 'offline',
+    );
+  }, 60_000);
+
+  it(`at random, ${FUZZ} times, changes nothing`, async () => {
+    const random = seeded(SEED);
+    const upTo = (limit: number): number => Math.floor(random() * limit);
+    const targets = [...(await subjects()), ...(await keys())];
+    const real = [
+      '{"type":"sweeping","node":"host-AbCdEf","lost":"host-GhIjKl"}',
+      '{"state":"online","node":"host-AbCdEf","since":1700000000000,"remoteAddress":"::1","at":1700000000000}',
+      '{"at":1700000000000,"until":1700000000001}',
+    ];
+    const payload = (): Buffer => {
+      const dice = random();
+      const bytes =
+        dice < 0.5
+          ? Buffer.from(Array.from({ length: upTo(64) }, () => upTo(256)))
+          : Buffer.from(real[upTo(real.length)]!);
+      for (let changed = 0; changed < 3 && bytes.length > 0; changed++) bytes[upTo(bytes.length)] = upTo(256);
+      if (dice < 0.3 && bytes.length > 0) bytes[0] = upTo(8);
+      // It must not be what a node may well have written: a word of another node, or its device.
+      return isJson(bytes) ? bytes.subarray(1) : bytes;
+    };
+    try {
+      for (let sent = 0; sent < FUZZ; sent++) {
+        const bytes = payload();
+        // What begins as a term is one, for all a node knows; and a byte alone may be a question.
+        if (bytes[0] === 131 || bytes[1] === 131 || bytes.length === 1) continue;
+        publish(targets[upTo(targets.length)]!, bytes, random() < 0.5 ? 'nobody.listens' : undefined);
+        if (sent % 100 === 0) await client.flush();
+      }
+      await isWell('fuzz');
+    } catch (error) {
+      throw new Error(`GARBAGE_SEED=${SEED}`, { cause: error });
+    }
+  }, 60_000);
+});
+
+it('What is dropped is told in the log, with nothing of what it holds, and not without limit', async () => {
+  const warnings: string[] = [];
+  const ignored = (): void => undefined;
+  const logger = { log: ignored, error: ignored, warn: (line: string) => void warnings.push(line) };
+  const began = Date.now();
+  const app = await startApp({
+    options: { drainMs: 0, backplane: natsBackplane({ servers: nats.url, namespace: 'logged' }) },
+    setUp: (nest) => nest.useLogger(logger),
+  });
+  try {
+    const key = token('moth');
+    publish(`$KV.logged_presence.${ENDPOINT}.${key}`, Buffer.from('a secret'));
+    await client.flush();
+    expect(await app.fedecks.presence.get('moth')).toBeUndefined();
+    for (let index = 0; index < 1_000; index++) publish(`logged.${ENDPOINT}.nodes`, Buffer.from('a secret'));
+    await client.flush();
+    // The server hands on in order, so all of it has been heard.
+    await app.fedecks.broadcast('after it');
+    expect(warnings.slice(0, 2)).toEqual([
+      `The backplane failed to read "${ENDPOINT}.${key}" of logged_presence: it is not what nodes keep there`,
+      `The backplane failed to read a message on "logged.${ENDPOINT}.nodes": it is no JSON`,
+    ]);
+    // At most 20 in ten seconds, and one that counts the others; how long this took is the machine's affair.
+    expect(warnings.length).toBeLessThanOrEqual(21 * Math.ceil((Date.now() - began + 1) / 10_000) + 21);
+    expect(warnings.join('\n')).not.toContain('secret');
+  } finally {
+    await app.close();
+  }
+});

@@ -1,0 +1,189 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { natsBackplane, type NatsBackplaneOptions } from '@fedecks/nest/nats';
+import { startApp, type StartedApp } from './support/app.js';
+import { Certificates } from './support/certificates.js';
+import { eventually } from './support/eventually.js';
+import { NatsOperator } from './support/nats-operator.js';
+import { NatsServer } from './support/nats-server.js';
+
+type Login = Omit<NatsBackplaneOptions, 'servers'>;
+
+const SECRET = 'do-not-tell';
+const open: StartedApp[] = [];
+const servers: NatsServer[] = [];
+const certificates = new Certificates();
+const lines: string[] = [];
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((app) => app.close()));
+  await Promise.all(servers.splice(0).map((server) => server.close()));
+  lines.length = 0;
+});
+afterAll(() => certificates.remove());
+
+async function server(config: string): Promise<NatsServer> {
+  const nats = await NatsServer.configured(config);
+  servers.push(nats);
+  return nats;
+}
+
+async function start({ url }: NatsServer, login: Login): Promise<StartedApp> {
+  const told = (line: unknown): void => void lines.push(String(line));
+  const app = await startApp({
+    options: { drainMs: 0, backplane: natsBackplane({ servers: url, requestTimeoutMs: 2_000, ...login }) },
+    setUp: (nest) => nest.useLogger({ log: told, warn: told, error: told }),
+  });
+  open.push(app);
+  return app;
+}
+
+/** That two nodes with that login have all a fleet needs. */
+async function areLetIn(nats: NatsServer, login: Login): Promise<void> {
+  const [one, two] = [await start(nats, login), await start(nats, login)];
+  for (const { fedecks } of [one, two]) expect(fedecks.health()).toEqual({ status: 'up' });
+  const changed: string[] = [];
+  two.fedecks.presence.changes$.subscribe(({ id }) => changed.push(id));
+  const device = await one.device();
+  await eventually(
+    () => two.fedecks.presence.get(device.id),
+    (entry) => entry?.state === 'online',
+  );
+  expect(await two.fedecks.push(device.id, 'hi')).toBe('sent');
+  expect(await device.next()).toBe('hi');
+  expect((await two.fedecks.presence.list()).entries).toHaveLength(1);
+  await two.fedecks.revoke(device.id);
+  expect(await device.closed).toMatchObject({ code: 4150 });
+  await eventually(
+    () => changed,
+    (ids) => ids.includes(device.id),
+  );
+  // Nothing that NATS refuses, and is only logged.
+  expect(lines.filter((line) => line.includes('failed'))).toEqual([]);
+}
+
+/** What an app that does not start says. */
+async function refusal(nats: NatsServer, login: Login): Promise<string> {
+  const error: unknown = await start(nats, login).catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ name: 'BackplaneError', code: 'unavailable' });
+  return (error as Error).message;
+}
+
+describe('A server that asks for a user', () => {
+  it('lets in nodes with the right password, and only those: an app with another does not start, and says why', async () => {
+    const nats = await server(`authorization { user: fleet, password: "${SECRET}" }`);
+    await areLetIn(nats, { user: 'fleet', pass: SECRET });
+    expect(await refusal(nats, { user: 'fleet', pass: `${SECRET}-2` })).toMatch(
+      /does not accept 'user' and 'pass'/,
+    );
+    expect(await refusal(nats, {})).toMatch(/give natsBackplane 'user' and 'pass', 'token' or 'creds'/);
+    expect(lines.join('\n')).not.toContain(SECRET);
+  });
+
+  it('gives it the rights of README.md, and no more are needed; what it may not is told', async () => {
+    const readme = readFileSync(fileURLToPath(new URL('../README.md', import.meta.url)), 'utf8');
+    const [, config = ''] = /^```conf\n([^]*?)^```$/m.exec(readme) ?? [];
+    await areLetIn(await server(config), { user: 'fleet', pass: SECRET });
+
+    await start(await server(config.replace('subscribe: ["fedecks.>", ', 'subscribe: [')), {
+      user: 'fleet',
+      pass: SECRET,
+    });
+    await eventually(
+      () => lines,
+      (all) => all.some((line) => /failed to use NATS: Permissions Violation for Subscription/.test(line)),
+    );
+  });
+
+  it('may change the password: nodes say so, keep their devices, and are back when it is theirs again', async () => {
+    const config = (password: string): string => `authorization { user: fleet, password: "${password}" }`;
+    const nats = await server(config(SECRET));
+    const app = await start(nats, { user: 'fleet', pass: SECRET });
+    const device = await app.device();
+    await nats.kill();
+    nats.configure(config('another'));
+    await nats.restart();
+    await eventually(
+      () => app.fedecks.health(),
+      (health) => JSON.stringify(health).includes("does not accept 'user' and 'pass'"),
+    );
+    expect(await app.fedecks.push(device.id, 'still here')).toBe('sent');
+    await nats.kill();
+    nats.configure(config(SECRET));
+    await nats.restart();
+    await eventually(
+      () => app.fedecks.health(),
+      ({ status }) => status === 'up',
+      20_000,
+    );
+    expect(lines.join('\n')).not.toContain(SECRET);
+  });
+});
+
+it('A server that asks for a token lets in nodes with it, and an app with another does not start', async () => {
+  const nats = await server(`authorization { token: "${SECRET}" }`);
+  await areLetIn(nats, { token: SECRET });
+  expect(await refusal(nats, { token: `${SECRET}-2` })).toMatch(/does not accept 'token'/);
+  expect(lines.join('\n')).not.toContain(SECRET);
+});
+
+it('A server of an operator lets in nodes with credentials of its accounts, and an app with others does not start', async () => {
+  const operator = new NatsOperator();
+  const nats = await server(operator.config);
+  await areLetIn(nats, { creds: operator.creds() });
+  expect(await refusal(nats, { creds: new NatsOperator().creds() })).toMatch(/does not accept 'creds'/);
+  expect(lines.join('\n')).not.toMatch(/SEED|eyJ/);
+});
+
+describe('A server with TLS', () => {
+  const ca = certificates.make({ name: 'Fleet CA', isCa: true });
+  const other = certificates.make({ name: 'Another CA', isCa: true });
+  const cloud = certificates.make({ name: 'nats', alt: 'DNS:localhost,IP:127.0.0.1', issuer: ca });
+  const node = certificates.make({ name: 'node', issuer: ca });
+  const stranger = certificates.make({ name: 'node', issuer: other });
+  const tls = `cert_file: "${cloud.certFile}", key_file: "${cloud.keyFile}"`;
+
+  it('is believed if its authority is given, and an app that does not know it does not start', async () => {
+    const nats = await server(`tls { ${tls} }`);
+    await areLetIn(nats, { tls: { ca: ca.cert } });
+    expect(await refusal(nats, { tls: { ca: other.cert } })).toMatch(
+      /not trusted \(UNABLE_.*\): check 'tls.ca'/,
+    );
+    for (const login of [{}, { tls: {} }])
+      expect(await refusal(nats, login)).toMatch(/give the authority .* 'tls.ca'/);
+  });
+
+  it('that asks nodes for a certificate lets in those with one it knows, and others do not start', async () => {
+    const nats = await server(`tls { ${tls}, ca_file: "${ca.certFile}", verify: true }`);
+    await areLetIn(nats, { tls: { ca: ca.cert, cert: node.cert, key: node.key } });
+    expect(await refusal(nats, { tls: { ca: ca.cert } })).toMatch(/give 'tls.cert' and 'tls.key'/);
+    const { cert, key } = stranger;
+    expect(await refusal(nats, { tls: { ca: ca.cert, cert, key } })).toMatch(/may not accept 'tls.cert'/);
+  });
+
+  it('is asked for in vain where there is none, and an app that asks does not start', async () => {
+    expect(await refusal(await server(''), { tls: { ca: ca.cert } })).toMatch(
+      /offers no TLS: leave out 'tls'/,
+    );
+  });
+
+  it('needs texts that can be read, and that belong together', () => {
+    const message = (login: Login): string => {
+      try {
+        natsBackplane({ servers: 'nats://127.0.0.1', ...login });
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return 'nothing';
+    };
+    expect(message({ tls: { ca: ca.certFile } })).toMatch(/'tls' must have PEM texts, not paths: 'ca'/);
+    expect(message({ tls: { cert: node.cert } })).toMatch(/'cert' and 'key' must be given together/);
+    expect(message({ tls: { cert: node.cert, key: cloud.key } })).toMatch(/do not belong together/);
+    expect(message({ tls: null as never })).toMatch(/\{ ca, cert, key \}/);
+    expect(message({ creds: '/etc/nats.creds' })).toMatch(/'creds' must be the text/);
+    expect(message({ token: '' })).toMatch(/'token' must be a string that is not empty/);
+    expect(message({ servers: `nats://fleet:${SECRET}@127.0.0.1` } as Login)).toMatch(
+      /^(?!.*do-not).*must hold no user/,
+    );
+  });
+});

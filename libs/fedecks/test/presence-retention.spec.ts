@@ -1,0 +1,151 @@
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { type PresenceEntry } from '@fedecks/nest';
+import { natsBackplane, type NatsBackplaneOptions } from '@fedecks/nest/nats';
+import { startApp, type StartedApp } from './support/app.js';
+import { eventually } from './support/eventually.js';
+import { NatsServer } from './support/nats-server.js';
+
+const SHORT = { heartbeatMs: 100, requestTimeoutMs: 2_000, presenceRetentionMs: 3_000 };
+
+let nats: NatsServer;
+let client: NatsConnection;
+let namespaces = 0;
+const open: StartedApp[] = [];
+beforeAll(async () => {
+  nats = await NatsServer.start();
+  client = await connect({ servers: nats.url });
+});
+afterEach(() => Promise.all(open.splice(0).map((app) => app.close())));
+afterAll(async () => {
+  await client.close();
+  await nats.close();
+});
+
+async function start(
+  options: Partial<NatsBackplaneOptions>,
+  duplicates: 'newest' | 'oldest' = 'newest',
+): Promise<StartedApp> {
+  const backplane = natsBackplane({ servers: nats.url, ...SHORT, ...options });
+  const app = await startApp({ options: { drainMs: 0, duplicates, backplane } });
+  open.push(app);
+  return app;
+}
+
+const presenceOf = (app: StartedApp, id: string): Promise<PresenceEntry | undefined> =>
+  app.fedecks.presence.get(id);
+
+/** How many entries NATS keeps in a bucket. */
+async function kept(bucket: string): Promise<number> {
+  const { state } = await (await jetstreamManager(client)).streams.info(`KV_${bucket}`);
+  return state.messages;
+}
+
+describe('Presence', () => {
+  it('forgets a device some time after it left, and keeps for ever one that stays', async () => {
+    const namespace = `retention${++namespaces}`;
+    const [one, two] = [await start({ namespace }), await start({ namespace })];
+    const changes: PresenceEntry[] = [];
+    two.fedecks.presence.changes$.subscribe((entry) => changes.push(entry));
+    const stays = await one.device('stays');
+    // Two lives of an entry, told by what NATS has forgotten: each that leaves is forgotten after one.
+    for (let life = 0; life < 2; life++) {
+      const leaves = await one.device(`leaves ${life}`);
+      await eventually(
+        () => presenceOf(two, leaves.id),
+        (entry) => entry?.state === 'online',
+      );
+      await leaves.disconnect();
+      await eventually(
+        () => presenceOf(two, leaves.id),
+        (entry) => entry?.state === 'offline',
+      );
+      await eventually(
+        async () => [await presenceOf(two, leaves.id), await presenceOf(two, 'stays')],
+        ([gone, staying]) => {
+          expect(staying).toMatchObject({ state: 'online' });
+          return gone === undefined;
+        },
+      );
+    }
+    expect(await kept(`${namespace}_presence`)).toBe(1);
+    expect((await two.fedecks.presence.list()).entries).toMatchObject([{ id: 'stays', state: 'online' }]);
+    expect(await two.fedecks.push('stays', 'hi')).toBe('sent');
+    expect(await stays.next()).toBe('hi');
+    // It has been written again and again, and never changed.
+    expect(changes.filter(({ id }) => id === 'stays').length).toBeLessThanOrEqual(1);
+    // Its connection is still known by what was written last: it may move, and leave.
+    const moved = await two.device('stays');
+    expect(await stays.closed).toMatchObject({ code: 4152 });
+    await moved.disconnect();
+    await eventually(
+      () => presenceOf(one, 'stays'),
+      (entry) => entry?.state === 'offline',
+    );
+  }, 60_000);
+
+  it("refuses, where 'oldest' counts, a device that has stayed for longer than entries are kept", async () => {
+    const namespace = `retention${++namespaces}`;
+    const [one, two] = [await start({ namespace }, 'oldest'), await start({ namespace }, 'oldest')];
+    const stays = await one.device('stays');
+    await (await one.device('leaves')).disconnect();
+    await eventually(
+      () => presenceOf(one, 'leaves'),
+      (entry) => entry === undefined,
+    );
+    await expect(two.device('stays')).rejects.toThrow('503');
+    await stays.disconnect();
+    await eventually(
+      () => two.device('stays'),
+      () => true,
+    );
+  }, 30_000);
+
+  it('of a device that is connected is written again if its entry was lost, and says when it leaves', async () => {
+    const namespace = `retention${++namespaces}`;
+    const app = await start({ namespace });
+    const [lost, leaves] = [await app.device('lost'), await app.device('leaves')];
+    for (const { id } of [lost, leaves]) {
+      await eventually(
+        () => presenceOf(app, id),
+        (entry) => entry?.state === 'online',
+      );
+    }
+    await (await jetstreamManager(client)).streams.purge(`KV_${namespace}_presence`);
+    await leaves.disconnect();
+    await eventually(
+      () => presenceOf(app, 'leaves'),
+      (entry) => entry?.state === 'offline',
+    );
+    await eventually(
+      () => presenceOf(app, 'lost'),
+      (entry) => entry?.state === 'online',
+    );
+    await eventually(
+      () => presenceOf(app, 'leaves'),
+      (entry) => entry === undefined,
+    );
+  });
+
+  it('kept by an earlier version for ever is forgotten too, once a node has started that limits it', async () => {
+    const namespace = `retention${++namespaces}`;
+    const manager = await jetstreamManager(client);
+    const [name, subjects] = [`KV_${namespace}_presence`, [`$KV.${namespace}_presence.>`]];
+    await manager.streams.add({ name, subjects, max_msgs_per_subject: 1, allow_rollup_hdrs: true });
+    client.publish(`$KV.${namespace}_presence.old`, 'what was written long ago');
+    await client.flush();
+    expect(await kept(`${namespace}_presence`)).toBe(1);
+    const app = await start({ namespace });
+    expect(app.fedecks.health()).toEqual({ status: 'up' });
+    await eventually(
+      () => kept(`${namespace}_presence`),
+      (count) => count === 0,
+    );
+  });
+
+  it('is kept for no less than ten heartbeats', () => {
+    expect(() => natsBackplane({ servers: nats.url, presenceRetentionMs: 49_999 })).toThrow(
+      /ten times 'heartbeatMs'/,
+    );
+  });
+});
