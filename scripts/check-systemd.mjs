@@ -24,17 +24,21 @@ const LOGIN = { username: 'gardener', password: 'a password of this run' };
 const repository = fileURLToPath(new URL('..', import.meta.url));
 const cloudDir = join(repository, 'dist/cloud-api/apps/cloud-api/src');
 
-/** In cgroups and mounts of its own, which end with it. */
-const BOOT = `
+/** Runs something in a container, in cgroups and mounts of its own, which end with it. */
+const CONTAIN = `
 for tree in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
   [ -e $tree/cgroup.procs ] && mkdir $tree/$0 && echo $$ > $tree/$0/cgroup.procs
 done
 mkdir -p /run/systemd/nspawn && mount -t tmpfs tmpfs /run/systemd/nspawn
-exec systemd-nspawn --quiet --directory="$1" --bind-ro=/usr --boot --register=no --keep-unit --machine=$0 \\
-  --console=pipe -- --unit=device-agent.service --show-status=no`;
+root=$1
+shift
+exec systemd-nspawn --quiet --directory=$root --bind-ro=/usr --register=no --keep-unit --machine=$0 --console=pipe "$@"`;
+const BOOT = ['--boot', '--', '--unit=device-agent.service', '--show-status=no'];
 
-/** Shorter than in the field, and with a signal that makes it hang. */
+/** Shorter than in the field, with this Node, and with a signal that makes it hang. */
 const DROP_IN = `[Service]
+ExecStart=
+ExecStart=${process.execPath} /opt/fedecks/device-agent.mjs run
 WatchdogSec=2
 RestartSec=0
 Environment=NODE_OPTIONS=--require=/opt/fedecks/hang.cjs FEDECKS_START_DELAY_MS=0
@@ -46,12 +50,14 @@ let cloud;
 let machine;
 let log = '';
 try {
-  const able = [
-    ['systemd-nspawn', '--version'],
-    ['unshare', '--mount', 'true'],
-  ].every(([command, ...args]) => spawnSync(command, args).status === 0);
-  if (able && process.getuid() === 0) await check();
-  else say('NOT CHECKED: it takes root and systemd-nspawn (on Debian: apt-get install systemd-container)');
+  lay(join(scratch, 'trial'));
+  const trial = spawnSync(...container('trial', [process.execPath, '--version']), { encoding: 'utf8' });
+  if (trial.status === 0) await check();
+  else
+    say(
+      'NOT CHECKED: it takes root, mounts, Node in /usr and systemd-nspawn (apt-get install systemd-container), and ' +
+        `no container came of it here: ${(trial.stderr || trial.error?.message || '').trim()}`,
+    );
 } catch (error) {
   console.error(log + journal());
   throw error;
@@ -76,17 +82,14 @@ async function check() {
   const [, origin] = await cloud.line(/^Listening on http:(\S+)/);
   install(join(scratch, 'root'), `ws:${origin}/fedecks/websocket`);
 
-  machine = spawn(
-    'unshare',
-    ['--mount', '--propagation=private', 'sh', '-ec', BOOT, name, join(scratch, 'root')],
-    {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  );
+  machine = spawn(...container('root', BOOT), { stdio: ['ignore', 'pipe', 'pipe'] });
   for (const stream of [machine.stdout, machine.stderr]) stream.on('data', (text) => (log += text));
   await until('it has started, without a connection', () => shown('ActiveState') === 'active');
 
-  const login = inside(['node', '/opt/fedecks/device-agent.mjs', 'login', '--stdin'], JSON.stringify(LOGIN));
+  const login = inside(
+    [process.execPath, '/opt/fedecks/device-agent.mjs', 'login', '--stdin'],
+    JSON.stringify(LOGIN),
+  );
   must(login.status === 0, `it must let root log it in: ${login.stderr}`);
   await cloud.line(new RegExp(`"${DEVICE}" telemetry: .* memory free, .* disk free, .* received`));
   say('root has logged it in, and its telemetry is whole');
@@ -110,8 +113,23 @@ async function check() {
   say('it stops in order, and comes back with its token');
 }
 
-/** A root directory with the agent, as deploy/README.md installs it. */
-function install(root, url) {
+/** The command that runs a container on a root directory. */
+function container(root, args) {
+  const contain = [
+    '--mount',
+    '--propagation=private',
+    'sh',
+    '-ec',
+    CONTAIN,
+    name,
+    join(scratch, root),
+    ...args,
+  ];
+  return ['unshare', contain];
+}
+
+/** A root directory with this machine's programs. */
+function lay(root) {
   for (const path of ['usr', 'var/lib', 'run', 'proc', 'sys', 'dev', 'tmp', 'opt/fedecks', 'etc/fedecks']) {
     mkdirSync(join(root, path), { recursive: true });
   }
@@ -119,6 +137,11 @@ function install(root, url) {
   for (const path of ['etc/passwd', 'etc/group', 'etc/os-release'])
     copyFileSync(`/${path}`, join(root, path));
   writeFileSync(join(root, 'etc/machine-id'), '');
+}
+
+/** A root directory with the agent, as deploy/README.md installs it. */
+function install(root, url) {
+  lay(root);
   const unit = join(root, 'etc/systemd/system/device-agent.service');
   mkdirSync(`${unit}.d`, { recursive: true });
   copyFileSync(join(repository, 'apps/device-agent/deploy/device-agent.service'), unit);
