@@ -188,9 +188,12 @@ class Nginx {
     child.stderr.on('data', (data) => faults.push(String(data)));
     const deadline = Date.now() + 5_000;
     for (;;) {
-      const peer = await RawPeer.connect(plain).catch(() => undefined);
-      peer?.destroy();
-      if (peer) return nginx;
+      // It begins to listen at one after the other.
+      const peers = await Promise.all(
+        [plain, tls].map((port) => RawPeer.connect(port).catch(() => undefined)),
+      );
+      for (const peer of peers) peer?.destroy();
+      if (peers.every((peer) => peer !== undefined)) return nginx;
       if (child.exitCode !== null || Date.now() > deadline)
         throw new Error(`nginx does not start: ${faults.join('')}`);
       await new Promise((resolve) => setImmediate(resolve));
