@@ -41,17 +41,10 @@ if (!namespace) {
       return join(path, 'temp');
     }
 
-    /** `device-agent run` where the zones are the machine's. */
-    function run(): RunningAgent {
+    /** `device-agent run` after a command that makes the machine another one; by default the zones are its sensors. */
+    function run(mount = `mount --bind "$0" ${THERMAL}`): RunningAgent {
       return program.runIn(
-        [
-          'unshare',
-          '--mount',
-          'sh',
-          '-c',
-          `mount --bind "$0" ${THERMAL} && exec "$@"`,
-          join(directory, 'thermal'),
-        ],
+        ['unshare', '--mount', 'sh', '-c', `${mount} && exec "$@"`, join(directory, 'thermal')],
         {
           FEDECKS_URL: cloud.url,
           FEDECKS_DEVICE_ID: ID,
@@ -70,6 +63,13 @@ if (!namespace) {
       zone(2);
       run();
       expect(await cloud.event('telemetry')).toMatchObject({ temperatureCelsius: 48.2 });
+    });
+
+    it('has nothing to tell of what it does not have, and warns of nothing', async () => {
+      run('mount -t tmpfs none /sys/class');
+      expect(await cloud.event('telemetry')).not.toHaveProperty('temperatureCelsius');
+      expect(await cloud.event('telemetry')).toMatchObject({ uptimeS: expect.any(Number) as number });
+      expect(program.output).not.toContain('Telemetry goes without');
     });
 
     it('stays connected and is heard when one hangs, and ends when the cloud asks for a restart', async () => {

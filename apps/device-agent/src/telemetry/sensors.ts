@@ -30,7 +30,8 @@ export function sensors(disk: string): Record<string, Sensor> {
       return { diskTotalBytes: blocks * bsize, diskFreeBytes: bavail * bsize };
     },
     temperature: async (): Promise<Record<string, number>> => {
-      const readings = told(await (await machine()).cpu.temperature());
+      const { cpu } = await machine();
+      const readings = await cpu.temperature().then(told).catch(noneIfAbsent);
       return readings.length === 0 ? {} : { temperatureCelsius: Math.max(...readings) };
     },
     network: async () => {
@@ -47,6 +48,12 @@ export function sensors(disk: string): Record<string, Sensor> {
 async function load(): Promise<OSUtils> {
   const { OSUtils } = await import('node-os-utils');
   return new OSUtils({ cacheEnabled: false, cpu: { includeTemperature: true } });
+}
+
+/** That a machine has no sensors, as most virtual ones, is nothing to warn of. */
+function noneIfAbsent(error: { readonly details?: { readonly code?: unknown } }): [] {
+  if (error.details?.code === 'PLATFORM_NOT_SUPPORTED') return [];
+  throw error as Error;
 }
 
 function told<T>(answer: MonitorResult<T>): T {
