@@ -3,20 +3,18 @@
 //
 // What it cannot show: that the base image is there for every architecture, and holds what this machine has (/usr,
 // /lib and /etc, and Node itself, stand in for it). `RUN` commands run on this machine, so they keep to their WORKDIR.
-import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AppProcess } from './demo/app-process.mjs';
+import { CloudProcess } from './demo/cloud-process.mjs';
 import { Container } from './dockerfile/container.mjs';
 import { buildStages, copyContext } from './dockerfile/stages.mjs';
 
 const DEVICE = 'greenhouse-1';
 const STOP_WITHIN_MS = 10_000;
 const repository = fileURLToPath(new URL('..', import.meta.url));
-const cloudDir = join(repository, 'dist/cloud-api/apps/cloud-api/src');
 
 const scratch = mkdtempSync(join(tmpdir(), 'fedecks-dockerfile-'));
 // The user of the image gets here.
@@ -40,11 +38,11 @@ async function check(dockerfile) {
   );
   must(image.volumes.length === 1, 'there must be one VOLUME, for the state');
 
-  const password = 'a password of this run';
-  const login = JSON.stringify({ username: 'gardener', password });
+  const login = { username: 'gardener', password: 'a password of this run' };
   mkdirSync(join(image.root, 'run/secrets'), { recursive: true });
-  writeFileSync(join(image.root, 'run/secrets/login.json'), login, { mode: 0o644 });
-  const url = await startCloud(password);
+  writeFileSync(join(image.root, 'run/secrets/login.json'), JSON.stringify(login), { mode: 0o644 });
+  cloud = new CloudProcess(scratch, DEVICE, login);
+  const url = await cloud.url();
 
   const container = new Container(image);
   say(
@@ -85,24 +83,6 @@ async function check(dockerfile) {
   } finally {
     agent.kill('SIGKILL');
   }
-}
-
-async function startCloud(password) {
-  const { stdout } = spawnSync(process.execPath, [join(cloudDir, 'device-password.js'), 'gardener', DEVICE], {
-    input: `${password}\n`,
-    encoding: 'utf8',
-  });
-  const logins = join(scratch, 'logins.json');
-  writeFileSync(logins, stdout, { mode: 0o600 });
-  cloud = new AppProcess('cloud', [join(cloudDir, 'main.js')], {
-    HOST: '127.0.0.1',
-    PORT: '0',
-    FEDECKS_SECRET: 's'.repeat(48),
-    API_KEY: 'k'.repeat(24),
-    DEVICE_LOGINS_FILE: logins,
-  });
-  const [, origin] = await cloud.line(/^Listening on http:(\S+)/);
-  return `ws:${origin}/fedecks/websocket`;
 }
 
 /** The status a command ends with in the container; it is given 10 s, as the HEALTHCHECK gives itself. */

@@ -17,12 +17,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AppProcess } from './demo/app-process.mjs';
+import { CloudProcess } from './demo/cloud-process.mjs';
 
 const DEVICE = 'greenhouse-1';
 const LOGIN = { username: 'gardener', password: 'a password of this run' };
 const repository = fileURLToPath(new URL('..', import.meta.url));
-const cloudDir = join(repository, 'dist/cloud-api/apps/cloud-api/src');
 
 /** Runs something in a container, in cgroups and mounts of its own, which end with it. */
 const CONTAIN = `
@@ -68,19 +67,8 @@ try {
 }
 
 async function check() {
-  const logins = join(scratch, 'logins.json');
-  const entry = [join(cloudDir, 'device-password.js'), LOGIN.username, DEVICE];
-  const { stdout } = spawnSync(process.execPath, entry, { input: `${LOGIN.password}\n`, encoding: 'utf8' });
-  writeFileSync(logins, stdout, { mode: 0o600 });
-  cloud = new AppProcess('cloud', [join(cloudDir, 'main.js')], {
-    HOST: '127.0.0.1',
-    PORT: '0',
-    FEDECKS_SECRET: 's'.repeat(48),
-    API_KEY: 'k'.repeat(24),
-    DEVICE_LOGINS_FILE: logins,
-  });
-  const [, origin] = await cloud.line(/^Listening on http:(\S+)/);
-  install(join(scratch, 'root'), `ws:${origin}/fedecks/websocket`);
+  cloud = new CloudProcess(scratch, DEVICE, LOGIN);
+  install(join(scratch, 'root'), await cloud.url());
 
   machine = spawn(...container('root', BOOT), { stdio: ['ignore', 'pipe', 'pipe'] });
   for (const stream of [machine.stdout, machine.stderr]) stream.on('data', (text) => (log += text));

@@ -1,0 +1,34 @@
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { AppProcess } from './app-process.mjs';
+
+const built = fileURLToPath(new URL('../../dist/cloud-api/apps/cloud-api/src', import.meta.url));
+
+/** `apps/cloud-api` on this machine, which lets in one device by its username and password. */
+export class CloudProcess extends AppProcess {
+  /** @param directory where the file with the login is kept. */
+  constructor(directory, device, { username, password }) {
+    const tool = join(built, 'device-password.js');
+    const { stdout } = spawnSync(process.execPath, [tool, username, device], {
+      input: `${password}\n`,
+      encoding: 'utf8',
+    });
+    const logins = join(directory, 'logins.json');
+    writeFileSync(logins, stdout, { mode: 0o600 });
+    super('cloud', [join(built, 'main.js')], {
+      HOST: '127.0.0.1',
+      PORT: '0',
+      FEDECKS_SECRET: 's'.repeat(48),
+      API_KEY: 'k'.repeat(24),
+      DEVICE_LOGINS_FILE: logins,
+    });
+  }
+
+  /** Resolves with the URL for devices when it listens. */
+  async url() {
+    const [, origin] = await this.line(/^Listening on http:(\S+)/);
+    return `ws:${origin}/fedecks/websocket`;
+  }
+}
