@@ -4,6 +4,7 @@
  */
 import { type Server, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import { jest } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import {
   DeviceId,
@@ -168,6 +169,45 @@ async function until(reached: () => boolean, what: string): Promise<void> {
 }
 
 describe('the mailbox of a device', () => {
+  it('names a handler that others have waited for 60 s for, once, and none that has ended', async () => {
+    await app.close();
+    // The endpoint looks at the time at intervals; all else goes on in real time.
+    jest.useFakeTimers({
+      doNotFake: ['setTimeout', 'setImmediate', 'nextTick', 'queueMicrotask', 'performance', 'hrtime'],
+    });
+    try {
+      app = await startApp({ providers: [Greenhouse], options: { idleTimeoutMs: 86_400_000, drainMs: 100 } });
+      greenhouse = app.nest.get(Greenhouse);
+      const device = await app.device('first');
+      const begin = async (number: number): Promise<void> => {
+        device.send('slow', number);
+        await until(() => greenhouse.log.at(-1) === `slow ${number} begins`, 'the handler begins');
+      };
+      await begin(1);
+      jest.advanceTimersByTime(59_000);
+      greenhouse.gate.open();
+      expect(await device.next()).toEqual({ slow: 1 });
+      greenhouse.gate = new Gate();
+      await begin(2);
+      jest.advanceTimersByTime(59_000);
+      expect(app.errors.size).toBe(0);
+      jest.advanceTimersByTime(120_000);
+      expect(await app.errors.next()).toEqual({
+        deviceId: 'first',
+        type: 'handler_stalled',
+        info:
+          'Greenhouse.slow has been running for 60 s, and what the device sends waits for it: ' +
+          'give what it awaits a timeout',
+      });
+      expect(app.errors.size).toBe(0);
+      greenhouse.gate.open();
+      expect(await device.next()).toEqual({ slow: 2 });
+      await device.disconnect();
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
   it('handles its messages one after another, in order, while another device is served', async () => {
     const [first, other] = [await app.device('first'), await app.device('other')];
     first.send('slow', 1);

@@ -11,6 +11,7 @@ import {
   type DeviceContext,
   type Handler,
   HandlerExplorer,
+  LONG_RUN_MS,
   Mailbox,
   type ResultSink,
   Router,
@@ -20,8 +21,6 @@ import { type Term } from '../wire/index.js';
 
 /** How many messages of the cloud may wait for a handler. The cloud cannot be slowed down: the next one is lost, and told. */
 const MAILBOX_LIMIT = 1_000;
-/** How long a handler may run before it is told: on a quiet device, long before anything is lost. */
-const LONG_RUN_MS = 60_000;
 
 /** What `@OnDisconnected` receives on a device: the `connection_lost` event of the client. */
 export type ConnectionLost = Extract<ClientEvent, { type: 'connection_lost' }>;
@@ -35,8 +34,7 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
   private readonly device: DeviceContext;
   private full = false;
   private dropped = 0;
-  /** The handler that was called last. */
-  private handler: Handler | undefined;
+  private router = new Router([]);
 
   constructor(
     private readonly client: FedecksClient,
@@ -50,11 +48,11 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const router = new Router(this.explorer.explore().map((handler) => this.noted(handler)));
-    this.client.events$.subscribe((event) => this.changed(event, router));
+    this.router = new Router(this.explorer.explore());
+    this.client.events$.subscribe((event) => this.changed(event));
     this.client.messages$.subscribe((message) => {
       if (this.full) return this.drop();
-      this.take(() => this.handled(router.message(message, this.device)));
+      this.take(() => this.handled(this.router.message(message, this.device)));
     });
     await this.client.start();
   }
@@ -65,23 +63,15 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
     this.endStreams();
   }
 
-  private changed(event: ClientEvent, router: Router): void {
-    if (event.type === 'connected') this.each(router.connected, null);
+  private changed(event: ClientEvent): void {
+    if (event.type === 'connected') this.each(this.router.connected, null);
     if (event.type !== 'connection_lost') return;
     this.endStreams();
-    this.each(router.disconnected, event);
+    this.each(this.router.disconnected, event);
   }
 
   private each(handlers: readonly Handler[], payload: unknown): void {
-    for (const handler of handlers) this.take(() => handler.call(payload, this.device));
-  }
-
-  private noted(handler: Handler): Handler {
-    const call: Handler['call'] = (payload, device) => {
-      this.handler = handler;
-      return handler.call(payload, device);
-    };
-    return { ...handler, call };
+    for (const handler of handlers) this.take(() => this.router.call(handler, payload, this.device));
   }
 
   private take(handler: () => unknown): void {
@@ -93,7 +83,7 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
 
   /** All that comes after a handler waits for it: one that never ends makes the device deaf, and nothing else would tell. */
   private async watched(running: Promise<void>): Promise<void> {
-    const { handler } = this;
+    const handler = this.router.called;
     const timer = setTimeout(() => {
       const event = handler?.kind.kind === 'event' ? `, for the event '${handler.kind.event}',` : '';
       this.logger.warn(

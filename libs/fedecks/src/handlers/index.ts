@@ -14,6 +14,6 @@ export {
 export { InvalidHandlerError } from './errors.js';
 export { type DeviceContext } from './handler-call.js';
 export { type FoundHandler, HandlerExplorer } from './handler-explorer.js';
-export { Mailbox, type MailboxSource } from './mailbox.js';
+export { LONG_RUN_MS, Mailbox, type MailboxSource } from './mailbox.js';
 export { deliver, type HandlerResult, type ResultSink, stop, Stop } from './result.js';
 export { type Handler, Router, UNHANDLED } from './router.js';

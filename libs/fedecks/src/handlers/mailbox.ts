@@ -8,13 +8,17 @@ export interface MailboxSource {
   resume(): void;
 }
 
+/** How long, in ms, a handler may run before somebody is told: all that comes after it waits for it. */
+export const LONG_RUN_MS = 60_000;
+
 /**
  * Does one thing after another, in order. Work that returns no promise is done at once and never queued: a
  * mailbox whose handlers are all synchronous is only a call.
  */
 export class Mailbox {
   private readonly waiting: Work[] = [];
-  private busy = false;
+  /** Whether work is being waited for. */
+  busy = false;
   private paused = false;
 
   /** @param limit how many may wait before the source is paused. It is resumed when half of them are done. */

@@ -24,6 +24,8 @@ export class Router {
   private readonly guards: { guard: (message: Term) => boolean; handler: Handler }[] = [];
   private readonly any: Handler | undefined;
   private readonly rawHandler: Handler | undefined;
+  /** The handler that was called last: if it has returned a promise, that is the one to wait for. */
+  called: Handler | undefined;
 
   /** @throws {InvalidHandlerError} when two handlers claim the same messages. */
   constructor(handlers: readonly Handler[]) {
@@ -47,17 +49,23 @@ export class Router {
     if (this.events.size > 0) {
       const event = eventOf(message);
       const handler = event && this.events.get(event.name);
-      if (handler) return handler.call(event.payload, device);
+      if (handler) return this.call(handler, event.payload, device);
     }
     for (const { guard, handler } of this.guards) {
-      if (guard(message)) return handler.call(message, device);
+      if (guard(message)) return this.call(handler, message, device);
     }
-    return this.any ? this.any.call(message, device) : UNHANDLED;
+    return this.any ? this.call(this.any, message, device) : UNHANDLED;
   }
 
   /** Runs the handler of a raw message and returns its result, or {@link UNHANDLED}. */
   raw(bytes: Uint8Array, device: DeviceContext): unknown {
-    return this.rawHandler ? this.rawHandler.call(bytes, device) : UNHANDLED;
+    return this.rawHandler ? this.call(this.rawHandler, bytes, device) : UNHANDLED;
+  }
+
+  /** Runs a handler and returns its result. Throws what the handler throws. */
+  call(handler: Handler, payload: unknown, device: DeviceContext): unknown {
+    this.called = handler;
+    return handler.call(payload, device);
   }
 }
 

@@ -3,6 +3,8 @@ import { type Observable, Subscription } from 'rxjs';
 import { type WebSocket } from 'ws';
 import {
   deliver,
+  type Handler,
+  LONG_RUN_MS,
   Mailbox,
   type MailboxSource,
   type ResultSink,
@@ -68,6 +70,10 @@ export class Connection implements ResultSink, MailboxSource {
   private frames = 0;
   private countedFrom: number;
   private streams: Subscription | undefined;
+  /** The handler that is waited for while the mailbox is busy. */
+  private running: Handler | undefined;
+  /** When the endpoint's clock first saw it run; 0 until then, Infinity once that is told. */
+  private seenRunningAt = 0;
 
   constructor(
     readonly device: ConnectedDevice,
@@ -94,7 +100,7 @@ export class Connection implements ResultSink, MailboxSource {
   /** Runs `@OnConnected`, before any message. */
   start(): void {
     for (const handler of this.endpoint.router.connected) {
-      this.mailbox.take(() => this.run(() => handler.call(null, this.device)));
+      this.take(() => this.endpoint.router.call(handler, null, this.device));
     }
   }
 
@@ -102,7 +108,7 @@ export class Connection implements ResultSink, MailboxSource {
   frame(data: Buffer, isBinary: boolean): void {
     if (!this.admits() || !isBinary) return;
     if (isTokenPleaseFrame(data)) this.sendToken();
-    else this.mailbox.take(() => this.run(() => this.handle(data)));
+    else this.take(() => this.handle(data));
   }
 
   /** Every frame shows that the device is alive, and counts: text and pings are ignored, but are work as well. */
@@ -164,6 +170,17 @@ export class Connection implements ResultSink, MailboxSource {
     // The time in which it was not read is not the device's.
     this.lastFrameAt = Date.now();
     this.ws.resume();
+  }
+
+  private take(handler: () => unknown): void {
+    this.mailbox.take(() => {
+      const working = this.run(handler);
+      if (working) {
+        this.running = this.endpoint.router.called;
+        this.seenRunningAt = 0;
+      }
+      return working;
+    });
   }
 
   /** Calls a handler and delivers its result. Whatever it throws ends here. */
@@ -252,9 +269,22 @@ export class Connection implements ResultSink, MailboxSource {
   /** Called by the endpoint every so often, with the time. */
   tick(now: number): void {
     const { idleTimeoutMs } = this.endpoint.options;
+    if (this.mailbox.busy) this.watch(now);
     if (this.draining) return;
     if (!this.paused && now - this.lastFrameAt >= idleTimeoutMs) this.end('idle_timeout', CLOSE.normal);
     else if (now >= this.refreshTokenAt) this.sendToken();
+  }
+
+  /** A handler that never ends makes a device deaf, and nothing else would tell. */
+  private watch(now: number): void {
+    if (this.seenRunningAt === 0) this.seenRunningAt = now;
+    if (now - this.seenRunningAt < LONG_RUN_MS) return;
+    this.seenRunningAt = Infinity;
+    this.report(
+      'handler_stalled',
+      `${this.running?.name} has been running for ${LONG_RUN_MS / 1000} s, and what the device sends waits for it: ` +
+        'give what it awaits a timeout',
+    );
   }
 
   /**
@@ -314,7 +344,7 @@ export class Connection implements ResultSink, MailboxSource {
     this.streams?.unsubscribe();
     this.endpoint.ended(this, cause);
     for (const handler of this.endpoint.router.disconnected) {
-      this.mailbox.take(() => this.run(() => handler.call(cause, this.device)));
+      this.take(() => this.endpoint.router.call(handler, cause, this.device));
     }
   }
 }

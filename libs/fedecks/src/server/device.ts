@@ -56,6 +56,7 @@ export interface SocketError {
    * - `upgrade_failed`: the authenticator or a guard threw or took too long; the device may come again.
    * - `duplicate`: refused by `duplicates: 'oldest'`. `flapping`: replaced over and over.
    * - `handler_failed`: a handler threw, or what it returned is no term. `unhandled_message`: none takes it.
+   * - `handler_stalled`: a handler has been running for 60 s, and what the device sends waits for it. Told once.
    * - `undelivered`: a reply, or what was put into `downstream`, was not written.
    * - `protocol_error`: the connection was closed for what the device sent.
    */
@@ -68,6 +69,7 @@ export interface SocketError {
     | 'duplicate'
     | 'flapping'
     | 'handler_failed'
+    | 'handler_stalled'
     | 'unhandled_message'
     | 'undelivered'
     | 'protocol_error';
