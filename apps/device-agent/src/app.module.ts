@@ -13,6 +13,7 @@ import { socketPath } from './control/socket-path.js';
 import { StatusReport } from './control/status-report.js';
 import { RecentLog } from './log/recent-log.js';
 import { Systemd } from './service/systemd.js';
+import { ThreadWork } from './service/thread-work.js';
 import { Collector } from './telemetry/collector.js';
 import { sensors } from './telemetry/sensors.js';
 import { TelemetryFeed } from './telemetry/telemetry.js';
@@ -66,6 +67,7 @@ export class AppModule {
         FirstLogin,
         Restart,
         Commands,
+        ThreadWork,
       ],
     };
   }

@@ -7,6 +7,7 @@ import { AlreadyRunningError } from '../control/control-socket.js';
 import { AgentLogger } from '../log/agent-logger.js';
 import { RecentLog } from '../log/recent-log.js';
 import { Systemd } from '../service/systemd.js';
+import { ThreadWork } from '../service/thread-work.js';
 import { CommandError, EXIT } from './exit.js';
 
 /** A disk that hangs must not keep an agent that was asked to restart. */
@@ -21,7 +22,6 @@ export async function run(configFile: string | undefined): Promise<never> {
   const config = await readConfig(configFile);
   // A log that nobody reads any more must not end the agent.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
-  process.on('exit', endDespiteHungFiles);
   const log = new RecentLog();
   Logger.overrideLogger(new AgentLogger(log));
   const app = await NestFactory.createApplicationContext(AppModule.with(config, log), {
@@ -30,6 +30,7 @@ export async function run(configFile: string | undefined): Promise<never> {
     if (error instanceof AlreadyRunningError) throw new CommandError(EXIT.alreadyRunning, error.message);
     throw error;
   });
+  process.on('exit', () => app.get(ThreadWork).endInSpiteOfIt());
   // Closes the connection in order, and ends with status 0.
   app.enableShutdownHooks([], { useProcessExit: true });
   app.get(Systemd).ready();
@@ -37,14 +38,4 @@ export async function run(configFile: string | undefined): Promise<never> {
   setTimeout(() => process.exit(EXIT.restart), CLOSE_WITHIN_MS);
   await app.close();
   process.exit(EXIT.restart);
-}
-
-/**
- * A process waits at its very end for the threads that read and write its files, for ever where a sensor or a disk hangs.
- * Then there is no status to end with; whatever starts the agent again takes a signal for one.
- */
-function endDespiteHungFiles(): void {
-  if (process.getActiveResourcesInfo().some((kind) => kind.startsWith('FSReq'))) {
-    process.kill(process.pid, 'SIGKILL');
-  }
 }

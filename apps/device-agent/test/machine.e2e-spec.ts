@@ -1,19 +1,24 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { AgentProgram, type RunningAgent } from './support/agent-program.js';
 import { Cloud, CREDENTIALS } from './support/cloud.js';
 
 const ID = 'greenhouse-1';
 const THERMAL = '/sys/class/thermal';
+/** Nobody else listens there. */
+const NAME_SERVER = '127.77.0.53';
 
-// An agent sees sensors that this machine does not have in a mount namespace, which only root makes.
+// An agent sees what this machine does not have in a mount namespace, which only root makes.
 const namespace = spawnSync('unshare', ['--mount', 'test', '-d', THERMAL]).status === 0;
 if (!namespace) {
-  it.todo(`A device with sensors: NOT TESTED, since this user may not put directories at ${THERMAL}`);
+  it.todo(`A device of another kind: NOT TESTED, since this user may not put directories at ${THERMAL}`);
 } else {
-  describe('A device with sensors', () => {
+  describe('A device', () => {
     let program: AgentProgram;
     let cloud: Cloud;
     let directory: string;
@@ -41,12 +46,29 @@ if (!namespace) {
       return join(path, 'temp');
     }
 
+    it('ends in time when it is stopped while its name server does not answer', async () => {
+      const silent = createSocket('udp4').bind(53, NAME_SERVER);
+      await once(silent, 'listening');
+      const resolver = join(directory, 'resolv.conf');
+      writeFileSync(resolver, `nameserver ${NAME_SERVER}\noptions timeout:30 attempts:2\n`);
+      const asked = once(silent, 'message');
+      const agent = run(
+        `mount --bind ${resolver} /etc/resolv.conf`,
+        'ws://cloud.example.com/fedecks/websocket',
+      );
+      await asked;
+      agent.kill('SIGTERM');
+      const ended = await Promise.race([agent.ended(), pause(10_000, 'late', { ref: false })]);
+      silent.close();
+      expect(ended).not.toBe('late');
+    });
+
     /** `device-agent run` after a command that makes the machine another one; by default the zones are its sensors. */
-    function run(mount = `mount --bind "$0" ${THERMAL}`): RunningAgent {
+    function run(mount = `mount --bind "$0" ${THERMAL}`, url = cloud.url): RunningAgent {
       return program.runIn(
         ['unshare', '--mount', 'sh', '-c', `${mount} && exec "$@"`, join(directory, 'thermal')],
         {
-          FEDECKS_URL: cloud.url,
+          FEDECKS_URL: url,
           FEDECKS_DEVICE_ID: ID,
           FEDECKS_STATE_DIR: join(directory, 'state'),
           FEDECKS_START_DELAY_MS: '0',
@@ -56,7 +78,7 @@ if (!namespace) {
       );
     }
 
-    it('tells the temperature of the hottest one that can be read, in degrees', async () => {
+    it('tells the temperature of the hottest sensor that can be read, in degrees', async () => {
       writeFileSync(zone(0), '41500\n');
       writeFileSync(zone(1), '48200\n');
       // One that is switched off: there is nothing to read.
@@ -65,14 +87,14 @@ if (!namespace) {
       expect(await cloud.event('telemetry')).toMatchObject({ temperatureCelsius: 48.2 });
     });
 
-    it('has nothing to tell of what it does not have, and warns of nothing', async () => {
+    it('without sensors has nothing to tell of them, and warns of nothing', async () => {
       run('mount -t tmpfs none /sys/class');
       expect(await cloud.event('telemetry')).not.toHaveProperty('temperatureCelsius');
       expect(await cloud.event('telemetry')).toMatchObject({ uptimeS: expect.any(Number) as number });
       expect(program.output).not.toContain('Telemetry goes without');
     });
 
-    it('stays connected and is heard when one hangs, and ends when the cloud asks for a restart', async () => {
+    it('stays connected and is heard when a sensor hangs, and ends when the cloud asks for a restart', async () => {
       // Nobody writes to it, so that whoever opens it waits for ever.
       execFileSync('mkfifo', [zone(0)]);
       const agent = run();
