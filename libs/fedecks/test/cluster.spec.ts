@@ -239,14 +239,14 @@ describe('Nodes that meet a device id twice', () => {
   it("push to all connections of a device where 'allow' counts, and have it online until the last is gone", async () => {
     await start({ duplicates: 'allow' });
     const older = await one.device('lamp');
-    await eventually(
+    const olderAt = await eventually(
       () => two.fedecks.presence.get('lamp'),
       (entry) => entry?.state === 'online',
     );
     const newer = await two.device('lamp');
-    const newerAt = await eventually(
+    await eventually(
       () => three.fedecks.presence.get('lamp'),
-      (entry) => entry !== undefined && entry.since > 0 && entry.state === 'online',
+      (entry) => entry?.state === 'online' && entry.node !== olderAt?.node,
     );
     for (const node of [one, two, three]) {
       expect(await node.fedecks.push('lamp', 'for both')).toBe('sent');
@@ -255,7 +255,7 @@ describe('Nodes that meet a device id twice', () => {
     await newer.disconnect();
     await eventually(
       () => three.fedecks.presence.get('lamp'),
-      (entry) => entry?.state === 'online' && entry.node !== newerAt?.node,
+      (entry) => entry?.state === 'online' && entry.node === olderAt?.node,
     );
     expect(await three.fedecks.push('lamp', 'for the other')).toBe('sent');
     expect(await older.next()).toBe('for the other');
