@@ -71,6 +71,8 @@ export class Leases {
   private ticks = 0;
   private timer: NodeJS.Timeout | undefined;
   private sweeping = false;
+  /** When what is written of this node has to be looked at once more. */
+  private doubtAt = Infinity;
 
   constructor(
     readonly self: string,
@@ -136,8 +138,10 @@ export class Leases {
 
   private mistaken(type: NodeMessage['type']): void {
     this.beat();
-    if (type !== 'swept') return;
-    this.bucket?.put(this.subjects.key(this.self), { since: Date.now() }).catch(() => undefined);
+    if (type === 'swept')
+      this.bucket?.put(this.subjects.key(this.self), { since: Date.now() }).catch(() => undefined);
+    // Whoever sweeps stops when it hears that; but what it has on its way may be written later, and it may die.
+    else this.doubtAt = Date.now() + this.leaseMs;
     this.events.doubted();
   }
 
@@ -162,6 +166,10 @@ export class Leases {
       this.events.doubted();
       return;
     }
+    if (now >= this.doubtAt) {
+      this.doubtAt = Infinity;
+      this.events.doubted();
+    }
     if (++this.ticks % CHECKS_PER_BEAT === 0) this.beat();
     for (const node of this.heard.keys()) {
       if (this.lives(node, now)) continue;
@@ -176,7 +184,11 @@ export class Leases {
     this.events.tell({ type: 'sweeping', node: this.self, lost: node });
     try {
       await this.events.sweep(node, this.heard.get(node) ?? Date.now());
-      if (this.lives(node)) return;
+      if (this.lives(node)) {
+        // It has come back meanwhile, and may have looked before all was written.
+        this.events.tell({ type: 'sweeping', node: this.self, lost: node });
+        return;
+      }
       await this.bucket?.remove(this.subjects.key(node));
       this.events.tell({ type: 'swept', node: this.self, lost: node });
       this.forget(node);
