@@ -28,7 +28,7 @@ class History {
     for (const each of this.nodes) if (each.frozenFor > 0 && --each.frozenFor === 0) each.node.thaw();
     const dice = this.random();
     const awake = this.nodes.filter(({ frozenFor }) => frozenFor === 0);
-    if (number % 500 === 250) await this.kill(this.pick(this.nodes).node);
+    if (number % 500 === 250 && awake.length > 1) await this.kill(this.pick(awake).node);
     else if (number % 500 === 400 && awake.length > 1) this.freeze(this.pick(awake));
     else if (dice < 0.002 && awake.length > 1) await this.kill(this.pick(awake).node);
     else if (dice < 0.006 && awake.length > 1) this.freeze(this.pick(awake));
