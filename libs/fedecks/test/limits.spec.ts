@@ -264,11 +264,10 @@ describe('maxBufferedBytes', () => {
     await device.ended();
   });
 
-  it.each<[string, Buffer, DisconnectCause]>([
-    ['replies', frame(OPCODE.binary, event('large')), { type: 'slow_consumer', code: 4001 }],
-    // The websocket itself gives up a device that reads none of its pongs.
-    ['pongs', frame(OPCODE.ping, 'x'.repeat(125)), { type: 'connection_lost', code: 1006 }],
-  ])('does not let %s that are not read pile up either', async (_, bytes, cause) => {
+  it.each<[string, Buffer]>([
+    ['replies', frame(OPCODE.binary, event('large'))],
+    ['pongs', frame(OPCODE.ping, 'x'.repeat(125))],
+  ])('does not let %s that are not read pile up either', async (_, bytes) => {
     await start({ maxBufferedBytes: 64 * 1024, messagesPerSecond: 0 });
     const device = await site.open();
     device.pause();
@@ -277,7 +276,7 @@ describe('maxBufferedBytes', () => {
       device.write(chunk);
       await new Promise((resolve) => setImmediate(resolve));
     }
-    expect((await listener.disconnected.next()).cause).toEqual(cause);
+    expect((await listener.disconnected.next()).cause).toEqual({ type: 'slow_consumer', code: 4001 });
   });
 });
 

@@ -7,32 +7,41 @@ import {
 import { type Observable, type Subscription } from 'rxjs';
 import { type ClientEvent, FedecksClient } from '../client/index.js';
 import {
-  deliver,
   type DeviceContext,
   type Handler,
   HandlerExplorer,
+  Inbox,
+  type InboxOwner,
   LONG_RUN_MS,
-  Mailbox,
-  type ResultSink,
   Router,
-  UNHANDLED,
+  SLICE_MS,
+  turns,
+  type Worker,
 } from '../handlers/index.js';
 import { type Term } from '../wire/index.js';
 
-/** How many messages of the cloud may wait for a handler. The cloud cannot be slowed down: the next one is lost, and told. */
+/** How many messages of the cloud may wait for a handler. The cloud cannot be slowed down: the next one is dropped, and that is logged. */
 const MAILBOX_LIMIT = 1_000;
+
+/** How often, in ms, it is looked whether a handler runs for too long. */
+const WATCH_EVERY_MS = 1_000;
 
 /** What `@OnDisconnected` receives on a device: the `connection_lost` event of the client. */
 export type ConnectionLost = Extract<ClientEvent, { type: 'connection_lost' }>;
 
 /** Starts the client with the app, gives what it receives to the app's handlers, and sends what they return. */
 @Injectable()
-export class ClientHandlers implements OnApplicationBootstrap, BeforeApplicationShutdown, ResultSink {
+export class ClientHandlers
+  implements OnApplicationBootstrap, BeforeApplicationShutdown, InboxOwner<Term>, Worker
+{
+  readonly device: DeviceContext;
+  /** What waits is decoded already: no piece of work is large. */
+  readonly heavy = false;
   private readonly logger = new Logger('FedecksClient');
-  private readonly mailbox: Mailbox;
+  private readonly inbox: Inbox<Term>;
   private readonly streams = new Set<Subscription>();
-  private readonly device: DeviceContext;
-  private full = false;
+  private watching: NodeJS.Timeout | undefined;
+  private dropping = false;
   private dropped = 0;
   private router = new Router([]);
 
@@ -41,91 +50,88 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
     private readonly explorer: HandlerExplorer,
   ) {
     this.device = { id: client.details.deviceId };
-    this.mailbox = new Mailbox(MAILBOX_LIMIT, {
-      pause: () => (this.full = true),
-      resume: () => this.hasRoom(),
-    });
+    this.inbox = new Inbox({ messages: MAILBOX_LIMIT, bytes: Infinity }, this);
   }
 
   async onApplicationBootstrap(): Promise<void> {
     this.router = new Router(this.explorer.explore());
-    this.client.events$.subscribe((event) => this.changed(event));
-    this.client.messages$.subscribe((message) => {
-      if (this.full) return this.drop();
-      this.take(() => this.handled(this.router.message(message, this.device)));
-    });
+    this.client.events$.subscribe((event) => this.onEvent(event));
+    this.client.messages$.subscribe((message) => this.onMessage(message));
+    this.watching = setInterval(() => this.inbox.watch(performance.now()), WATCH_EVERY_MS).unref();
     await this.client.start();
   }
 
   /** Closes with 1000. */
   async beforeApplicationShutdown(): Promise<void> {
     await this.client.stop();
+    clearInterval(this.watching);
     this.endStreams();
   }
 
-  private changed(event: ClientEvent): void {
-    if (event.type === 'connected') this.each(this.router.connected, null);
+  private onEvent(event: ClientEvent): void {
+    if (event.type === 'connected') this.callEach(this.router.connected, null);
     if (event.type !== 'connection_lost') return;
     this.endStreams();
-    this.each(this.router.disconnected, event);
+    this.callEach(this.router.disconnected, event);
   }
 
-  private each(handlers: readonly Handler[], payload: unknown): void {
-    for (const handler of handlers) this.take(() => this.router.call(handler, payload, this.device));
+  private callEach(handlers: readonly Handler[], payload: unknown): void {
+    for (const handler of handlers) this.inbox.call(handler, payload);
   }
 
-  private take(handler: () => unknown): void {
-    this.mailbox.take(() => {
-      const running = this.run(handler);
-      return running && this.watched(running);
-    });
+  private onMessage(message: Term): void {
+    if (this.inbox.full) this.dropping = true;
+    if (this.dropping) this.drop();
+    else this.inbox.take(message, 0);
   }
 
-  /** All that comes after a handler waits for it: one that never ends makes the device deaf, and nothing else would tell. */
-  private async watched(running: Promise<void>): Promise<void> {
-    const handler = this.router.called;
-    const timer = setTimeout(() => {
-      const event = handler?.kind.kind === 'event' ? `, for the event '${handler.kind.event}',` : '';
-      this.logger.warn(
-        `${handler?.name}${event} has been running for ${LONG_RUN_MS / 1000} s. What the cloud sends waits for it, ` +
-          `and is dropped when ${MAILBOX_LIMIT} messages wait: give what it awaits a timeout`,
-      );
-    }, LONG_RUN_MS);
-    timer.unref();
-    await running;
-    clearTimeout(timer);
-  }
-
-  /** Told at the first and at the last, and not at every one: there may be many. */
+  /** Logged at the first and at the last, and not at every one: there may be many. */
   private drop(): void {
     if (this.dropped++ > 0) return;
     this.logger.error(`Messages of the cloud are being dropped: ${MAILBOX_LIMIT} wait for a handler`);
   }
 
-  private hasRoom(): void {
-    this.full = false;
-    if (this.dropped === 0) return;
+  private takeAgain(): void {
+    this.dropping = false;
     this.logger.error(`${this.dropped} messages of the cloud were dropped; there is room again`);
     this.dropped = 0;
   }
 
-  private handled(result: unknown): unknown {
-    if (result !== UNHANDLED) return result;
-    this.logger.warn('No handler takes a message of the cloud: add a catch-all @OnMessage()');
-    return undefined;
+  // --- The inbox -------------------------------------------------------------------------------------------
+
+  handle(message: Term): void {
+    const route = this.router.message(message);
+    if (route) this.inbox.run(route.handler, route.payload);
+    else this.logger.warn('No handler takes a message of the cloud: add a catch-all @OnMessage()');
   }
 
-  private run(handler: () => unknown): Promise<void> | undefined {
-    try {
-      return deliver(handler(), this)?.then(undefined, (error: unknown) => this.failed(error));
-    } catch (error) {
-      this.failed(error);
-      return undefined;
+  onReady(): void {
+    if (turns.used) turns.add(this);
+    else this.work();
+  }
+
+  work(): void {
+    const startedAt = performance.now();
+    let spentMs = 0;
+    while (this.inbox.ready && spentMs < SLICE_MS) {
+      this.inbox.step();
+      spentMs = performance.now() - startedAt;
     }
+    if (this.inbox.ready) turns.add(this);
+    turns.spend(spentMs);
+    if (this.dropping && this.inbox.roomy) this.takeAgain();
   }
 
-  private failed(error: unknown): void {
+  onFailure(error: unknown): void {
     this.logger.error('A handler failed', error instanceof Error ? error.stack : undefined);
+  }
+
+  onStall({ name, kind }: Handler): void {
+    const event = kind.kind === 'event' ? `, for the event '${kind.event}',` : '';
+    this.logger.warn(
+      `${name}${event} has been running for ${LONG_RUN_MS / 1000} s. What the cloud sends waits for it, ` +
+        `and is dropped when ${MAILBOX_LIMIT} messages wait: give what it awaits a timeout`,
+    );
   }
 
   // --- What handlers may do --------------------------------------------------------------------------------
@@ -145,8 +151,8 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
 
   stream(values: Observable<unknown>): void {
     const subscription = values.subscribe({
-      next: (value) => void this.run(() => value),
-      error: (error: unknown) => this.failed(error),
+      next: (value) => void this.send(value as Term),
+      error: (error: unknown) => this.onFailure(error),
     });
     this.streams.add(subscription);
     subscription.add(() => this.streams.delete(subscription));

@@ -11,9 +11,10 @@ export {
   OnSocketError,
   Payload,
 } from './decorators.js';
-export { InvalidHandlerError } from './errors.js';
+export { InvalidHandlerError, nameOfError } from './errors.js';
 export { type DeviceContext } from './handler-call.js';
 export { type FoundHandler, HandlerExplorer } from './handler-explorer.js';
-export { LONG_RUN_MS, Mailbox, type MailboxSource } from './mailbox.js';
+export { Inbox, type InboxLimits, type InboxOwner, LONG_RUN_MS } from './inbox.js';
 export { deliver, type HandlerResult, type ResultSink, stop, Stop } from './result.js';
-export { type Handler, Router, UNHANDLED } from './router.js';
+export { type Handler, type Route, Router } from './router.js';
+export { SLICE_MS, turns, type Worker } from './turns.js';

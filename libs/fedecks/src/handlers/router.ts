@@ -1,7 +1,7 @@
 import { eventOf, type Term } from '../wire/index.js';
 import { type HandlerKind } from './decorators.js';
 import { InvalidHandlerError } from './errors.js';
-import { type DeviceContext, type HandlerCall } from './handler-call.js';
+import { type HandlerCall } from './handler-call.js';
 
 /** A decorated method, ready to be called. */
 export interface Handler {
@@ -12,8 +12,11 @@ export interface Handler {
   readonly call: HandlerCall;
 }
 
-/** What {@link Router.message} returns when no handler takes a message. */
-export const UNHANDLED = Symbol('unhandled');
+/** Which handler takes a message, and what it receives. */
+export interface Route {
+  readonly handler: Handler;
+  readonly payload: unknown;
+}
 
 /** Picks the handler for a message: exact names, then guards in the order of declaration, then the catch-all. */
 export class Router {
@@ -24,8 +27,6 @@ export class Router {
   private readonly guards: { guard: (message: Term) => boolean; handler: Handler }[] = [];
   private readonly any: Handler | undefined;
   private readonly rawHandler: Handler | undefined;
-  /** The handler that was called last: if it has returned a promise, that is the one to wait for. */
-  called: Handler | undefined;
 
   /** @throws {InvalidHandlerError} when two handlers claim the same messages. */
   constructor(handlers: readonly Handler[]) {
@@ -44,28 +45,22 @@ export class Router {
     }
   }
 
-  /** Runs the handler of a message and returns its result, or {@link UNHANDLED}. Throws what the handler throws. */
-  message(message: Term, device: DeviceContext): unknown {
+  /** The handler of a message and what it receives, or undefined if no handler takes it. */
+  message(message: Term): Route | undefined {
     if (this.events.size > 0) {
       const event = eventOf(message);
       const handler = event && this.events.get(event.name);
-      if (handler) return this.call(handler, event.payload, device);
+      if (handler) return { handler, payload: event.payload };
     }
     for (const { guard, handler } of this.guards) {
-      if (guard(message)) return this.call(handler, message, device);
+      if (guard(message)) return { handler, payload: message };
     }
-    return this.any ? this.call(this.any, message, device) : UNHANDLED;
+    return this.any && { handler: this.any, payload: message };
   }
 
-  /** Runs the handler of a raw message and returns its result, or {@link UNHANDLED}. */
-  raw(bytes: Uint8Array, device: DeviceContext): unknown {
-    return this.rawHandler ? this.call(this.rawHandler, bytes, device) : UNHANDLED;
-  }
-
-  /** Runs a handler and returns its result. Throws what the handler throws. */
-  call(handler: Handler, payload: unknown, device: DeviceContext): unknown {
-    this.called = handler;
-    return handler.call(payload, device);
+  /** The handler of a raw message, or undefined if there is none. */
+  raw(bytes: Uint8Array): Route | undefined {
+    return this.rawHandler && { handler: this.rawHandler, payload: bytes };
   }
 }
 

@@ -1,36 +1,50 @@
 import { type Duplex } from 'node:stream';
 import { type Observable, Subscription } from 'rxjs';
-import { type WebSocket } from 'ws';
 import {
   deliver,
   type Handler,
+  Inbox,
+  type InboxOwner,
   LONG_RUN_MS,
-  Mailbox,
-  type MailboxSource,
-  type ResultSink,
+  nameOfError,
+  type Route,
   type Router,
+  SLICE_MS,
   type Stop,
-  UNHANDLED,
+  turns,
+  type Worker,
 } from '../handlers/index.js';
 import {
   CLOSE,
+  type DecodeOptions,
   decodeTerm,
-  encodeTerm,
+  isCompressedTerm,
   isTokenPlease,
   isTokenPleaseFrame,
-  looksLikeTokenMessage,
   type Term,
   TermDecodeError,
 } from '../wire/index.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
-import { ReservedMessageError } from './errors.js';
 import { type ResolvedOptions } from './fedecks-options.js';
+import { type Leftover } from './leftovers.js';
+import { encodeMessage } from './message.js';
 import { Outbox } from './outbox.js';
+import { FOUND, FrameReader } from './websocket/frame-reader.js';
+import { closeFrame, pongFrame } from './websocket/frame-writer.js';
 
 const SECOND_MS = 1_000;
 
-/** The websocket of a device. It knows its connection, so that all devices share one set of listeners. */
-interface DeviceSocket extends WebSocket {
+/** How long, in ms, the peer of a connection that is being closed has to end its side of TCP. */
+const LINGER_MS = 1_000;
+
+/** A message of more bytes than this may take long to decode: it waits for a turn of its own if others work too. */
+const HEAVY_BYTES = 4 * 1024;
+
+/** The slowest, in bytes per ms, that a message larger than fits `idleTimeoutMs` may arrive. */
+const SLOWEST_BYTES_PER_MS = 1;
+
+/** The socket of a device. It knows its connection, so that all devices share one set of listeners. */
+interface DeviceSocket extends Duplex {
   connection?: Connection;
 }
 
@@ -38,6 +52,8 @@ interface DeviceSocket extends WebSocket {
 export interface Endpoint {
   readonly options: ResolvedOptions;
   readonly router: Router;
+  /** How the messages of devices are decoded. */
+  readonly decoding: DecodeOptions;
   /** The frame that carries a fresh token for a device. */
   tokenFrame(device: ConnectedDevice): Buffer;
   report(error: SocketError): void;
@@ -45,161 +61,250 @@ export interface Endpoint {
   ended(connection: Connection, cause: DisconnectCause): void;
 }
 
-/** The bytes of a message an application sends. Throws what `encodeTerm` throws, and {@link ReservedMessageError}. */
-export function encodeMessage(message: Term): Buffer {
-  if (looksLikeTokenMessage(message)) throw new ReservedMessageError();
-  return encodeTerm(message);
-}
-
 /**
  * One open device: frame in, term out, reply back, until close.
  *
- * Messages are handled one after another, as in a mailbox. A handler that returns no promise is done when it
- * returns, and nothing is queued; while one is waited for, frames queue up to `mailboxLimit`, and then the
- * socket is not read. What was received before the end is handled after it, and `@OnDisconnected` comes last.
+ * Messages are handled one after another. While a handler is waited for they wait, up to `mailboxLimit` and
+ * `mailboxBytes`, and then the socket is not read. What one device may have handled in one turn of the event loop
+ * is bounded too: the rest waits in `turns`. What was received before the end is handled after it, and
+ * `@OnDisconnected` comes last.
  */
-export class Connection implements ResultSink, MailboxSource {
+export class Connection implements InboxOwner<Buffer>, Worker, Leftover {
   private state: 'open' | 'closed' = 'open';
-  private lastFrameAt: number;
-  private refreshTokenAt: number;
+  private readonly reader: FrameReader;
   private readonly outbox: Outbox;
-  private readonly mailbox: Mailbox;
-  private paused = false;
+  private readonly inbox: Inbox<Buffer>;
+  /** When bytes last arrived. Monotonic, as all times here. */
+  private lastDataAt: number;
+  private refreshTokenAt: number;
+  /** When the message began that has not arrived whole; 0 if there is none. */
+  private unfinishedSince = 0;
+  /** Whether it waits in `turns`. */
+  private queued = false;
+  /** Whether it reads no frames until the inbox has room. */
+  private choked = false;
   private draining = false;
+  /** Whether the socket is not read. */
+  private paused = false;
   /** Frames of the second that began at `countedFrom`. */
   private frames = 0;
   private countedFrom: number;
+  /** Why it ended, until `@OnDisconnected` has been called. */
+  private cause: DisconnectCause | undefined;
   private streams: Subscription | undefined;
-  /** The handler that is waited for while the mailbox is busy. */
-  private running: Handler | undefined;
-  /** When the endpoint's clock first saw it run; 0 until then, Infinity once that is told. */
-  private seenRunningAt = 0;
 
   constructor(
     readonly device: ConnectedDevice,
-    private readonly ws: DeviceSocket,
-    private readonly socket: Duplex,
+    private readonly socket: DeviceSocket,
     private readonly endpoint: Endpoint,
     /** When its upgrade was asked for. */
     readonly askedAt: number = device.since,
   ) {
-    this.lastFrameAt = this.countedFrom = device.since;
-    this.refreshTokenAt = device.since + endpoint.options.tokenRefreshMs;
-    this.mailbox = new Mailbox(endpoint.options.mailboxLimit, this);
-    this.outbox = new Outbox(ws, socket, endpoint.options.maxBufferedBytes, () =>
+    const { options } = endpoint;
+    this.tokenIssuedAt = device.since;
+    this.lastDataAt = this.countedFrom = performance.now();
+    this.refreshTokenAt = this.lastDataAt + options.tokenRefreshMs;
+    this.reader = new FrameReader(options.maxFrameBytes);
+    this.inbox = new Inbox({ messages: options.mailboxLimit, bytes: options.mailboxBytes }, this);
+    this.outbox = new Outbox(socket, options.maxBufferedBytes, () =>
       this.end('slow_consumer', CLOSE.slowConsumer, 'slow consumer'),
     );
-    ws.connection = this;
-    ws.on('message', onMessage);
-    ws.on('ping', onControl);
-    ws.on('pong', onControl);
-    ws.on('error', onError);
-    ws.on('close', onClose);
+    socket.connection = this;
+    socket.on('data', onData);
+    socket.on('end', onEnd);
+    socket.on('close', onEnd);
+    socket.on('error', onError);
   }
 
-  /** Runs `@OnConnected`, before any message. */
-  start(): void {
-    for (const handler of this.endpoint.router.connected) {
-      this.take(() => this.endpoint.router.call(handler, null, this.device));
+  /** Runs `@OnConnected`, before any message, and then reads. */
+  start(head: Buffer): void {
+    for (const handler of this.endpoint.router.connected) this.inbox.call(handler, null);
+    if (head.length > 0) this.onData(head);
+  }
+
+  // --- Frames in -------------------------------------------------------------------------------------------
+
+  onData(chunk: Buffer): void {
+    // After the end bytes are read only to see the peer's FIN.
+    if (this.state === 'closed') return;
+    const now = performance.now();
+    this.lastDataAt = now;
+    this.reader.append(chunk);
+    if (this.queued) return;
+    if (turns.used) this.queue();
+    else this.proceed(now);
+  }
+
+  /** Whether what comes next may take long. */
+  get heavy(): boolean {
+    const next = this.inbox.next;
+    return next !== undefined && isHeavy(next);
+  }
+
+  work(): void {
+    this.queued = false;
+    this.proceed(performance.now());
+  }
+
+  /** Handles what has arrived until nothing is left, a handler is waited for, or this slice is used up. */
+  private proceed(startedAt: number): void {
+    let steps = 0;
+    while (!this.queued && this.step(steps)) {
+      if ((++steps & 7) === 0 && performance.now() - startedAt >= SLICE_MS) this.queue();
     }
+    turns.spend(performance.now() - startedAt);
+    this.updateReading();
   }
 
-  /** What the rules for an inbound frame are (PROTOCOL.md §2). */
-  frame(data: Buffer, isBinary: boolean): void {
-    if (!this.admits() || !isBinary) return;
-    if (isTokenPleaseFrame(data)) this.sendToken();
-    else this.take(() => this.handle(data));
+  /** @returns whether it has done something. */
+  private step(steps: number): boolean {
+    if (this.inbox.ready) {
+      this.inbox.step();
+      return true;
+    }
+    return this.readFrame(steps);
   }
 
-  /** Every frame shows that the device is alive, and counts: text and pings are ignored, but are work as well. */
-  admits(): boolean {
-    this.lastFrameAt = Date.now();
+  /** The rules for an inbound frame (PROTOCOL.md §2). */
+  private readFrame(steps: number): boolean {
+    if (!this.mayRead()) return false;
+    const found = this.reader.next();
+    switch (found) {
+      case FOUND.nothing:
+        this.onDry();
+        return false;
+      case FOUND.violation:
+        this.onViolation();
+        return false;
+      case FOUND.close:
+        this.onClose();
+        return false;
+    }
+    if (this.tooMany()) {
+      this.end('rate_limited', CLOSE.rateLimited, 'rate limited');
+      return false;
+    }
     this.outbox.release();
-    if (this.state === 'closed') return false;
-    if (!this.tooMany()) return true;
-    this.end('rate_limited', CLOSE.rateLimited, 'rate limited');
+    if (found === FOUND.binary) this.onMessage(this.reader.payload, steps);
+    else if (found === FOUND.ping) void this.outbox.write(pongFrame(this.reader.payload));
+    if (found === FOUND.binary || found === FOUND.text) this.unfinishedSince = 0;
+    return true;
+  }
+
+  /** All that has arrived is read, but perhaps the beginning of a message. */
+  private onDry(): void {
+    if (!this.reader.unfinished) this.unfinishedSince = 0;
+    else if (this.unfinishedSince === 0) this.unfinishedSince = this.lastDataAt;
+    this.onAllRead();
+  }
+
+  private mayRead(): boolean {
+    if (this.draining || (this.state === 'closed' && !this.cause)) return false;
+    const { inbox } = this;
+    if (this.choked ? inbox.roomy : !inbox.full) {
+      this.choked = false;
+      return true;
+    }
+    this.choked = true;
     return false;
+  }
+
+  private onMessage(data: Buffer, steps: number): void {
+    if (isTokenPleaseFrame(data)) {
+      this.sendToken();
+      return;
+    }
+    const { inbox } = this;
+    if (inbox.busy) {
+      inbox.take(keepable(data), data.length);
+    } else if (isHeavy(data) && (steps > 0 || turns.used || turns.busy)) {
+      inbox.defer(keepable(data), data.length);
+      this.queue();
+    } else {
+      inbox.take(data, data.length);
+    }
   }
 
   /** Counts a frame against `messagesPerSecond`. The second begins anew only when the count is looked at. */
   private tooMany(): boolean {
     const { messagesPerSecond } = this.endpoint.options;
     if (++this.frames <= messagesPerSecond || messagesPerSecond === 0) return false;
-    if (this.lastFrameAt - this.countedFrom < SECOND_MS) return true;
-    this.countedFrom = this.lastFrameAt;
+    const now = performance.now();
+    if (now - this.countedFrom < SECOND_MS) return true;
+    this.countedFrom = now;
     this.frames = 1;
     return false;
   }
 
-  private handle(data: Buffer): unknown {
-    const { router, options } = this.endpoint;
-    const term = decoded(data, options.maxFrameBytes);
-    if (term === undefined) {
-      this.endpoint.received(this.device, data);
-      return this.handled(router.raw(data, this.device));
-    }
-    if (isTokenPlease(term)) {
-      this.sendToken();
+  private queue(): void {
+    if (this.queued) return;
+    this.queued = true;
+    turns.add(this);
+  }
+
+  /** Whatever holds up the handlers holds up the socket, and so TCP slows the device down. */
+  private updateReading(): void {
+    const pause = this.state === 'open' && (this.queued || this.choked || this.draining);
+    if (pause === this.paused) return;
+    this.paused = pause;
+    if (pause) {
+      this.socket.pause();
       return;
     }
-    this.endpoint.received(this.device, term);
-    return this.handled(router.message(term, this.device));
-  }
-
-  private handled(result: unknown): unknown {
-    if (result !== UNHANDLED) return result;
-    this.report(
-      'unhandled_message',
-      'no handler takes this message: add a catch-all @OnMessage() or @OnRawMessage()',
-    );
-    return undefined;
-  }
-
-  // --- The mailbox -----------------------------------------------------------------------------------------
-
-  /** The mailbox is full: TCP slows the device down. */
-  pause(): void {
-    if (this.state === 'closed') return;
-    this.paused = true;
-    this.ws.pause();
-  }
-
-  resume(): void {
-    if (this.draining) return;
-    this.paused = false;
     // The time in which it was not read is not the device's.
-    this.lastFrameAt = Date.now();
-    this.ws.resume();
+    this.lastDataAt = performance.now();
+    if (this.unfinishedSince > 0) this.unfinishedSince = this.lastDataAt;
+    this.socket.resume();
   }
 
-  private take(handler: () => unknown): void {
-    this.mailbox.take(() => {
-      const working = this.run(handler);
-      if (working) {
-        this.running = this.endpoint.router.called;
-        this.seenRunningAt = 0;
-      }
-      return working;
-    });
-  }
+  // --- Messages --------------------------------------------------------------------------------------------
 
-  /** Calls a handler and delivers its result. Whatever it throws ends here. */
-  private run(handler: () => unknown): Promise<void> | undefined {
-    try {
-      return deliver(handler(), this)?.then(undefined, (error: unknown) => this.failed(error));
-    } catch (error) {
-      this.failed(error);
-      return undefined;
+  handle(data: Buffer): void {
+    const { router } = this.endpoint;
+    const term = decode(data, this.endpoint.decoding);
+    if (term === undefined) {
+      const bytes = keepable(data);
+      this.endpoint.received(this.device, bytes);
+      this.follow(router.raw(bytes));
+    } else if (isTokenPlease(term)) {
+      this.sendToken();
+    } else {
+      this.endpoint.received(this.device, term);
+      this.follow(router.message(term));
     }
   }
 
-  private failed(error: unknown): void {
+  private follow(route: Route | undefined): void {
+    if (route) this.inbox.run(route.handler, route.payload);
+    else {
+      this.report(
+        'unhandled_message',
+        'no handler takes this message: add a catch-all @OnMessage() or @OnRawMessage()',
+      );
+    }
+  }
+
+  onReady(): void {
+    if (this.queued) return;
+    if (turns.used) this.queue();
+    else this.proceed(performance.now());
+  }
+
+  onFailure(error: unknown): void {
     this.endpoint.report({
       deviceId: this.device.id,
       type: 'handler_failed',
-      info: error instanceof Error ? error.name : typeof error,
+      info: nameOfError(error),
       error,
     });
+  }
+
+  onStall({ name }: Handler): void {
+    this.report(
+      'handler_stalled',
+      `${name} has been running for ${LONG_RUN_MS / 1000} s, and what the device sends waits for it: ` +
+        'give what it awaits a timeout',
+    );
   }
 
   private report(type: SocketError['type'], info: string): void {
@@ -210,19 +315,22 @@ export class Connection implements ResultSink, MailboxSource {
 
   send(term: Term): void {
     const sent = this.write(encodeMessage(term));
-    if (sent === false) this.report('undelivered', 'the connection ended before this reply was written');
+    if (sent === true) return;
+    if (sent === false) this.onUndelivered();
+    else void sent.then((written) => written || this.onUndelivered());
+  }
+
+  private onUndelivered(): void {
+    this.report('undelivered', 'the connection ended before this reply was written');
   }
 
   stop({ code, reason }: Stop): void {
-    // What handlers have sent until then goes before the close frame.
-    this.outbox.release();
     this.end('stopped', code, reason);
   }
 
   stream(values: Observable<unknown>, runs?: Promise<void>): void {
     if (this.state === 'closed') {
-      // A message that came before the end is handled after it; its values have nowhere to go.
-      const running = runs && values.subscribe({ error: (error: unknown) => this.failed(error) });
+      const running = runs && values.subscribe({ error: (error: unknown) => this.onFailure(error) });
       void runs?.then(() => running?.unsubscribe());
       return;
     }
@@ -235,9 +343,15 @@ export class Connection implements ResultSink, MailboxSource {
     };
     subscription.add(
       values.subscribe({
-        next: (value) => void this.run(() => value),
+        next: (value) => {
+          try {
+            void deliver(value, this);
+          } catch (e) {
+            this.onFailure(e);
+          }
+        },
         error: (error: unknown) => {
-          this.failed(error);
+          this.onFailure(error);
           done();
         },
         complete: done,
@@ -249,62 +363,58 @@ export class Connection implements ResultSink, MailboxSource {
     return this.outbox.drained();
   }
 
-  /** Writes a frame. True once it is written to the socket, false if the connection ended before that. */
-  write(bytes: Buffer): boolean | Promise<boolean> {
-    return this.outbox.write(bytes);
+  /** Writes a frame. True once it is on its way to the socket, false if the connection ended before that. */
+  write(frame: Buffer): boolean | Promise<boolean> {
+    return this.outbox.write(frame);
   }
 
-  /** When it was last given a token, or opened. */
-  get tokenIssuedAt(): number {
-    return this.refreshTokenAt - this.endpoint.options.tokenRefreshMs;
-  }
+  /** When it was last given a token, or opened, by the wall clock. */
+  tokenIssuedAt: number;
 
   private sendToken(): void {
     void this.write(this.endpoint.tokenFrame(this.device));
-    this.refreshTokenAt = Date.now() + this.endpoint.options.tokenRefreshMs;
+    this.tokenIssuedAt = Date.now();
+    this.refreshTokenAt = performance.now() + this.endpoint.options.tokenRefreshMs;
   }
 
   // --- Time and end ----------------------------------------------------------------------------------------
 
-  /** Called by the endpoint every so often, with the time. */
+  /** Called by the endpoint every so often, with monotonic time. */
   tick(now: number): void {
-    const { idleTimeoutMs } = this.endpoint.options;
-    if (this.mailbox.busy) this.watch(now);
+    this.inbox.watch(now);
     if (this.draining) return;
-    if (!this.paused && now - this.lastFrameAt >= idleTimeoutMs) this.end('idle_timeout', CLOSE.normal);
+    if (!this.paused && this.isSilent(now)) this.end('idle_timeout', CLOSE.normal);
     else if (now >= this.refreshTokenAt) this.sendToken();
   }
 
-  /** A handler that never ends makes a device deaf, and nothing else would tell. */
-  private watch(now: number): void {
-    if (this.seenRunningAt === 0) this.seenRunningAt = now;
-    if (now - this.seenRunningAt < LONG_RUN_MS) return;
-    this.seenRunningAt = Infinity;
-    this.report(
-      'handler_stalled',
-      `${this.running?.name} has been running for ${LONG_RUN_MS / 1000} s, and what the device sends waits for it: ` +
-        'give what it awaits a timeout',
-    );
+  /** Bytes show that a device is alive; but a message that trickles in does not hold its place for ever. */
+  private isSilent(now: number): boolean {
+    const { idleTimeoutMs } = this.endpoint.options;
+    if (now - this.lastDataAt >= idleTimeoutMs) return true;
+    if (this.unfinishedSince === 0) return false;
+    const allowedMs = idleTimeoutMs + this.reader.unfinishedBytes / SLOWEST_BYTES_PER_MS;
+    return now - this.unfinishedSince >= allowedMs;
   }
 
   /**
    * Closes the connection. TCP ends right after the close frame, without waiting for the peer's: for a device
-   * that ignores close frames it is the only sign (PROTOCOL.md §2).
+   * that ignores close frames it is the only sign (PROTOCOL.md §5.1).
    */
   end(type: DisconnectCause['type'], code: number, reason = ''): void {
     if (this.state === 'closed') return;
-    this.ws.close(code, reason);
+    this.outbox.finish(closeFrame(code, reason));
+    this.onClosed({ type, code });
+    this.onAllRead();
     this.hangUp();
-    this.closed({ type, code });
   }
 
   /** Reads no more, lets the handlers of what was read finish, closes, and lets `@OnDisconnected` finish. */
   async drain(): Promise<void> {
     this.draining = true;
-    if (this.state === 'open') this.ws.pause();
-    await this.mailbox.done();
+    this.updateReading();
+    await this.inbox.done();
     this.drainNow();
-    await this.mailbox.done();
+    await this.inbox.done();
   }
 
   drainNow(): void {
@@ -316,63 +426,102 @@ export class Connection implements ResultSink, MailboxSource {
     if (!this.socket.destroyed) await new Promise((resolve) => this.socket.once('close', resolve));
   }
 
-  /** The websocket has found a fault in what the peer sent, and has written its close frame. */
-  fault(error: Error & { code?: string }): void {
-    if (!error.code?.startsWith('WS_ERR_')) return;
-    const tooBig = error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH';
-    const badUtf8 = error.code === 'WS_ERR_INVALID_UTF8';
+  // --- What is left when it has ended (Leftover) ------------------------------------------------------------
+
+  get waitingMessages(): number {
+    return this.inbox.length;
+  }
+
+  get waitingBytes(): number {
+    return this.inbox.bytes + this.reader.pendingBytes;
+  }
+
+  settled(): Promise<void> {
+    return this.inbox.done();
+  }
+
+  private onClose(): void {
+    const { closeCode } = this.reader;
+    this.outbox.finish(closeFrame(closeCode));
+    this.onClosed({ type: 'closed_by_device', code: closeCode });
+    this.onAllRead();
     this.hangUp();
-    if (this.state === 'closed') return;
-    this.report('protocol_error', tooBig ? 'frame larger than maxFrameBytes' : error.code);
-    this.closed({
-      type: tooBig ? 'message_too_big' : 'protocol_error',
-      code: tooBig ? CLOSE.messageTooBig : badUtf8 ? 1007 : CLOSE.protocolError,
-    });
+  }
+
+  /** The device has broken the rules of a websocket. */
+  private onViolation(): void {
+    const { closeCode, problem } = this.reader;
+    if (this.state === 'open') this.report('protocol_error', problem);
+    this.end(closeCode === CLOSE.messageTooBig ? 'message_too_big' : 'protocol_error', closeCode);
+    this.onAllRead();
+  }
+
+  /** TCP has ended. What had arrived before is still handled. */
+  onEnd(): void {
+    if (this.state === 'open') {
+      this.outbox.close();
+      this.onClosed({ type: 'connection_lost', code: 1006 });
+      this.hangUp();
+      if (this.draining) this.onAllRead();
+      else if (!this.queued) this.proceed(performance.now());
+    }
   }
 
   private hangUp(): void {
-    this.socket.end();
+    const { socket } = this;
+    socket.end();
     // What still arrives is not for anyone, but it has to be read for the peer's FIN to be seen.
-    this.ws.resume();
+    this.paused = false;
+    socket.resume();
+    const linger = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket.once('close', () => clearTimeout(linger));
   }
 
   /** The one place where a connection turns from open to closed. */
-  closed(cause: DisconnectCause): void {
+  private onClosed(cause: DisconnectCause): void {
     if (this.state === 'closed') return;
     this.state = 'closed';
-    this.outbox.close();
+    this.cause = cause;
     this.streams?.unsubscribe();
     this.endpoint.ended(this, cause);
-    for (const handler of this.endpoint.router.disconnected) {
-      this.take(() => this.endpoint.router.call(handler, cause, this.device));
-    }
+  }
+
+  /** Nothing of the device is left to read: `@OnDisconnected` comes after all that was. */
+  private onAllRead(): void {
+    const { cause } = this;
+    if (!cause) return;
+    this.cause = undefined;
+    for (const handler of this.endpoint.router.disconnected) this.inbox.call(handler, cause);
   }
 }
 
-function decoded(data: Buffer, maxBytes: number): Term | undefined {
+function isHeavy(data: Buffer): boolean {
+  return data.length > HEAVY_BYTES || isCompressedTerm(data);
+}
+
+/** The bytes, or a copy of them where they would keep far more in memory than themselves. */
+function keepable(data: Buffer): Buffer {
+  return data.length * 2 < data.buffer.byteLength ? Buffer.from(data) : data;
+}
+
+function decode(data: Buffer, options: DecodeOptions): Term | undefined {
   try {
-    return decodeTerm(data, { maxBytes });
+    return decodeTerm(data, options);
   } catch (error) {
     if (error instanceof TermDecodeError) return undefined;
     throw error;
   }
 }
 
-function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
-  (this as DeviceSocket).connection?.frame(data, isBinary);
+function onData(this: DeviceSocket, chunk: Buffer): void {
+  this.connection?.onData(chunk);
 }
 
-function onControl(this: WebSocket): void {
-  (this as DeviceSocket).connection?.admits();
+function onEnd(this: DeviceSocket): void {
+  this.connection?.onEnd();
 }
 
-function onError(this: WebSocket, error: Error): void {
-  (this as DeviceSocket).connection?.fault(error);
-}
-
-function onClose(this: WebSocket, code: number): void {
-  (this as DeviceSocket).connection?.closed({
-    type: code === 1006 ? 'connection_lost' : 'closed_by_device',
-    code,
-  });
+/** An error is followed by the close it causes. */
+function onError(): void {
+  // Nothing to do.
 }

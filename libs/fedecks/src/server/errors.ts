@@ -13,6 +13,18 @@ export class ReservedMessageError extends FedecksError {
   }
 }
 
+/** A message that is too large to be sent to any device. Nothing was sent. */
+export class MessageTooLargeError extends FedecksError {
+  override readonly name = 'MessageTooLargeError';
+
+  constructor(bytes: number, maxBytes: number) {
+    super(
+      'message-too-large',
+      `The message has ${bytes} bytes, and ${maxBytes} is the most: send it in parts, or send where it can be fetched.`,
+    );
+  }
+}
+
 /**
  * Why what was asked of the other nodes has come to nothing:
  * - `unavailable`: the backplane is away, or went while this was under way.

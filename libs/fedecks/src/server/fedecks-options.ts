@@ -76,13 +76,36 @@ export interface FedecksOptions {
 
   /**
    * How many messages of one device may wait for its handlers. At that number its socket is no longer read, so
-   * that TCP slows the device down; the frames of the chunk being read (64 KiB at most) still join them.
+   * that TCP slows the device down.
    * @default 64
    */
   readonly mailboxLimit?: number;
 
   /**
-   * How many bytes may wait for a device that does not read. Beyond that it is closed with 4001.
+   * How many bytes of messages of one device may wait for its handlers. It works as `mailboxLimit` does, together
+   * with it: whichever is reached first. What waits when a connection ends counts against the next of the same
+   * device: while it is as much, upgrades of the device are refused with 503.
+   * @default 1_048_576
+   */
+  readonly mailboxBytes?: number;
+
+  /**
+   * How many elements one message may hold: every number, text, list, tuple, map, key and value counts. More is a
+   * raw message. It bounds the time that one message takes to decode.
+   * @default 100_000
+   */
+  readonly maxElements?: number;
+
+  /**
+   * Whether terms that Erlang has compressed are inflated, and up to what: `maxBytes` in all, and `maxRatio` times
+   * the bytes of the frame. What is beyond, or all with `false`, is a raw message. `true` is the default.
+   * @default { maxRatio: 16, maxBytes: 65_536 }
+   */
+  readonly compressedTerms?: boolean | { readonly maxRatio: number; readonly maxBytes: number };
+
+  /**
+   * How many bytes may wait for a device that does not read. Beyond that it is closed with 4001. What the system
+   * takes at once does not wait, and a single message may be larger, up to 16 MiB, if nothing waits before it.
    * @default 1_048_576
    */
   readonly maxBufferedBytes?: number;
@@ -95,8 +118,8 @@ export interface FedecksOptions {
   readonly duplicates?: 'newest' | 'oldest' | 'allow';
 
   /**
-   * How many messages a device may send in a second, pings and text included. A device that sends more is closed with 4003, and comes
-   * back with its backoff. 0 turns the limit off.
+   * How many frames a device may send in a second: messages, each fragment of one, text, pings and pongs. A device
+   * that sends more is closed with 4003, and comes back with its backoff. 0 turns the limit off.
    * @default 1_000
    */
   readonly messagesPerSecond?: number;
@@ -173,6 +196,9 @@ const DEFAULTS = Object.freeze({
   maxFrameBytes: 256 * 1024,
   upgradeTimeoutMs: 10_000,
   mailboxLimit: 64,
+  mailboxBytes: 1024 * 1024,
+  maxElements: 100_000,
+  compressedTerms: true,
   maxBufferedBytes: 1024 * 1024,
   duplicates: 'newest',
   messagesPerSecond: 1_000,
@@ -223,6 +249,9 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
   check.whole('maxFrameBytes', 'bytes', 64, 2 ** 30);
   check.whole('upgradeTimeoutMs', 'milliseconds', 1, MAX_TIMER_MS);
   check.whole('mailboxLimit', 'messages', 1);
+  check.whole('mailboxBytes', 'bytes', 1024);
+  check.whole('maxElements', 'elements', 1);
+  checkCompression(check, options.compressedTerms);
   check.whole('maxBufferedBytes', 'bytes', 1024);
   check.oneOf('duplicates', ['newest', 'oldest', 'allow']);
   check.whole('messagesPerSecond', 'messages', 0);
@@ -288,6 +317,18 @@ function checkProxies(check: OptionsCheck<FedecksOptions>, proxies: unknown): vo
       "'trustedProxies' must be an array of addresses or CIDR ranges: ['loopback', '10.0.0.0/8'].",
     );
   }
+}
+
+function checkCompression(check: OptionsCheck<FedecksOptions>, given: unknown): void {
+  if (typeof given === 'boolean') return;
+  if (
+    isObject(given) &&
+    [given['maxRatio'], given['maxBytes']].every((each) => Number.isInteger(each) && Number(each) >= 1)
+  )
+    return;
+  check.problem(
+    "'compressedTerms' must be true, false, or { maxRatio, maxBytes } with whole numbers of at least 1.",
+  );
 }
 
 /** A class, whose provider will be looked up, or an object with the method asked for. */

@@ -2,13 +2,16 @@ import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { type Observable, Subject } from 'rxjs';
 import { type FoundHandler, type HandlerExplorer, InvalidHandlerError } from '../handlers/index.js';
 import { CLOSE, DEFAULT_PATH, type Term } from '../wire/index.js';
-import { type Backplane, type BackplaneEndpoint, type PushResult } from './backplane.js';
-import { type Connection, encodeMessage } from './connection.js';
+import { type Backplane, type PushResult } from './backplane.js';
+import { type Connection } from './connection.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { checkGroupName, type Groups } from './groups.js';
+import { type LocalNode } from './local-node.js';
+import { encodeMessage } from './message.js';
 import { Presence } from './presence.js';
 import { type Registry } from './registry.js';
 import { type Revocations } from './revocations.js';
+import { payloadOf } from './websocket/frame-writer.js';
 
 /** A message for a device. */
 export interface DownstreamMessage {
@@ -43,7 +46,7 @@ interface LocalEndpoint {
   readonly options: { readonly path: string; readonly duplicates: 'newest' | 'oldest' | 'allow' };
   readonly registry: Registry;
   readonly groups: Groups;
-  readonly node: BackplaneEndpoint;
+  readonly node: LocalNode;
   readonly backplane: Backplane;
   readonly revocations: Pick<Revocations, 'revoke'>;
   report(error: SocketError): void;
@@ -81,8 +84,8 @@ export class Fedecks implements OnApplicationShutdown {
    * @throws {BackplaneError} when the other nodes could not be asked, or have not answered in time.
    */
   async push(deviceId: string, message: Term, endpoint?: string): Promise<PushResult> {
-    const bytes = encodeMessage(message);
-    const sent = await anyOf(this.at(endpoint).map((gateway) => pushTo(gateway, deviceId, bytes)));
+    const frame = encodeMessage(message);
+    const sent = await anyOf(this.at(endpoint).map((gateway) => pushTo(gateway, deviceId, frame)));
     return sent ? 'sent' : 'offline';
   }
 
@@ -185,11 +188,11 @@ export class Fedecks implements OnApplicationShutdown {
     return found;
   }
 
-  private async toMany(bytes: Buffer, endpoint?: string, group?: string): Promise<void> {
+  private async toMany(frame: Buffer, endpoint?: string, group?: string): Promise<void> {
     await Promise.all(
       this.at(endpoint).map(({ node, backplane }) => {
-        node.writeToAll(bytes, group);
-        return backplane.broadcast(bytes, group);
+        node.writeFrameToAll(frame, group);
+        return backplane.broadcast(payloadOf(frame), group);
       }),
     );
   }
@@ -268,11 +271,11 @@ export class Fedecks implements OnApplicationShutdown {
 function pushTo(
   { node, options, backplane }: LocalEndpoint,
   deviceId: string,
-  bytes: Buffer,
+  frame: Buffer,
 ): boolean | Promise<boolean> {
-  const here = node.write(deviceId, bytes);
+  const here = node.writeFrame(deviceId, frame);
   if (here !== undefined && options.duplicates !== 'allow') return here;
-  const elsewhere = backplane.push(deviceId, bytes).then((result) => result === 'sent');
+  const elsewhere = backplane.push(deviceId, payloadOf(frame)).then((result) => result === 'sent');
   return here === undefined ? elsewhere : anyOf([here, elsewhere]);
 }
 

@@ -6,6 +6,7 @@ import { type ResolvedOptions } from './fedecks-options.js';
 import { type Groups } from './groups.js';
 import { type Registry } from './registry.js';
 import { type Revocations } from './revocations.js';
+import { binaryFrame } from './websocket/frame-writer.js';
 
 /** Where the gateway's own log goes. */
 interface Log {
@@ -44,10 +45,17 @@ export class LocalNode implements BackplaneEndpoint {
   }
 
   write(deviceId: string, bytes: Buffer): boolean | Promise<boolean> | undefined {
+    return this.registry.of(deviceId).length === 0
+      ? undefined
+      : this.writeFrame(deviceId, binaryFrame(bytes));
+  }
+
+  /** Writes a frame to the device: as {@link write} does with the payload of one. */
+  writeFrame(deviceId: string, frame: Buffer): boolean | Promise<boolean> | undefined {
     const connections = this.registry.of(deviceId);
     const [first] = connections;
-    if (!first || connections.length === 1) return first?.write(bytes);
-    return Promise.all([...connections].map(async (each) => each.write(bytes))).then((written) =>
+    if (!first || connections.length === 1) return first?.write(frame);
+    return Promise.all([...connections].map(async (each) => each.write(frame))).then((written) =>
       written.includes(true),
     );
   }
@@ -76,8 +84,13 @@ export class LocalNode implements BackplaneEndpoint {
   }
 
   writeToAll(bytes: Buffer, group?: string): void {
+    this.writeFrameToAll(binaryFrame(bytes), group);
+  }
+
+  /** Writes one frame to many: as {@link writeToAll} does with the payload of one. */
+  writeFrameToAll(frame: Buffer, group?: string): void {
     for (const connection of [...(group === undefined ? this.registry.all() : this.groups.of(group))]) {
-      const written = connection.write(bytes);
+      const written = connection.write(frame);
       if (written === false) this.undelivered(connection);
       else if (written !== true) void written.then((done) => done || this.undelivered(connection));
     }

@@ -1,44 +1,51 @@
 import { type Duplex } from 'node:stream';
-import { type WebSocket } from 'ws';
 
-/** How long a device that sends nothing is spared frames that could share a read with the 101 (PROTOCOL.md §2). */
+/** How long, in ms, a device that sends nothing is spared frames that could share a read with the 101 (PROTOCOL.md §2.6). */
 const HOLD_MS = 1_000;
-const BINARY = { binary: true } as const;
+
+/** Frames that are together no larger than this leave as one buffer: to copy them costs less than to write each. */
+const JOIN_BYTES = 16 * 1024;
 
 /**
- * What leaves for a device. Until its first frame has arrived frames are held; what is written in one tick
- * leaves in one system call, which is most of what a small frame costs; and what waits for a device that does
- * not read is bounded.
+ * What leaves for a device. Until its first frame has arrived frames are held; what is written in one tick leaves
+ * in one system call, which is most of what a small frame costs; and what waits for a device that does not read is
+ * bounded by `maxBufferedBytes` and one message.
  */
 export class Outbox {
   private open = true;
-  private corked = false;
-  /** Undefined once the device has shown that it reads frames. */
+  /** Frames of this tick. */
+  private frames: Buffer[] = [];
+  private framesBytes = 0;
+  /** What waits for the device's first frame; undefined once that is there. */
   private held: (() => void)[] | undefined = [];
   private heldBytes = 0;
   private holdTimer: NodeJS.Timeout | undefined;
 
-  /** @param overflow called when more than `maxBufferedBytes` wait. */
+  /** @param onOverflow called when more would wait than may. */
   constructor(
-    private readonly ws: WebSocket,
     private readonly socket: Duplex,
     private readonly maxBufferedBytes: number,
-    private readonly overflow: () => void,
+    private readonly onOverflow: () => void,
   ) {
     this.holdTimer = setTimeout(() => this.release(), HOLD_MS);
   }
 
-  /** True once the frame is written to the socket, false if the connection ended before that. */
-  write(bytes: Buffer): boolean | Promise<boolean> {
+  /** Whether frames are held until the device has sent its first. */
+  get holding(): boolean {
+    return this.held !== undefined;
+  }
+
+  /** Writes a frame. True once it is on its way to the socket, false if the connection ended before that. */
+  write(frame: Buffer): boolean | Promise<boolean> {
     if (!this.open) return false;
     const { held } = this;
-    if (!held) return this.put(bytes);
-    this.heldBytes += bytes.length;
-    if (this.heldBytes > this.maxBufferedBytes) {
-      this.overflow();
+    if (!held) return this.put(frame);
+    if (!this.hasRoom(this.heldBytes, frame)) {
+      this.onOverflow();
       return false;
     }
-    return new Promise((written) => held.push(() => written(this.open && this.put(bytes))));
+    this.heldBytes += frame.length;
+    return new Promise((resolve) => held.push(() => resolve(this.open && this.put(frame))));
   }
 
   /** The device reads frames: what was held for it goes. */
@@ -54,6 +61,7 @@ export class Outbox {
   async drained(): Promise<void> {
     const { held } = this;
     if (held) await new Promise<void>((released) => held.push(released));
+    this.flush();
     while (this.open && this.socket.writableNeedDrain) {
       await new Promise<void>((resolve) => {
         const go = (): void => {
@@ -65,39 +73,70 @@ export class Outbox {
     }
   }
 
-  /** Nothing more is written. */
+  /** Hands what was written in this tick to the socket. */
+  flush(): void {
+    const { frames, framesBytes, socket } = this;
+    const [first] = frames;
+    if (!first) return;
+    this.frames = [];
+    this.framesBytes = 0;
+    if (socket.destroyed || !socket.writable) return;
+    if (frames.length === 1) {
+      socket.write(first);
+    } else if (framesBytes <= JOIN_BYTES) {
+      socket.write(Buffer.concat(frames, framesBytes));
+    } else {
+      socket.cork();
+      for (const frame of frames) socket.write(frame);
+      socket.uncork();
+    }
+  }
+
+  /** Writes one last frame, after all before it, and nothing more. */
+  finish(frame: Buffer): void {
+    this.release();
+    if (!this.open) return;
+    this.frames.push(frame);
+    this.framesBytes += frame.length;
+    this.close();
+  }
+
+  /** Nothing more is written. What was written before leaves at once. */
   close(): void {
     this.open = false;
     this.release();
+    this.flush();
   }
 
-  private put(bytes: Buffer): boolean {
-    // It is closing: the device has sent its close frame.
-    if (this.ws.readyState !== this.ws.OPEN) return false;
-    if (!this.corked) {
-      this.corked = true;
-      this.socket.cork();
-      process.nextTick(uncork, this);
-    }
-    this.ws.send(bytes, BINARY);
-    if (this.full()) {
+  private put(frame: Buffer): boolean {
+    if (!this.hasRoom(this.socket.writableLength + this.framesBytes, frame)) {
       // Only what the system does not take counts, not what it has not been offered yet.
-      this.uncork();
-      if (this.full()) this.overflow();
+      this.flush();
+      if (!this.hasRoom(this.socket.writableLength, frame)) {
+        this.onOverflow();
+        return false;
+      }
     }
-    return this.open;
+    if (this.frames.push(frame) === 1) flushLater(this);
+    this.framesBytes += frame.length;
+    return true;
   }
 
-  private full(): boolean {
-    return this.ws.bufferedAmount > this.maxBufferedBytes;
-  }
-
-  uncork(): void {
-    this.corked = false;
-    this.socket.uncork();
+  /** A single message may be larger than what may wait, if nothing waits before it. */
+  private hasRoom(waitingBytes: number, frame: Buffer): boolean {
+    return waitingBytes === 0 || waitingBytes + frame.length <= this.maxBufferedBytes;
   }
 }
 
-function uncork(outbox: Outbox): void {
-  outbox.uncork();
+let pending: Outbox[] = [];
+
+/** One callback at the end of the tick, for all that were written to. */
+function flushLater(outbox: Outbox): void {
+  if (pending.push(outbox) === 1) process.nextTick(flushAll);
+}
+
+function flushAll(): void {
+  const outboxes = pending;
+  pending = [];
+  for (const outbox of outboxes) outbox.flush();
 }

@@ -25,6 +25,8 @@ export interface DecodeOptions {
   readonly maxDepth?: number;
   /** The most bytes, given or inflated, a term may have. @default 16 MiB */
   readonly maxBytes?: number;
+  readonly maxElements?: number;
+  readonly compressed?: boolean | { readonly maxRatio: number; readonly maxBytes: number };
 }
 
 const DEFAULT_MAX_DEPTH = 256;

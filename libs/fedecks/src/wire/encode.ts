@@ -397,3 +397,10 @@ function writeDate(date: Date, at: number, depth: number): number {
   if (!struct) refuse('out-of-range', 'is an invalid date, or one beyond the year 9999', depth);
   return writeMap(struct, at, depth);
 }
+
+export function encodeTermAfter(gap: number, term: Term): Buffer {
+  const bytes = encodeTerm(term);
+  const out = Buffer.allocUnsafe(gap + bytes.length);
+  bytes.copy(out, gap);
+  return out;
+}

@@ -5,7 +5,7 @@ export {
   encodeAuthHeader,
 } from './auth-header.js';
 export { type DecodeOptions, decodeTerm } from './decode.js';
-export { type EncodeOptions, encodeTerm } from './encode.js';
+export { type EncodeOptions, encodeTerm, encodeTermAfter } from './encode.js';
 export { FedecksError, type TermDecodeCode, TermDecodeError, TermEncodeError } from './errors.js';
 export {
   AUTH_HEADER,
@@ -17,6 +17,7 @@ export {
   encodeTokenMessage,
   type EventMessage,
   eventOf,
+  isCompressedTerm,
   isTokenPlease,
   isTokenPleaseFrame,
   looksLikeTokenMessage,

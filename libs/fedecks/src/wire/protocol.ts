@@ -1,4 +1,4 @@
-import { VERSION } from './tags.js';
+import { COMPRESSED, VERSION } from './tags.js';
 import { Atom, type Term, Tuple } from './term.js';
 
 /** Where an endpoint is mounted unless its options say otherwise (PROTOCOL.md §1). */
@@ -24,6 +24,11 @@ const TOKEN_HEAD = Buffer.from('\x83\x68\x02\x6b\x00\x05token\x6d', 'latin1');
 /** Whether bytes begin as a term does, at an offset: what follows is not looked at. */
 export function beginsAsTerm(bytes: Uint8Array, offset = 0): boolean {
   return bytes[offset] === VERSION;
+}
+
+/** Whether bytes are a term that Erlang has compressed. */
+export function isCompressedTerm(bytes: Uint8Array): boolean {
+  return bytes[0] === VERSION && bytes[1] === COMPRESSED;
 }
 
 /** Whether a frame asks for a token, in the spelling everybody uses: told without reading the term. */

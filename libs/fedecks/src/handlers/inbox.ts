@@ -1,0 +1,190 @@
+import { type DeviceContext } from './handler-call.js';
+import { deliver, type ResultSink } from './result.js';
+import { type Handler } from './router.js';
+
+/** How long, in ms, a handler may run before that is reported: all that comes after it waits for it. */
+export const LONG_RUN_MS = 60_000;
+
+/** How much may wait for handlers. */
+export interface InboxLimits {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+/** What an inbox needs of the connection it belongs to. */
+export interface InboxOwner<Message> extends ResultSink {
+  readonly device: DeviceContext;
+  /** Handles a message: calls {@link Inbox.run} with the handler that takes it, if one does. May throw what type guards throw. */
+  handle(message: Message): void;
+  /** A handler that was waited for has finished: call {@link Inbox.step} while {@link Inbox.ready}. */
+  onReady(): void;
+  /** A handler has thrown, rejected, or returned what cannot be sent. */
+  onFailure(error: unknown): void;
+  /** A handler has been running for {@link LONG_RUN_MS}. Called once for each time it runs so long. */
+  onStall(handler: Handler): void;
+}
+
+/** A handler that is not called for a message: `@OnConnected`, `@OnDisconnected`. */
+class Call {
+  constructor(
+    readonly handler: Handler,
+    readonly payload: unknown,
+  ) {}
+}
+
+/** Someone who waits until all before it is handled. */
+class Barrier {
+  constructor(readonly onReached: () => void) {}
+}
+
+/** What waits, and how many bytes it keeps in memory. */
+interface Entry<Message> {
+  readonly item: Message | Call | Barrier;
+  readonly bytes: number;
+}
+
+/**
+ * Handles the messages of one peer, one after another. Nothing is queued while handlers return no promise: then
+ * {@link Inbox.take} is only a call. While one is waited for, messages wait; the owner stops reading when it is
+ * {@link Inbox.full}.
+ */
+export class Inbox<Message> {
+  private readonly waiting: Entry<Message>[] = [];
+  private waitingBytes = 0;
+  /** The handler that is waited for. */
+  private running: Handler | undefined;
+  /** When {@link Inbox.watch} first saw it run; 0 until then, Infinity once it has been reported. */
+  private seenRunningAt = 0;
+
+  constructor(
+    private readonly limits: InboxLimits,
+    private readonly owner: InboxOwner<Message>,
+  ) {}
+
+  /** Whether a handler is waited for. */
+  get busy(): boolean {
+    return this.running !== undefined;
+  }
+
+  /** Whether nothing is in progress, and nothing waits. */
+  get idle(): boolean {
+    return this.running === undefined && this.waiting.length === 0;
+  }
+
+  /** Whether {@link Inbox.step} has something to do. */
+  get ready(): boolean {
+    return this.running === undefined && this.waiting.length > 0;
+  }
+
+  /** Whether as much waits as may. */
+  get full(): boolean {
+    return this.waiting.length >= this.limits.messages || this.waitingBytes >= this.limits.bytes;
+  }
+
+  /** Whether enough has been handled to read on. */
+  get roomy(): boolean {
+    return this.waiting.length <= this.limits.messages / 2 && this.waitingBytes <= this.limits.bytes / 2;
+  }
+
+  /** What {@link Inbox.step} would handle, if it is a message. */
+  get next(): Message | undefined {
+    const item = this.waiting[0]?.item;
+    return item instanceof Call || item instanceof Barrier ? undefined : item;
+  }
+
+  /** How many wait. */
+  get length(): number {
+    return this.waiting.length;
+  }
+
+  /** Bytes of the messages that wait. */
+  get bytes(): number {
+    return this.waitingBytes;
+  }
+
+  /**
+   * Handles a message: at once if nothing is before it.
+   * @param bytes that it keeps in memory while it waits.
+   */
+  take(message: Message, bytes: number): void {
+    if (this.idle) this.handle(message);
+    else this.push(message, bytes);
+  }
+
+  /** Lets a message wait for {@link Inbox.step}, also if nothing is before it. */
+  defer(message: Message, bytes: number): void {
+    this.push(message, bytes);
+  }
+
+  /** Calls a handler after all that waits. */
+  call(handler: Handler, payload: unknown): void {
+    if (this.idle) this.run(handler, payload);
+    else this.push(new Call(handler, payload), 0);
+  }
+
+  /** Resolves when all that was taken until now is handled. */
+  done(): Promise<void> {
+    if (this.idle) return Promise.resolve();
+    return new Promise((resolve) => this.push(new Barrier(resolve), 0));
+  }
+
+  /** Handles what has waited longest. Only while {@link Inbox.ready}. */
+  step(): void {
+    const { item, bytes } = this.waiting.shift()!;
+    this.waitingBytes -= bytes;
+    if (item instanceof Call) this.run(item.handler, item.payload);
+    else if (item instanceof Barrier) item.onReached();
+    else this.handle(item);
+  }
+
+  /** Calls a handler and delivers what it returns. Whatever it throws ends here. */
+  run(handler: Handler, payload: unknown): void {
+    const { owner } = this;
+    try {
+      const working = deliver(handler.call(payload, owner.device), owner);
+      if (working) this.wait(handler, working);
+    } catch (error) {
+      owner.onFailure(error);
+    }
+  }
+
+  /** Reports a handler that never ends: nothing else would. Called from time to time, with monotonic time in ms. */
+  watch(now: number): void {
+    const { running } = this;
+    if (!running) return;
+    if (this.seenRunningAt === 0) this.seenRunningAt = now;
+    if (now - this.seenRunningAt < LONG_RUN_MS) return;
+    this.seenRunningAt = Infinity;
+    this.owner.onStall(running);
+  }
+
+  private handle(message: Message): void {
+    try {
+      this.owner.handle(message);
+    } catch (error) {
+      this.owner.onFailure(error);
+    }
+  }
+
+  private push(item: Message | Call | Barrier, bytes: number): void {
+    this.waiting.push({ item, bytes });
+    this.waitingBytes += bytes;
+  }
+
+  private wait(handler: Handler, working: Promise<void>): void {
+    this.running = handler;
+    this.seenRunningAt = 0;
+    working.then(
+      () => this.proceed(),
+      (error: unknown) => {
+        this.owner.onFailure(error);
+        this.proceed();
+      },
+    );
+  }
+
+  private proceed(): void {
+    this.running = undefined;
+    this.owner.onReady();
+  }
+}

@@ -1,0 +1,82 @@
+/** Someone who may have more work than fits into one turn of the event loop. */
+export interface Worker {
+  /** Whether its next piece of work may take long: others go first. */
+  readonly heavy: boolean;
+  /** Works for one slice; calls {@link Turns.add} again if work is left that could be done now. Must not throw. */
+  work(): void;
+}
+
+/** How long, in ms, a worker works at a stretch. One piece of work is never interrupted, so it may take longer. */
+export const SLICE_MS = 0.5;
+
+/** How long, in ms, workers may work before what else waits for the event loop is served. */
+const TURN_MS = 8;
+
+/**
+ * Shares the turns of the event loop. Whoever has used up a slice waits here for the next turn, behind those that
+ * came before; and once a turn is used up, everybody does. Light work is served first, so that a device with small
+ * messages does not wait behind others with large ones.
+ */
+export class Turns {
+  private light: Worker[] = [];
+  private heavy: Worker[] = [];
+  private spentMs = 0;
+  private scheduled = false;
+
+  constructor(private readonly now: () => number = () => performance.now()) {}
+
+  /** Whether this turn is used up: what arrives waits for the next one. */
+  get used(): boolean {
+    return this.spentMs >= TURN_MS;
+  }
+
+  /** Whether heavy work waits, behind which more of it has to queue. */
+  get busy(): boolean {
+    return this.heavy.length > 0;
+  }
+
+  /** Counts time that was used in this turn. Very little does not count: most turns have only that. */
+  spend(ms: number): void {
+    if (ms < SLICE_MS / 4) return;
+    this.spentMs += ms;
+    this.schedule();
+  }
+
+  /** Gives a worker a slice of a later turn. It must not be added twice. */
+  add(worker: Worker): void {
+    (worker.heavy ? this.heavy : this.light).push(worker);
+    this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(() => this.serve());
+  }
+
+  private serve(): void {
+    this.scheduled = false;
+    this.spentMs = 0;
+    const until = this.now() + TURN_MS;
+    // Those that add themselves again meanwhile are in the next turn.
+    const { light, heavy } = this;
+    this.light = [];
+    this.heavy = [];
+    const served = this.workOff(light, 0, until);
+    // At least one, or heavy work would never be done beside much light work.
+    const servedHeavy = this.workOff(heavy, 1, until);
+    this.light = [...light.slice(served), ...this.light];
+    this.heavy = [...heavy.slice(servedHeavy), ...this.heavy];
+    if (this.light.length + this.heavy.length > 0) this.schedule();
+  }
+
+  /** @returns how many were served, at least so many. */
+  private workOff(workers: readonly Worker[], atLeast: number, until: number): number {
+    let served = 0;
+    while (served < workers.length && (served < atLeast || this.now() < until)) workers[served++]!.work();
+    return served;
+  }
+}
+
+/** The turns of this process. */
+export const turns = new Turns();

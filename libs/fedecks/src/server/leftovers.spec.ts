@@ -1,0 +1,40 @@
+import { type Leftover, Leftovers } from './leftovers.js';
+
+/** What is left of a connection, until it is handled. */
+function leftover(
+  waitingMessages: number,
+  waitingBytes: number,
+): Leftover & { readonly onHandled: () => void } {
+  let onHandled!: () => void;
+  const handled = new Promise<void>((resolve) => (onHandled = resolve));
+  return { waitingMessages, waitingBytes, settled: () => handled, onHandled: () => onHandled() };
+}
+
+describe('Leftovers', () => {
+  let leftovers: Leftovers;
+  beforeEach(() => (leftovers = new Leftovers({ mailboxLimit: 10, mailboxBytes: 1_000 })));
+
+  it('are full when together they hold as many messages as one mailbox', () => {
+    leftovers.add('a', leftover(5, 1));
+    expect(leftovers.areFull('a')).toBe(false);
+    leftovers.add('a', leftover(5, 1));
+    expect([leftovers.areFull('a'), leftovers.areFull('b')]).toEqual([true, false]);
+  });
+
+  it('are full when together they hold as many bytes as one mailbox', () => {
+    leftovers.add('a', leftover(1, 999));
+    expect(leftovers.areFull('a')).toBe(false);
+    leftovers.add('a', leftover(1, 1));
+    expect(leftovers.areFull('a')).toBe(true);
+  });
+
+  it('have room again when what was left is handled', async () => {
+    const left = leftover(10, 1);
+    leftovers.add('a', left);
+    expect(leftovers.areFull('a')).toBe(true);
+    left.onHandled();
+    await left.settled();
+    await Promise.resolve();
+    expect(leftovers.areFull('a')).toBe(false);
+  });
+});

@@ -1,0 +1,145 @@
+import { Duplex } from 'node:stream';
+import { Outbox } from './outbox.js';
+
+/** A socket that takes writes only while `reads`, and shows what each of them held. */
+class Socket extends Duplex {
+  readonly writes: string[] = [];
+  reads = true;
+  private takeOn: (() => void) | undefined;
+
+  override _read(): void {
+    // Nothing arrives.
+  }
+
+  override _write(chunk: Buffer, _: BufferEncoding, taken: () => void): void {
+    this.writes.push(chunk.toString());
+    if (this.reads) taken();
+    else this.takeOn = taken;
+  }
+
+  override _writev(chunks: { chunk: Buffer }[], taken: () => void): void {
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), 'utf8', taken);
+  }
+
+  readOn(): void {
+    this.reads = true;
+    this.takeOn?.();
+  }
+}
+
+const bytes = (text: string | number): Buffer =>
+  Buffer.from(typeof text === 'string' ? text : 'x'.repeat(text));
+const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe('Outbox', () => {
+  let socket: Socket;
+  let overflows: number;
+
+  function outbox({ held = false, maxBufferedBytes = 1_000 } = {}): Outbox {
+    const made = new Outbox(socket, maxBufferedBytes, () => overflows++);
+    if (!held) made.release();
+    return made;
+  }
+
+  beforeEach(() => {
+    socket = new Socket({ writableHighWaterMark: 100 });
+    overflows = 0;
+  });
+  afterEach(() => socket.destroy());
+
+  it('writes the frames of one tick in one write', async () => {
+    const made = outbox();
+    expect([made.write(bytes('a')), made.write(bytes('b'))]).toEqual([true, true]);
+    expect(socket.writes).toEqual([]);
+    await tick();
+    expect(socket.writes).toEqual(['ab']);
+  });
+
+  it('writes frames that are large together in order, and copies none of them', async () => {
+    const made = outbox({ maxBufferedBytes: 100_000 });
+    for (const letter of ['a', 'b']) made.write(bytes(letter.repeat(20_000)));
+    await tick();
+    expect(socket.writes.join('')).toBe('a'.repeat(20_000) + 'b'.repeat(20_000));
+  });
+
+  it('holds frames until it is released, and then writes them in order', async () => {
+    const made = outbox({ held: true });
+    const written = [made.write(bytes('a')), made.write(bytes('b'))];
+    await tick();
+    expect([socket.writes, made.holding]).toEqual([[], true]);
+    made.release();
+    made.write(bytes('c'));
+    await tick();
+    expect([socket.writes, await Promise.all(written)]).toEqual([['abc'], [true, true]]);
+  });
+
+  it('answers false for frames that were held when the connection ended', async () => {
+    const made = outbox({ held: true });
+    const written = made.write(bytes('a'));
+    made.close();
+    expect([await written, made.write(bytes('b')), socket.writes]).toEqual([false, false, []]);
+  });
+
+  it('overflows when more waits than may', async () => {
+    socket.reads = false;
+    const made = outbox();
+    expect(made.write(bytes(900))).toBe(true);
+    await tick();
+    expect(made.write(bytes(100))).toBe(true);
+    expect([made.write(bytes(1)), overflows]).toEqual([false, 1]);
+  });
+
+  it('overflows when more is held than may', () => {
+    const made = outbox({ held: true });
+    void made.write(bytes(900));
+    expect([made.write(bytes(101)), overflows]).toEqual([false, 1]);
+    made.close();
+  });
+
+  it('does not count what the system takes at once', () => {
+    const made = outbox();
+    for (let count = 0; count < 10; count++) expect(made.write(bytes(900))).toBe(true);
+    expect(overflows).toBe(0);
+  });
+
+  it('lets one message of any size through when nothing waits before it', async () => {
+    socket.reads = false;
+    const made = outbox();
+    expect(made.write(bytes(5_000))).toBe(true);
+    await tick();
+    expect([overflows, socket.writes[0]?.length]).toEqual([0, 5_000]);
+    expect([made.write(bytes(1)), overflows]).toEqual([false, 1]);
+  });
+
+  it('writes a last frame after all others, and nothing after it', async () => {
+    const made = outbox({ held: true });
+    const written = made.write(bytes('a'));
+    made.finish(bytes('last'));
+    expect([await written, made.write(bytes('b'))]).toEqual([true, false]);
+    await tick();
+    expect(socket.writes).toEqual(['alast']);
+  });
+
+  it('is drained when the device has taken what was written', async () => {
+    socket.reads = false;
+    const made = outbox();
+    made.write(bytes(200));
+    let isDrained = false;
+    const drained = made.drained().then(() => (isDrained = true));
+    await tick();
+    expect(isDrained).toBe(false);
+    socket.readOn();
+    await drained;
+  });
+
+  it('is drained when the connection ends', async () => {
+    socket.reads = false;
+    const made = outbox();
+    made.write(bytes(200));
+    const drained = made.drained();
+    await tick();
+    made.close();
+    socket.destroy();
+    await drained;
+  });
+});
