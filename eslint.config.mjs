@@ -28,7 +28,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['libs/fedecks/src/wire/*.ts'],
+    files: ['libs/fedecks/src/wire/*.ts', 'libs/fedecks/src/server/websocket/*.ts'],
     rules: {
       // Bytes are read where their number has been checked, which the compiler cannot know, and a check more costs.
       '@typescript-eslint/no-non-null-assertion': 'off',

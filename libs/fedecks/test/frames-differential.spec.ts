@@ -1,0 +1,18 @@
+import { compareReaders } from './support/compare-readers.js';
+
+/** As many as take a second or two. `node scripts/fuzz/frames.mjs` compares more. */
+const BYTES = 4_000_000;
+
+describe('The reader of frames, compared with the Receiver of ws', () => {
+  it('makes the same events with the same payloads after each chunk, and ends with the same code', async () => {
+    const compared = await compareReaders(20_261_126, BYTES);
+
+    expect(compared.bytes).toBeGreaterThanOrEqual(BYTES);
+    // The streams are of all kinds.
+    expect(compared.messages).toBeGreaterThan(1_000);
+    expect(compared.controls).toBeGreaterThan(500);
+    for (const code of [1000, 1002, 1005, 1007, 1008, 1009, 3000]) {
+      expect(compared.ends.get(code)).toBeGreaterThan(0);
+    }
+  });
+});
