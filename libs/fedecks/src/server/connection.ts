@@ -451,8 +451,10 @@ export class Connection implements InboxOwner<Buffer>, Worker, Leftover {
   /** The device has broken the rules of a websocket. */
   private onViolation(): void {
     const { closeCode, problem } = this.reader;
-    if (this.state === 'open') this.report('protocol_error', problem);
-    this.end(closeCode === CLOSE.messageTooBig ? 'message_too_big' : 'protocol_error', closeCode);
+    const isTooBig = closeCode === CLOSE.messageTooBig;
+    if (this.state === 'open')
+      this.report('protocol_error', isTooBig ? 'frame larger than maxFrameBytes' : problem);
+    this.end(isTooBig ? 'message_too_big' : 'protocol_error', closeCode);
     this.onAllRead();
   }
 

@@ -1,4 +1,4 @@
-import { binaryFrame, closeFrame, frameInGap, HEADER_BYTES, pongFrame } from './frame-writer.js';
+import { binaryFrame, closeFrame, frameInGap, HEADER_BYTES, payloadOf, pongFrame } from './frame-writer.js';
 
 /** Lengths, and the headers of RFC 6455 §5.2 for them: final, binary, not masked. */
 const HEADERS: [number, string][] = [
@@ -34,6 +34,13 @@ describe('binaryFrame', () => {
   it.each(HEADERS)('has the header of a payload of %i bytes, and the payload', (length, header) => {
     const payload = Buffer.alloc(length, 'x');
     expect(binaryFrame(payload).equals(Buffer.concat([Buffer.from(header, 'hex'), payload]))).toBe(true);
+  });
+});
+
+describe('payloadOf', () => {
+  it.each(HEADERS)('returns the payload of %i bytes, behind its header', (length, header) => {
+    const frame = Buffer.concat([Buffer.from(header, 'hex'), Buffer.alloc(length, 'x')]);
+    expect(payloadOf(frame).equals(Buffer.alloc(length, 'x'))).toBe(true);
   });
 });
 

@@ -66,3 +66,9 @@ function writeHeader(bytes: Buffer, at: number, opcode: number, length: number):
     bytes.writeUInt32BE(length % 2 ** 32, at + 6);
   }
 }
+
+/** The payload of a frame that {@link frameInGap} or {@link binaryFrame} has made, as a view. */
+export function payloadOf(frame: Buffer): Buffer {
+  const length = frame[1]!;
+  return frame.subarray(length <= SMALL_BYTES ? 2 : length === LENGTH_16 ? 4 : HEADER_BYTES);
+}
