@@ -2,7 +2,6 @@
  * Compares our reader of frames with the Receiver of `ws`, which shares no code with it: from the same chunks both must
  * make the same events with the same payloads after each chunk, and end with the same code. There are no exceptions.
  */
-import { type Writable } from 'node:stream';
 import * as ws from 'ws';
 import { FOUND, type Found, FrameReader } from '../../src/server/websocket/frame-reader.js';
 import { cut, makeStream, type Stream } from './frame-streams.js';
@@ -16,7 +15,9 @@ const SHORT_BYTES = 48;
 const MAX_FRAGMENTS = 16_384;
 
 /** What is used of the Receiver, which `@types/ws` leaves out. */
-interface Receiver extends Writable {
+interface Receiver {
+  readonly errored: Error | null;
+  write(chunk: Buffer): boolean;
   on(event: 'message', listener: (payload: Buffer, isBinary: boolean) => void): this;
   on(event: 'ping' | 'pong', listener: (payload: Buffer) => void): this;
   on(event: 'conclude', listener: (code: number, reason: Buffer) => void): this;
