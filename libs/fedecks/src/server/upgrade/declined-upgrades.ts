@@ -31,8 +31,11 @@ export class DeclinedUpgrades {
     socket.on('error', onError).on('drain', onDrain);
     last.once('close', () => {
       socket.off('drain', onDrain);
-      this.restart(socket, bytes);
-      socket.off('error', onError);
+      // Any number may follow at once: everybody else is served in between.
+      setImmediate(() => {
+        this.restart(socket, bytes);
+        socket.off('error', onError);
+      });
     });
   }
 
