@@ -130,7 +130,9 @@ export class Inbox<Message> {
 
   /** Handles what has waited longest. Only while {@link Inbox.ready}. */
   step(): void {
-    const { item, bytes } = this.waiting.shift()!;
+    const next = this.waiting.shift();
+    if (!next) return;
+    const { item, bytes } = next;
     this.waitingBytes -= bytes;
     if (item instanceof Call) this.run(item.handler, item.payload);
     else if (item instanceof Barrier) item.onReached();

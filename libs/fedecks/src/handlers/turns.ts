@@ -73,7 +73,11 @@ export class Turns {
   /** @returns how many were served, at least so many. */
   private workOff(workers: readonly Worker[], atLeast: number, until: number): number {
     let served = 0;
-    while (served < workers.length && (served < atLeast || this.now() < until)) workers[served++]!.work();
+    for (const worker of workers) {
+      if (served >= atLeast && this.now() >= until) break;
+      worker.work();
+      served++;
+    }
     return served;
   }
 }

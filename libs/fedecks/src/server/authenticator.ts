@@ -16,9 +16,10 @@ export interface DeviceAuthenticator {
   /**
    * Asked only at a login with credentials, never when a token is presented. Where it throws, or takes longer
    * than `upgradeTimeoutMs`, the device is refused with 503 and will try again.
+   * @param device `signal` aborts when nobody waits for the answer any more: drop what has not begun.
    */
   authenticate(
     credentials: Credentials,
-    device: { readonly id: string; readonly remoteAddress: string },
+    device: { readonly id: string; readonly remoteAddress: string; readonly signal: AbortSignal },
   ): AuthenticationResult | Promise<AuthenticationResult>;
 }

@@ -7,12 +7,21 @@ class Device implements Drainable {
   closedAt: number | undefined;
   private finish: (() => void) | undefined;
 
-  constructor(private readonly busy = false) {}
+  constructor(
+    private readonly busy = false,
+    /** What its @OnDisconnected takes. */
+    private readonly endingMs = 0,
+  ) {}
 
   async drain(): Promise<void> {
     this.toldAt = Date.now();
     if (this.busy) await new Promise<void>((resolve) => (this.finish = resolve));
     this.drainNow();
+    if (this.endingMs > 0) await new Promise((resolve) => setTimeout(resolve, this.endingMs));
+  }
+
+  async gone(): Promise<void> {
+    // Closed at once.
   }
 
   drainNow(): void {
@@ -70,13 +79,45 @@ describe('drain', () => {
 
   it('closes what has not finished when its time is over', async () => {
     const busy = new Device(true);
-    await finish(drain([busy, ...devices(3)], 2_000), 2_000);
+    const drained = drain([busy, ...devices(3)], 2_000);
+    await jest.advanceTimersByTimeAsync(2_000);
     expect(busy.closedAt).toBe(2_000);
+    busy.handlersFinish();
+    await finish(drained, 0);
+  });
+
+  it('waits for @OnDisconnected after its time, but for 1,200 ms only', async () => {
+    let isDone = false;
+    const quick = new Device(true, 1_000);
+    const drained = drain([quick, new Device(true)], 2_000).then(() => (isDone = true));
+    await jest.advanceTimersByTimeAsync(2_000);
+    quick.handlersFinish();
+    await jest.advanceTimersByTimeAsync(1_199);
+    expect(isDone).toBe(false);
+    await jest.advanceTimersByTimeAsync(1);
+    await drained;
+  });
+
+  it('keeps to its time when stages take long, and when the wall clock is set', async () => {
+    const slow = Array.from({ length: 1_000 }, () => new Device());
+    const [first] = slow;
+    first!.drain = async () => {
+      jest.advanceTimersByTime(350);
+      first!.drainNow();
+    };
+    const drained = drain(slow, 1_000);
+    jest.setSystemTime(-3_600_000);
+    await jest.advanceTimersByTimeAsync(650);
+    await drained;
+    expect(slow.every(({ closedAt }) => closedAt !== undefined)).toBe(true);
   });
 
   it('closes all at once with a time of 0', async () => {
     const all = [new Device(true), ...devices(5_000)];
-    await finish(drain(all, 0), 1);
+    const drained = drain(all, 0);
+    await jest.advanceTimersByTimeAsync(1);
     expect(all.every(({ closedAt }) => (closedAt ?? Infinity) <= 1)).toBe(true);
+    all[0]?.handlersFinish();
+    await finish(drained, 0);
   });
 });

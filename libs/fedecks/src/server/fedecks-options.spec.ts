@@ -36,7 +36,7 @@ describe('resolveOptions', () => {
       trustedProxies: [],
       revocations: MemoryRevocations,
       phoenix: undefined,
-      drainMs: 10_000,
+      drainMs: 5_000,
     });
   });
 

@@ -69,7 +69,8 @@ export interface FedecksOptions {
 
   /**
    * How long, in milliseconds, authenticator and guards may take to answer. Beyond that the upgrade is refused
-   * with 503, which tells the device to try again.
+   * with 503, which tells the device to try again. At most 1,000 upgrades with a token and 1,000 others wait for
+   * them at the same time, 500 of the others from one address; more are refused with 503 at once.
    * @default 10_000
    */
   readonly upgradeTimeoutMs?: number;
@@ -125,22 +126,28 @@ export interface FedecksOptions {
   readonly messagesPerSecond?: number;
 
   /**
-   * How many upgrades are looked at in a second, whoever they are from. More are refused with 503 and
-   * `Retry-After` before any work is done for them. 0 turns the limit off.
+   * Maximum upgrades accepted for authentication per second, across all addresses. More are refused with 503 and
+   * `Retry-After`. It applies to upgrades with a good token and to all others (logins, bad tokens, garbage) apart,
+   * so that strangers do not keep out devices that come back; of the others one address may take half. 0 turns
+   * the limit off.
    * @default 1_000
    */
   readonly upgradesPerSecond?: number;
 
   /**
-   * How many upgrades of one address are looked at in a minute; more are refused as with `upgradesPerSecond`.
-   * Behind a proxy all devices share its address unless `trustedProxies` names it. 0 turns the limit off.
+   * Maximum upgrades of one address accepted for authentication per minute; more are refused as with
+   * `upgradesPerSecond`. It applies to upgrades with a good token and to all others apart; with a token, one
+   * device may take a tenth, and at least 10. IPv6 addresses are counted by their /64. Behind a proxy all devices
+   * share its address unless `trustedProxies` names it. 0 turns the limit off.
    * @default 6_000
    */
   readonly upgradesPerAddressPerMinute?: number;
 
   /**
    * The proxies whose `X-Forwarded-For` is believed, as addresses, CIDR ranges, or `loopback`, `linklocal`,
-   * `uniquelocal`: the address of a device is then the last one there that is no trusted proxy.
+   * `uniquelocal`: the address of a device is then the last one there that is no trusted proxy. Entries may have
+   * a port or brackets. What is no address counts as the proxy that wrote it. If there are any, the peers of a
+   * server that listens on a unix socket are trusted as well.
    * @default none: the address is the peer's, and the header is not looked at
    */
   readonly trustedProxies?: readonly string[];
@@ -169,8 +176,9 @@ export interface FedecksOptions {
   /**
    * How long, in milliseconds, a shutdown takes to close the devices, in stages and with 4000, so that they do
    * not all come back in the same second. Needs `app.enableShutdownHooks()`. Handlers in progress finish, within
-   * this time. 0 closes all at once.
-   * @default 10_000
+   * this time; `@OnDisconnected` handlers have 1.2 s more. Only then Nest calls `onModuleDestroy` and the hooks
+   * after it. The default leaves the app three of the 10 s `docker stop` waits. 0 closes all at once.
+   * @default 5_000
    */
   readonly drainMs?: number;
 }
@@ -208,7 +216,7 @@ const DEFAULTS = Object.freeze({
   revocations: MemoryRevocations,
   backplane: inProcess,
   phoenix: undefined,
-  drainMs: 10_000,
+  drainMs: 5_000,
 } satisfies { [K in keyof FedecksOptions]?: FedecksOptions[K] | undefined });
 
 const OPTIONS = [...(Object.keys(DEFAULTS) as (keyof FedecksOptions)[]), 'secrets', 'authenticator'] as const;

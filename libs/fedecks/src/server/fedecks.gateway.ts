@@ -1,21 +1,10 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Duplex } from 'node:stream';
-import {
-  type CanActivate,
-  HttpException,
-  Inject,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-  type OnModuleInit,
-} from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
-import proxyAddr from 'proxy-addr';
-import { isObservable, lastValueFrom } from 'rxjs';
 import { deliver, HandlerExplorer, type ResultSink, Router } from '../handlers/index.js';
 import { CLOSE, type DecodeOptions, encodeTokenMessage, type Term } from '../wire/index.js';
-import { FedecksAuthGuard, UpgradeRefused, type UpgradeRequest } from './auth.guard.js';
 import { type Backplane } from './backplane.js';
 import { drain } from './drain.js';
 import { Connection, type Endpoint } from './connection.js';
@@ -33,24 +22,24 @@ import { Leftovers } from './leftovers.js';
 import { LimitedLog } from './limited-log.js';
 import { LocalNode } from './local-node.js';
 import { providerOf } from './provider-of.js';
-import { answer } from './refusal.js';
 import { Registry } from './registry.js';
 import { MemoryRevocations, Revocations, type RevocationStore } from './revocations.js';
 import { Tokens } from './token.js';
-import { type PathOwner, UpgradeDispatcher } from './upgrade-dispatcher.js';
-import { UpgradeLimiter } from './upgrade-limits.js';
+import { Admission, type UpgradeDecision } from './upgrade/admission.js';
+import { FedecksAuthGuard } from './upgrade/auth.guard.js';
+import { type PathOwner, UpgradeDispatcher } from './upgrade/dispatcher.js';
+import { reply, retryAfter, UPGRADE_REQUIRED } from './upgrade/http-reply.js';
+import { passGuards } from './upgrade/pass-guards.js';
 import { binaryFrame } from './websocket/frame-writer.js';
 import { acceptHandshake, checkHandshake } from './websocket/handshake.js';
 
-/** How a good or bad upgrade is answered. */
-type Verdict =
-  { readonly device: AuthenticatedDevice } | { readonly status: number; readonly retryAfterS?: number };
-
-/** When a device that was refused for a passing reason may come again. */
-const RETRY_AFTER_S = 10;
-
-/** Another node, or the next start of this one, takes the device at once. */
-const DRAINING: Verdict = { status: 503, retryAfterS: 1 };
+/** What anybody can cause who reaches the port. */
+const REFUSALS: ReadonlySet<SocketError['type']> = new Set([
+  'invalid_auth_header',
+  'authentication_failed',
+  'invalid_token',
+  'refused_by_guard',
+]);
 
 /** One endpoint: owns the upgrade of its path, and the connections of its devices. */
 @Injectable()
@@ -67,16 +56,13 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   router = new Router([]);
   private readonly logger: Logger;
   private readonly limited: LimitedLog;
-  private readonly limiter: UpgradeLimiter;
-  private readonly trusted: ReturnType<typeof proxyAddr.compile>;
+  /** A flood of strangers leaves the other log its lines. */
+  private readonly strangers: LimitedLog;
   private readonly flapping = new Flapping();
   private readonly leftovers: Leftovers;
   /** @internal */
   readonly decoding: DecodeOptions;
-  private guards: readonly CanActivate[] = [];
-  /** Ends the wait for the verdict on an upgrade, for each that is waited for. */
-  private readonly pending = new Set<(verdict: Verdict) => void>();
-  private draining = false;
+  private admission!: Admission;
   private ticking: NodeJS.Timeout | undefined;
 
   constructor(
@@ -91,7 +77,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   ) {
     this.logger = new Logger(`Fedecks ${options.path}`);
     this.limited = new LimitedLog(this.logger);
-    this.limiter = new UpgradeLimiter(options);
+    this.strangers = new LimitedLog(this.logger);
     this.node = new LocalNode(
       options,
       this.registry,
@@ -102,16 +88,12 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       new LimitedLog(this.logger),
     );
     this.backplane = options.backplane(this.node);
-    this.trusted = proxyAddr.compile([...options.trustedProxies]);
     this.leftovers = new Leftovers(options);
     this.decoding = decodingOf(options);
   }
 
   onModuleInit(): void {
-    this.guards = [
-      this.authGuard,
-      ...this.options.guards.map((guard) => providerOf(this.moduleRef, guard, 'guards')),
-    ];
+    this.admission = this.makeAdmission();
     this.revocations.keepIn(this.backplane.revocations ?? storeOf(this.moduleRef, this.options.revocations));
     this.fedecks.register(this);
   }
@@ -129,135 +111,78 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
 
   /** Refuses new devices, lets handlers finish, and closes the connections in stages over `drainMs`. */
   async shutDown(): Promise<void> {
-    this.draining = true;
-    for (const giveUp of this.pending) giveUp(DRAINING);
-    const connections = [...this.registry.all()];
-    await drain(connections, this.options.drainMs);
+    this.admission.drain();
+    await drain([...this.registry.all()], this.options.drainMs);
     clearInterval(this.ticking);
-    await Promise.all(connections.map((connection) => connection.gone()));
     await this.backplane.close();
   }
 
   // --- The upgrade -----------------------------------------------------------------------------------------
 
+  private makeAdmission(): Admission {
+    const guards = [
+      this.authGuard,
+      ...this.options.guards.map((guard) => providerOf(this.moduleRef, guard, 'guards')),
+    ];
+    const handler = this.upgrade.bind(this);
+    return new Admission({
+      options: this.options,
+      tokens: this.tokens,
+      revocations: this.revocations,
+      claims: this.backplane,
+      authenticate: (request) =>
+        passGuards(request, guards, new ExecutionContextHost([request], FedecksGateway, handler)),
+      isConnected: (deviceId) => this.registry.of(deviceId).length > 0,
+      isBehind: (deviceId) => this.leftovers.areFull(deviceId),
+      report: this.report.bind(this),
+    });
+  }
+
+  onListening(onUnixSocket: boolean): void {
+    this.admission.onUnixSocket = onUnixSocket;
+    if (!onUnixSocket || this.options.trustedProxies.length > 0) return;
+    this.logger.warn(
+      "The server listens on a unix socket, where no peer has an address: all devices share one 'upgradesPerAddressPerMinute'. " +
+        "If the proxy in front sets X-Forwarded-For, set 'trustedProxies': ['loopback'].",
+    );
+  }
+
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // Until the websocket has it, an error of the socket is nobody's.
-    const ignored = (): void => undefined;
-    socket.on('error', ignored);
-    const revocations = this.revocations.count;
+    const onError = (): void => undefined;
+    const onClose = (): void => this.admission.abort(request);
+    socket.on('error', onError).on('close', onClose);
     const askedAt = Date.now();
-    const claims = isWebSocket(request) && this.options.duplicates === 'oldest';
-    void this.judge(request, claims).then((judged) => {
-      const verdict = 'device' in judged ? this.lastWord(judged.device, revocations) : judged;
-      const opens = 'device' in verdict && !socket.destroyed && isWebSocket(request);
-      if (claims && 'device' in judged && !opens) this.backplane.unclaim(judged.device.id);
-      if (socket.destroyed) return;
-      if (!('device' in verdict)) return answer(socket, verdict.status, retryAfter(verdict.retryAfterS));
-      if (!opens) return answer(socket, 426, UPGRADE_REQUIRED);
-      const fault = checkHandshake(request);
-      if (fault) return answer(socket, fault.status);
-      socket.off('error', ignored);
-      this.open(request, socket, head, verdict.device, askedAt);
-    });
+    const fault = checkHandshake(request);
+    const act = (decision: UpgradeDecision): boolean => {
+      if (socket.destroyed) return false;
+      if ('status' in decision) reply(socket, decision.status, retryAfter(decision.retryAfterS));
+      else if (fault) reply(socket, fault.status, fault.status === 426 ? UPGRADE_REQUIRED : {});
+      else {
+        socket.off('error', onError).off('close', onClose);
+        this.open(request, socket, head, decision.device, askedAt);
+        return true;
+      }
+      return false;
+    };
+    this.admission.decide(request, !fault, act).catch((error: unknown) => this.abort(socket, error));
   }
 
   request(request: IncomingMessage, response: ServerResponse): void {
-    void this.judge(request).then((verdict) => {
+    response.on('close', () => this.admission.abort(request));
+    const act = (decision: UpgradeDecision): boolean => {
       const [status, headers] =
-        'device' in verdict ? [426, UPGRADE_REQUIRED] : [verdict.status, retryAfter(verdict.retryAfterS)];
+        'device' in decision ? [426, UPGRADE_REQUIRED] : [decision.status, retryAfter(decision.retryAfterS)];
       response.writeHead(status, { 'content-length': 0, ...headers }).end();
-    });
+      return false;
+    };
+    this.admission.decide(request, false, act).catch((error: unknown) => this.abort(response, error));
   }
 
-  /** Runs the guards, and takes the device's place if it needs one, within `upgradeTimeoutMs`. */
-  private async judge(request: UpgradeRequest, claims = false): Promise<Verdict> {
-    if (this.draining) return DRAINING;
-    // The address before any work: it is what attempts are counted by.
-    request.remoteAddress =
-      this.options.trustedProxies.length > 0
-        ? proxyAddr(request, this.trusted)
-        : (request.socket.remoteAddress ?? '');
-    const retryAfterS = this.limiter.refuse(request.remoteAddress, Date.now());
-    if (retryAfterS !== undefined) return { status: 503, retryAfterS };
-    let giveUp!: (verdict: Verdict) => void;
-    const late = new Promise<Verdict>((resolve) => (giveUp = resolve));
-    const timer = setTimeout(
-      () => giveUp(this.refusal(request, new Error('upgradeTimeoutMs has passed'))),
-      this.options.upgradeTimeoutMs,
-    );
-    this.pending.add(giveUp);
-    try {
-      const verdict = await Promise.race([this.passGuards(request), late]);
-      return claims && 'device' in verdict ? await this.claim(verdict.device) : verdict;
-    } catch (error) {
-      return this.refusal(request, error);
-    } finally {
-      clearTimeout(timer);
-      this.pending.delete(giveUp);
-    }
-  }
-
-  private async passGuards(request: UpgradeRequest): Promise<Verdict> {
-    const context = new ExecutionContextHost([request], FedecksGateway, this.upgrade.bind(this));
-    for (const guard of this.guards) {
-      const result = guard.canActivate(context);
-      const passed = await (isObservable(result) ? lastValueFrom(result) : result);
-      if (!passed) throw refusedBy(request, guard);
-    }
-    const { device } = request;
-    if (!device) throw new Error('FedecksAuthGuard was replaced by a guard that sets no request.device');
-    return { device };
-  }
-
-  /** With 'oldest', a device that is connected to any node may not come in again. */
-  private async claim(device: AuthenticatedDevice): Promise<Verdict> {
-    const free = this.registry.of(device.id).length === 0 && (await this.backplane.claim(device));
-    return free ? { device } : this.duplicate(device);
-  }
-
-  private duplicate({ id: deviceId }: AuthenticatedDevice): Verdict {
-    this.report({ deviceId, type: 'duplicate', info: 'this device id is connected already' });
-    return { status: 503, retryAfterS: RETRY_AFTER_S };
-  }
-
-  /** What may have changed while the guards were at it. Nothing is waited for between this and the 101. */
-  private lastWord(device: AuthenticatedDevice, revocations: number): Verdict {
-    if (this.draining) return DRAINING;
-    if (this.revocations.since(device.id, revocations)) {
-      this.report({ deviceId: device.id, type: 'invalid_token', info: 'revoked' });
-      return { status: 403 };
-    }
-    if (this.leftovers.areFull(device.id)) {
-      this.report({
-        deviceId: device.id,
-        type: 'upgrade_failed',
-        info: 'messages of its ended connections still wait for handlers',
-      });
-      return { status: 503, retryAfterS: RETRY_AFTER_S };
-    }
-    if (this.options.duplicates === 'oldest' && this.registry.of(device.id).length > 0)
-      return this.duplicate(device);
-    return { device };
-  }
-
-  private refusal(request: UpgradeRequest, error: unknown): Verdict {
-    if (error instanceof UpgradeRefused) {
-      this.report(error.report);
-      return { status: 403 };
-    }
-    const deviceId = request.deviceId ?? null;
-    if (error instanceof HttpException && error.getStatus() < 500) {
-      this.report({ deviceId, type: 'refused_by_guard', info: error.name, error });
-      return { status: 403 };
-    }
-    // Our fault, not the device's: it may come again, and its token is still good.
-    this.report({
-      deviceId,
-      type: 'upgrade_failed',
-      info: error instanceof Error ? error.message : '',
-      error,
-    });
-    return { status: 503, retryAfterS: RETRY_AFTER_S };
+  /** What nobody expects to fail has failed: the peer may come again. */
+  private abort(peer: Duplex | ServerResponse, error: unknown): void {
+    this.limited.error('An upgrade failed', error);
+    peer.destroy();
   }
 
   private open(
@@ -271,7 +196,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     const device: ConnectedDevice = { id, remoteAddress, claims, endpoint, since: Date.now() };
     const older = this.options.duplicates === 'newest' ? [...this.registry.of(id)] : [];
     for (const connection of older) connection.end('replaced', CLOSE.replaced, 'replaced');
-    if (older.length > 0 && this.flapping.notice(id, performance.now())) {
+    if (older.length > 0 && this.flapping.notice(id)) {
       this.report({
         deviceId: id,
         type: 'flapping',
@@ -314,7 +239,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     const line = `${who}: ${error.type}${error.info && `: ${error.info}`}`;
     if (error.type === 'handler_failed' || error.type === 'upgrade_failed')
       this.limited.error(line, error.error);
-    else this.limited.warn(line);
+    else (REFUSALS.has(error.type) ? this.strangers : this.limited).warn(line);
     for (const handler of this.router.errors) {
       const failed = (failure: unknown): void =>
         this.limited.error(`@OnSocketError ${handler.name} failed`, failure);
@@ -343,25 +268,6 @@ function decodingOf({ maxFrameBytes, maxElements, compressedTerms }: ResolvedOpt
   // Left out where it is the default of the decoder.
   if (compressedTerms === true) return { maxBytes, maxElements };
   return { maxBytes, maxElements, compressed: compressedTerms };
-}
-
-function isWebSocket({ headers }: IncomingMessage): boolean {
-  return headers.upgrade?.toLowerCase() === 'websocket' && headers['sec-websocket-version'] === '13';
-}
-
-const UPGRADE_REQUIRED = {
-  connection: 'upgrade',
-  upgrade: 'websocket',
-  'sec-websocket-version': '13',
-} as const;
-
-function retryAfter(seconds: number | undefined): Record<string, string> {
-  return seconds === undefined ? {} : { 'retry-after': String(seconds) };
-}
-
-function refusedBy({ deviceId }: UpgradeRequest, guard: CanActivate): UpgradeRefused {
-  const info = guard.constructor.name;
-  return new UpgradeRefused({ deviceId: deviceId ?? null, type: 'refused_by_guard', info });
 }
 
 /** `@OnSocketError` has nobody to answer, but what it returns may have to be waited for, or run. */

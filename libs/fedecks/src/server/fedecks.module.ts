@@ -8,7 +8,6 @@ import {
 } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { HandlerExplorer } from '../handlers/index.js';
-import { FedecksAuthGuard } from './auth.guard.js';
 import {
   FEDECKS_OPTIONS,
   type FedecksOptions,
@@ -20,7 +19,8 @@ import { Fedecks } from './fedecks.service.js';
 import { FedecksHealthIndicator } from './health-indicator.js';
 import { Revocations } from './revocations.js';
 import { Tokens } from './token.js';
-import { UpgradeDispatcher } from './upgrade-dispatcher.js';
+import { FedecksAuthGuard } from './upgrade/auth.guard.js';
+import { UpgradeDispatcher } from './upgrade/dispatcher.js';
 
 /** A provider of options, for `useClass` and `useExisting`. */
 export interface FedecksOptionsFactory {

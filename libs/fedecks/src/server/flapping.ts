@@ -6,8 +6,11 @@ export class Flapping {
   private windowEnds = 0;
   private readonly replaced = new Map<string, number>();
 
-  /** Notes that a connection of the device was replaced; true, once a minute, when that makes the fifth time within it. */
-  notice(deviceId: string, now: number): boolean {
+  /**
+   * Notes that a connection of the device was replaced; true, once a minute, when that makes the fifth time within it.
+   * @param now by a monotonic clock.
+   */
+  notice(deviceId: string, now = performance.now()): boolean {
     if (now >= this.windowEnds) {
       this.windowEnds = now + WINDOW_MS;
       this.replaced.clear();

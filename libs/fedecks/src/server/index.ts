@@ -15,7 +15,6 @@ export {
   type Stop,
 } from '../handlers/index.js';
 export { InvalidOptionsError } from '../options/index.js';
-export { FedecksAuthGuard, type UpgradeRequest } from './auth.guard.js';
 export {
   type AuthenticationResult,
   type Claims,
@@ -49,3 +48,5 @@ export {
 export { FedecksHealthIndicator, type FedecksHealthResult } from './health-indicator.js';
 export { Presence, type PresenceEntry, type PresencePage, type PresenceQuery } from './presence.js';
 export { MemoryRevocations, type RevocationStore } from './revocations.js';
+export { FedecksAuthGuard } from './upgrade/auth.guard.js';
+export { type UpgradeRequest } from './upgrade/upgrade-request.js';

@@ -4,41 +4,78 @@ import { LimitedLog } from './limited-log.js';
 
 describe('LimitedLog', () => {
   const lines: string[] = [];
-  const log = new LimitedLog({
-    warn: (line: string) => lines.push(line),
-    error: (line: string, stack?: string) => lines.push(`${line} ${stack ?? ''}`),
-  } as unknown as Logger);
+  let log: LimitedLog;
 
-  beforeAll(() => jest.useFakeTimers({ now: 0 }));
-  afterAll(() => jest.useRealTimers());
+  beforeEach(() => {
+    jest.useFakeTimers();
+    lines.length = 0;
+    log = new LimitedLog({
+      warn: (line: string) => lines.push(line),
+      error: (line: string, stack?: string) => lines.push(`${line} ${stack ?? ''}`),
+    });
+  });
+  afterEach(() => jest.useRealTimers());
 
   it('writes 20 lines in 10 s, then none, and in the next 10 s first says how many it left out', () => {
     for (let count = 1; count <= 1_000; count++) log.warn(`refused ${count}`);
     expect(lines).toHaveLength(20);
     expect(lines.at(-1)).toBe('refused 20');
 
-    jest.setSystemTime(9_999);
+    jest.advanceTimersByTime(9_999);
     log.warn('still too many');
     expect(lines).toHaveLength(20);
 
-    jest.setSystemTime(10_000);
+    jest.advanceTimersByTime(1);
     log.warn('refused again');
     expect(lines.slice(20)).toEqual(['981 more lines were left out', 'refused again']);
   });
 
   it('says nothing of lines left out when none were', () => {
-    jest.setSystemTime(20_000);
-    lines.length = 0;
     log.warn('refused');
     expect(lines).toEqual(['refused']);
   });
 
-  it('counts errors with the rest, and writes where they were thrown', () => {
-    jest.setSystemTime(30_000);
-    lines.length = 0;
+  it('counts errors and warnings apart, and writes where errors were thrown', () => {
+    for (let count = 0; count < 100; count++) log.warn('a stranger');
     log.error('failed', new Error('boom'));
-    expect(lines[0]).toMatch(/^failed Error: boom\n +at /);
+    expect(lines[20]).toMatch(/^failed Error: boom\n +at /);
     for (let count = 0; count < 100; count++) log.error('failed', 'no error at all');
-    expect(lines).toHaveLength(20);
+    expect(lines).toHaveLength(40);
+  });
+
+  it('begins no line with what a peer has sent, whatever line breaks and controls that holds', () => {
+    log.warn("wrong device id in token, 'a\n[Nest] all is well\r\u001b[2J\u009b2J\u2028\u2029\u0085\u007f'");
+    const hostile = new Error('no device a\n[Nest] all is well\n\n\u001b[2J');
+    log.error('failed', hostile);
+    expect(lines[0]).toBe(
+      "wrong device id in token, 'a\\n[Nest] all is well\\u000d\\u001b[2J\\u009b2J\\u2028\\u2029\\u0085\\u007f'",
+    );
+    const [head, ...frames] = (lines[1] ?? '').split('\n');
+    expect(head).toBe('failed Error: no device a\\n[Nest] all is well\\n\\n\\u001b[2J');
+    expect(frames.length).toBeGreaterThan(0);
+    expect(frames.every((frame) => /^ +at /.test(frame))).toBe(true);
+  });
+
+  it('bounds the length of a line', () => {
+    log.warn('x'.repeat(1_000_000));
+    log.error('x'.repeat(1_000_000), new Error('y'.repeat(1_000_000)));
+    for (const line of lines) expect(line.length).toBeLessThan(13_000);
+  });
+
+  it('does not throw when a stack or the logger does', () => {
+    const error = new Error('hostile');
+    Object.defineProperty(error, 'stack', {
+      get: () => {
+        throw new Error('hostile');
+      },
+    });
+    log.error('failed', error);
+    expect(lines.at(-1)).toBe('failed ');
+    const broken = new LimitedLog({
+      warn: () => {
+        throw new Error('EPIPE');
+      },
+    } as unknown as Logger);
+    expect(() => broken.warn('line')).not.toThrow();
   });
 });

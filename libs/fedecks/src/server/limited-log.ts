@@ -2,29 +2,79 @@ import { type Logger } from '@nestjs/common';
 
 const WINDOW_MS = 10_000;
 const LINES = 20;
+const MAX_LINE_LENGTH = 2_000;
+const MAX_STACK_LENGTH = 10_000;
 
-/** A log of what strangers can cause: at most 20 lines in 10 s; then it counts, and says how many it left out. */
+/** What begins a line of its own, or makes a terminal do something, in a log: C0, C1, and Unicode's line breaks. */
+// eslint-disable-next-line no-control-regex
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+
+/** The place of a frame in a stack, which may begin a line. */
+const STACK_FRAME = /\\n(?= +at )/g;
+
+/**
+ * A log of what others can cause: at most 20 warnings and 20 errors in 10 s; then it counts, and says how many it
+ * left out. What peers sent may be part of a line, and cannot begin another one.
+ */
 export class LimitedLog {
-  private windowEnds = 0;
-  private written = 0;
+  private readonly warnings = new Budget();
+  private readonly errors = new Budget();
 
-  constructor(private readonly logger: Logger) {}
+  constructor(private readonly logger: Pick<Logger, 'warn' | 'error'>) {}
 
   warn(line: string): void {
-    if (this.admit()) this.logger.warn(line);
+    this.write(this.warnings, () => this.logger.warn(shown(line, MAX_LINE_LENGTH)));
   }
 
   error(line: string, error: unknown): void {
-    if (this.admit()) this.logger.error(line, error instanceof Error ? error.stack : undefined);
+    this.write(this.errors, () => this.logger.error(shown(line, MAX_LINE_LENGTH), stackOf(error)));
   }
 
-  private admit(now = Date.now()): boolean {
-    if (now >= this.windowEnds) {
-      const left = this.written - LINES;
-      if (left > 0) this.logger.warn(`${left} more lines were left out`);
-      this.windowEnds = now + WINDOW_MS;
-      this.written = 0;
+  private write(budget: Budget, write: () => void): void {
+    const leftOut = budget.leftOut(performance.now());
+    try {
+      if (leftOut > 0) this.logger.warn(`${leftOut} more lines were left out`);
+      if (budget.admits()) write();
+    } catch {
+      // A logger of the application's that throws: there is nowhere else to say so.
     }
+  }
+}
+
+/** Lines of a window of 10 s. */
+class Budget {
+  private windowEnds = 0;
+  private written = 0;
+
+  /** How many lines a window that has just ended has left out. */
+  leftOut(now: number): number {
+    if (now < this.windowEnds) return 0;
+    const leftOut = this.written - LINES;
+    this.windowEnds = now + WINDOW_MS;
+    this.written = 0;
+    return leftOut;
+  }
+
+  admits(): boolean {
     return ++this.written <= LINES;
+  }
+}
+
+function shown(text: string, maxLength: number): string {
+  return text.slice(0, maxLength).replace(CONTROLS, escape);
+}
+
+function escape(control: string): string {
+  return control === '\n' ? '\\n' : `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
+
+/** The message of an error may hold what a peer sent: only the places of its stack begin lines. */
+function stackOf(error: unknown): string | undefined {
+  try {
+    const stack = error instanceof Error ? error.stack : undefined;
+    return typeof stack === 'string' ? shown(stack, MAX_STACK_LENGTH).replace(STACK_FRAME, '\n') : undefined;
+  } catch {
+    // An error whose stack cannot be read.
+    return undefined;
   }
 }

@@ -57,20 +57,20 @@ describe('Outbox', () => {
 
   it('writes frames that are large together in order, and copies none of them', async () => {
     const made = outbox({ maxBufferedBytes: 100_000 });
-    for (const letter of ['a', 'b']) made.write(bytes(letter.repeat(20_000)));
+    for (const letter of ['a', 'b']) void made.write(bytes(letter.repeat(20_000)));
     await tick();
     expect(socket.writes.join('')).toBe('a'.repeat(20_000) + 'b'.repeat(20_000));
   });
 
   it('holds frames until it is released, and then writes them in order', async () => {
     const made = outbox({ held: true });
-    const written = [made.write(bytes('a')), made.write(bytes('b'))];
+    const written = Promise.all([made.write(bytes('a')), made.write(bytes('b'))]);
     await tick();
     expect([socket.writes, made.holding]).toEqual([[], true]);
     made.release();
-    made.write(bytes('c'));
+    void made.write(bytes('c'));
     await tick();
-    expect([socket.writes, await Promise.all(written)]).toEqual([['abc'], [true, true]]);
+    expect([socket.writes, await written]).toEqual([['abc'], [true, true]]);
   });
 
   it('answers false for frames that were held when the connection ended', async () => {
@@ -123,7 +123,7 @@ describe('Outbox', () => {
   it('is drained when the device has taken what was written', async () => {
     socket.reads = false;
     const made = outbox();
-    made.write(bytes(200));
+    void made.write(bytes(200));
     let isDrained = false;
     const drained = made.drained().then(() => (isDrained = true));
     await tick();
@@ -135,7 +135,7 @@ describe('Outbox', () => {
   it('is drained when the connection ends', async () => {
     socket.reads = false;
     const made = outbox();
-    made.write(bytes(200));
+    void made.write(bytes(200));
     const drained = made.drained();
     await tick();
     made.close();

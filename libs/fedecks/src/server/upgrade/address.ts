@@ -1,0 +1,74 @@
+import { type IncomingMessage } from 'node:http';
+import { isIP, isIPv6, SocketAddress } from 'node:net';
+import proxyAddr from 'proxy-addr';
+
+/** More proxies than that are on no device's way; each costs some microseconds to check. */
+const MAX_PROXIES = 16;
+
+/** The longest an address with its brackets, zone and port can be; a longer entry is none. */
+const MAX_ENTRY_LENGTH = 80;
+
+/** Finds the address of the device that asks for an upgrade. */
+export class PeerAddress {
+  private readonly isTrusted: ((address: string, hop: number) => boolean) | undefined;
+
+  /** @param trustedProxies as in the option of that name. */
+  constructor(trustedProxies: readonly string[]) {
+    this.isTrusted = trustedProxies.length > 0 ? proxyAddr.compile([...trustedProxies]) : undefined;
+  }
+
+  /**
+   * The address of the peer, or of the client its trusted proxies name in `X-Forwarded-For`. Where that has no
+   * address, it is that of the proxy nearest to it; empty for a peer without one.
+   * @param onUnixSocket the server listens on a unix socket: a peer is on this machine, and trusted if any is.
+   */
+  of(request: IncomingMessage, onUnixSocket: boolean): string {
+    let address = plain(request.socket.remoteAddress ?? '');
+    if (!this.isTrusted) return address;
+    const header = request.headers['x-forwarded-for'] ?? '';
+    let rest = Array.isArray(header) ? header.join(',') : header;
+    for (let hop = 0; hop < MAX_PROXIES && rest !== ''; hop++) {
+      // A peer of TCP has no address when it is gone already: what it claims to be proves nothing.
+      if (address === '' ? !onUnixSocket : !this.isTrusted(address, hop)) break;
+      // Each proxy appends whom it heard from.
+      const comma = rest.lastIndexOf(',');
+      const entry = rest.slice(comma + 1).trim();
+      rest = rest.slice(0, Math.max(comma, 0));
+      if (entry === '') continue;
+      const next = addressIn(entry);
+      if (next === undefined) break;
+      address = next;
+    }
+    return address;
+  }
+}
+
+/** What an address is counted by: a network of /64 is one subscriber's in IPv6, whatever host it calls itself. */
+export function limitKey(address: string): string {
+  if (!isIPv6(address)) return address;
+  const [head = '', tail] = canonical(address).split('::');
+  const groups = head === '' ? [] : head.split(':');
+  const after = tail === undefined || tail === '' ? [] : tail.split(':');
+  while (groups.length + after.length < 8) groups.push('0');
+  return `${[...groups, ...after].slice(0, 4).join(':')}::/64`;
+}
+
+/** The address of an entry: proxies write it bare, with a port, and in brackets. */
+function addressIn(entry: string): string | undefined {
+  if (entry.length > MAX_ENTRY_LENGTH) return undefined;
+  const [, bracketed, dotted] = /^"?(?:\[([^\]]*)\](?::\d+)?|([\d.]+):\d+)"?$/.exec(entry) ?? [];
+  const address = bracketed ?? dotted ?? entry;
+  return isIP(address) === 0 ? undefined : plain(address);
+}
+
+/** An IPv4 address that a socket of both families shows as `::ffff:203.0.113.9` is the IPv4 address. */
+function plain(address: string): string {
+  if (!isIPv6(address)) return address;
+  const text = canonical(address);
+  return text.startsWith('::ffff:') && text.includes('.') ? text.slice('::ffff:'.length) : address;
+}
+
+/** As RFC 5952 writes it, without a zone. */
+function canonical(address: string): string {
+  return new SocketAddress({ address, family: 'ipv6' }).address;
+}

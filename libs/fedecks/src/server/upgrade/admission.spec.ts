@@ -1,0 +1,236 @@
+import { type IncomingHttpHeaders } from 'node:http';
+import { jest } from '@jest/globals';
+import { encodeAuthHeader } from '../../wire/index.js';
+import { type AuthenticatedDevice, type SocketError } from '../device.js';
+import { Admission, type AdmissionContext, MAX_WAITING, type UpgradeDecision } from './admission.js';
+import { UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
+
+const NOT_NOW = { status: 503, retryAfterS: 10 };
+
+function requestOf(fields: Record<string, string>, remoteAddress = '192.0.2.1'): UpgradeRequest {
+  const headers: IncomingHttpHeaders = { 'x-fedecks-auth': encodeAuthHeader(fields) };
+  return { headers, socket: { remoteAddress } } as UpgradeRequest;
+}
+
+const login = (id = 'nerves-242a', address?: string): UpgradeRequest =>
+  requestOf({ 'fedecks-device-id': id, password: 'p' }, address);
+const comeBack = (id = 'nerves-242a', address?: string): UpgradeRequest =>
+  requestOf({ 'fedecks-device-id': id, 'fedecks-token': `good ${id}` }, address);
+
+function deviceOf({ deviceId = '' }: UpgradeRequest): AuthenticatedDevice {
+  return { id: deviceId, remoteAddress: '', claims: undefined, endpoint: '/fedecks' };
+}
+
+/** An endpoint whose guards answer when the test says so, if `holds` is set. */
+class Endpoint implements AdmissionContext {
+  options: AdmissionContext['options'];
+  readonly tokens = {
+    verify: (token: string) =>
+      token.startsWith('good ') ? { deviceId: token.slice(5), claims: undefined, issuedAt: 0 } : undefined,
+  };
+  readonly revocations = { count: 0, since: (): boolean => this.isRevoked };
+  readonly claims = {
+    claim: (): boolean => this.isFree,
+    unclaim: (id: string): void => void this.unclaimed.push(id),
+  };
+  isRevoked = false;
+  isFree = true;
+  holds = false;
+  readonly asked: UpgradeRequest[] = [];
+  readonly unclaimed: string[] = [];
+  readonly reports: SocketError[] = [];
+  readonly connected = new Set<string>();
+  private readonly held: (() => void)[] = [];
+
+  constructor(options: Partial<AdmissionContext['options']> = {}) {
+    this.options = {
+      duplicates: 'newest',
+      trustedProxies: [],
+      upgradesPerSecond: 0,
+      upgradesPerAddressPerMinute: 0,
+      upgradeTimeoutMs: 10_000,
+      ...options,
+    };
+  }
+
+  async authenticate(request: UpgradeRequest): Promise<AuthenticatedDevice> {
+    this.asked.push(request);
+    if (this.holds) await new Promise<void>((resolve) => this.held.push(resolve));
+    if (request.deviceId === 'stranger')
+      throw new UpgradeRefused({ deviceId: 'stranger', type: 'authentication_failed', info: '' });
+    if (request.deviceId === 'broken') throw new Error('the database is gone');
+    return deviceOf(request);
+  }
+
+  release(): void {
+    for (const resolve of this.held.splice(0)) resolve();
+  }
+
+  isBehind(id: string): boolean {
+    return id === 'behind';
+  }
+
+  isConnected(id: string): boolean {
+    return this.connected.has(id);
+  }
+
+  report(error: SocketError): void {
+    this.reports.push(error);
+  }
+}
+
+/** Decides, and returns the decision that was acted on; undefined if there was none. */
+async function decide(
+  admission: Admission,
+  request: UpgradeRequest,
+  opened = true,
+): Promise<UpgradeDecision | undefined> {
+  let decision: UpgradeDecision | undefined;
+  await admission.decide(request, true, (made) => {
+    decision = made;
+    return opened && 'device' in made;
+  });
+  return decision;
+}
+
+describe('Admission', () => {
+  it('lets in whom the guards let in, and refuses the others with 403, or 503 where the fault is ours', async () => {
+    const endpoint = new Endpoint();
+    const admission = new Admission(endpoint);
+    expect(await decide(admission, login())).toMatchObject({ device: { id: 'nerves-242a' } });
+    expect(await decide(admission, login('stranger'))).toEqual({ status: 403 });
+    expect(await decide(admission, login('broken'))).toEqual(NOT_NOW);
+    expect(await decide(admission, login('behind'))).toEqual(NOT_NOW);
+    expect(endpoint.reports.map(({ type }) => type)).toEqual([
+      'authentication_failed',
+      'upgrade_failed',
+      'upgrade_failed',
+    ]);
+  });
+
+  it.each<[string, () => UpgradeRequest]>([
+    ['logins', () => login('stranger')],
+    ['bad tokens', () => requestOf({ 'fedecks-device-id': 'nerves-242a', 'fedecks-token': 'bad' })],
+    [
+      'tokens of others',
+      () => requestOf({ 'fedecks-device-id': 'nerves-242a', 'fedecks-token': 'good other' }),
+    ],
+    ['garbage', () => ({ headers: {}, socket: { remoteAddress: '192.0.2.1' } }) as UpgradeRequest],
+  ])('lets a device with a good token in from an address that floods it with %s', async (_, flood) => {
+    const endpoint = new Endpoint({ upgradesPerSecond: 100, upgradesPerAddressPerMinute: 20 });
+    const admission = new Admission(endpoint);
+    for (let count = 0; count < 1_000; count++) await decide(admission, flood());
+    expect(endpoint.asked).toHaveLength(20);
+    expect(await decide(admission, login())).toMatchObject({ status: 503 });
+    expect(endpoint.asked).toHaveLength(20);
+    expect(await decide(admission, comeBack())).toMatchObject({ device: { id: 'nerves-242a' } });
+    expect(await decide(admission, login('other', '192.0.2.2'))).toMatchObject({ device: { id: 'other' } });
+  });
+
+  it('counts all hosts of a /64 in IPv6 together', async () => {
+    const admission = new Admission(new Endpoint({ upgradesPerAddressPerMinute: 1 }));
+    expect(await decide(admission, login('a', '2001:db8::1'))).toMatchObject({ device: {} });
+    expect(await decide(admission, login('b', '2001:db8::2'))).toMatchObject({ status: 503 });
+    expect(await decide(admission, login('c', '2001:db8:0:1::1'))).toMatchObject({ device: {} });
+  });
+
+  it('refuses with 503 more logins than may wait at once, and more than half of them from one address; tokens wait apart', async () => {
+    const endpoint = new Endpoint();
+    endpoint.holds = true;
+    const admission = new Admission(endpoint);
+    const ofOne = Array.from({ length: MAX_WAITING }, () => decide(admission, login()));
+    expect(endpoint.asked).toHaveLength(MAX_WAITING / 2);
+    const ofOthers = Array.from({ length: MAX_WAITING }, (_, index) =>
+      decide(admission, login('x', `198.51.${index >> 8}.${index & 255}`)),
+    );
+    expect(endpoint.asked).toHaveLength(MAX_WAITING);
+    const withTokens = Array.from({ length: MAX_WAITING + 1 }, () => decide(admission, comeBack()));
+    expect(endpoint.asked).toHaveLength(2 * MAX_WAITING);
+    endpoint.release();
+    const all = await Promise.all([...ofOne, ...ofOthers, ...withTokens]);
+    expect(all.filter((decision) => decision && 'device' in decision)).toHaveLength(2 * MAX_WAITING);
+    endpoint.holds = false;
+    expect(await decide(admission, login())).toMatchObject({ device: {} });
+  });
+
+  describe('with guards that take their time', () => {
+    beforeEach(() => jest.useFakeTimers());
+    afterEach(() => jest.useRealTimers());
+
+    it('refuses with 503 after upgradeTimeoutMs, once, and gives the place back', async () => {
+      const endpoint = new Endpoint({ upgradeTimeoutMs: 1_000 });
+      endpoint.holds = true;
+      const admission = new Admission(endpoint);
+      const waiting = Array.from({ length: MAX_WAITING / 2 }, () => decide(admission, login()));
+      expect(await decide(admission, login())).toEqual(NOT_NOW);
+      jest.advanceTimersByTime(1_000);
+      expect((await Promise.all(waiting)).every((decision) => decision && 'status' in decision)).toBe(true);
+      expect(endpoint.asked[0]?.signal?.aborted).toBe(true);
+      const later = decide(admission, login('later'));
+      endpoint.release();
+      expect(await later).toMatchObject({ device: { id: 'later' } });
+      expect(endpoint.reports).toHaveLength(MAX_WAITING / 2);
+      expect(jest.getTimerCount()).toBe(0);
+    });
+
+    it('decides nothing for a device that has gone, tells the guards, and keeps its place for their work until the time is up', async () => {
+      const endpoint = new Endpoint({ upgradeTimeoutMs: 1_000 });
+      endpoint.holds = true;
+      const admission = new Admission(endpoint);
+      for (let count = 0; count < MAX_WAITING / 2; count++) {
+        const request = login();
+        const decision = decide(admission, request);
+        expect(request.signal?.aborted).toBe(false);
+        admission.abort(request);
+        expect(request.signal?.aborted).toBe(true);
+        expect(await decision).toBeUndefined();
+      }
+      expect(await decide(admission, login())).toEqual(NOT_NOW);
+      jest.advanceTimersByTime(1_000);
+      void decide(admission, login('next'));
+      expect(endpoint.asked.at(-1)?.deviceId).toBe('next');
+      expect(endpoint.reports).toEqual([]);
+    });
+  });
+
+  it('refuses with 503 what waits when it drains, and all after that', async () => {
+    const endpoint = new Endpoint();
+    endpoint.holds = true;
+    const admission = new Admission(endpoint);
+    const waiting = decide(admission, login());
+    admission.drain();
+    expect(await waiting).toEqual({ status: 503, retryAfterS: 1 });
+    expect(await decide(admission, comeBack())).toEqual({ status: 503, retryAfterS: 1 });
+    expect(endpoint.reports).toEqual([]);
+  });
+
+  it('refuses with 403 a device that was revoked while the guards ran', async () => {
+    const endpoint = new Endpoint();
+    endpoint.isRevoked = true;
+    expect(await decide(new Admission(endpoint), comeBack())).toEqual({ status: 403 });
+    expect(endpoint.reports).toEqual([{ deviceId: 'nerves-242a', type: 'invalid_token', info: 'revoked' }]);
+  });
+
+  describe("with duplicates: 'oldest'", () => {
+    it('refuses with 503 a device that is connected here or elsewhere', async () => {
+      const endpoint = new Endpoint({ duplicates: 'oldest' });
+      const admission = new Admission(endpoint);
+      endpoint.connected.add('here');
+      expect(await decide(admission, login('here'))).toEqual(NOT_NOW);
+      endpoint.isFree = false;
+      expect(await decide(admission, login('elsewhere'))).toEqual(NOT_NOW);
+      expect(endpoint.reports.map(({ type }) => type)).toEqual(['duplicate', 'duplicate']);
+      expect(endpoint.unclaimed).toEqual([]);
+    });
+
+    it('gives the place back of a device for which no connection was opened', async () => {
+      const endpoint = new Endpoint({ duplicates: 'oldest' });
+      const admission = new Admission(endpoint);
+      await decide(admission, login('opened'));
+      await decide(admission, login('gone'), false);
+      endpoint.isRevoked = true;
+      await decide(admission, login('revoked'));
+      expect(endpoint.unclaimed).toEqual(['gone', 'revoked']);
+    });
+  });
+});

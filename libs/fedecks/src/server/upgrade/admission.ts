@@ -1,0 +1,210 @@
+import { type AuthenticatedDevice, type SocketError } from '../device.js';
+import { type ResolvedOptions } from '../fedecks-options.js';
+import { type Revocations } from '../revocations.js';
+import { type Tokens } from '../token.js';
+import { limitKey, PeerAddress } from './address.js';
+import { Places, UpgradeLimiter } from './limits.js';
+import { readPresented, UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
+
+/** Whether a device is let in, or the HTTP status that refuses it. */
+export type UpgradeDecision =
+  { readonly device: AuthenticatedDevice } | { readonly status: number; readonly retryAfterS?: number };
+
+/** Acts on a decision, and returns whether a connection was opened. Called once, unless the upgrade is aborted. */
+export type OnDecision = (decision: UpgradeDecision) => boolean;
+
+/** How many upgrades with a token, and how many without, wait for guards and authenticator at the same time. */
+export const MAX_WAITING = 1_000;
+
+/** When a device that was refused for a passing reason may come again. */
+const RETRY_AFTER_S = 10;
+
+const NOT_NOW: UpgradeDecision = { status: 503, retryAfterS: RETRY_AFTER_S };
+
+/** Another node, or the next start of this one, takes the device at once. */
+const DRAINING: UpgradeDecision = { status: 503, retryAfterS: 1 };
+
+/** What admission needs of its endpoint. */
+export interface AdmissionContext {
+  readonly options: Pick<
+    ResolvedOptions,
+    'duplicates' | 'trustedProxies' | 'upgradesPerAddressPerMinute' | 'upgradesPerSecond' | 'upgradeTimeoutMs'
+  >;
+  readonly tokens: Pick<Tokens, 'verify'>;
+  readonly revocations: Pick<Revocations, 'count' | 'since'>;
+  /** With `duplicates: 'oldest'`, takes and gives back the place of a device among all nodes. */
+  readonly claims: {
+    claim(device: AuthenticatedDevice): boolean | Promise<boolean>;
+    unclaim(deviceId: string): void;
+  };
+  /** Runs the guards. @throws {UpgradeRefused} when the device may not come in. */
+  authenticate(request: UpgradeRequest): Promise<AuthenticatedDevice>;
+  /** Whether this node holds a connection of the device. */
+  isConnected(deviceId: string): boolean;
+  /** Whether messages of the device's ended connections still wait for handlers, as many as may. */
+  isBehind(deviceId: string): boolean;
+  report(error: SocketError): void;
+}
+
+/** One kind of upgrades, with limits of its own. */
+interface Lane {
+  readonly limiter: UpgradeLimiter;
+  readonly places: Places;
+}
+
+/**
+ * Decides who is let in: limits, guards, claim, and a last check of what has changed meanwhile.
+ *
+ * Upgrades with a good token and all others (logins, bad tokens, garbage) have limits apart, so that no stranger
+ * uses up those of devices that come back. A token that was revoked is good here, until its store is asked: such
+ * a device is held up by the limit for one device.
+ */
+export class Admission {
+  private readonly address: PeerAddress;
+  private readonly tokenLane: Lane;
+  private readonly strangerLane: Lane;
+  /** Ends the wait for the guards of each upgrade that waits. */
+  private readonly waiting = new Map<UpgradeRequest, (decision: UpgradeDecision | undefined) => void>();
+  private draining = false;
+  /** The server listens on a unix socket: its peers have no address. */
+  onUnixSocket = false;
+
+  constructor(private readonly context: AdmissionContext) {
+    const { options } = context;
+    this.address = new PeerAddress(options.trustedProxies);
+    this.tokenLane = {
+      limiter: UpgradeLimiter.ofTokens(options),
+      places: new Places(MAX_WAITING, MAX_WAITING),
+    };
+    // An authenticator that is slow for one address has places left for the others.
+    this.strangerLane = {
+      limiter: UpgradeLimiter.ofStrangers(options),
+      places: new Places(MAX_WAITING, MAX_WAITING / 2),
+    };
+  }
+
+  /**
+   * Decides on an upgrade, within `upgradeTimeoutMs`. `act` is called with the decision, and opens the connection
+   * before anything else can change.
+   * @param opens the request is one for a websocket: it needs a claim.
+   */
+  async decide(request: UpgradeRequest, opens: boolean, act: OnDecision): Promise<void> {
+    if (this.draining) return void act(DRAINING);
+    const { revocations, options, claims } = this.context;
+    const sequence = revocations.count;
+    const key = limitKey((request.remoteAddress = this.address.of(request, this.onUnixSocket)));
+    const presented = readPresented(request, this.context.tokens);
+    const lane = presented.type === 'token' ? this.tokenLane : this.strangerLane;
+    const refusal = this.count(lane, key, presented.type === 'token' ? presented.deviceId : key);
+    if (refusal) return void act(refusal);
+    const authorized = await this.authorize(request, key, lane.places);
+    if (!authorized) return;
+    const isClaimed = opens && options.duplicates === 'oldest' && 'device' in authorized;
+    const decision = isClaimed ? await this.claim(authorized.device) : authorized;
+    const opened = act('device' in decision ? this.recheck(decision.device, sequence) : decision);
+    if (isClaimed && 'device' in decision && !opened) claims.unclaim(decision.device.id);
+  }
+
+  /** Nobody waits for the decision any more: the socket has closed. */
+  abort(request: UpgradeRequest): void {
+    this.waiting.get(request)?.(undefined);
+  }
+
+  /** Refuses every upgrade from now on, and those that wait. */
+  drain(): void {
+    this.draining = true;
+    for (const settle of [...this.waiting.values()]) settle(DRAINING);
+  }
+
+  /** Counts the upgrade before any work is begun for it, or refuses it. */
+  private count({ limiter, places }: Lane, key: string, sharer: string): UpgradeDecision | undefined {
+    if (!places.hasRoom(key)) return NOT_NOW;
+    const retryAfterS = limiter.refuse(key, sharer, performance.now());
+    return retryAfterS === undefined ? undefined : { status: 503, retryAfterS };
+  }
+
+  /** Waits for the guards, but no longer than somebody waits for the decision; undefined if nobody does. */
+  private authorize(
+    request: UpgradeRequest,
+    key: string,
+    places: Places,
+  ): Promise<UpgradeDecision | undefined> {
+    const abort = new AbortController();
+    request.signal = abort.signal;
+    return new Promise((resolve) => {
+      const settle = (decision: UpgradeDecision | undefined): void => {
+        if (!this.waiting.delete(request)) return;
+        resolve(decision);
+        abort.abort();
+      };
+      this.waiting.set(request, settle);
+      places.take(key);
+      // Work nobody waits for is still work: its place is free when it ends, or when its time is up.
+      let holdsPlace = true;
+      const release = (): void => {
+        if (holdsPlace) places.release(key);
+        holdsPlace = false;
+      };
+      const timer = setTimeout(() => {
+        release();
+        if (this.waiting.has(request)) settle(this.refuse(request, new Error('upgradeTimeoutMs has passed')));
+      }, this.context.options.upgradeTimeoutMs);
+      const onResult = (decision: () => UpgradeDecision): void => {
+        clearTimeout(timer);
+        release();
+        if (this.waiting.delete(request)) resolve(decision());
+      };
+      this.context.authenticate(request).then(
+        (device) => onResult(() => ({ device })),
+        (error: unknown) => onResult(() => this.refuse(request, error)),
+      );
+    });
+  }
+
+  /** With `duplicates: 'oldest'`, a device that is connected to any node may not come in again. */
+  private async claim(device: AuthenticatedDevice): Promise<UpgradeDecision> {
+    try {
+      const isFree = !this.context.isConnected(device.id) && (await this.context.claims.claim(device));
+      return isFree ? { device } : this.duplicate(device);
+    } catch (error) {
+      return this.failed(device.id, error);
+    }
+  }
+
+  /** What may have changed while the guards ran. Nothing is waited for between this and the 101. */
+  private recheck(device: AuthenticatedDevice, sequence: number): UpgradeDecision {
+    if (this.draining) return DRAINING;
+    if (this.context.revocations.since(device.id, sequence)) {
+      this.context.report({ deviceId: device.id, type: 'invalid_token', info: 'revoked' });
+      return { status: 403 };
+    }
+    if (this.context.isBehind(device.id)) {
+      const info = 'messages of its ended connections still wait for handlers';
+      this.context.report({ deviceId: device.id, type: 'upgrade_failed', info });
+      return NOT_NOW;
+    }
+    if (this.context.options.duplicates === 'oldest' && this.context.isConnected(device.id))
+      return this.duplicate(device);
+    return { device };
+  }
+
+  private duplicate({ id: deviceId }: AuthenticatedDevice): UpgradeDecision {
+    this.context.report({ deviceId, type: 'duplicate', info: 'this device id is connected already' });
+    return NOT_NOW;
+  }
+
+  private refuse(request: UpgradeRequest, error: unknown): UpgradeDecision {
+    if (error instanceof UpgradeRefused) {
+      this.context.report(error.report);
+      return { status: 403 };
+    }
+    return this.failed(request.deviceId ?? null, error);
+  }
+
+  /** Our fault, not the device's: it may come again, and its token is still good. */
+  private failed(deviceId: string | null, error: unknown): UpgradeDecision {
+    const info = error instanceof Error ? error.message : '';
+    this.context.report({ deviceId, type: 'upgrade_failed', info, error });
+    return NOT_NOW;
+  }
+}

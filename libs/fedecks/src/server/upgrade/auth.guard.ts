@@ -1,0 +1,68 @@
+import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
+import { ModuleRef } from '@nestjs/core';
+import { type AuthHeader } from '../../wire/index.js';
+import { type Claims, type DeviceAuthenticator } from '../authenticator.js';
+import { FEDECKS_OPTIONS, type ResolvedOptions } from '../fedecks-options.js';
+import { providerOf } from '../provider-of.js';
+import { Revocations } from '../revocations.js';
+import { type TokenContent, Tokens } from '../token.js';
+import { readPresented, UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
+
+/** Inspects the headers of an upgrade, before the websocket exists (PROTOCOL.md §1). */
+@Injectable()
+export class FedecksAuthGuard implements CanActivate {
+  private authenticator: DeviceAuthenticator | undefined;
+
+  constructor(
+    @Inject(FEDECKS_OPTIONS) private readonly options: ResolvedOptions,
+    private readonly tokens: Tokens,
+    private readonly revocations: Revocations,
+    private readonly moduleRef: ModuleRef,
+  ) {}
+
+  onModuleInit(): void {
+    this.authenticator = providerOf(this.moduleRef, this.options.authenticator, 'authenticator');
+  }
+
+  /** @throws {UpgradeRefused} when the device may not come in. */
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const request = context.switchToHttp().getRequest<UpgradeRequest>();
+    const presented = readPresented(request, this.tokens);
+    if (presented.type === 'invalid') throw presented.refused;
+    const { remoteAddress = '', signal } = request;
+    const isLogin = presented.type === 'credentials';
+    const id = isLogin ? presented.header.deviceId : presented.deviceId;
+    const claims = isLogin
+      ? await this.login(presented.header, remoteAddress, signal)
+      : await this.claimsOf(presented.content);
+    if (!this.tokens.fits(id, claims)) {
+      throw new UpgradeRefused({
+        deviceId: id,
+        type: 'authentication_failed',
+        info: 'device id and claims leave no room for a token: make the claims shorter',
+      });
+    }
+    request.device = { id, remoteAddress, claims, endpoint: this.options.path };
+    return true;
+  }
+
+  private async login(
+    { deviceId: id, credentials }: AuthHeader & { ok: true },
+    remoteAddress: string,
+    signal: AbortSignal | undefined,
+  ): Promise<Claims | undefined> {
+    const device = { id, remoteAddress, signal: signal ?? new AbortController().signal };
+    const result = await this.authenticator?.authenticate(credentials, device);
+    if (result === true) return undefined;
+    // What a lookup that found nothing returns is a no, whatever the types say.
+    if (!result) throw new UpgradeRefused({ deviceId: id, type: 'authentication_failed', info: '' });
+    if (typeof result === 'object' && 'claims' in result) return result.claims;
+    throw new TypeError('authenticate() must return true, false or { claims }, or a promise of one of these');
+  }
+
+  private async claimsOf({ deviceId, issuedAt, claims }: TokenContent): Promise<Claims | undefined> {
+    if (await this.revocations.covers(deviceId, issuedAt))
+      throw new UpgradeRefused({ deviceId, type: 'invalid_token', info: 'revoked' });
+    return claims;
+  }
+}

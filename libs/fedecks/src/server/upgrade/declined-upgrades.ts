@@ -1,0 +1,58 @@
+import { type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type Socket } from 'node:net';
+
+/**
+ * Serves upgrades that nobody takes as the ordinary requests they are (RFC 9110 §7.8): HTTP clients of Java offer
+ * h2c by themselves. Node has left HTTP by then, so the connection starts anew with the request, without that
+ * header, and with what came behind it. It waits for the responses to earlier requests: they go first.
+ */
+export class DeclinedUpgrades {
+  /** The unfinished responses of each connection, in their order. */
+  private readonly unfinished = new WeakMap<Socket, Set<ServerResponse>>();
+
+  constructor(private readonly server: Server) {}
+
+  /** Called for every request of the server. */
+  onRequest({ socket }: IncomingMessage, response: ServerResponse): void {
+    let responses = this.unfinished.get(socket);
+    if (!responses) this.unfinished.set(socket, (responses = new Set()));
+    responses.add(response);
+    response.once('close', () => responses.delete(response));
+  }
+
+  serve(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    const bytes = Buffer.concat([headWithoutUpgrade(request), head]);
+    const responses = this.unfinished.get(socket);
+    const last = [...(responses ?? [])].at(-1);
+    if (!last) return this.restart(socket, bytes);
+    // Node has taken its listeners off: a response may still fail, or wait for room.
+    const onError = (): void => undefined;
+    const onDrain = (): void => void [...(responses ?? [])].at(0)?.emit('drain');
+    socket.on('error', onError).on('drain', onDrain);
+    last.once('close', () => {
+      socket.off('drain', onDrain);
+      // Any number may follow at once: everybody else is served in between.
+      setImmediate(() => {
+        this.restart(socket, bytes);
+        socket.off('error', onError);
+      });
+    });
+  }
+
+  private restart(socket: Socket, bytes: Buffer): void {
+    if (socket.destroyed || socket.writableEnded) return;
+    // That of an idle connection, which the last response may have started.
+    socket.setTimeout(0);
+    socket.unshift(bytes);
+    this.server.emit('encrypted' in socket ? 'secureConnection' : 'connection', socket);
+  }
+}
+
+function headWithoutUpgrade({ method = '', url = '', httpVersion, rawHeaders }: IncomingMessage): Buffer {
+  let text = `${method} ${url} HTTP/${httpVersion}\r\n`;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] ?? '';
+    if (name.toLowerCase() !== 'upgrade') text += `${name}: ${rawHeaders[at + 1]}\r\n`;
+  }
+  return Buffer.from(`${text}\r\n`, 'latin1');
+}

@@ -1,0 +1,138 @@
+import { type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type Socket } from 'node:net';
+import { type Duplex } from 'node:stream';
+import { Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { type AbstractHttpAdapter, HttpAdapterHost } from '@nestjs/core';
+import { InvalidOptionsError } from '../../options/index.js';
+import { WEBSOCKET_SUFFIX } from '../../wire/index.js';
+import { DeclinedUpgrades } from './declined-upgrades.js';
+import { reply } from './http-reply.js';
+
+/** What serves one path. */
+export interface PathOwner {
+  /** A request that asks for a websocket, or for another protocol than HTTP. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** A GET that does not. */
+  request(request: IncomingMessage, response: ServerResponse): void;
+  /** Called when the server listens. @param onUnixSocket its peers have no address. */
+  onListening(onUnixSocket: boolean): void;
+  /** The app closes: resolves when everything that was upgraded is closed. */
+  shutDown(): Promise<void>;
+}
+
+/** What HTTP clients offer by themselves, with any request: a server that stays with HTTP/1.1 ignores it. */
+const OFFER = /^\s*(h2c|http\/|tls\/)/i;
+
+/**
+ * Shares the app's server with everything else that listens to its upgrades. Gateways of Nest destroy the
+ * socket of each upgrade whose path they do not know, and engine.io ends one nobody has answered. So upgrades of
+ * our paths do not reach them, and neither do those that are ordinary requests.
+ */
+@Injectable()
+export class UpgradeDispatcher implements OnModuleDestroy {
+  private readonly owners = new Map<string, PathOwner>();
+  private declined: DeclinedUpgrades | undefined;
+  private shutdown: Promise<void> | undefined;
+
+  constructor(private readonly adapterHost: HttpAdapterHost) {}
+
+  /**
+   * Called before the app listens.
+   * @throws {InvalidOptionsError} when the path has an owner already.
+   */
+  claim(path: string, owner: PathOwner): void {
+    if (this.owners.has(path)) {
+      throw new InvalidOptionsError('FedecksModule.forRoot', [
+        `'path' is '${path}' twice: give each endpoint a path of its own.`,
+      ]);
+    }
+    if (this.owners.size === 0) this.attach();
+    this.owners.set(path, owner);
+  }
+
+  /** For a Nest that does not call `beforeClose`: by then other modules may be destroyed already. */
+  async onModuleDestroy(): Promise<void> {
+    await this.shutDown();
+  }
+
+  /** All endpoints at once: devices one endpoint closes must not be let in by the next. */
+  private shutDown(): Promise<void> {
+    this.shutdown ??= Promise.all(Array.from(this.owners.values(), (owner) => owner.shutDown())).then(
+      () => undefined,
+    );
+    return this.shutdown;
+  }
+
+  private attach(): void {
+    const adapter = this.adapterHost.httpAdapter as AbstractHttpAdapter | undefined;
+    const server = adapter?.getHttpServer() as Server | undefined;
+    if (!adapter || !server) {
+      throw new Error(
+        'FedecksModule needs an HTTP server: create the app with NestFactory.create(), not as a context.',
+      );
+    }
+    this.shutDownBeforeHooks(adapter);
+    this.declined = new DeclinedUpgrades(server);
+    // No listener can keep an event from the others, whenever they are added: so it is stopped before them.
+    const emit = server.emit.bind(server);
+    server.emit = (event: string, ...args: unknown[]) =>
+      this.takes(server, event, args as [IncomingMessage, never, Buffer]) || emit(event, ...args);
+    // Node emits no upgrade without a listener.
+    server.on('upgrade', (_request: IncomingMessage, socket: Duplex) => {
+      if (server.listenerCount('upgrade') === 1) reply(socket, 404);
+    });
+    server.on('listening', () => {
+      const onUnixSocket = typeof server.address() === 'string';
+      for (const owner of this.owners.values()) owner.onListening(onUnixSocket);
+    });
+  }
+
+  /** Handlers may use anything of the app until their devices are gone, and hooks of the app destroy it. */
+  private shutDownBeforeHooks(adapter: { beforeClose?: () => unknown }): void {
+    const beforeClose = adapter.beforeClose?.bind(adapter);
+    adapter.beforeClose = async () => {
+      await beforeClose?.();
+      await this.shutDown();
+    };
+  }
+
+  /** Keeps an event of the server from its listeners, if it is for an owner, or is no upgrade after all. */
+  private takes(
+    server: Server,
+    event: string,
+    [request, other, head]: [IncomingMessage, never, Buffer],
+  ): boolean {
+    if (event === 'upgrade') return this.takesUpgrade(server, request, other, head);
+    if (event === 'request' || event === 'checkContinue') this.declined?.onRequest(request, other);
+    if (event !== 'request' || request.method !== 'GET') return false;
+    const owner = this.ownerOf(request);
+    owner?.request(request, other);
+    return owner !== undefined;
+  }
+
+  private takesUpgrade(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): boolean {
+    if (this.declined && isOrdinary(server, request)) {
+      this.declined.serve(request, socket, head);
+      return true;
+    }
+    const owner = this.ownerOf(request);
+    owner?.upgrade(request, socket, head);
+    return owner !== undefined;
+  }
+
+  private ownerOf({ url = '' }: IncomingMessage): PathOwner | undefined {
+    const query = url.indexOf('?');
+    const path = query < 0 ? url : url.slice(0, query);
+    const bare = path.endsWith('/') ? path.slice(0, -1) : path;
+    return bare.endsWith(WEBSOCKET_SUFFIX)
+      ? this.owners.get(bare.slice(0, -WEBSOCKET_SUFFIX.length))
+      : undefined;
+  }
+}
+
+function isOrdinary(server: Server, { headers }: IncomingMessage): boolean {
+  const protocol = headers.upgrade ?? '';
+  if (/websocket/i.test(protocol)) return false;
+  // The listener of another protocol, if there is one, knows what to do.
+  return OFFER.test(protocol) || server.listenerCount('upgrade') === 1;
+}

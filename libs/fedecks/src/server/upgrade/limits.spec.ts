@@ -1,0 +1,117 @@
+import { Places, UpgradeLimiter, type UpgradeLimits } from './limits.js';
+
+const always = (value: number) => (): number => value;
+
+function limits(upgradesPerSecond: number, upgradesPerAddressPerMinute: number): UpgradeLimits {
+  return { upgradesPerSecond, upgradesPerAddressPerMinute };
+}
+
+/** With one key for address and share, as strangers are counted. */
+class Strangers {
+  private readonly limiter: UpgradeLimiter;
+
+  constructor(perSecond: number, perAddressPerMinute: number) {
+    this.limiter = UpgradeLimiter.ofStrangers(limits(perSecond, perAddressPerMinute));
+  }
+
+  refuse(address: string, now: number, random = Math.random): number | undefined {
+    return this.limiter.refuse(address, address, now, random);
+  }
+}
+
+describe('UpgradeLimiter', () => {
+  it('lets through as many in a second as its limit says, whoever they are from, and as many in the next', () => {
+    const strangers = new Strangers(2, 0);
+    expect(strangers.refuse('a', 1_000)).toBeUndefined();
+    expect(strangers.refuse('b', 1_500)).toBeUndefined();
+    expect(strangers.refuse('c', 1_999)).toBeGreaterThanOrEqual(1);
+    expect(strangers.refuse('c', 2_000)).toBeUndefined();
+    expect(strangers.refuse('d', 2_001)).toBeUndefined();
+    expect(strangers.refuse('e', 2_002)).toBeGreaterThanOrEqual(1);
+  });
+
+  it('spreads those refused in a second over the time that all of them will take, a minute at most', () => {
+    const strangers = new Strangers(10, 0);
+    for (let count = 0; count < 100; count++) strangers.refuse(`a${count}`, 0);
+    expect(strangers.refuse('b', 0, always(0))).toBe(1);
+    expect(strangers.refuse('b', 0, always(0.999))).toBeGreaterThanOrEqual(20);
+    for (let count = 0; count < 10_000; count++) strangers.refuse(`a${count}`, 0);
+    expect(strangers.refuse('b', 0, always(0.999))).toBe(61);
+  });
+
+  it('lets through as many of an address in a minute as its limit says, and tells when the minute is over', () => {
+    const strangers = new Strangers(0, 3);
+    for (let count = 0; count < 3; count++) expect(strangers.refuse('a', 5_000)).toBeUndefined();
+    expect(strangers.refuse('a', 5_000, always(0))).toBe(60);
+    expect(strangers.refuse('a', 64_999, always(0))).toBe(1);
+    expect(strangers.refuse('b', 64_999)).toBeUndefined();
+    expect(strangers.refuse('a', 65_000)).toBeUndefined();
+  });
+
+  it('does not let one address over its limit use up the second of the others', () => {
+    const strangers = new Strangers(5, 2);
+    for (let count = 0; count < 1_000; count++) strangers.refuse('flood', 0);
+    for (const address of ['a', 'b', 'c']) expect(strangers.refuse(address, 1)).toBeUndefined();
+  });
+
+  it('does not let one address within its limit take more than half of a second', () => {
+    const strangers = new Strangers(10, 1_000);
+    const taken = Array.from({ length: 20 }, () => strangers.refuse('flood', 0));
+    expect(taken.filter((refused) => refused === undefined)).toHaveLength(5);
+    for (const address of ['a', 'b', 'c', 'd', 'e']) expect(strangers.refuse(address, 1)).toBeUndefined();
+    expect(strangers.refuse('flood', 1_000)).toBeUndefined();
+  });
+
+  it('does not hold against an address what the limit of the second has refused', () => {
+    const strangers = new Strangers(1, 2);
+    strangers.refuse('other', 0);
+    for (let count = 0; count < 10; count++) expect(strangers.refuse('a', 0)).toBeDefined();
+    expect(strangers.refuse('a', 1_000)).toBeUndefined();
+    expect(strangers.refuse('a', 2_000)).toBeUndefined();
+    expect(strangers.refuse('a', 3_000)).toBeDefined();
+  });
+
+  it('lets one device with a token take a tenth of the limit of its address', () => {
+    const tokens = UpgradeLimiter.ofTokens(limits(0, 1_000));
+    const taken = Array.from({ length: 500 }, () => tokens.refuse('a', 'hasty', 0));
+    expect(taken.filter((refused) => refused === undefined)).toHaveLength(100);
+    expect(tokens.refuse('a', 'another', 0)).toBeUndefined();
+    expect(tokens.refuse('a', 'hasty', 60_000)).toBeUndefined();
+  });
+
+  it('lets all devices of one address with a token take the whole second', () => {
+    const tokens = UpgradeLimiter.ofTokens(limits(10, 0));
+    const taken = Array.from({ length: 20 }, (_, index) => tokens.refuse('proxy', `device-${index}`, 0));
+    expect(taken.filter((refused) => refused === undefined)).toHaveLength(10);
+  });
+
+  it('counts 100,000 addresses of a minute by themselves, and all others together', () => {
+    const strangers = new Strangers(0, 2);
+    for (let count = 0; count < 100_000; count++) strangers.refuse(`address-${count}`, 0);
+    expect(strangers.refuse('new-1', 0)).toBeUndefined();
+    expect(strangers.refuse('new-2', 0)).toBeUndefined();
+    expect(strangers.refuse('new-3', 0)).toBeDefined();
+    expect(strangers.refuse('address-7', 0)).toBeUndefined();
+    expect(strangers.refuse('new-3', 60_000)).toBeUndefined();
+  });
+
+  it('has no limit where that is 0', () => {
+    const strangers = new Strangers(0, 0);
+    for (let count = 0; count < 10_000; count++) expect(strangers.refuse('a', 0)).toBeUndefined();
+    const tokens = UpgradeLimiter.ofTokens(limits(0, 0));
+    for (let count = 0; count < 10_000; count++) expect(tokens.refuse('a', 'device', 0)).toBeUndefined();
+  });
+});
+
+describe('Places', () => {
+  it('has room for so many in all, and so many of one address', () => {
+    const places = new Places(3, 2);
+    places.take('a');
+    places.take('a');
+    expect([places.hasRoom('a'), places.hasRoom('b')]).toEqual([false, true]);
+    places.take('b');
+    expect(places.hasRoom('c')).toBe(false);
+    places.release('a');
+    expect([places.hasRoom('a'), places.hasRoom('c')]).toEqual([true, true]);
+  });
+});

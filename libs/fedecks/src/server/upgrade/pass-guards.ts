@@ -1,0 +1,40 @@
+import { type CanActivate, type ExecutionContext, HttpException } from '@nestjs/common';
+import { isObservable, lastValueFrom } from 'rxjs';
+import { type AuthenticatedDevice } from '../device.js';
+import { UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
+
+/**
+ * Runs the guards of an upgrade, one after another, and returns the device the first has found.
+ * @throws {UpgradeRefused} when one says no, or throws an HttpException that blames the device.
+ * @throws what a guard throws, when that is a fault of the cloud's.
+ */
+export async function passGuards(
+  request: UpgradeRequest,
+  guards: readonly CanActivate[],
+  context: ExecutionContext,
+): Promise<AuthenticatedDevice> {
+  for (const guard of guards) {
+    let passed: boolean;
+    try {
+      const result = guard.canActivate(context);
+      passed = await (isObservable(result) ? lastValueFrom(result) : result);
+    } catch (error) {
+      if (error instanceof HttpException && error.getStatus() < 500)
+        throw refusedBy(request, error.name, error);
+      throw error;
+    }
+    if (!passed) throw refusedBy(request, guard.constructor.name);
+  }
+  const { device } = request;
+  if (!device) throw new Error('FedecksAuthGuard was replaced by a guard that sets no request.device');
+  return device;
+}
+
+function refusedBy({ deviceId }: UpgradeRequest, info: string, error?: HttpException): UpgradeRefused {
+  return new UpgradeRefused({
+    deviceId: deviceId ?? null,
+    type: 'refused_by_guard',
+    info,
+    ...(error && { error }),
+  });
+}

@@ -1,0 +1,57 @@
+import { type IncomingMessage } from 'node:http';
+import { AUTH_HEADER, type AuthHeader, decodeAuthHeader } from '../../wire/index.js';
+import { type AuthenticatedDevice, type SocketError } from '../device.js';
+import { type TokenContent, type Tokens } from '../token.js';
+
+/** The request of an upgrade, as guards see it. */
+export interface UpgradeRequest extends IncomingMessage {
+  /** The address of the peer, or of the client a trusted proxy names. */
+  remoteAddress?: string;
+  /** Who the device says it is, as soon as that is read: not checked yet. */
+  deviceId?: string;
+  /** Set by {@link FedecksAuthGuard}, and so there for all guards after it. */
+  device?: AuthenticatedDevice;
+  /** Aborts when nobody waits for the guards any more: the device has gone, the time is up, or the app closes. */
+  signal?: AbortSignal;
+}
+
+/** A device that may not come in, and why. */
+export class UpgradeRefused extends Error {
+  constructor(readonly report: SocketError) {
+    super(report.type);
+  }
+}
+
+/** What an upgrade presents, as far as it can be told without asking anybody. */
+export type Presented =
+  | { readonly type: 'token'; readonly deviceId: string; readonly content: TokenContent }
+  | { readonly type: 'credentials'; readonly header: AuthHeader & { readonly ok: true } }
+  | { readonly type: 'invalid'; readonly refused: UpgradeRefused };
+
+/** Each header is read once, though limits and guard both look at it. */
+const read = new WeakMap<IncomingMessage, Presented>();
+
+/** Reads the auth header, and checks the signature of its token: some microseconds of work. */
+export function readPresented(request: UpgradeRequest, tokens: Pick<Tokens, 'verify'>): Presented {
+  let presented = read.get(request);
+  if (!presented) read.set(request, (presented = present(request, tokens)));
+  return presented;
+}
+
+function present(request: UpgradeRequest, tokens: Pick<Tokens, 'verify'>): Presented {
+  const value = request.headers[AUTH_HEADER];
+  const header = decodeAuthHeader(Array.isArray(value) ? value.join(', ') : value);
+  if (!header.ok) return invalid(null, 'invalid_auth_header', header.info);
+  const { deviceId, token } = header;
+  request.deviceId = deviceId;
+  if (token === undefined) return { type: 'credentials', header };
+  const content = typeof token === 'string' ? tokens.verify(token) : undefined;
+  if (!content) return invalid(deviceId, 'invalid_token');
+  if (content.deviceId !== deviceId)
+    return invalid(deviceId, 'invalid_token', `wrong device id in token, '${content.deviceId}'`);
+  return { type: 'token', deviceId, content };
+}
+
+function invalid(deviceId: string | null, type: SocketError['type'], info = ''): Presented {
+  return { type: 'invalid', refused: new UpgradeRefused({ deviceId, type, info }) };
+}
