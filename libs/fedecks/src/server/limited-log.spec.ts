@@ -47,10 +47,10 @@ describe('LimitedLog', () => {
     log.warn("wrong device id in token, 'a\n[Nest] all is well\r\u001b[2J\u009b2J\u2028\u2029\u0085\u007f'");
     const hostile = new Error('no device a\n[Nest] all is well\n\n\u001b[2J');
     log.error('failed', hostile);
-    expect(lines[1]).toBe(
+    expect(lines[0]).toBe(
       "wrong device id in token, 'a\\n[Nest] all is well\\u000d\\u001b[2J\\u009b2J\\u2028\\u2029\\u0085\\u007f'",
     );
-    const [head, ...frames] = (lines[2] ?? '').split('\n');
+    const [head, ...frames] = (lines[1] ?? '').split('\n');
     expect(head).toBe('failed Error: no device a\\n[Nest] all is well\\n\\n\\u001b[2J');
     expect(frames.length).toBeGreaterThan(0);
     expect(frames.every((frame) => /^ +at /.test(frame))).toBe(true);
