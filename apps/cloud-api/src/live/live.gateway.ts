@@ -20,7 +20,7 @@ const KEEP_ALIVE_MS = 30_000;
 /**
  * Shows operators what devices do, as it happens: first the connected `devices`, then `connected`,
  * `disconnected`, `message` and `error`, as JSON. `OperatorAdapter` has checked the API key; operators are not listened
- * to. One who reads too slowly is closed with 4001. Messages are shown up to 64 Ki characters.
+ * to. One who reads too slowly is closed with 4001. Messages are shown up to 16,384 characters.
  */
 @WebSocketGateway({ path: '/live', maxPayload: 1024 })
 export class LiveGateway implements OnGatewayConnection<WebSocket> {

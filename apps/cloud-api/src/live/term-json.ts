@@ -16,7 +16,7 @@ const MAX_DECIMAL = 2n ** 128n;
  * @param room how much of the term is shown: each value, each character and each byte takes one. `...` stands for
  * what does not fit, so that what a device sends costs no more than that.
  */
-export function toJson(term: Term, room = 65_536): Json {
+export function toJson(term: Term, room = 16_384): Json {
   return new TermView(room).show(term);
 }
 
