@@ -6,19 +6,22 @@ import { type Config } from './config.js';
 import { DeviceLog } from './devices/device-log.js';
 import { DeviceLogin } from './devices/device-login.js';
 import { DevicesController } from './devices/devices.controller.js';
+import { MAX_LOGIN_MS } from './devices/login-queue.js';
 import { LoginsFile } from './devices/logins-file.js';
 import { LiveGateway } from './live/live.gateway.js';
 
 /** A cloud for devices: they connect at `/fedecks/websocket`, operators at `/devices` and `/live`. */
 @Module({})
 export class AppModule {
-  static with({ secrets, apiKey, loginsFile, natsServers }: Config): DynamicModule {
+  static with({ secrets, apiKey, loginsFile, natsServers, trustedProxies }: Config): DynamicModule {
     return {
       module: AppModule,
       imports: [
         FedecksModule.forRoot({
           secrets,
           authenticator: DeviceLogin,
+          upgradeTimeoutMs: MAX_LOGIN_MS,
+          trustedProxies,
           ...(natsServers.length > 0 && { backplane: natsBackplane({ servers: natsServers }) }),
         }),
       ],

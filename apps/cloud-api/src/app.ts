@@ -1,13 +1,14 @@
 import { NestFactory } from '@nestjs/core';
 import { type NestExpressApplication } from '@nestjs/platform-express';
-import { WsAdapter } from '@nestjs/platform-ws';
+import { ApiKey } from './api-key/api-key.js';
 import { AppModule } from './app.module.js';
 import { type Config } from './config.js';
+import { OperatorAdapter } from './live/operator-adapter.js';
 
 /** The composed app, not listening yet. */
 export async function createApp(config: Config): Promise<NestExpressApplication> {
   const app = await NestFactory.create<NestExpressApplication>(AppModule.with(config));
-  app.useWebSocketAdapter(new WsAdapter(app));
+  app.useWebSocketAdapter(new OperatorAdapter(app, app.get(ApiKey)));
   app.disable('x-powered-by');
   return app;
 }

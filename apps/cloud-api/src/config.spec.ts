@@ -38,11 +38,32 @@ describe('readConfig', () => {
       apiKey: 'k'.repeat(16),
       loginsFile,
       natsServers: [],
+      trustedProxies: [],
     });
     const linked = { ...env, NATS_URL: 'nats://10.0.0.1:4222, nats://10.0.0.2:4222' };
     expect(readConfig(linked).natsServers).toEqual(['nats://10.0.0.1:4222', 'nats://10.0.0.2:4222']);
     expect(messageFor({ ...env, NATS_URL: 'http://10.0.0.1' })).toMatch(/NATS_URL must be the URLs of NATS/);
   });
+
+  it('takes the proxies it is to trust', () => {
+    const env = { ...good, DEVICE_LOGINS_FILE: logins('{}') };
+    expect(
+      readConfig({ ...env, TRUSTED_PROXIES: 'loopback, 10.0.0.0/8,2001:db8::/32' }).trustedProxies,
+    ).toEqual(['loopback', '10.0.0.0/8', '2001:db8::/32']);
+    expect(readConfig({ ...env, TRUSTED_PROXIES: '' }).trustedProxies).toEqual([]);
+  });
+
+  it.each(['localhost', '10.0.0.0/33', '0.0.0.0/0', '10.0.0.0/', '::1/129', 'true', '1'])(
+    'refuses to trust the proxy %s',
+    (proxy) => {
+      const message = messageFor({
+        ...good,
+        DEVICE_LOGINS_FILE: logins('{}'),
+        TRUSTED_PROXIES: `loopback,${proxy}`,
+      });
+      expect(message).toContain('- TRUSTED_PROXIES must be addresses');
+    },
+  );
 
   it('listens on port 3000 of all addresses by default', () => {
     expect(readConfig({ ...good, DEVICE_LOGINS_FILE: logins('{}') })).toMatchObject({

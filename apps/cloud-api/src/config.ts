@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { parseLogins } from './devices/logins-file.js';
 
 /** What the app is told by its environment. */
@@ -13,6 +14,8 @@ export interface Config {
   readonly loginsFile: string;
   /** The NATS servers that link this process to others of the same fleet. Empty where it is the only one. */
   readonly natsServers: readonly string[];
+  /** The proxies whose `X-Forwarded-For` is believed. Empty where devices connect without one. */
+  readonly trustedProxies: readonly string[];
 }
 
 /** The environment does not say what the app needs to know. The message lists everything, and holds no value. */
@@ -29,6 +32,8 @@ const MAX_PORT = 65_535;
 /**
  * Reads the environment: `FEDECKS_SECRET`, `API_KEY` and `DEVICE_LOGINS_FILE` must be set; `PORT` is 3000 and
  * `HOST` 0.0.0.0 by default. Port 0 takes a free one. `NATS_URL` links several processes that serve one fleet.
+ * `TRUSTED_PROXIES` names the proxies in front of it: without it all devices behind one share the proxy's address, and so
+ * its limits.
  * @throws {ConfigError} naming everything that is wrong, and what to do about it.
  */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
@@ -54,16 +59,36 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const loginsProblem = problemOfLogins(DEVICE_LOGINS_FILE);
   if (loginsProblem !== undefined) problems.push(`DEVICE_LOGINS_FILE ${loginsProblem}`);
 
-  const natsServers = (env['NATS_URL'] ?? '')
-    .split(',')
-    .map((url) => url.trim())
-    .filter((url) => url !== '');
+  const natsServers = listIn(env['NATS_URL']);
   if (!natsServers.every((url) => /^(nats|tls):\/\/\S+$/.test(url))) {
     problems.push('NATS_URL must be the URLs of NATS servers, separated by commas: nats://127.0.0.1:4222');
   }
 
+  const trustedProxies = listIn(env['TRUSTED_PROXIES']);
+  if (!trustedProxies.every(isProxy)) {
+    problems.push(
+      'TRUSTED_PROXIES must be addresses or CIDR ranges, separated by commas, or loopback, linklocal, uniquelocal: ' +
+        'loopback,10.0.0.0/8',
+    );
+  }
+
   if (problems.length > 0) throw new ConfigError(problems);
-  return { host, port, secrets, apiKey, loginsFile: DEVICE_LOGINS_FILE, natsServers };
+  return { host, port, secrets, apiKey, loginsFile: DEVICE_LOGINS_FILE, natsServers, trustedProxies };
+}
+
+function listIn(text = ''): readonly string[] {
+  return text
+    .split(',')
+    .map((each) => each.trim())
+    .filter((each) => each !== '');
+}
+
+/** Stricter than what reads them, to which `1` is the address 0.0.0.1. */
+function isProxy(text: string): boolean {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true;
+  const [, address = '', bits = '1'] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const version = isIP(address);
+  return version !== 0 && Number(bits) >= 1 && Number(bits) <= (version === 4 ? 32 : 128);
 }
 
 function problemOfLogins(path: string): string | undefined {

@@ -13,6 +13,8 @@ function configOrExit(): Config {
   }
 }
 
+// A log that nobody reads any more must not end the process: what cannot be written is dropped.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 const config = configOrExit();
 // In a journal or a file, colours are bytes that nobody can read.
 Logger.overrideLogger(new ConsoleLogger({ prefix: 'cloud-api', colors: isatty(1) }));

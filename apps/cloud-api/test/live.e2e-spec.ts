@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { tuple } from '@fedecks/nest/wire';
-import { CloudApi, CREDENTIALS, type Operator } from './support/cloud-api.js';
+import { frame, OPCODE, RawPeer, upgradeRequest } from '../../../libs/fedecks/test/support/raw-peer.js';
+import { API_KEY, CloudApi, CREDENTIALS, type Operator } from './support/cloud-api.js';
 
 describe('the live stream of cloud-api', () => {
   let cloud: CloudApi;
@@ -55,14 +56,54 @@ describe('the live stream of cloud-api', () => {
   it.each<[string, Record<string, string>]>([
     ['no key', {}],
     ['a wrong key', { 'x-api-key': 'wrong' }],
-  ])('is closed with 1008 to an operator with %s, who is shown nothing', async (_what, headers) => {
-    const { shown, closed } = cloud.watch(headers);
-    await cloud.connect('greenhouse-1');
-    expect(await closed.next()).toMatchObject({ code: 1008 });
-    expect(shown.size).toBe(0);
+  ])('refuses an operator with %s with 401, before a websocket exists', async (_what, headers) => {
+    const { refused } = cloud.watch(headers);
+    expect(await refused.next()).toBe(401);
   });
 
-  it('cuts off an operator who does not read, and no other', async () => {
+  it('ends the connection of a stranger, who need not do anything for it', async () => {
+    const stranger = await RawPeer.connect(cloud.port);
+    stranger.write(Buffer.concat([upgradeRequest({ target: '/live' }), frame(OPCODE.text, 'x', { rsv: 4 })]));
+    expect((await stranger.response()).statusLine).toBe('HTTP/1.1 401 Unauthorized');
+    await stranger.ended();
+    stranger.destroy();
+  });
+
+  it('refuses the operator after the fiftieth with 503, until one has gone', async () => {
+    const operators = Array.from({ length: 50 }, () => cloud.watch());
+    for (const { shown } of operators) await shown.next();
+    expect(await cloud.watch().refused.next()).toBe(503);
+
+    operators[0]!.socket.close();
+    await operators[0]!.closed.next();
+    expect(await cloud.watch().shown.next()).toMatchObject({ event: 'devices' });
+  });
+
+  it('logs 20 bad frames of operators within 10 s, in a line each', async () => {
+    const lines = cloud.recordLog();
+    for (let sent = 0; sent < 30; sent++) {
+      const operator = await RawPeer.connect(cloud.port);
+      const request = upgradeRequest({ target: '/live', headers: { 'x-api-key': API_KEY } });
+      operator.write(Buffer.concat([request, frame(OPCODE.text, 'x', { rsv: 4 })]));
+      await operator.ended();
+      operator.destroy();
+    }
+    const about = lines.filter((line) => line.includes('an operator was disconnected'));
+    expect(about).toHaveLength(20);
+    expect(about.join('').length).toBeLessThan(20 * 200);
+  });
+
+  it('shows no more than 16,384 characters of a message', async () => {
+    const { shown } = cloud.watch();
+    await shown.next();
+    const { device } = await cloud.connect('greenhouse-1');
+    await shown.next();
+    await device.send('x'.repeat(200_000));
+    const { data } = await shown.next();
+    expect((data as { message: string }).message).toMatch(/^x{16383}\.\.\.$/);
+  });
+
+  it('closes an operator who does not read with 4001, and no other', async () => {
     const slow = cloud.watch();
     const quick = cloud.watch();
     await Promise.all([slow.shown.next(), quick.shown.next()]);
@@ -71,13 +112,14 @@ describe('the live stream of cloud-api', () => {
     const { device } = await cloud.connect('greenhouse-1');
     await quick.shown.next();
     // More than the system's own buffers hold.
-    const [count, chunk] = [120, Buffer.alloc(200_000)];
+    // Shown as six characters each.
+    const [count, chunk] = [150, '\u0001'.repeat(16_000)];
     for (let sent = 0; sent < count; sent++) {
       await device.send(chunk);
       await quick.shown.next();
     }
     slow.socket.resume();
-    expect(await slow.closed.next()).toMatchObject({ code: 1006 });
+    expect(await slow.closed.next()).toMatchObject({ code: 4001 });
     expect(slow.shown.size).toBeLessThan(count);
     expect(quick.closed.size).toBe(0);
   });

@@ -12,49 +12,64 @@ import {
 } from '@fedecks/nest';
 import { type Term } from '@fedecks/nest/wire';
 import { toJson } from '../live/term-json.js';
+import { LineLimit } from '../log/line-limit.js';
 import { summary, TelemetryDto } from './telemetry.dto.js';
+import { TelemetryFields } from './telemetry-fields.pipe.js';
 
 const MAX_SHOWN = 160;
+/** In 10 s. Devices send as often as they like; the log is to find one's way, not to keep what they say. */
+const MESSAGE_LINES = { ofAll: 500, ofEach: 10 } as const;
+/** More: a whole fleet comes back at once. */
+const CONNECTION_LINES = { ofAll: 1_000, ofEach: 10 } as const;
 
-/** Handles what devices send: logs it in a line each, and answers a greeting. */
+/** Handles what devices send: logs it in a line each, within limits, and answers a greeting. */
 @Injectable()
 export class DeviceLog {
   private readonly logger = new Logger('Devices');
+  private readonly messages = new LineLimit(this.logger, 'messages of devices', MESSAGE_LINES);
+  private readonly connections = new LineLimit(this.logger, 'connections of devices', CONNECTION_LINES);
 
   @OnConnected()
-  connected(@Device() device: ConnectedDevice) {
-    this.logger.log(`${shown(device.id)} connected from ${device.remoteAddress}`);
+  connected(@Device() { id, remoteAddress }: ConnectedDevice) {
+    if (this.connections.admit(id)) this.logger.log(`${shown(id)} connected from ${visible(remoteAddress)}`);
   }
 
   @OnMessage('telemetry')
-  telemetry(@DeviceId() id: string, @Payload(new ValidationPipe()) reading: TelemetryDto) {
-    this.logger.log(`${shown(id)} telemetry: ${summary(reading)}`);
+  telemetry(@DeviceId() id: string, @Payload(TelemetryFields, new ValidationPipe()) reading: TelemetryDto) {
+    if (this.messages.admit(id)) this.logger.log(`${shown(id)} telemetry: ${summary(reading)}`);
   }
 
   @OnMessage('hello')
   hello(@DeviceId() id: string, @Payload() payload: Term) {
-    this.logger.log(`${shown(id)} says hello: ${shown(payload)}`);
+    if (this.messages.admit(id)) this.logger.log(`${shown(id)} says hello: ${shown(payload)}`);
     return ['hi', 'there'];
   }
 
   @OnMessage()
   other(@DeviceId() id: string, @Payload() message: Term) {
-    this.logger.log(`${shown(id)} sent ${shown(message)}`);
+    if (this.messages.admit(id)) this.logger.log(`${shown(id)} sent ${shown(message)}`);
   }
 
   @OnRawMessage()
   raw(@DeviceId() id: string, @Payload() bytes: Uint8Array) {
-    this.logger.log(`${shown(id)} sent ${bytes.length} raw bytes`);
+    if (this.messages.admit(id)) this.logger.log(`${shown(id)} sent ${bytes.length} raw bytes`);
   }
 
   @OnDisconnected()
   disconnected(@DeviceId() id: string, @Payload() { type, code }: DisconnectCause) {
-    this.logger.log(`${shown(id)} disconnected: ${type} (${code})`);
+    if (this.connections.admit(id)) this.logger.log(`${shown(id)} disconnected: ${type} (${code})`);
   }
 }
 
-/** A device chooses what it sends and, with its id, part of every line: as JSON neither can begin a line of its own. */
+/** The beginning of a term. A device chooses what it sends and, with its id, part of every line. */
 function shown(term: Term): string {
-  const text = JSON.stringify(toJson(term));
+  const text = visible(JSON.stringify(toJson(term, MAX_SHOWN)));
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}...` : text;
+}
+
+/** Escapes what would begin a line of its own, or turn the text around or invisible. */
+function visible(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
+    return `\\u{${character.codePointAt(0)?.toString(16)}}`;
+  });
 }

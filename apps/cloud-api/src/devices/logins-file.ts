@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { isPasswordHash } from './password.js';
 
 /** Who may log in, and as which devices. */
@@ -9,13 +9,23 @@ export interface Login {
   readonly devices: readonly string[];
 }
 
-/** The logins of the devices, by username. It is read at each login, so a new device needs no restart. */
+/** The logins of the devices, by username. It is read again when the file has changed, so a new device needs no restart. */
 export class LoginsFile {
+  private logins: ReadonlyMap<string, Login> = new Map();
+  private version = '';
+
   constructor(private readonly path: string) {}
 
   /** The login of that name, if there is one. Rejects when the file cannot be read or has a mistake. */
   async find(username: string): Promise<Login | undefined> {
-    return parseLogins(await readFile(this.path, 'utf8')).get(username);
+    // Before the file is read: a change while it is read is noticed by the next login.
+    const { ino, size, ctimeNs } = await stat(this.path, { bigint: true });
+    const version = `${ino} ${size} ${ctimeNs}`;
+    if (version !== this.version) {
+      this.logins = parseLogins(await readFile(this.path, 'utf8'));
+      this.version = version;
+    }
+    return this.logins.get(username);
   }
 }
 

@@ -3,7 +3,7 @@ import { type OnGatewayConnection, WebSocketGateway } from '@nestjs/websockets';
 import { Fedecks, OnSocketError, Payload, type SocketError } from '@fedecks/nest';
 import { map, merge, type Observable, share, Subject } from 'rxjs';
 import { type WebSocket } from 'ws';
-import { ApiKey } from '../api-key/api-key.js';
+import { CLOSE } from '@fedecks/nest/wire';
 import { type Json, toJson } from './term-json.js';
 
 /** What an operator sees: an event's name and what it is about. */
@@ -12,26 +12,23 @@ interface LiveEvent {
   readonly data: Json;
 }
 
-/** Policy violation (RFC 6455 §7.4.1): no key, or the wrong one. */
-const UNAUTHORIZED = 1008;
-/** How much may wait for an operator who reads too slowly. */
+/** How much may wait for an operator who reads too slowly, before the last line. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
+/** How long, in milliseconds, a connection is silent before the system asks whether the operator is still there. */
+const KEEP_ALIVE_MS = 30_000;
 
 /**
  * Shows operators what devices do, as it happens: first the connected `devices`, then `connected`,
- * `disconnected`, `message` and `error`, as JSON. The API key is presented in a header of the upgrade; operators
- * are not listened to.
+ * `disconnected`, `message` and `error`, as JSON. `OperatorAdapter` has checked the API key; operators are not listened
+ * to. One who reads too slowly is closed with 4001. Messages are shown up to 16,384 characters.
  */
 @WebSocketGateway({ path: '/live', maxPayload: 1024 })
 export class LiveGateway implements OnGatewayConnection<WebSocket> {
   private readonly errors = new Subject<LiveEvent>();
   /** Made into text once for all operators, and only while there are any. */
-  private readonly lines$: Observable<string>;
+  private readonly lines$: Observable<Buffer>;
 
-  constructor(
-    private readonly fedecks: Fedecks,
-    private readonly apiKey: ApiKey,
-  ) {
+  constructor(private readonly fedecks: Fedecks) {
     const changes$ = fedecks.connections$.pipe(
       map((change): LiveEvent => {
         const deviceId = change.device.id;
@@ -49,16 +46,14 @@ export class LiveGateway implements OnGatewayConnection<WebSocket> {
     this.lines$ = merge(changes$, messages$, this.errors).pipe(map(line), share());
   }
 
-  handleConnection(operator: WebSocket, request: IncomingMessage): void {
-    if (!this.apiKey.isIn(request.headers)) {
-      operator.close(UNAUTHORIZED, 'present the API key as x-api-key');
-      return;
-    }
-    operator.send(line({ event: 'devices', data: this.fedecks.devices().map(({ id }) => id) }));
+  handleConnection(operator: WebSocket, { socket }: IncomingMessage): void {
+    // An operator who vanished would hold the place of another.
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    send(operator, line({ event: 'devices', data: this.fedecks.devices().map(({ id }) => id) }));
     const watching = this.lines$.subscribe((text) => {
-      operator.send(text);
-      // Not closed but cut off: a close frame would wait behind all that has not been read.
-      if (operator.bufferedAmount > MAX_BUFFERED_BYTES) operator.terminate();
+      if (operator.bufferedAmount <= MAX_BUFFERED_BYTES) return send(operator, text);
+      watching.unsubscribe();
+      operator.close(CLOSE.slowConsumer, 'too slow');
     });
     operator.once('close', () => watching.unsubscribe());
   }
@@ -70,6 +65,11 @@ export class LiveGateway implements OnGatewayConnection<WebSocket> {
   }
 }
 
-function line(event: LiveEvent): string {
-  return JSON.stringify(event);
+/** As bytes, which all operators share. */
+function line(event: LiveEvent): Buffer {
+  return Buffer.from(JSON.stringify(event));
+}
+
+function send(operator: WebSocket, text: Buffer): void {
+  operator.send(text, { binary: false });
 }

@@ -32,4 +32,59 @@ describe('toJson', () => {
     const json = toJson(JSON.parse('{"__proto__":{"admin":true}}') as Term);
     expect(JSON.stringify(json)).toBe('{"__proto__":{"admin":true}}');
   });
+
+  it.each<[string, Term, string]>([
+    ['in decimal below 128 bits', 2n ** 128n - 1n, '340282366920938463463374607431768211455'],
+    ['in hexadecimal from 128 bits on', 2n ** 128n, `0x1${'0'.repeat(32)}`],
+    ['in hexadecimal with their sign', -(2n ** 128n) - 10n, `-0x1${'0'.repeat(31)}a`],
+  ])('shows integers %s', (_what, term, json) => {
+    expect(toJson(term)).toBe(json);
+  });
+
+  it.each<[string, Term, Json]>([
+    ['text', 'abcdefghijkl', 'abcdefghi...'],
+    ['an atom', atom('abcdefghijkl'), 'abcdefghi...'],
+    ['a large integer', 2n ** 256n, '0x1000000...'],
+    ['bytes', new Uint8Array(20), { bytes: 'AAAAAAAAAAAA...' }],
+    ['a list', Array<Term>(20).fill(1), [1, 1, 1, 1, 1, 1, 1, 1, 1, '...']],
+    ['a map', { abcd: 1, efgh: 2, ij: 3 }, { abcd: 1, efgh: 2, '...': '...' }],
+    [
+      'a map of other keys',
+      new Map<Term, Term>([
+        [1, 2],
+        [3, 4],
+        [5, 6],
+        [7, 8],
+      ]),
+      [[1, 2], [3, 4], [5, 6], '...'],
+    ],
+    ['a list in a list', [[[Array<Term>(20).fill(1)]], 2], [[[[1, 1, 1, 1, 1, 1, '...']]], '...']],
+    [
+      'an improper list',
+      new ImproperList(Array<Term>(20).fill(1), 2),
+      { elements: [...Array<Json>(9).fill(1), '...'], tail: '...' },
+    ],
+  ])('shows of %s no more than there is room for', (_what, term, json) => {
+    expect(toJson(term, 10)).toEqual(json);
+  });
+
+  it('looks at no more elements of a list than there is room for', () => {
+    let looks = 0;
+    const list = new Proxy(Array<Term>(100_000).fill(1), {
+      get(target, key, receiver) {
+        if (typeof key === 'string' && /^\d+$/.test(key)) looks++;
+        return Reflect.get(target, key, receiver) as unknown;
+      },
+    });
+    toJson(list, 100);
+    expect(looks).toBeLessThan(110);
+  });
+
+  it('does not take the square of the length of an integer', () => {
+    const large = (1n << 2_000_000n) - 1n;
+    const begun = performance.now();
+    for (let times = 0; times < 10; times++) toJson(large);
+    // As decimal text: several seconds each.
+    expect(performance.now() - begun).toBeLessThan(2_000);
+  });
 });

@@ -7,7 +7,10 @@ import { type NestExpressApplication } from '@nestjs/platform-express';
 import { FedecksClient, MemoryTokenStore } from '@fedecks/nest/client';
 import { WebSocket } from 'ws';
 import { Inbox } from '../../../../libs/fedecks/test/support/inbox.js';
+import { RawPeer, upgradeRequest } from '../../../../libs/fedecks/test/support/raw-peer.js';
+import { str, strMap, term } from '../../../../libs/fedecks/test/support/term-bytes.js';
 import { createApp } from '../../src/app.js';
+import { type Config } from '../../src/config.js';
 import { type Login } from '../../src/devices/logins-file.js';
 import { hashPassword } from '../../src/devices/password.js';
 
@@ -22,11 +25,18 @@ export interface Shown {
   readonly data: unknown;
 }
 
-/** An operator at `/live`, and how its connection ended. */
+/** An operator at `/live`, and how its upgrade was refused or its connection ended. */
 export interface Operator {
   readonly socket: WebSocket;
   readonly shown: Inbox<Shown>;
+  readonly refused: Inbox<number | undefined>;
   readonly closed: Inbox<{ code: number; reason: string }>;
+}
+
+export interface RawLogin {
+  readonly password?: string;
+  readonly localAddress?: string;
+  readonly forwardedFor?: string;
 }
 
 /** The composed app on a free port of this machine, with the devices and operators a test opens. */
@@ -40,7 +50,7 @@ export class CloudApi {
     readonly port: number,
   ) {}
 
-  static async start(): Promise<CloudApi> {
+  static async start(given: Partial<Config> = {}): Promise<CloudApi> {
     // Much of what the tests do is an error to the app, and is logged.
     Logger.overrideLogger(false);
     const directory = await mkdtemp(join(tmpdir(), 'cloud-api-test-'));
@@ -53,6 +63,8 @@ export class CloudApi {
       apiKey: API_KEY,
       loginsFile,
       natsServers: [],
+      trustedProxies: [],
+      ...given,
     };
     const app = await createApp(config);
     await app.listen(config.port, config.host);
@@ -60,6 +72,14 @@ export class CloudApi {
     const cloud = new CloudApi(app, directory, port);
     await cloud.writeLogins({ devices: ['greenhouse-1', 'greenhouse-2', 'a/b c'] });
     return cloud;
+  }
+
+  /** The lines the app logs from now on, until the test ends. */
+  recordLog(): readonly string[] {
+    const lines: string[] = [];
+    const record = (line: unknown): void => void lines.push(String(line));
+    Logger.overrideLogger({ log: record, warn: record, error: record });
+    return lines;
   }
 
   /** Writes the logins file, with one login: that of `CREDENTIALS`, unless `given` says otherwise. */
@@ -85,15 +105,44 @@ export class CloudApi {
     return { device, received };
   }
 
+  /** The status a device is answered that logs in from this address of this machine, and says it comes from another. */
+  async statusOfLogin(
+    deviceId: string,
+    { password = CREDENTIALS.password, localAddress = '127.0.0.1', forwardedFor }: RawLogin = {},
+  ): Promise<number> {
+    const peer = await RawPeer.connect(this.port, { localAddress });
+    const auth = term(
+      strMap({
+        'fedecks-device-id': str(deviceId),
+        username: str(CREDENTIALS.username),
+        password: str(password),
+      }),
+    );
+    const headers = { 'x-fedecks-auth': auth.toString('base64'), 'x-forwarded-for': forwardedFor };
+    peer.write(upgradeRequest({ headers }));
+    try {
+      const { statusLine } = await peer.response(15_000);
+      return Number(statusLine.split(' ')[1]);
+    } finally {
+      peer.destroy();
+    }
+  }
+
   /** An operator who presents these headers at the upgrade of `/live`. */
   watch(headers: Readonly<Record<string, string>> = { 'x-api-key': API_KEY }): Operator {
     const socket = new WebSocket(`ws://127.0.0.1:${this.port}/live`, { headers });
     this.operators.push(socket);
     const shown = new Inbox<Shown>('live event');
     const closed = new Inbox<{ code: number; reason: string }>('close of the live stream');
+    const refused = new Inbox<number | undefined>('refusal of the live stream');
+    socket.on('unexpected-response', (request, { statusCode }) => {
+      refused.put(statusCode);
+      request.destroy();
+    });
+    socket.on('error', () => undefined);
     socket.on('message', (text: Buffer) => shown.put(JSON.parse(text.toString()) as Shown));
     socket.on('close', (code, reason) => closed.put({ code, reason: reason.toString() }));
-    return { socket, shown, closed };
+    return { socket, shown, refused, closed };
   }
 
   async http(

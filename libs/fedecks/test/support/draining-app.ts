@@ -9,7 +9,7 @@ import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FedecksModule, OnDisconnected, OnMessage, Payload } from '@fedecks/nest';
 
-const [drainMs = 0, handlerMs = 0] = process.argv.slice(2).map(Number);
+const [drainMs = '0', handlerMs = '0'] = process.argv.slice(2);
 
 /** At once: what is written with a delay is lost when the process ends by a signal. */
 function tell(line: string): void {
@@ -21,7 +21,7 @@ class Work {
   @OnMessage('work')
   async work(@Payload() what: unknown) {
     tell('handling');
-    await new Promise((resolve) => setTimeout(resolve, handlerMs));
+    await new Promise((resolve) => setTimeout(resolve, Number(handlerMs)));
     tell('handled');
     return ['done', what] as [string, string];
   }
@@ -44,7 +44,7 @@ class Work {
     FedecksModule.forRoot({
       secrets: ['s'.repeat(32)],
       authenticator: { authenticate: () => true },
-      drainMs,
+      ...(drainMs !== 'default' && { drainMs: Number(drainMs) }),
     }),
   ],
   providers: [Work],

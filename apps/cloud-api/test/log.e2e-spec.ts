@@ -1,0 +1,107 @@
+import { createServer } from 'node:net';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { tuple } from '@fedecks/nest/wire';
+import { Program } from '../../../libs/fedecks/test/support/child-app.js';
+import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
+import { API_KEY, CloudApi } from './support/cloud-api.js';
+
+describe('the log of cloud-api', () => {
+  let cloud: CloudApi;
+  let lines: readonly string[];
+  beforeEach(async () => {
+    cloud = await CloudApi.start();
+    await cloud.writeLogins({ devices: ['*'] });
+    lines = cloud.recordLog();
+  });
+  afterEach(() => cloud.close());
+
+  it('holds 10 messages of one device within 10 s, and does not take those of another', async () => {
+    const first = await cloud.connect('greenhouse-1');
+    const second = await cloud.connect('greenhouse-2');
+    for (let sent = 0; sent < 50; sent++) await first.device.send(sent);
+    await first.device.send(tuple('hello', null));
+    await first.received.next();
+    await second.device.send(tuple('hello', null));
+    await second.received.next();
+    expect(lines.filter((line) => line.startsWith('"greenhouse-1" sent'))).toHaveLength(10);
+    expect(lines.filter((line) => line.startsWith('"greenhouse-2" says hello'))).toHaveLength(1);
+  });
+
+  it('shows the first 160 characters of a message', async () => {
+    const { device, received } = await cloud.connect('greenhouse-1');
+    await device.send(tuple('hello', 'x'.repeat(100_000)));
+    await received.next();
+    await device.send(tuple('hello', 1n << 2_000_000n));
+    await received.next();
+    const [text, integer] = lines
+      .filter((line) => line.includes('says hello'))
+      .map((line) => line.split(': ')[1]!);
+    expect(text).toMatch(/^"x{159}\.\.\.$/);
+    expect(integer).toMatch(/^"0x10{150,}\.\.\.$/);
+  });
+
+  it('escapes control characters of a device id and a message', async () => {
+    const id = 'a\nb\u009b\u202e\u2028c';
+    const { device, received } = await cloud.connect(id);
+    await device.send(tuple('hello', id));
+    await received.next();
+    const shown = String.raw`"a\nb\u{9b}\u{202e}\u{2028}c"`;
+    expect(lines).toContain(`${shown} connected from 127.0.0.1`);
+    expect(lines).toContain(`${shown} says hello: ${shown}`);
+  });
+});
+
+describe('cloud-api as a process', () => {
+  const main = '../../../../apps/cloud-api/src/main.ts';
+  let program: Program;
+  let directory: string;
+  beforeAll(async () => {
+    program = await Program.compile(main);
+    directory = await mkdtemp(join(tmpdir(), 'cloud-api-log-'));
+    await writeFile(join(directory, 'logins.json'), '{}');
+  });
+  afterAll(async () => {
+    await program.remove();
+    await rm(directory, { recursive: true });
+  });
+
+  it('serves on when the reader of its log goes away', async () => {
+    const port = await freePort();
+    const env = {
+      HOST: '127.0.0.1',
+      PORT: String(port),
+      FEDECKS_SECRET: 'x'.repeat(32),
+      API_KEY,
+      DEVICE_LOGINS_FILE: join(directory, 'logins.json'),
+    };
+    // Both of its outputs go to a reader that takes one line.
+    const by = ['bash', '-c', 'exec "$0" "$@" > >(exec head -n 1) 2>&1'];
+    const app = program.start([], { by, env });
+    try {
+      await app.line();
+      const devices = async (): Promise<number> =>
+        (await fetch(`http://127.0.0.1:${port}/devices`, { headers: { 'x-api-key': API_KEY } })).status;
+      await eventually(devices, (status) => status === 200);
+      // Each is logged.
+      for (let sent = 0; sent < 3; sent++) {
+        expect((await fetch(`http://127.0.0.1:${port}/fedecks/websocket`)).status).toBe(403);
+      }
+      expect(await devices()).toBe(200);
+      app.kill('SIGTERM');
+      expect(await app.exited(10_000)).toMatchObject({ code: 0 });
+    } finally {
+      app.dispose();
+    }
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
