@@ -86,6 +86,18 @@ describe('FrameReader.next', () => {
     expect(reader.pendingBytes).toBe(0);
   });
 
+  it('keeps the order when chunks come between two events', () => {
+    const reader = new FrameReader(LIMIT);
+    const pings: string[] = [];
+    for (const chunk of [['a', 'b'], ['c'], ['d'], []]) {
+      reader.append(Buffer.concat(chunk.map((payload) => frame(ping, payload))));
+      expect(reader.next()).toBe(FOUND.ping);
+      pings.push(reader.payload.toString());
+    }
+    expect(pings).toEqual(['a', 'b', 'c', 'd']);
+    expect(reader.next()).toBe(FOUND.nothing);
+  });
+
   it('takes lengths in more bytes than they need, as ws does', () => {
     const wide = Buffer.from('82fe0002000000000102', 'hex');
     const widest = Buffer.from('82ff0000000000000002000000000304', 'hex');

@@ -88,7 +88,7 @@ export class FrameReader {
   /** Takes bytes as they have arrived. They belong to the reader from now on: it unmasks in place. */
   append(chunk: Buffer): void {
     if (this.ended || chunk.length === 0) return;
-    if (this.at === this.chunk.length) this.begin(chunk);
+    if (this.at === this.chunk.length && this.laterBytes === 0) this.begin(chunk);
     else {
       this.later.push(chunk);
       this.laterBytes += chunk.length;
