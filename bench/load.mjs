@@ -6,11 +6,14 @@ import { encodeTerm, TOKEN_PLEASE } from '../libs/fedecks/dist/wire/index.js';
 /** As many frames as are made with masks of their own: a mask is cheap to choose, and dear to apply. */
 const MASKS = 16;
 
-/** A frame with a random mask. Zeros would be legal, but `ws` does not unmask them. */
-function masked(payload) {
+/**
+ * A frame with a random mask. Zeros would be legal, but `ws` does not unmask them.
+ * @param first its first byte: 0x82 for a whole binary message.
+ */
+export function masked(payload, first = 0x82) {
   const mask = randomBytes(4);
   const bytes = payload.map((byte, index) => byte ^ mask[index & 3]);
-  return Buffer.concat([head(0x82, payload.length, 0x80), mask, bytes]);
+  return Buffer.concat([head(first, payload.length, 0x80), mask, bytes]);
 }
 
 function head(first, length, maskBit) {
