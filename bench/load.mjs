@@ -1,18 +1,32 @@
 // Devices made of plain sockets and frames made beforehand: a load generator must cost less than what it measures.
+import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { encodeTerm, TOKEN_PLEASE } from '../libs/fedecks/dist/wire/index.js';
 
-function masked(payload) {
-  const extended = payload.length > 125;
-  const head = extended
-    ? [0x82, 0xfe, payload.length >> 8, payload.length & 255]
-    : [0x82, 0x80 | payload.length];
-  // A mask of zeros is a legal mask, and leaves the payload as it is; the server has to unmask all the same.
-  return Buffer.concat([Buffer.from([...head, 0, 0, 0, 0]), payload]);
+/** As many frames as are made with masks of their own: a mask is cheap to choose, and dear to apply. */
+const MASKS = 16;
+
+/**
+ * A frame with a random mask. Zeros would be legal, but `ws` does not unmask them.
+ * @param first its first byte: 0x82 for a whole binary message.
+ */
+export function masked(payload, first = 0x82) {
+  const mask = randomBytes(4);
+  const bytes = payload.map((byte, index) => byte ^ mask[index & 3]);
+  return Buffer.concat([head(first, payload.length, 0x80), mask, bytes]);
 }
 
+function head(first, length, maskBit) {
+  if (length < 126) return Buffer.from([first, maskBit | length]);
+  if (length < 65_536) return Buffer.from([first, maskBit | 126, length >> 8, length & 255]);
+  const bytes = Buffer.from([first, maskBit | 127, 0, 0, 0, 0, 0, 0, 0, 0]);
+  bytes.writeUInt32BE(length, 6);
+  return bytes;
+}
+
+/** What a server sends for a payload. */
 function frameBytes(payload) {
-  return payload.length + (payload.length > 125 ? 4 : 2);
+  return head(0x82, payload.length, 0).length + payload.length;
 }
 
 /** A connected device. `onBytes` hears how much has arrived. */
@@ -49,28 +63,35 @@ export async function connectAll(port, count, prefix = 'device') {
   return devices;
 }
 
-/** Keeps `inFlight` messages under way on each device for `ms`, and returns how many were echoed. */
-export async function echo(devices, message, inFlight, ms) {
-  const payload = encodeTerm(message);
-  const frame = masked(payload);
-  const reply = frameBytes(payload);
-  const frames = Array.from({ length: inFlight + 1 }, (_, n) => Buffer.concat(new Array(n).fill(frame)));
-  let echoed = 0;
+/**
+ * Keeps `inFlight` messages under way on each device for `ms`, and returns how many were answered.
+ * @param reply the payload each is answered with.
+ */
+export async function echo(devices, payload, reply, inFlight, ms) {
+  const replyBytes = frameBytes(reply);
+  const bursts = Array.from({ length: MASKS }, () =>
+    Buffer.concat(Array.from({ length: inFlight }, () => masked(payload))),
+  );
+  const requestBytes = bursts[0].length / inFlight;
+  let answered = 0;
+  let sent = 0;
   let running = true;
   for (const each of devices) {
     let pending = 0;
     each.onBytes = (length) => {
       pending += length;
-      const whole = Math.floor(pending / reply);
-      pending -= whole * reply;
-      echoed += whole;
-      if (running && whole > 0) each.socket.write(frames[Math.min(whole, inFlight)]);
+      const whole = Math.floor(pending / replyBytes);
+      pending -= whole * replyBytes;
+      answered += whole;
+      if (!running || whole === 0) return;
+      const burst = bursts[sent++ % MASKS];
+      each.socket.write(whole === inFlight ? burst : burst.subarray(0, whole * requestBytes));
     };
-    each.socket.write(frames[inFlight]);
+    each.socket.write(bursts[sent++ % MASKS]);
   }
   await new Promise((resolve) => setTimeout(resolve, ms));
   running = false;
-  const total = echoed;
+  const total = answered;
   await new Promise((resolve) => setTimeout(resolve, 200));
   return total;
 }

@@ -2,12 +2,20 @@
 import { fork, spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { encodeTerm, tuple } from '../libs/fedecks/dist/wire/index.js';
 import { connectAll, echo } from './load.mjs';
 
-const ROUNDS = 3;
-const WARM_UP_MS = 1_500;
-const MEASURE_MS = 2_500;
-const IDLE_DEVICES = Number(process.env.IDLE_DEVICES ?? 5_000);
+/** To see whether it runs at all: the figures of a quick run mean nothing. */
+const quick = process.env.BENCH_QUICK !== undefined;
+const ROUNDS = quick ? 1 : 3;
+const WARM_UP_MS = quick ? 200 : 1_500;
+const MEASURE_MS = quick ? 300 : 2_500;
+/** What the columns are, and how their servers are started. */
+const SERVERS = {
+  'bare ws, bytes': { file: 'server-bare.mjs', codec: 'bytes' },
+  'bare ws': { file: 'server-bare.mjs', codec: 'terms' },
+  fedecks: { file: 'server-fedecks.mjs', codec: 'terms' },
+};
 
 const small = { t: 'temperature', v: 21.5, at: 1700000000123, ok: true };
 const large = {
@@ -19,13 +27,16 @@ const large = {
     ok: i % 5 > 0,
   })),
 };
+const text = 'a line of log, as they are \n'.repeat(2_341).slice(0, 65_536);
 
 // The server has a core of its own where there are two, and the load the other.
 const pin = availableParallelism() > 1 && spawnSync('taskset', ['--version']).status === 0;
 if (pin) spawnSync('taskset', ['-cp', '1', String(process.pid)]);
 
-async function start(name) {
-  const child = fork(fileURLToPath(new URL(`server-${name}.mjs`, import.meta.url)), {
+/** @param mode which handler the server has: `any` message is its answer, or the `data` of an event, also `named`. */
+async function start(column, mode = 'any') {
+  const { file, codec } = SERVERS[column];
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), [codec, mode], {
     execArgv: ['--expose-gc'],
   });
   if (pin) spawnSync('taskset', ['-acp', '0', String(child.pid)]);
@@ -46,23 +57,25 @@ function cpuMicros({ cpu }) {
 }
 
 /** Server CPU in microseconds per message. */
-async function echoCost(name, message, connections, inFlight) {
-  const server = await start(name);
+async function echoCost(column, message, connections, inFlight, mode = 'any') {
+  const server = await start(column, mode);
   const devices = await connectAll(server.port, connections);
-  await echo(devices, message, inFlight, WARM_UP_MS);
+  const sent = encodeTerm(mode === 'any' ? message : tuple('echo', message));
+  const reply = SERVERS[column].codec === 'bytes' ? sent : encodeTerm(message);
+  await echo(devices, sent, reply, inFlight, WARM_UP_MS);
   const before = cpuMicros(await server.ask('cpu'));
-  const echoed = await echo(devices, message, inFlight, MEASURE_MS);
+  const answered = await echo(devices, sent, reply, inFlight, MEASURE_MS);
   const after = cpuMicros(await server.ask('cpu'));
   server.stop();
   for (const { socket } of devices) socket.destroy();
-  return (after - before) / echoed;
+  return (after - before) / answered;
 }
 
 /** Server CPU in microseconds per message to one device. @param way 'push', to each by its id, or 'broadcast' */
-async function pushCost(name, way) {
-  const server = await start(name);
+async function pushCost(column, way) {
+  const server = await start(column);
   const devices = await connectAll(server.port, 1_000);
-  const rounds = 100;
+  const rounds = quick ? 10 : 100;
   for (let i = 0; i < rounds; i++) await server.ask(way);
   const before = cpuMicros(await server.ask('cpu'));
   for (let i = 0; i < rounds; i++) await server.ask(way);
@@ -73,8 +86,8 @@ async function pushCost(name, way) {
 }
 
 /** Server CPU in microseconds per connection that logs in and receives a token, after `before` others. */
-async function connectCost(name, before) {
-  const server = await start(name);
+async function connectCost(column, before) {
+  const server = await start(column);
   const warm = await connectAll(server.port, before, 'warm');
   const from = cpuMicros(await server.ask('cpu'));
   const devices = await connectAll(server.port, 1_000);
@@ -85,47 +98,59 @@ async function connectCost(name, before) {
 }
 
 /** Resident memory in KiB per idle device. */
-async function memoryCost(name) {
-  const server = await start(name);
+async function memoryCost(column, count) {
+  const server = await start(column);
   const warm = await connectAll(server.port, 200, 'warm');
   const { rss: before } = await server.ask('memory');
-  const devices = await connectAll(server.port, IDLE_DEVICES);
+  const devices = await connectAll(server.port, count);
   const { rss: after } = await server.ask('memory');
   server.stop();
   for (const { socket } of [...warm, ...devices]) socket.destroy();
-  return (after - before) / IDLE_DEVICES / 1024;
+  return (after - before) / count / 1024;
 }
 
 function median(values) {
   return [...values].sort((a, b) => a - b)[values.length >> 1];
 }
 
+/** A connection is a file to both sides, and some more files are theirs. */
+const openFiles = Number(spawnSync('sh', ['-c', 'ulimit -n']).stdout) || Infinity;
+const many = Math.min(20_000, openFiles - 500);
+
 const MEASURES = {
-  'echo of the small map, 100 connections (us)': (name) => echoCost(name, small, 100, 1),
-  'the same, 1 connection, 64 in flight (us)': (name) => echoCost(name, small, 1, 64),
-  'echo of 1 KiB, 14 readings, 100 connections (us)': (name) => echoCost(name, large, 100, 1),
-  'connect, log in, receive a token, after 300 (us)': (name) => connectCost(name, 300),
-  'the same, after 5,000 (us)': (name) => connectCost(name, 5_000),
-  'push to 1,000 devices, one by one, per push (us)': (name) => pushCost(name, 'push'),
-  'broadcast to 1,000 devices, per device (us)': (name) => pushCost(name, 'broadcast'),
-  [`memory per idle device of ${IDLE_DEVICES} (KiB)`]: memoryCost,
+  'echo of the small map, 100 connections, window of 8 (us)': (column) => echoCost(column, small, 100, 8),
+  'the same, one message in flight for each (us)': (column) => echoCost(column, small, 100, 1),
+  'the same, 1 connection, 64 in flight (us)': (column) => echoCost(column, small, 1, 64),
+  'echo of 1 KiB, 14 readings, 100 connections, window of 8 (us)': (column) =>
+    echoCost(column, large, 100, 8),
+  'echo of 64 KiB of text, 20 connections (us)': (column) => echoCost(column, text, 20, 1),
+  'event with the small map, 100 connections, window of 8 (us)': (column) =>
+    echoCost(column, small, 100, 8, 'data'),
+  'the same bytes, by a route by name (us)': (column) => echoCost(column, small, 100, 8, 'named'),
+  'connect, log in, receive a token, after 300 (us)': (column) => connectCost(column, 300),
+  'the same, after 5,000 (us)': (column) => connectCost(column, 5_000),
+  'push to 1,000 devices in one tick, one by one, per push (us)': (column) => pushCost(column, 'push'),
+  'broadcast to 1,000 devices, per device (us)': (column) => pushCost(column, 'broadcast'),
+  'memory per idle device of 5,000 (KiB)': (column) => memoryCost(column, 5_000),
+  [`memory per idle device of ${many.toLocaleString('en')} (KiB)`]: (column) => memoryCost(column, many),
 };
 
 const only = process.argv[2];
 const rows = [];
 for (const [measure, run] of Object.entries(MEASURES)) {
   if (only && !measure.includes(only)) continue;
-  const costs = { fedecks: [], bare: [] };
+  const costs = Object.fromEntries(Object.keys(SERVERS).map((column) => [column, []]));
   for (let round = 0; round < ROUNDS; round++) {
-    for (const name of ['bare', 'fedecks']) costs[name].push(await run(name));
+    for (const column of Object.keys(SERVERS)) costs[column].push(await run(column));
   }
-  const [ours, bare] = [median(costs.fedecks), median(costs.bare)];
+  const [bytes, bare, ours] = Object.values(costs).map(median);
   rows.push({
     measure,
-    fedecks: +ours.toFixed(1),
+    'bare ws, bytes': +bytes.toFixed(1),
     'bare ws': +bare.toFixed(1),
-    'cost ratio': +(ours / bare).toFixed(2),
-    speed: `${(bare / ours).toFixed(2)}x`,
+    fedecks: +ours.toFixed(1),
+    'of bytes': +(ours / bytes).toFixed(2),
+    'of bare ws': +(ours / bare).toFixed(2),
   });
 }
 console.table(rows);

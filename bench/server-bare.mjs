@@ -1,5 +1,6 @@
 // The floor: a bare `ws` server that reads and writes the same terms, and does by hand what a login takes at least:
-// it reads the header, and answers a request for a token with one it has signed.
+// it reads the header, and answers a request for a token with one it has signed. With `bytes` it does without terms
+// and tokens: it sends back what it receives.
 import 'reflect-metadata';
 import { createHmac, createSecretKey } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -21,19 +22,30 @@ function encode(value) {
 }
 
 const { length } = TOKEN_PLEASE;
-const server = createServer();
-const websockets = new WebSocketServer({ server, perMessageDeflate: false });
-websockets.on('connection', (ws, request) => {
+
+function answerTerms(ws, request) {
   const header = decodeTerm(Buffer.from(request.headers['x-fedecks-auth'], 'base64'));
   ws.on('message', (data) => {
     if (data.length === length && TOKEN_PLEASE.equals(data)) {
       return ws.send(encodeTerm(tuple(charlist, tokenFor(header['fedecks-device-id']))));
     }
-    ws.send(encodeTerm(decodeTerm(data)));
+    const message = decodeTerm(data);
+    ws.send(encodeTerm(answersEvents ? message[1] : message));
   });
-});
+}
+
+function answerBytes(ws) {
+  ws.on('message', (data) => ws.send(data));
+}
+
+const [codec, mode] = process.argv.slice(2);
+const answersEvents = mode !== 'any';
+const server = createServer();
+const websockets = new WebSocketServer({ server, perMessageDeflate: false });
+websockets.on('connection', codec === 'bytes' ? answerBytes : answerTerms);
 server.listen(0, '127.0.0.1', () => {
   serve(server.address().port, (message) => {
-    for (const ws of websockets.clients) ws.send(encodeTerm(message));
+    const bytes = encodeTerm(message);
+    for (const ws of websockets.clients) ws.send(codec === 'bytes' ? bytes : encodeTerm(message));
   });
 });

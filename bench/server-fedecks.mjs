@@ -1,4 +1,4 @@
-// The cloud half, as an app uses it: a plain @OnMessage() handler that answers with what it received.
+// The cloud half, as an app uses it: a plain handler that answers with what it received.
 import 'reflect-metadata';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -9,9 +9,22 @@ class Echo {
   any(message) {
     return message;
   }
+
+  /** Of an event, which is a pair: what a route by name is given. */
+  data(message) {
+    return message[1];
+  }
+
+  named(data) {
+    return data;
+  }
 }
-OnMessage()(Echo.prototype, 'any', Object.getOwnPropertyDescriptor(Echo.prototype, 'any'));
-Payload()(Echo.prototype, 'any', 0);
+
+/** One handler: of all messages, of all that answers an event with its data, or of the event `echo`. */
+const HANDLERS = { any: OnMessage(), data: OnMessage(), named: OnMessage('echo') };
+const mode = process.argv[3];
+HANDLERS[mode](Echo.prototype, mode, Object.getOwnPropertyDescriptor(Echo.prototype, mode));
+Payload()(Echo.prototype, mode, 0);
 
 class App {}
 Module({

@@ -1,0 +1,124 @@
+// An honest device beside 100 hostile ones: see README.md. Build first: npm run build.
+import { fork, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { availableParallelism, setPriority } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { HostileDevice, sendRequests } from './hostile-device.mjs';
+import { SCENES } from './hostile-scenes.mjs';
+
+const DEVICES = Number(process.env.HOSTILE_DEVICES ?? 100);
+const SECONDS = Number(process.env.HOSTILE_SECONDS ?? 8);
+/** A server that does not answer for so long has no figures. */
+const ANSWER_MS = 30_000;
+
+// The server has a core of its own where there are two. The honest device goes before the hostile ones.
+const pin = availableParallelism() > 1 && spawnSync('taskset', ['--version']).status === 0;
+if (pin) spawnSync('taskset', ['-cp', '1', String(process.pid)]);
+setPriority(10);
+
+class Child {
+  static async start(file, core, ...args) {
+    const path = fileURLToPath(new URL(file, import.meta.url));
+    const child = new Child(
+      fork(path, args, { execArgv: ['--expose-gc'], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }),
+    );
+    child.process.once('exit', () => (child.ended = true));
+    if (pin) spawnSync('taskset', ['-acp', String(core), String(child.process.pid)]);
+    setPriority(child.process.pid, 0);
+    [child.hello] = await once(child.process, 'message');
+    return child;
+  }
+
+  constructor(process) {
+    this.process = process;
+    this.ended = false;
+  }
+
+  /** Resolves with the answer, or with nothing if the process has ended or does not answer. */
+  async ask(question) {
+    if (this.ended) return {};
+    this.process.send(question);
+    const [answer] = await Promise.race([
+      once(this.process, 'message'),
+      once(this.process, 'exit'),
+      sleep(ANSWER_MS, [undefined], { ref: false }),
+    ]);
+    return typeof answer === 'object' && answer !== null ? answer : {};
+  }
+
+  /** The most memory it has had. */
+  get peakBytes() {
+    if (this.ended) return NaN;
+    const status = readFileSync(`/proc/${this.process.pid}/status`, 'utf8');
+    return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) * 1024;
+  }
+
+  kill() {
+    this.process.kill('SIGKILL');
+  }
+}
+
+async function play(name, scene) {
+  const server = await Child.start('server-hostile.mjs', 0);
+  const { port } = server.hello;
+  const honest = await Child.start('honest.mjs', 1, String(port));
+  await sleep(1_000);
+  await honest.ask('reset');
+  const before = await server.ask('collect garbage');
+  await server.ask('reset');
+
+  const counts = { accepted: 0, refused: 0 };
+  const stops = begin(port, scene, counts);
+  await sleep(1_000 * SECONDS);
+  const latency = await honest.ask('report');
+  const { stallMs } = await server.ask('report');
+  await Promise.all(stops.map((stop) => stop()));
+  await sleep(2_000);
+  const peak = server.peakBytes;
+  const after = await server.ask('collect garbage');
+  const row = {
+    scene: name,
+    echoes: latency.echoes,
+    'p50 (ms)': round(latency.p50),
+    'p99 (ms)': round(latency.p99),
+    'max (ms)': round(latency.max),
+    'longest stall (ms)': round(stallMs),
+    'RSS before, peak, after (MiB)': [before.rss, peak, after.rss].map(mib).join(' '),
+    'let in': counts.accepted,
+    refused: counts.refused,
+    server: server.ended ? 'ended' : after.rss === undefined ? 'hangs' : latency.closed ? 'closed it' : 'up',
+  };
+  honest.kill();
+  server.kill();
+  return row;
+}
+
+/** Lets the hostile ones loose, and returns what stops them. */
+function begin(port, scene, counts) {
+  if (scene.request) return [sendRequests(port, scene.request, scene.perSecond, counts)];
+  if (Object.keys(scene).length === 0) return [];
+  const devices = Array.from(
+    { length: DEVICES },
+    (_, index) => new HostileDevice(port, `hostile-${index}`, scene, counts),
+  );
+  return devices.map((device) => () => device.stop());
+}
+
+function round(value) {
+  return value === undefined ? undefined : +value.toFixed(1);
+}
+
+function mib(bytes) {
+  return bytes ? Math.round(bytes / 1024 / 1024) : '-';
+}
+
+const only = process.argv[2];
+const rows = [];
+for (const [name, scene] of Object.entries(SCENES)) {
+  if (only && !name.includes(only)) continue;
+  rows.push(await play(name, scene));
+  console.log(JSON.stringify(rows.at(-1)));
+}
+console.table(rows);

@@ -1,0 +1,27 @@
+// decodeAuthHeader: a device id that fits a ping, or what is wrong with the header; it throws nothing.
+import { decodeAuthHeader } from '../../../libs/fedecks/dist/wire/index.js';
+
+let turn = 0;
+
+/** Three of four inputs are the term in the header, the fourth is the text of the header. */
+export function run(bytes) {
+  read(turn++ & 3 ? bytes.toString('base64') : bytes.toString('latin1'));
+}
+
+export function runAlone(bytes) {
+  read(bytes.toString('base64'));
+  read(bytes.toString('latin1'));
+}
+
+function read(value) {
+  const header = decodeAuthHeader(value);
+  if (!header.ok) {
+    if (typeof header.info !== 'string') throw new Error('a header refused without a reason');
+    return;
+  }
+  const { deviceId, credentials } = header;
+  if (typeof deviceId !== 'string' || deviceId === '' || Buffer.byteLength(deviceId) > 125)
+    throw new Error('a device id that is empty, too long or no string');
+  if (typeof credentials !== 'object' || credentials === null)
+    throw new Error('credentials that are no object');
+}
