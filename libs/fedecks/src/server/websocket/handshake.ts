@@ -14,7 +14,7 @@ const VERSION = '13';
 export function checkHandshake(
   request: IncomingMessage,
 ): { readonly status: number; readonly problem: string } | undefined {
-  const { method, headers, httpVersionMajor: major, httpVersionMinor: minor } = request;
+  const { method, headers } = request;
   if (headers.upgrade?.toLowerCase() !== 'websocket') {
     return { status: 426, problem: "'upgrade' is not 'websocket'" };
   }
@@ -22,7 +22,6 @@ export function checkHandshake(
     return { status: 426, problem: `'sec-websocket-version' is not ${VERSION}` };
   }
   if (method !== 'GET') return { status: 400, problem: 'the method is not GET' };
-  if (major < 1 || (major === 1 && minor < 1)) return { status: 400, problem: 'the version is not HTTP/1.1' };
   if (!hasUpgrade(headers.connection)) return { status: 400, problem: "'connection' has no 'upgrade'" };
   if (!KEY.test(headers['sec-websocket-key'] ?? '')) {
     return { status: 400, problem: "'sec-websocket-key' is not 16 bytes in Base64" };
