@@ -4,13 +4,13 @@ import {
   Logger,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { type Observable, type Subscription } from 'rxjs';
 import { type ClientEvent, FedecksClient } from '../client/index.js';
+import { messageOf, stackOf } from '../faults/index.js';
 import {
-  deliver,
   type DeviceContext,
   type Handler,
   HandlerExplorer,
+  HandlerRunner,
   LONG_RUN_MS,
   Mailbox,
   type ResultSink,
@@ -30,7 +30,10 @@ export type ConnectionLost = Extract<ClientEvent, { type: 'connection_lost' }>;
 export class ClientHandlers implements OnApplicationBootstrap, BeforeApplicationShutdown, ResultSink {
   private readonly logger = new Logger('FedecksClient');
   private readonly mailbox: Mailbox;
-  private readonly streams = new Set<Subscription>();
+  /** Runs the handlers of the connection there is, or of the last one. */
+  private runner = new HandlerRunner(this);
+  /** The last result that is being sent. */
+  private sending: Promise<void> | undefined;
   private readonly device: DeviceContext;
   private full = false;
   private dropped = 0;
@@ -52,7 +55,7 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
     this.client.events$.subscribe((event) => this.changed(event));
     this.client.messages$.subscribe((message) => {
       if (this.full) return this.drop();
-      this.take(() => this.handled(this.router.message(message, this.device)));
+      this.take((runner) => this.handled(this.router.message(message, this.device, runner)));
     });
     await this.client.start();
   }
@@ -60,23 +63,30 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
   /** Closes with 1000. */
   async beforeApplicationShutdown(): Promise<void> {
     await this.client.stop();
-    this.endStreams();
+    this.runner.end();
   }
 
   private changed(event: ClientEvent): void {
-    if (event.type === 'connected') this.each(this.router.connected, null);
+    if (event.type === 'connected') {
+      this.runner = new HandlerRunner(this);
+      this.each(this.router.connected, null);
+    }
     if (event.type !== 'connection_lost') return;
-    this.endStreams();
+    this.runner.end();
     this.each(this.router.disconnected, event);
   }
 
   private each(handlers: readonly Handler[], payload: unknown): void {
-    for (const handler of handlers) this.take(() => this.router.call(handler, payload, this.device));
+    for (const handler of handlers) {
+      this.take((runner) => this.router.call(handler, payload, this.device, runner));
+    }
   }
 
-  private take(handler: () => unknown): void {
+  private take(handler: (connection: HandlerRunner) => unknown): void {
+    // What waits for a handler belongs to the connection it came on.
+    const { runner } = this;
     this.mailbox.take(() => {
-      const running = this.run(handler);
+      const running = runner.run(() => handler(runner));
       return running && this.watched(running);
     });
   }
@@ -115,25 +125,12 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
     return undefined;
   }
 
-  private run(handler: () => unknown): Promise<void> | undefined {
-    try {
-      return deliver(handler(), this)?.then(undefined, (error: unknown) => this.failed(error));
-    } catch (error) {
-      this.failed(error);
-      return undefined;
-    }
-  }
-
-  private failed(error: unknown): void {
-    this.logger.error('A handler failed', error instanceof Error ? error.stack : undefined);
-  }
-
   // --- What handlers may do --------------------------------------------------------------------------------
 
   send(term: Term): void {
-    this.client.send(term).catch((error: unknown) => {
-      this.logger.warn(`A handler's result was not sent: ${error instanceof Error ? error.message : ''}`);
-    });
+    this.sending = this.client
+      .send(term)
+      .catch((error: unknown) => this.logger.warn(`A handler's result was not sent: ${messageOf(error)}`));
   }
 
   /** On a device the connection is not a handler's to close: it would only be opened again. */
@@ -143,20 +140,11 @@ export class ClientHandlers implements OnApplicationBootstrap, BeforeApplication
     );
   }
 
-  stream(values: Observable<unknown>): void {
-    const subscription = values.subscribe({
-      next: (value) => void this.run(() => value),
-      error: (error: unknown) => this.failed(error),
-    });
-    this.streams.add(subscription);
-    subscription.add(() => this.streams.delete(subscription));
+  drained(): Promise<void> | undefined {
+    return this.sending;
   }
 
-  async drained(): Promise<void> {
-    // The client resolves a send when it is written: nothing to wait for here.
-  }
-
-  private endStreams(): void {
-    for (const subscription of this.streams) subscription.unsubscribe();
+  failed(error: unknown): void {
+    this.logger.error('A handler failed', stackOf(error));
   }
 }

@@ -1,4 +1,5 @@
 export {
+  AbortSignal,
   Device,
   DeviceEndpoint,
   DeviceId,
@@ -12,8 +13,9 @@ export {
   Payload,
 } from './decorators.js';
 export { InvalidHandlerError } from './errors.js';
-export { type DeviceContext } from './handler-call.js';
+export { type DeviceContext, type SignalSource } from './handler-call.js';
 export { type FoundHandler, HandlerExplorer } from './handler-explorer.js';
+export { HandlerRunner, type ResultSink } from './handler-runner.js';
 export { LONG_RUN_MS, Mailbox, type MailboxSource } from './mailbox.js';
-export { deliver, type HandlerResult, type ResultSink, stop, Stop } from './result.js';
+export { type HandlerResult, stop, Stop } from './result.js';
 export { type Handler, Router, UNHANDLED } from './router.js';

@@ -1,7 +1,7 @@
 import { eventOf, type Term } from '../wire/index.js';
 import { type HandlerKind } from './decorators.js';
 import { InvalidHandlerError } from './errors.js';
-import { type DeviceContext, type HandlerCall } from './handler-call.js';
+import { type DeviceContext, type HandlerCall, type SignalSource } from './handler-call.js';
 
 /** A decorated method, ready to be called. */
 export interface Handler {
@@ -45,27 +45,27 @@ export class Router {
   }
 
   /** Runs the handler of a message and returns its result, or {@link UNHANDLED}. Throws what the handler throws. */
-  message(message: Term, device: DeviceContext): unknown {
+  message(message: Term, device: DeviceContext, connection?: SignalSource): unknown {
     if (this.events.size > 0) {
       const event = eventOf(message);
       const handler = event && this.events.get(event.name);
-      if (handler) return this.call(handler, event.payload, device);
+      if (handler) return this.call(handler, event.payload, device, connection);
     }
     for (const { guard, handler } of this.guards) {
-      if (guard(message)) return this.call(handler, message, device);
+      if (guard(message)) return this.call(handler, message, device, connection);
     }
-    return this.any ? this.call(this.any, message, device) : UNHANDLED;
+    return this.any ? this.call(this.any, message, device, connection) : UNHANDLED;
   }
 
   /** Runs the handler of a raw message and returns its result, or {@link UNHANDLED}. */
-  raw(bytes: Uint8Array, device: DeviceContext): unknown {
-    return this.rawHandler ? this.call(this.rawHandler, bytes, device) : UNHANDLED;
+  raw(bytes: Uint8Array, device: DeviceContext, connection?: SignalSource): unknown {
+    return this.rawHandler ? this.call(this.rawHandler, bytes, device, connection) : UNHANDLED;
   }
 
   /** Runs a handler and returns its result. Throws what the handler throws. */
-  call(handler: Handler, payload: unknown, device: DeviceContext): unknown {
+  call(handler: Handler, payload: unknown, device: DeviceContext, connection?: SignalSource): unknown {
     this.called = handler;
-    return handler.call(payload, device);
+    return handler.call(payload, device, connection);
   }
 }
 

@@ -1,9 +1,9 @@
 import { type Duplex } from 'node:stream';
-import { type Observable, Subscription } from 'rxjs';
 import { type WebSocket } from 'ws';
+import { nameOf } from '../faults/index.js';
 import {
-  deliver,
   type Handler,
+  HandlerRunner,
   LONG_RUN_MS,
   Mailbox,
   type MailboxSource,
@@ -69,7 +69,7 @@ export class Connection implements ResultSink, MailboxSource {
   /** Frames of the second that began at `countedFrom`. */
   private frames = 0;
   private countedFrom: number;
-  private streams: Subscription | undefined;
+  private readonly runner = new HandlerRunner(this);
   /** The handler that is waited for while the mailbox is busy. */
   private running: Handler | undefined;
   /** When the endpoint's clock first saw it run; 0 until then, Infinity once that is told. */
@@ -100,7 +100,7 @@ export class Connection implements ResultSink, MailboxSource {
   /** Runs `@OnConnected`, before any message. */
   start(): void {
     for (const handler of this.endpoint.router.connected) {
-      this.take(() => this.endpoint.router.call(handler, null, this.device));
+      this.take(() => this.endpoint.router.call(handler, null, this.device, this.runner));
     }
   }
 
@@ -136,14 +136,14 @@ export class Connection implements ResultSink, MailboxSource {
     const term = decoded(data, options.maxFrameBytes);
     if (term === undefined) {
       this.endpoint.received(this.device, data);
-      return this.handled(router.raw(data, this.device));
+      return this.handled(router.raw(data, this.device, this.runner));
     }
     if (isTokenPlease(term)) {
       this.sendToken();
       return;
     }
     this.endpoint.received(this.device, term);
-    return this.handled(router.message(term, this.device));
+    return this.handled(router.message(term, this.device, this.runner));
   }
 
   private handled(result: unknown): unknown {
@@ -174,31 +174,12 @@ export class Connection implements ResultSink, MailboxSource {
 
   private take(handler: () => unknown): void {
     this.mailbox.take(() => {
-      const working = this.run(handler);
+      const working = this.runner.run(handler);
       if (working) {
         this.running = this.endpoint.router.called;
         this.seenRunningAt = 0;
       }
       return working;
-    });
-  }
-
-  /** Calls a handler and delivers its result. Whatever it throws ends here. */
-  private run(handler: () => unknown): Promise<void> | undefined {
-    try {
-      return deliver(handler(), this)?.then(undefined, (error: unknown) => this.failed(error));
-    } catch (error) {
-      this.failed(error);
-      return undefined;
-    }
-  }
-
-  private failed(error: unknown): void {
-    this.endpoint.report({
-      deviceId: this.device.id,
-      type: 'handler_failed',
-      info: error instanceof Error ? error.name : typeof error,
-      error,
     });
   }
 
@@ -219,30 +200,13 @@ export class Connection implements ResultSink, MailboxSource {
     this.end('stopped', code, reason);
   }
 
-  stream(values: Observable<unknown>, runs?: Promise<void>): void {
-    if (this.state === 'closed') {
-      // A message that came before the end is handled after it; its values have nowhere to go.
-      const running = runs && values.subscribe({ error: (error: unknown) => this.failed(error) });
-      void runs?.then(() => running?.unsubscribe());
-      return;
-    }
-    this.streams ??= new Subscription();
-    const subscription = new Subscription();
-    this.streams.add(subscription);
-    const done = (): void => {
-      subscription.unsubscribe();
-      this.streams?.remove(subscription);
-    };
-    subscription.add(
-      values.subscribe({
-        next: (value) => void this.run(() => value),
-        error: (error: unknown) => {
-          this.failed(error);
-          done();
-        },
-        complete: done,
-      }),
-    );
+  failed(error: unknown): void {
+    this.endpoint.report({
+      deviceId: this.device.id,
+      type: 'handler_failed',
+      info: nameOf(error),
+      error,
+    });
   }
 
   drained(): Promise<void> {
@@ -341,10 +305,10 @@ export class Connection implements ResultSink, MailboxSource {
     if (this.state === 'closed') return;
     this.state = 'closed';
     this.outbox.close();
-    this.streams?.unsubscribe();
+    this.runner.end();
     this.endpoint.ended(this, cause);
     for (const handler of this.endpoint.router.disconnected) {
-      this.take(() => this.endpoint.router.call(handler, cause, this.device));
+      this.take(() => this.endpoint.router.call(handler, cause, this.device, this.runner));
     }
   }
 }

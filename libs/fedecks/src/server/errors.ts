@@ -13,6 +13,23 @@ export class ReservedMessageError extends FedecksError {
   }
 }
 
+/** A message that is larger than a device can be sent in one piece. Nothing of it was sent. */
+export class MessageTooLargeError extends FedecksError {
+  override readonly name = 'MessageTooLargeError';
+
+  /** Both in bytes, as the message is encoded. */
+  constructor(
+    readonly bytes: number,
+    readonly maxBytes: number,
+  ) {
+    super(
+      'message-too-large',
+      `The message has ${bytes} bytes, and a device is sent ${maxBytes} at the most in one message. ` +
+        'Send it in parts, or send a link to it.',
+    );
+  }
+}
+
 /**
  * Why what was asked of the other nodes has come to nothing:
  * - `unavailable`: the backplane is away, or went while this was under way.

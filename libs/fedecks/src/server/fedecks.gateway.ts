@@ -14,7 +14,7 @@ import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-hos
 import proxyAddr from 'proxy-addr';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
-import { deliver, HandlerExplorer, type ResultSink, Router } from '../handlers/index.js';
+import { HandlerExplorer, HandlerRunner, Router } from '../handlers/index.js';
 import { CLOSE, encodeTokenMessage, type Term } from '../wire/index.js';
 import { FedecksAuthGuard, UpgradeRefused, type UpgradeRequest } from './auth.guard.js';
 import { type Backplane } from './backplane.js';
@@ -306,13 +306,14 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       this.limited.error(line, error.error);
     else this.limited.warn(line);
     for (const handler of this.router.errors) {
-      const failed = (failure: unknown): void =>
-        this.limited.error(`@OnSocketError ${handler.name} failed`, failure);
-      try {
-        deliver(handler.call(error, { id: error.deviceId }), nowhere(failed))?.catch(failed);
-      } catch (failure) {
-        failed(failure);
-      }
+      // It has nobody to answer, but what it returns may have to be waited for, or run.
+      const runner = new HandlerRunner({
+        send: () => undefined,
+        stop: () => undefined,
+        drained: () => undefined,
+        failed: (failure) => this.limited.error(`@OnSocketError ${handler.name} failed`, failure),
+      });
+      void runner.run(() => handler.call(error, { id: error.deviceId }));
     }
   }
 
@@ -344,14 +345,4 @@ function retryAfter(seconds: number | undefined): Record<string, string> {
 function refusedBy({ deviceId }: UpgradeRequest, guard: CanActivate): UpgradeRefused {
   const info = guard.constructor.name;
   return new UpgradeRefused({ deviceId: deviceId ?? null, type: 'refused_by_guard', info });
-}
-
-/** `@OnSocketError` has nobody to answer, but what it returns may have to be waited for, or run. */
-function nowhere(failed: (failure: unknown) => void): ResultSink {
-  return {
-    send: () => undefined,
-    stop: () => undefined,
-    stream: (values) => void values.subscribe({ error: failed }),
-    drained: () => Promise.resolve(),
-  };
 }

@@ -1,4 +1,5 @@
 import { type Logger } from '@nestjs/common';
+import { stackOf } from '../faults/index.js';
 
 const WINDOW_MS = 10_000;
 const LINES = 20;
@@ -15,7 +16,7 @@ export class LimitedLog {
   }
 
   error(line: string, error: unknown): void {
-    if (this.admit()) this.logger.error(line, error instanceof Error ? error.stack : undefined);
+    if (this.admit()) this.logger.error(line, stackOf(error));
   }
 
   private admit(now = Date.now()): boolean {
