@@ -8,9 +8,10 @@ const src = fileURLToPath(new URL('../src', import.meta.url));
 const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
   wire: { folders: [], packages: /^node:(buffer|zlib)$/ },
   options: { folders: ['wire'], packages: /^$/ },
-  handlers: { folders: ['wire'], packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/ },
+  faults: { folders: [], packages: /^(rxjs|node:util)$/ },
+  handlers: { folders: ['wire', 'faults'], packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/ },
   server: {
-    folders: ['wire', 'options', 'handlers'],
+    folders: ['wire', 'options', 'faults', 'handlers'],
     packages:
       /^(@nestjs\/(common|core|jwt)(\/.*)?|@noble\/ciphers\/chacha\.js|proxy-addr|rxjs|ws|ms|node:.*)$/,
   },
@@ -18,9 +19,9 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
     folders: ['wire', 'options', 'server'],
     packages: /^(@nats-io\/(transport-node|jetstream|kv)|rxjs|node:.*)$/,
   },
-  client: { folders: ['wire', 'options'], packages: /^(rxjs|ws|node:.*)$/ },
+  client: { folders: ['wire', 'options', 'faults'], packages: /^(rxjs|ws|node:.*)$/ },
   'client-nest': {
-    folders: ['wire', 'options', 'handlers', 'client'],
+    folders: ['wire', 'options', 'faults', 'handlers', 'client'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs)$/,
   },
   testing: { folders: ['wire'], packages: /^(@nestjs\/common|ws|node:.*)$/ },

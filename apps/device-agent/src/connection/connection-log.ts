@@ -47,6 +47,8 @@ export class ConnectionLog implements OnModuleInit {
         );
       case 'token_load_failed':
         return this.logger.error(`The stored token cannot be used: ${event.reason}`);
+      case 'observer_failed':
+        return this.logger.error(`An observer of the client failed: ${event.reason}`);
       case 'ignored_frame':
         return this.logger.debug(`A frame of the cloud was passed over: ${event.kind}, ${event.bytes} bytes`);
     }

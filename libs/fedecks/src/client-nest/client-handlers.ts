@@ -4,15 +4,17 @@ import {
   Logger,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { type Observable, type Subscription } from 'rxjs';
 import { type ClientEvent, FedecksClient } from '../client/index.js';
+import { messageOf, stackOf } from '../faults/index.js';
 import {
   type DeviceContext,
   type Handler,
   HandlerExplorer,
+  HandlerRunner,
   Inbox,
   type InboxOwner,
   LONG_RUN_MS,
+  type ResultSink,
   Router,
   SLICE_MS,
   turns,
@@ -30,16 +32,25 @@ const WATCH_EVERY_MS = 1_000;
 export type ConnectionLost = Extract<ClientEvent, { type: 'connection_lost' }>;
 
 /** Starts the client with the app, gives what it receives to the app's handlers, and sends what they return. */
+/** A message, and what runs the handlers of the connection it came on. */
+interface Received {
+  readonly message: Term;
+  readonly runner: HandlerRunner;
+}
+
 @Injectable()
 export class ClientHandlers
-  implements OnApplicationBootstrap, BeforeApplicationShutdown, InboxOwner<Term>, Worker
+  implements OnApplicationBootstrap, BeforeApplicationShutdown, InboxOwner<Received>, ResultSink, Worker
 {
   readonly device: DeviceContext;
   /** What waits is decoded already: no piece of work is large. */
   readonly heavy = false;
   private readonly logger = new Logger('FedecksClient');
-  private readonly inbox: Inbox<Term>;
-  private readonly streams = new Set<Subscription>();
+  private readonly inbox: Inbox<Received>;
+  /** Runs the handlers of the connection there is, or of the last one. */
+  private runner = new HandlerRunner(this);
+  /** The last result that is being sent. */
+  private sending: Promise<void> | undefined;
   private watching: NodeJS.Timeout | undefined;
   private dropping = false;
   private dropped = 0;
@@ -65,24 +76,27 @@ export class ClientHandlers
   async beforeApplicationShutdown(): Promise<void> {
     await this.client.stop();
     clearInterval(this.watching);
-    this.endStreams();
+    this.runner.end();
   }
 
   private onEvent(event: ClientEvent): void {
-    if (event.type === 'connected') this.callEach(this.router.connected, null);
+    if (event.type === 'connected') {
+      this.runner = new HandlerRunner(this);
+      this.callEach(this.router.connected, null);
+    }
     if (event.type !== 'connection_lost') return;
-    this.endStreams();
+    this.runner.end();
     this.callEach(this.router.disconnected, event);
   }
 
   private callEach(handlers: readonly Handler[], payload: unknown): void {
-    for (const handler of handlers) this.inbox.call(handler, payload);
+    for (const handler of handlers) this.inbox.call(handler, payload, this.runner);
   }
 
   private onMessage(message: Term): void {
     if (this.inbox.full) this.dropping = true;
     if (this.dropping) this.drop();
-    else this.inbox.take(message, 0);
+    else this.inbox.take({ message, runner: this.runner }, 0);
   }
 
   /** Logged at the first and at the last, and not at every one: there may be many. */
@@ -99,9 +113,9 @@ export class ClientHandlers
 
   // --- The inbox -------------------------------------------------------------------------------------------
 
-  handle(message: Term): void {
+  handle({ message, runner }: Received): void {
     const route = this.router.message(message);
-    if (route) this.inbox.run(route.handler, route.payload);
+    if (route) this.inbox.run(route.handler, route.payload, runner);
     else this.logger.warn('No handler takes a message of the cloud: add a catch-all @OnMessage()');
   }
 
@@ -123,7 +137,7 @@ export class ClientHandlers
   }
 
   onFailure(error: unknown): void {
-    this.logger.error('A handler failed', error instanceof Error ? error.stack : undefined);
+    this.logger.error('A handler failed', stackOf(error));
   }
 
   onStall({ name, kind }: Handler): void {
@@ -137,9 +151,9 @@ export class ClientHandlers
   // --- What handlers may do --------------------------------------------------------------------------------
 
   send(term: Term): void {
-    this.client.send(term).catch((error: unknown) => {
-      this.logger.warn(`A handler's result was not sent: ${error instanceof Error ? error.message : ''}`);
-    });
+    this.sending = this.client
+      .send(term)
+      .catch((error: unknown) => this.logger.warn(`A handler's result was not sent: ${messageOf(error)}`));
   }
 
   /** On a device the connection is not a handler's to close: it would only be opened again. */
@@ -149,20 +163,7 @@ export class ClientHandlers
     );
   }
 
-  stream(values: Observable<unknown>): void {
-    const subscription = values.subscribe({
-      next: (value) => void this.send(value as Term),
-      error: (error: unknown) => this.onFailure(error),
-    });
-    this.streams.add(subscription);
-    subscription.add(() => this.streams.delete(subscription));
-  }
-
-  async drained(): Promise<void> {
-    // The client resolves a send when it is written: nothing to wait for here.
-  }
-
-  private endStreams(): void {
-    for (const subscription of this.streams) subscription.unsubscribe();
+  drained(): Promise<void> | undefined {
+    return this.sending;
   }
 }

@@ -13,6 +13,7 @@ export {
   type TokenStore,
 } from '../client/index.js';
 export {
+  AbortSignal,
   DeviceId,
   type HandlerResult,
   InvalidHandlerError,

@@ -22,6 +22,8 @@ export type ClientEvent =
   | { readonly type: 'token_store_failed'; readonly reason: string }
   /** A stored token cannot be used: it is damaged, unreadable or another device's. `reason` says what is used instead. */
   | { readonly type: 'token_load_failed'; readonly reason: string }
+  /** An observer of `events$` or `messages$` has thrown, or rejected. `reason` is the name of the error. */
+  | { readonly type: 'observer_failed'; readonly reason: string; readonly error: unknown }
   /** A frame of the server that means nothing to a device was passed over. */
   | {
       readonly type: 'ignored_frame';
@@ -57,6 +59,7 @@ export function failureIn(event: ClientEvent): string | undefined {
     case 'connection_error':
     case 'token_store_failed':
     case 'token_load_failed':
+    case 'observer_failed':
       return `${event.type}: ${event.reason}`;
     case 'upgrade_failed':
       return `${event.type}: ${event.reason ?? `HTTP status ${event.status}`}`;

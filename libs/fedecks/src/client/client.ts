@@ -1,4 +1,5 @@
 import { firstValueFrom, from, ReplaySubject, Subject, takeUntil, throwIfEmpty, type Observable } from 'rxjs';
+import { GuardedObservable, nameOf } from '../faults/index.js';
 import { encodeTerm, TOKEN_PLEASE, tuple, type Term } from '../wire/index.js';
 import { loginHeader, tokenHeader, type Credentials } from './auth.js';
 import { delayOf } from './backoff.js';
@@ -51,13 +52,18 @@ interface PendingLogin {
  * It logs nothing and throws nothing at its own initiative: `events$` tells all that happens.
  */
 export class FedecksClient {
-  /** What happens to the client, from the moment of subscribing; completes when it has stopped. Subscribe before `start`. */
+  /**
+   * What happens to the client, from the moment of subscribing; completes when it has stopped. Subscribe before `start`.
+   * What an observer throws or rejects with is the event `observer_failed`, and the observer goes on. A stream it is
+   * merged into (`merge`, `concat`) must see to its own.
+   */
   readonly events$: Observable<ClientEvent>;
-  /** The messages the cloud sends, in order; completes when the client has stopped. */
+  /** The messages the cloud sends, in order; completes when the client has stopped. Observers may fail, as with `events$`. */
   readonly messages$: Observable<Term>;
 
   private readonly options: ResolvedClientOptions;
   private readonly events = new Subject<ClientEvent>();
+  private lastEvent: ClientEvent['type'] | undefined;
   private readonly messages = new Subject<Term>();
   private readonly heartbeat: Heartbeat;
 
@@ -86,8 +92,11 @@ export class FedecksClient {
   /** @throws {InvalidOptionsError} naming everything that is wrong with the options. */
   constructor(options: FedecksClientOptions) {
     this.options = resolveOptions(options);
-    this.events$ = this.events.asObservable();
-    this.messages$ = this.messages.asObservable();
+    this.events$ = new GuardedObservable(this.events, (error) => {
+      // It may fail on that event as well, and would never end.
+      if (this.lastEvent !== 'observer_failed') this.observerFailed(error);
+    });
+    this.messages$ = new GuardedObservable(this.messages, (error) => this.observerFailed(error));
     this.tokens = new TokenWriter(this.options.tokenStore, (event) => this.report(event));
     this.heartbeat = new Heartbeat(this.options, {
       ping: () => this.socket?.ping(this.options.deviceId),
@@ -364,6 +373,11 @@ export class FedecksClient {
 
   private report(event: ClientEvent): void {
     this.lastError = failureIn(event) ?? this.lastError;
+    this.lastEvent = event.type;
     this.events.next(event);
+  }
+
+  private observerFailed(error: unknown): void {
+    this.report({ type: 'observer_failed', reason: nameOf(error), error });
   }
 }

@@ -52,8 +52,8 @@ export function endpointsOf(type: object): readonly string[] | undefined {
  * - `@OnMessage()` takes everything else.
  *
  * Exact names go first, then guards in the order of declaration, then the catch-all; one handler runs.
- * What it returns is answered: `undefined` sends nothing, a value is the reply, an Observable or async iterable
- * sends each of its values, {@link stop} closes the connection, and a promise of any of these works.
+ * What it returns is answered: `undefined` sends nothing, a value is the reply, an Observable, async iterable or
+ * generator sends each of its values, {@link stop} closes the connection, and a promise of any of these works.
  * @throws {InvalidHandlerError} at boot, when it stands on anything but an instance method.
  */
 export function OnMessage(event?: string | MessageGuard): MethodDecorator {
@@ -92,7 +92,7 @@ export function DeviceEndpoint(...paths: string[]): ClassDecorator {
 }
 
 /** Parameter types. The payload's is the number of Nest's "body", which is what makes a ValidationPipe look at it. */
-export const PARAM = { payload: 3, deviceId: 101, device: 102 } as const;
+export const PARAM = { payload: 3, deviceId: 101, device: 102, signal: 103 } as const;
 
 export interface ParamMetadata {
   readonly index: number;
@@ -139,4 +139,14 @@ export function DeviceId(): ParameterDecorator {
 /** The device the message came from, with its claims, remote address and time of connection: a `ConnectedDevice`. */
 export function Device(): ParameterDecorator {
   return param(PARAM.device, undefined, []);
+}
+
+/**
+ * An `AbortSignal` that is aborted when the connection ends, whatever ends it: the drain deadline of the app does, too.
+ * Give it to what the handler waits for (`fetch`, `events.on`, timers), so that nothing waits for a device that is gone.
+ * An `AbortError` of a handler whose connection has ended is not reported. In `@OnDisconnected` the signal is aborted
+ * already; in `@OnSocketError`, which belongs to no connection, it never is.
+ */
+export function AbortSignal(): ParameterDecorator {
+  return param(PARAM.signal, undefined, []);
 }

@@ -11,8 +11,15 @@ import {
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { catchError, defer, finalize, isObservable, mergeAll, type Observable, of, tap } from 'rxjs';
 import { PARAM, type ParamMetadata } from './decorators.js';
-import { argument, type DeviceContext, type HandlerCall, type Method, paramsOf } from './handler-call.js';
-import { Intercepted } from './result.js';
+import {
+  argument,
+  type DeviceContext,
+  type HandlerCall,
+  type Method,
+  paramsOf,
+  signalOf,
+} from './handler-call.js';
+import { Intercepted, isIterator } from './result.js';
 
 const ENHANCERS = [GUARDS_METADATA, PIPES_METADATA, INTERCEPTORS_METADATA, EXCEPTION_FILTERS_METADATA];
 
@@ -65,21 +72,28 @@ export class EnhancedCalls {
    * @param contextId where Nest keeps what it has made for one message, if it has.
    */
   create(instance: object, method: Method, name: string, hostId: string, contextId?: ContextId): HandlerCall {
+    const takesSignal = Object.keys(paramsOf(instance.constructor, name)).some((key) =>
+      key.startsWith(`${PARAM.signal}:`),
+    );
     const target = this.creator.create(
       instance,
       method,
       name,
       paramsKey(instance.constructor, name),
       {
-        exchangeKeyForValue: (type, data, [device, payload]: [DeviceContext, unknown]) =>
-          argument(type, data as string | undefined, payload, device),
+        exchangeKeyForValue: (
+          type,
+          data,
+          [device, payload, signal]: [DeviceContext, unknown, AbortSignal?],
+        ) => (type === PARAM.signal ? signal : argument(type, data as string | undefined, payload, device)),
       },
       contextId,
       hostId,
       { interceptors: true, guards: true, filters: true },
       'ws',
     );
-    return (payload, device): unknown => target(device, payload);
+    if (!takesSignal) return (payload, device): unknown => target(device, payload);
+    return (payload, device, connection): unknown => target(device, payload, signalOf(connection));
   }
 }
 
@@ -174,7 +188,7 @@ function streaming(creator: ExternalContextCreator): ExternalContextCreator {
     },
     // A pipe of a method or class is about what the device has sent, not about the device.
     getParamValue: async (value, param, pipes) =>
-      param.type === PARAM.deviceId || param.type === PARAM.device
+      param.type === PARAM.deviceId || param.type === PARAM.device || param.type === PARAM.signal
         ? value
         : nest.getParamValue.call(creator, value, param, pipes),
   };
@@ -195,7 +209,9 @@ function caught(result: unknown, filtered: Filtered): unknown {
     );
   if (result instanceof Watched) return result.progress.intercepted(recovering(result.values));
   if (isObservable(result)) return recovering(result);
-  return typeof result === 'object' && result !== null && Symbol.asyncIterator in result
+  return typeof result === 'object' &&
+    result !== null &&
+    (Symbol.asyncIterator in result || isIterator(result))
     ? recoveringIterable(result as AsyncIterable<unknown>, filtered)
     : result;
 }

@@ -8,8 +8,3 @@ export class InvalidHandlerError extends FedecksError {
     super('invalid-handler', message);
   }
 }
-
-/** shim */
-export function nameOfError(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
-}

@@ -6,8 +6,16 @@ export interface DeviceContext {
   readonly id: string | null;
 }
 
-/** Calls a handler with a payload that came from, or concerns, a device. */
-export type HandlerCall = (payload: unknown, device: DeviceContext) => unknown;
+/** Has the signal that `@AbortSignal()` stands for. Asked only for handlers that take it. */
+export interface SignalSource {
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Calls a handler with a payload that came from, or concerns, a device.
+ * @param connection the connection it runs for, where there is one.
+ */
+export type HandlerCall = (payload: unknown, device: DeviceContext, connection?: SignalSource) => unknown;
 
 export type Method = (...args: unknown[]) => unknown;
 
@@ -22,14 +30,21 @@ export function argument(
   property: string | undefined,
   payload: unknown,
   device: DeviceContext,
+  connection?: SignalSource,
 ): unknown {
   if (type === PARAM.deviceId) return device.id;
   if (type === PARAM.device) return device;
+  if (type === PARAM.signal) return signalOf(connection);
   if (property === undefined) return payload;
   // Only what the device sent: `@Payload('constructor')` must not find what every object inherits.
   return typeof payload === 'object' && payload !== null && Object.hasOwn(payload, property)
     ? (payload as Record<string, unknown>)[property]
     : undefined;
+}
+
+/** Without a connection the signal is one of its own: listeners would pile up at one that is shared and never aborted. */
+export function signalOf(connection: SignalSource | undefined): AbortSignal {
+  return connection ? connection.signal : new AbortController().signal;
 }
 
 /** A method without guards, pipes, interceptors or filters is called directly: nothing is paid for what it does not use. */
@@ -46,9 +61,10 @@ export function directCall(instance: object, method: Method, name: string): Hand
     return (payload) => method.call(instance, payload);
   }
   const length = Math.max(...params.map(({ index }) => index)) + 1;
-  return (payload, device) => {
+  return (payload, device, connection) => {
     const args = new Array<unknown>(length).fill(undefined);
-    for (const { index, type, data } of params) args[index] = argument(type, data, payload, device);
+    for (const { index, type, data } of params)
+      args[index] = argument(type, data, payload, device, connection);
     return method.apply(instance, args);
   };
 }

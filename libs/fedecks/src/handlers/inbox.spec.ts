@@ -1,15 +1,17 @@
+import { HandlerRunner, type ResultSink } from './handler-runner.js';
 import { type Handler } from './router.js';
 import { Inbox, type InboxOwner, LONG_RUN_MS } from './inbox.js';
 
 /** Handles numbers as its handler does, and notes what happens. */
-class Owner implements InboxOwner<number> {
+class Owner implements InboxOwner<number>, ResultSink {
   readonly device = { id: 'nerves-242a' };
   readonly events: string[] = [];
   handler = handler(() => undefined);
+  readonly runner = new HandlerRunner(this);
   readonly inbox = new Inbox<number>({ messages: 4, bytes: 100 }, this);
 
   handle(message: number): void {
-    this.inbox.run(this.handler, message);
+    this.inbox.run(this.handler, message, this.runner);
   }
 
   onReady(): void {
@@ -30,8 +32,7 @@ class Owner implements InboxOwner<number> {
   }
 
   stop = (): void => undefined;
-  stream = (): void => undefined;
-  drained = (): Promise<void> => Promise.resolve();
+  drained = (): undefined => undefined;
 }
 
 function handler(call: (payload: unknown) => unknown, name = 'Greenhouse.record'): Handler {
@@ -115,6 +116,7 @@ describe('Inbox', () => {
     owner.inbox.call(
       handler((payload) => void owner.events.push(`gone: ${String(payload)}`)),
       'lost',
+      owner.runner,
     );
     void owner.inbox.done().then(() => owner.events.push('done'));
     await tick();

@@ -1,5 +1,5 @@
 import { type DeviceContext } from './handler-call.js';
-import { deliver, type ResultSink } from './result.js';
+import { type HandlerRunner } from './handler-runner.js';
 import { type Handler } from './router.js';
 
 /** How long, in ms, a handler may run before that is reported: all that comes after it waits for it. */
@@ -12,13 +12,13 @@ export interface InboxLimits {
 }
 
 /** What an inbox needs of the connection it belongs to. */
-export interface InboxOwner<Message> extends ResultSink {
+export interface InboxOwner<Message> {
   readonly device: DeviceContext;
   /** Handles a message: calls {@link Inbox.run} with the handler that takes it, if one does. May throw what type guards throw. */
   handle(message: Message): void;
   /** A handler that was waited for has finished: call {@link Inbox.step} while {@link Inbox.ready}. */
   onReady(): void;
-  /** A handler has thrown, rejected, or returned what cannot be sent. */
+  /** {@link InboxOwner.handle} has thrown. */
   onFailure(error: unknown): void;
   /** A handler has been running for {@link LONG_RUN_MS}. Called once for each time it runs so long. */
   onStall(handler: Handler): void;
@@ -29,6 +29,7 @@ class Call {
   constructor(
     readonly handler: Handler,
     readonly payload: unknown,
+    readonly runner: HandlerRunner,
   ) {}
 }
 
@@ -117,9 +118,9 @@ export class Inbox<Message> {
   }
 
   /** Calls a handler after all that waits. */
-  call(handler: Handler, payload: unknown): void {
-    if (this.idle) this.run(handler, payload);
-    else this.push(new Call(handler, payload), 0);
+  call(handler: Handler, payload: unknown, runner: HandlerRunner): void {
+    if (this.idle) this.run(handler, payload, runner);
+    else this.push(new Call(handler, payload, runner), 0);
   }
 
   /** Resolves when all that was taken until now is handled. */
@@ -134,20 +135,23 @@ export class Inbox<Message> {
     if (!next) return;
     const { item, bytes } = next;
     this.waitingBytes -= bytes;
-    if (item instanceof Call) this.run(item.handler, item.payload);
+    if (item instanceof Call) this.run(item.handler, item.payload, item.runner);
     else if (item instanceof Barrier) item.onReached();
     else this.handle(item);
   }
 
-  /** Calls a handler and delivers what it returns. Whatever it throws ends here. */
-  run(handler: Handler, payload: unknown): void {
-    const { owner } = this;
+  /**
+   * Calls a handler and delivers what it returns. Whatever it throws ends here.
+   * @param runner of the connection that the payload came on.
+   */
+  run(handler: Handler, payload: unknown, runner: HandlerRunner): void {
+    let working: Promise<void> | undefined;
     try {
-      const working = deliver(handler.call(payload, owner.device), owner);
-      if (working) this.wait(handler, working);
+      working = runner.deliver(handler.call(payload, this.owner.device, runner));
     } catch (error) {
-      owner.onFailure(error);
+      runner.onFailure(error);
     }
+    if (working) this.wait(handler, working);
   }
 
   /** Reports a handler that never ends: nothing else would. Called from time to time, with monotonic time in ms. */

@@ -92,6 +92,12 @@ export class InProcessBackplane implements Backplane {
   readonly presenceChanges$: Observable<PresenceEntry>;
   private readonly changes = new Subject<PresenceEntry>();
   private readonly left = new Map<string, PresenceEntry>();
+  /** Goes over `left` once, from the oldest: to begin anew each time would pass over the gaps of all that are forgotten. */
+  private readonly oldest = this.left.keys();
+  /** The ids of `presenceList`, in order. Weakly: a list that nobody reads on is no use to anybody. */
+  private ids: WeakRef<readonly string[]> | undefined;
+  /** Whether devices have come that `ids` does not have. */
+  private newcomers = false;
 
   constructor(private readonly endpoint: BackplaneEndpoint) {
     this.presenceChanges$ = this.changes.asObservable();
@@ -114,19 +120,16 @@ export class InProcessBackplane implements Backplane {
   }
 
   opened(device: ConnectedDevice): void {
-    this.left.delete(device.id);
-    if (this.changes.observed) this.changes.next(online(device));
+    if (!this.left.delete(device.id)) this.newcomers = true;
+    if (this.changes.observed) this.changes.next(entryOf(device, 'online', device.since, undefined));
   }
 
   closed(device: ConnectedDevice, cause: DisconnectCause): void {
-    const entry: PresenceEntry = { ...online(device), state: 'offline', at: Date.now(), cause: cause.type };
+    const entry = entryOf(device, 'offline', Date.now(), cause.type);
     this.left.delete(device.id);
     this.left.set(device.id, entry);
-    for (const oldest of this.left.keys()) {
-      if (this.left.size <= REMEMBERED) break;
-      this.left.delete(oldest);
-    }
-    this.changes.next(entry);
+    if (this.left.size > REMEMBERED) this.forgetOldest();
+    if (this.changes.observed) this.changes.next(entry);
   }
 
   async push(): Promise<PushResult> {
@@ -146,25 +149,61 @@ export class InProcessBackplane implements Backplane {
   }
 
   async presenceOf(deviceId: string): Promise<PresenceEntry | undefined> {
-    const device = this.endpoint.held(deviceId);
-    return device ? online(device) : this.left.get(deviceId);
+    return this.known(deviceId);
   }
 
   /** In the order of ids: whoever comes or goes meanwhile moves nobody else to another page. */
   async presenceList(after: string | undefined, limit: number): Promise<PresencePage> {
+    const ids = this.sortedIds(after === undefined);
+    const entries: PresenceEntry[] = [];
+    let index = after === undefined ? 0 : firstAfter(ids, after);
+    for (; index < ids.length && entries.length < limit; index++) {
+      const entry = this.known(ids[index] ?? '');
+      if (entry) entries.push(entry);
+    }
+    return { entries, ...(index < ids.length && { cursor: ids[index - 1] }) };
+  }
+
+  /** Sorted for the first page, if anybody has come since, and not again for the others. */
+  private sortedIds(first: boolean): readonly string[] {
+    const known = this.ids?.deref();
+    if (known && !(first && this.newcomers)) return known;
     const ids = new Set(this.left.keys());
     for (const { id } of this.endpoint.all()) ids.add(id);
-    const rest = [...ids].filter((id) => after === undefined || id > after).sort();
-    const page = rest.slice(0, limit);
-    const entries = await Promise.all(page.map((id) => this.presenceOf(id)));
-    return {
-      entries: entries.filter((entry) => entry !== undefined),
-      ...(rest.length > limit && { cursor: page[page.length - 1] }),
-    };
+    const sorted = [...ids].sort();
+    this.ids = new WeakRef(sorted);
+    this.newcomers = false;
+    return sorted;
+  }
+
+  private known(deviceId: string): PresenceEntry | undefined {
+    const device = this.endpoint.held(deviceId);
+    return device ? entryOf(device, 'online', device.since, undefined) : this.left.get(deviceId);
+  }
+
+  private forgetOldest(): void {
+    const { value, done } = this.oldest.next();
+    if (!done) this.left.delete(value);
   }
 }
 
-/** What is known of a device that is connected to this node, the only one. */
-function online(device: ConnectedDevice): PresenceEntry {
-  return { ...device, node: 'local', state: 'online', at: device.since, cause: undefined };
+/** Where in `ids`, which are sorted, those begin that come after `id`. */
+function firstAfter(ids: readonly string[], id: string): number {
+  let [low, high] = [0, ids.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ids[middle] ?? '') > id) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** What is known of a device on this node, the only one. Field by field: a spread gives each entry a shape of its own. */
+function entryOf(
+  { id, remoteAddress, claims, endpoint, since }: ConnectedDevice,
+  state: PresenceEntry['state'],
+  at: number,
+  cause: PresenceEntry['cause'],
+): PresenceEntry {
+  return { id, remoteAddress, claims, endpoint, since, node: 'local', state, at, cause };
 }

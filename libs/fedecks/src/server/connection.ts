@@ -1,12 +1,12 @@
 import { type Duplex } from 'node:stream';
-import { type Observable, Subscription } from 'rxjs';
+import { nameOf } from '../faults/index.js';
 import {
-  deliver,
   type Handler,
+  HandlerRunner,
   Inbox,
   type InboxOwner,
   LONG_RUN_MS,
-  nameOfError,
+  type ResultSink,
   type Route,
   type Router,
   SLICE_MS,
@@ -69,7 +69,7 @@ export interface Endpoint {
  * is bounded too: the rest waits in `turns`. What was received before the end is handled after it, and
  * `@OnDisconnected` comes last.
  */
-export class Connection implements InboxOwner<Buffer>, Worker, Leftover {
+export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Leftover {
   private state: 'open' | 'closed' = 'open';
   private readonly reader: FrameReader;
   private readonly outbox: Outbox;
@@ -91,7 +91,7 @@ export class Connection implements InboxOwner<Buffer>, Worker, Leftover {
   private countedFrom: number;
   /** Why it ended, until `@OnDisconnected` has been called. */
   private cause: DisconnectCause | undefined;
-  private streams: Subscription | undefined;
+  private readonly runner = new HandlerRunner(this);
 
   constructor(
     readonly device: ConnectedDevice,
@@ -118,7 +118,7 @@ export class Connection implements InboxOwner<Buffer>, Worker, Leftover {
 
   /** Runs `@OnConnected`, before any message, and then reads. */
   start(head: Buffer): void {
-    for (const handler of this.endpoint.router.connected) this.inbox.call(handler, null);
+    for (const handler of this.endpoint.router.connected) this.inbox.call(handler, null, this.runner);
     if (head.length > 0) this.onData(head);
   }
 
@@ -275,7 +275,7 @@ export class Connection implements InboxOwner<Buffer>, Worker, Leftover {
   }
 
   private follow(route: Route | undefined): void {
-    if (route) this.inbox.run(route.handler, route.payload);
+    if (route) this.inbox.run(route.handler, route.payload, this.runner);
     else {
       this.report(
         'unhandled_message',
@@ -294,7 +294,7 @@ export class Connection implements InboxOwner<Buffer>, Worker, Leftover {
     this.endpoint.report({
       deviceId: this.device.id,
       type: 'handler_failed',
-      info: nameOfError(error),
+      info: nameOf(error),
       error,
     });
   }
@@ -326,37 +326,6 @@ export class Connection implements InboxOwner<Buffer>, Worker, Leftover {
 
   stop({ code, reason }: Stop): void {
     this.end('stopped', code, reason);
-  }
-
-  stream(values: Observable<unknown>, runs?: Promise<void>): void {
-    if (this.state === 'closed') {
-      const running = runs && values.subscribe({ error: (error: unknown) => this.onFailure(error) });
-      void runs?.then(() => running?.unsubscribe());
-      return;
-    }
-    this.streams ??= new Subscription();
-    const subscription = new Subscription();
-    this.streams.add(subscription);
-    const done = (): void => {
-      subscription.unsubscribe();
-      this.streams?.remove(subscription);
-    };
-    subscription.add(
-      values.subscribe({
-        next: (value) => {
-          try {
-            void deliver(value, this);
-          } catch (e) {
-            this.onFailure(e);
-          }
-        },
-        error: (error: unknown) => {
-          this.onFailure(error);
-          done();
-        },
-        complete: done,
-      }),
-    );
   }
 
   drained(): Promise<void> {
@@ -484,7 +453,7 @@ export class Connection implements InboxOwner<Buffer>, Worker, Leftover {
     if (this.state === 'closed') return;
     this.state = 'closed';
     this.cause = cause;
-    this.streams?.unsubscribe();
+    this.runner.end();
     this.endpoint.ended(this, cause);
   }
 
@@ -493,7 +462,7 @@ export class Connection implements InboxOwner<Buffer>, Worker, Leftover {
     const { cause } = this;
     if (!cause) return;
     this.cause = undefined;
-    for (const handler of this.endpoint.router.disconnected) this.inbox.call(handler, cause);
+    for (const handler of this.endpoint.router.disconnected) this.inbox.call(handler, cause, this.runner);
   }
 }
 

@@ -13,14 +13,19 @@ export class ReservedMessageError extends FedecksError {
   }
 }
 
-/** A message that is too large to be sent to any device. Nothing was sent. */
+/** A message that is larger than a device can be sent in one piece. Nothing of it was sent. */
 export class MessageTooLargeError extends FedecksError {
   override readonly name = 'MessageTooLargeError';
 
-  constructor(bytes: number, maxBytes: number) {
+  /** Both in bytes, as the message is encoded. */
+  constructor(
+    readonly bytes: number,
+    readonly maxBytes: number,
+  ) {
     super(
       'message-too-large',
-      `The message has ${bytes} bytes, and ${maxBytes} is the most: send it in parts, or send where it can be fetched.`,
+      `The message has ${bytes} bytes, and a device is sent ${maxBytes} at the most in one message. ` +
+        'Send it in parts, or send a link to it.',
     );
   }
 }

@@ -3,7 +3,7 @@ import { type Duplex } from 'node:stream';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
-import { deliver, HandlerExplorer, type ResultSink, Router } from '../handlers/index.js';
+import { HandlerExplorer, HandlerRunner, Router } from '../handlers/index.js';
 import { CLOSE, type DecodeOptions, encodeTokenMessage, type Term } from '../wire/index.js';
 import { type Backplane } from './backplane.js';
 import { drain } from './drain.js';
@@ -241,13 +241,14 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       this.limited.error(line, error.error);
     else (REFUSALS.has(error.type) ? this.strangers : this.limited).warn(line);
     for (const handler of this.router.errors) {
-      const failed = (failure: unknown): void =>
-        this.limited.error(`@OnSocketError ${handler.name} failed`, failure);
-      try {
-        deliver(handler.call(error, { id: error.deviceId }), nowhere(failed))?.catch(failed);
-      } catch (failure) {
-        failed(failure);
-      }
+      // It has nobody to answer, but what it returns may have to be waited for, or run.
+      const runner = new HandlerRunner({
+        send: () => undefined,
+        stop: () => undefined,
+        drained: () => undefined,
+        onFailure: (failure) => this.limited.error(`@OnSocketError ${handler.name} failed`, failure),
+      });
+      void runner.run(() => handler.call(error, { id: error.deviceId }));
     }
   }
 
@@ -268,14 +269,4 @@ function decodingOf({ maxFrameBytes, maxElements, compressedTerms }: ResolvedOpt
   // Left out where it is the default of the decoder.
   if (compressedTerms === true) return { maxBytes, maxElements };
   return { maxBytes, maxElements, compressed: compressedTerms };
-}
-
-/** `@OnSocketError` has nobody to answer, but what it returns may have to be waited for, or run. */
-function nowhere(failed: (failure: unknown) => void): ResultSink {
-  return {
-    send: () => undefined,
-    stop: () => undefined,
-    stream: (values) => void values.subscribe({ error: failed }),
-    drained: () => Promise.resolve(),
-  };
 }

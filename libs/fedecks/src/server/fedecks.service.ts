@@ -1,27 +1,20 @@
 import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { type Observable, Subject } from 'rxjs';
+import { GuardedObservable, messageOf } from '../faults/index.js';
 import { type FoundHandler, type HandlerExplorer, InvalidHandlerError } from '../handlers/index.js';
 import { CLOSE, DEFAULT_PATH, type Term } from '../wire/index.js';
 import { type Backplane, type PushResult } from './backplane.js';
 import { type Connection } from './connection.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
+import { Downstream, type DownstreamMessage } from './downstream.js';
 import { checkGroupName, type Groups } from './groups.js';
+import { LimitedLog } from './limited-log.js';
 import { type LocalNode } from './local-node.js';
 import { encodeMessage } from './message.js';
 import { Presence } from './presence.js';
 import { type Registry } from './registry.js';
 import { type Revocations } from './revocations.js';
 import { payloadOf } from './websocket/frame-writer.js';
-
-/** A message for a device. */
-export interface DownstreamMessage {
-  /** Whom it is for. */
-  readonly deviceId: string;
-  /** What it is. */
-  readonly message: Term;
-  /** The `path` of one endpoint, in an app with several: without it, all of them are meant. */
-  readonly endpoint?: string;
-}
 
 /** A message a device has sent: a term, or the bytes of a raw message. */
 export interface UpstreamMessage {
@@ -55,32 +48,45 @@ interface LocalEndpoint {
 /** The cloud's side of the conversation: pushes to devices, and tells what they do. */
 @Injectable()
 export class Fedecks implements OnApplicationShutdown {
-  /** What is put in here is pushed. What cannot be is logged, and reported to `@OnSocketError` as `undelivered`. */
-  readonly downstream = new Subject<DownstreamMessage>();
-  /** Every message of every device, before its handler. Costs nothing while nobody listens. */
+  /** First, since what follows fails into it. */
+  private readonly log = new LimitedLog(new Logger(Fedecks.name));
+
+  /**
+   * What is put in here is pushed. What cannot be is logged, and reported to `@OnSocketError` as `undelivered`.
+   * Sources may be piped into it. One that completes or fails leaves it open for the others; a failure is logged.
+   */
+  readonly downstream: Subject<DownstreamMessage> = new Downstream(this.logged('A source of downstream'));
+  /**
+   * Every message of every device, before its handler. Costs nothing while nobody listens. What an observer throws or
+   * rejects with is logged, and the observer goes on; a stream it is merged into (`merge`, `concat`) must see to its own.
+   */
   readonly messages$: Observable<UpstreamMessage>;
-  /** Every connect and disconnect. */
+  /** Every connect and disconnect. Observers may fail, as with `messages$`. */
   readonly connections$: Observable<ConnectionChange>;
   /** Who is connected, to whichever node, and who was. */
-  readonly presence = new Presence((endpoint) => this.at(endpoint));
+  readonly presence = new Presence(
+    (endpoint) => this.at(endpoint),
+    this.logged('An observer of presence.changes$'),
+  );
 
   private readonly messages = new Subject<UpstreamMessage>();
   private readonly connections = new Subject<ConnectionChange>();
   private readonly gateways: LocalEndpoint[] = [];
-  private readonly logger = new Logger(Fedecks.name);
   private handlers: FoundHandler[] | undefined;
 
   constructor() {
-    this.messages$ = this.messages.asObservable();
-    this.connections$ = this.connections.asObservable();
+    this.messages$ = new GuardedObservable(this.messages, this.logged('An observer of messages$'));
+    this.connections$ = new GuardedObservable(this.connections, this.logged('An observer of connections$'));
     this.downstream.subscribe((message) => void this.deliver(message));
   }
 
   /**
-   * Sends a message to a device, whichever node holds it.
+   * Sends a message to a device, whichever node holds it. `sent` says that it was written to the device's socket;
+   * `offline` that it was not, and never will be.
    * @param endpoint the `path` of one endpoint; by default the device is looked for on all of them.
    * @throws {TermEncodeError} when the message holds something that is no term.
    * @throws {ReservedMessageError} when the device would take it for a token.
+   * @throws {MessageTooLargeError} when it is larger than a single message may be. Nothing was sent.
    * @throws {BackplaneError} when the other nodes could not be asked, or have not answered in time.
    */
   async push(deviceId: string, message: Term, endpoint?: string): Promise<PushResult> {
@@ -197,18 +203,27 @@ export class Fedecks implements OnApplicationShutdown {
     );
   }
 
-  private async deliver({ deviceId, message, endpoint }: DownstreamMessage): Promise<void> {
-    const undelivered = (info: string, error?: unknown): void => {
-      for (const gateway of this.gateways) {
-        if (endpoint !== undefined && gateway.options.path !== endpoint) continue;
-        gateway.report({ deviceId, type: 'undelivered', info, ...(error !== undefined && { error }) });
-      }
-    };
+  /** Pushes what was put into `downstream`. Never rejects. */
+  private async deliver(downstream: DownstreamMessage): Promise<void> {
     try {
-      if ((await this.push(deviceId, message, endpoint)) === 'offline') undelivered('offline');
+      const { deviceId, message, endpoint } = downstream;
+      if ((await this.push(deviceId, message, endpoint)) === 'offline')
+        this.undelivered(downstream, 'offline');
     } catch (error) {
-      undelivered(error instanceof Error ? error.message : '', error);
+      this.undelivered(downstream, messageOf(error), error);
     }
+  }
+
+  private undelivered(downstream: DownstreamMessage, info: string, error?: unknown): void {
+    const { deviceId, endpoint } = addresseeOf(downstream);
+    for (const gateway of this.gateways) {
+      if (endpoint !== undefined && gateway.options.path !== endpoint) continue;
+      gateway.report({ deviceId, type: 'undelivered', info, ...(error !== undefined && { error }) });
+    }
+  }
+
+  private logged(what: string): (error: unknown) => void {
+    return (error) => this.log.error(`${what} failed`, error);
   }
 
   // --- For the gateways ------------------------------------------------------------------------------------
@@ -242,28 +257,40 @@ export class Fedecks implements OnApplicationShutdown {
 
   /** @internal */
   received(device: ConnectedDevice, message: Term | Uint8Array): void {
-    if (!this.messages.observed) return;
-    this.observe(() => this.messages.next({ device, message }));
+    if (this.messages.observed) this.observe(() => this.messages.next({ device, message }));
   }
 
   /** @internal */
   changed(change: ConnectionChange): void {
-    this.observe(() => this.connections.next(change));
+    if (this.connections.observed) this.observe(() => this.connections.next(change));
   }
 
   /** @internal */
   onApplicationShutdown(): void {
-    this.messages.complete();
-    this.connections.complete();
+    this.observe(() => this.messages.complete());
+    this.observe(() => this.connections.complete());
   }
 
-  /** rxjs rethrows what an observer throws on a timer, out of everybody's reach; what throws here is the Subject itself. */
-  private observe(next: () => void): void {
+  /** Observers that subscribe to `messages$` itself are guarded; here ends what another library's subscriber throws. */
+  private observe(emit: () => void): void {
     try {
-      next();
+      emit();
     } catch (error) {
-      this.logger.error('An observer failed', error);
+      this.log.error('An observer failed', error);
     }
+  }
+}
+
+/** What is put into `downstream` need not be what its type says. */
+function addresseeOf(downstream: DownstreamMessage): {
+  deviceId: string | null;
+  endpoint?: string | undefined;
+} {
+  try {
+    const { deviceId, endpoint } = downstream as Partial<DownstreamMessage>;
+    return { deviceId: typeof deviceId === 'string' ? deviceId : null, endpoint };
+  } catch {
+    return { deviceId: null };
   }
 }
 

@@ -1,4 +1,5 @@
 export {
+  AbortSignal,
   Device,
   DeviceEndpoint,
   DeviceId,
@@ -34,13 +35,18 @@ export {
   type DisconnectCause,
   type SocketError,
 } from './device.js';
-export { BackplaneError, type BackplaneErrorCode, ReservedMessageError } from './errors.js';
+export { type DownstreamMessage } from './downstream.js';
+export {
+  BackplaneError,
+  type BackplaneErrorCode,
+  MessageTooLargeError,
+  ReservedMessageError,
+} from './errors.js';
 export { type Duration, type FedecksOptions } from './fedecks-options.js';
 export { FedecksGateway } from './fedecks.gateway.js';
 export { type FedecksAsyncOptions, FedecksModule, type FedecksOptionsFactory } from './fedecks.module.js';
 export {
   type ConnectionChange,
-  type DownstreamMessage,
   Fedecks,
   type FedecksHealth,
   type UpstreamMessage,

@@ -1,4 +1,5 @@
 import { type Logger } from '@nestjs/common';
+import { stackOf } from '../faults/index.js';
 
 const WINDOW_MS = 10_000;
 const LINES = 20;
@@ -27,7 +28,7 @@ export class LimitedLog {
   }
 
   error(line: string, error: unknown): void {
-    this.write(this.errors, () => this.logger.error(shown(line, MAX_LINE_LENGTH), stackOf(error)));
+    this.write(this.errors, () => this.logger.error(shown(line, MAX_LINE_LENGTH), shownStack(error)));
   }
 
   private write(budget: Budget, write: () => void): void {
@@ -69,12 +70,7 @@ function escape(control: string): string {
 }
 
 /** The message of an error may hold what a peer sent: only the places of its stack begin lines. */
-function stackOf(error: unknown): string | undefined {
-  try {
-    const stack = error instanceof Error ? error.stack : undefined;
-    return typeof stack === 'string' ? shown(stack, MAX_STACK_LENGTH).replace(STACK_FRAME, '\n') : undefined;
-  } catch {
-    // An error whose stack cannot be read.
-    return undefined;
-  }
+function shownStack(error: unknown): string | undefined {
+  const stack = stackOf(error);
+  return stack === undefined ? undefined : shown(stack, MAX_STACK_LENGTH).replace(STACK_FRAME, '\n');
 }

@@ -1,3 +1,4 @@
+import { messageOf } from '../faults/index.js';
 import { CLOSE } from '../wire/index.js';
 import { type BackplaneEndpoint, type BackplaneHealth } from './backplane.js';
 import { type Connection } from './connection.js';
@@ -102,7 +103,7 @@ export class LocalNode implements BackplaneEndpoint {
   }
 
   failed(what: string, error: unknown): void {
-    this.limited.warn(`The backplane failed to ${what}: ${error instanceof Error ? error.message : ''}`);
+    this.limited.warn(`The backplane failed to ${what}: ${messageOf(error)}`);
   }
 
   private undelivered({ device }: Connection): void {

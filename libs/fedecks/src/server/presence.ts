@@ -1,4 +1,5 @@
 import { defer, merge, type Observable } from 'rxjs';
+import { GuardedObservable, type OnFailure } from '../faults/index.js';
 import { type ConnectedDevice, type DisconnectCause } from './device.js';
 
 /** What is known of a device that is connected somewhere, or was. */
@@ -50,8 +51,20 @@ const MAX_LIMIT = 1_000;
 
 /** Who is connected, to whichever node, and who was. */
 export class Presence {
-  /** @param places the endpoints of that path, or all. */
-  constructor(private readonly places: (endpoint?: string) => readonly Place[]) {}
+  /** Every entry as it changes, on whichever node. Costs nothing while nobody subscribes. Observers may fail, as with `messages$`. */
+  readonly changes$: Observable<PresenceEntry>;
+
+  /**
+   * @param places the endpoints of that path, or all.
+   * @param onFailure takes what an observer of `changes$` throws.
+   */
+  constructor(
+    private readonly places: (endpoint?: string) => readonly Place[],
+    onFailure: OnFailure,
+  ) {
+    const changes = defer(() => merge(...this.places().map(({ backplane }) => backplane.presenceChanges$)));
+    this.changes$ = new GuardedObservable(changes, onFailure);
+  }
 
   /**
    * What is known of a device: its connection, or how its last one ended. Undefined if it never connected, or left
@@ -87,11 +100,6 @@ export class Presence {
     if (page.cursor !== undefined)
       return { entries: page.entries, cursor: written(place.options.path, page.cursor) };
     return { entries: page.entries, ...(next && { cursor: written(next.options.path) }) };
-  }
-
-  /** Every entry as it changes, on whichever node. Costs nothing while nobody subscribes. */
-  get changes$(): Observable<PresenceEntry> {
-    return defer(() => merge(...this.places().map(({ backplane }) => backplane.presenceChanges$)));
   }
 }
 

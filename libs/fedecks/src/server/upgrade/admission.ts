@@ -1,3 +1,4 @@
+import { messageOf } from '../../faults/index.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
 import { type ResolvedOptions } from '../fedecks-options.js';
 import { type Revocations } from '../revocations.js';
@@ -203,8 +204,7 @@ export class Admission {
 
   /** Our fault, not the device's: it may come again, and its token is still good. */
   private failed(deviceId: string | null, error: unknown): UpgradeDecision {
-    const info = error instanceof Error ? error.message : '';
-    this.context.report({ deviceId, type: 'upgrade_failed', info, error });
+    this.context.report({ deviceId, type: 'upgrade_failed', info: messageOf(error), error });
     return NOT_NOW;
   }
 }

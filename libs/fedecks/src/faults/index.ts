@@ -1,0 +1,3 @@
+export { messageOf, nameOf, stackOf } from './describe.js';
+export { GuardedObservable } from './guarded-observable.js';
+export { GuardedSubscriber, isPromise, type OnFailure } from './guarded-subscriber.js';

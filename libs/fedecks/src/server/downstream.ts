@@ -1,0 +1,47 @@
+import { Observable, Subject, type Subscription } from 'rxjs';
+import { GuardedObservable, type OnFailure } from '../faults/index.js';
+import { type Term } from '../wire/index.js';
+
+/** A message for a device. */
+export interface DownstreamMessage {
+  /** Whom it is for. */
+  readonly deviceId: string;
+  /** What it is. */
+  readonly message: Term;
+  /** The `path` of one endpoint, in an app with several: without it, all of them are meant. */
+  readonly endpoint?: string;
+}
+
+/**
+ * Where messages for devices are put. Many sources may be piped into it, so none of them closes it: one that completes
+ * puts in no more, and one that fails is reported.
+ */
+export class Downstream extends Subject<DownstreamMessage> {
+  private readonly observed$: GuardedObservable<DownstreamMessage>;
+
+  constructor(private readonly onFailure: OnFailure) {
+    super();
+    this.observed$ = new GuardedObservable(
+      new Observable((subscriber) => super.subscribe(subscriber)),
+      onFailure,
+    );
+  }
+
+  override complete(): void {
+    // Others go on.
+  }
+
+  override error(error: unknown): void {
+    this.onFailure(error);
+  }
+
+  override pipe(...operators: unknown[]): Observable<never> {
+    return this.observed$.pipe(...operators);
+  }
+
+  override subscribe(
+    ...observer: Parameters<GuardedObservable<DownstreamMessage>['subscribe']>
+  ): Subscription {
+    return this.observed$.subscribe(...observer);
+  }
+}
