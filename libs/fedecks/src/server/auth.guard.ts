@@ -7,7 +7,7 @@ import { type AuthenticatedDevice, type SocketError } from './device.js';
 import { FEDECKS_OPTIONS, type ResolvedOptions } from './fedecks-options.js';
 import { providerOf } from './provider-of.js';
 import { Revocations } from './revocations.js';
-import { Tokens } from './token.js';
+import { type Grant, Tokens } from './token.js';
 
 /** The request of an upgrade, as guards see it. */
 export interface UpgradeRequest extends IncomingMessage {
@@ -17,6 +17,8 @@ export interface UpgradeRequest extends IncomingMessage {
   deviceId?: string;
   /** Set by {@link FedecksAuthGuard}, and so there for all guards after it. */
   device?: AuthenticatedDevice;
+  /** @internal Set with {@link device}: what the tokens of the connection carry on. */
+  grant?: Grant;
 }
 
 /** A device that may not come in, and why. */
@@ -51,11 +53,11 @@ export class FedecksAuthGuard implements CanActivate {
     const { deviceId: id } = header;
     request.deviceId = id;
     const remoteAddress = request.remoteAddress ?? '';
-    const claims =
+    const { claims, grant } =
       header.token === undefined
         ? await this.login(header, remoteAddress)
-        : await this.claimsOf(header.token, id);
-    if (!this.tokens.fits(id, claims)) {
+        : await this.reconnect(header.token, id);
+    if (!this.tokens.canBePresented(id, claims)) {
       throw refused(
         id,
         'authentication_failed',
@@ -63,29 +65,39 @@ export class FedecksAuthGuard implements CanActivate {
       );
     }
     request.device = { id, remoteAddress, claims, endpoint: this.options.path };
+    request.grant = grant;
     return true;
   }
 
-  private async login(header: AuthHeader & { ok: true }, remoteAddress: string): Promise<Claims | undefined> {
+  private async login(header: AuthHeader & { ok: true }, remoteAddress: string): Promise<Authenticated> {
     const { deviceId: id, credentials } = header;
+    // Before the credentials are checked: a revocation meanwhile is one after this login.
+    const grant = { generation: await this.revocations.generationOf(id), expiresAt: 0 };
     const result = await this.authenticator?.authenticate(credentials, { id, remoteAddress });
-    if (result === true) return undefined;
+    if (result === true) return { claims: undefined, grant };
     // What a lookup that found nothing returns is a no, whatever the types say.
     if (!result) throw refused(id, 'authentication_failed');
-    if (typeof result === 'object' && 'claims' in result) return result.claims;
+    if (typeof result === 'object' && 'claims' in result) return { claims: result.claims, grant };
     throw new TypeError('authenticate() must return true, false or { claims }, or a promise of one of these');
   }
 
-  private async claimsOf(token: Term, deviceId: string): Promise<Claims | undefined> {
+  private async reconnect(token: Term, deviceId: string): Promise<Authenticated> {
     const content = typeof token === 'string' ? this.tokens.verify(token) : undefined;
     if (!content) throw refused(deviceId, 'invalid_token');
     if (content.deviceId !== deviceId) {
       throw refused(deviceId, 'invalid_token', `wrong device id in token, '${content.deviceId}'`);
     }
-    if (await this.revocations.covers(deviceId, content.issuedAt))
+    const { claims, generation, expiresAt } = content;
+    if (await this.revocations.isRevoked(deviceId, generation))
       throw refused(deviceId, 'invalid_token', 'revoked');
-    return content.claims;
+    return { claims, grant: { generation, expiresAt } };
   }
+}
+
+/** What a login or a token says of a device. */
+interface Authenticated {
+  readonly claims: Claims | undefined;
+  readonly grant: Grant;
 }
 
 function refused(deviceId: string | null, type: SocketError['type'], info = ''): UpgradeRefused {

@@ -26,6 +26,7 @@ import { type ConnectedDevice, type DisconnectCause, type SocketError } from './
 import { ReservedMessageError } from './errors.js';
 import { type ResolvedOptions } from './fedecks-options.js';
 import { Outbox } from './outbox.js';
+import { type Grant } from './token.js';
 
 const SECOND_MS = 1_000;
 
@@ -38,8 +39,8 @@ interface DeviceSocket extends WebSocket {
 export interface Endpoint {
   readonly options: ResolvedOptions;
   readonly router: Router;
-  /** The frame that carries a fresh token for a device. */
-  tokenFrame(device: ConnectedDevice): Buffer;
+  /** The frame that carries a fresh token for a connection. */
+  tokenFrame(device: ConnectedDevice, grant: Grant): Buffer;
   report(error: SocketError): void;
   received(device: ConnectedDevice, message: Term | Uint8Array): void;
   ended(connection: Connection, cause: DisconnectCause): void;
@@ -80,8 +81,7 @@ export class Connection implements ResultSink, MailboxSource {
     private readonly ws: DeviceSocket,
     private readonly socket: Duplex,
     private readonly endpoint: Endpoint,
-    /** When its upgrade was asked for. */
-    readonly askedAt: number = device.since,
+    readonly grant: Grant,
   ) {
     this.lastFrameAt = this.countedFrom = device.since;
     this.refreshTokenAt = device.since + endpoint.options.tokenRefreshMs;
@@ -254,13 +254,8 @@ export class Connection implements ResultSink, MailboxSource {
     return this.outbox.write(bytes);
   }
 
-  /** When it was last given a token, or opened. */
-  get tokenIssuedAt(): number {
-    return this.refreshTokenAt - this.endpoint.options.tokenRefreshMs;
-  }
-
   private sendToken(): void {
-    void this.write(this.endpoint.tokenFrame(this.device));
+    void this.write(this.endpoint.tokenFrame(this.device, this.grant));
     this.refreshTokenAt = Date.now() + this.endpoint.options.tokenRefreshMs;
   }
 

@@ -36,13 +36,14 @@ import { providerOf } from './provider-of.js';
 import { answer } from './refusal.js';
 import { Registry } from './registry.js';
 import { MemoryRevocations, Revocations, type RevocationStore } from './revocations.js';
-import { Tokens } from './token.js';
+import { type Grant, Tokens } from './token.js';
 import { type PathOwner, UpgradeDispatcher } from './upgrade-dispatcher.js';
 import { UpgradeLimiter } from './upgrade-limits.js';
 
 /** How a good or bad upgrade is answered. */
 type Verdict =
-  { readonly device: AuthenticatedDevice } | { readonly status: number; readonly retryAfterS?: number };
+  | { readonly device: AuthenticatedDevice; readonly grant: Grant }
+  | { readonly status: number; readonly retryAfterS?: number };
 
 /** How long, in ms, the peer of a connection that is being closed has to end its side of TCP. */
 const LINGER_MS = 1_000;
@@ -151,11 +152,9 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     // Until the websocket has it, an error of the socket is nobody's.
     const ignored = (): void => undefined;
     socket.on('error', ignored);
-    const revocations = this.revocations.count;
-    const askedAt = Date.now();
     const claims = isWebSocket(request) && this.options.duplicates === 'oldest';
     void this.judge(request, claims).then((judged) => {
-      const verdict = 'device' in judged ? this.lastWord(judged.device, revocations) : judged;
+      const verdict = 'device' in judged ? this.lastWord(judged.device, judged.grant) : judged;
       const opens = 'device' in verdict && !socket.destroyed && isWebSocket(request);
       if (claims && 'device' in judged && !opens) this.backplane.unclaim(judged.device.id);
       if (socket.destroyed) return;
@@ -163,7 +162,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       if (!opens) return answer(socket, 426, UPGRADE_REQUIRED);
       socket.off('error', ignored);
       this.websockets.handleUpgrade(request, socket, head, (ws) =>
-        this.open(ws, socket, verdict.device, askedAt),
+        this.open(ws, socket, verdict.device, verdict.grant),
       );
     });
   }
@@ -195,7 +194,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     this.pending.add(giveUp);
     try {
       const verdict = await Promise.race([this.passGuards(request), late]);
-      return claims && 'device' in verdict ? await this.claim(verdict.device) : verdict;
+      return claims && 'device' in verdict ? await this.claim(verdict.device, verdict.grant) : verdict;
     } catch (error) {
       return this.refusal(request, error);
     } finally {
@@ -211,15 +210,15 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       const passed = await (isObservable(result) ? lastValueFrom(result) : result);
       if (!passed) throw refusedBy(request, guard);
     }
-    const { device } = request;
+    const { device, grant = { generation: 0, expiresAt: 0 } } = request;
     if (!device) throw new Error('FedecksAuthGuard was replaced by a guard that sets no request.device');
-    return { device };
+    return { device, grant };
   }
 
   /** With 'oldest', a device that is connected to any node may not come in again. */
-  private async claim(device: AuthenticatedDevice): Promise<Verdict> {
+  private async claim(device: AuthenticatedDevice, grant: Grant): Promise<Verdict> {
     const free = this.registry.of(device.id).length === 0 && (await this.backplane.claim(device));
-    return free ? { device } : this.duplicate(device);
+    return free ? { device, grant } : this.duplicate(device);
   }
 
   private duplicate({ id: deviceId }: AuthenticatedDevice): Verdict {
@@ -228,15 +227,15 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   }
 
   /** What may have changed while the guards were at it. Nothing is waited for between this and the 101. */
-  private lastWord(device: AuthenticatedDevice, revocations: number): Verdict {
+  private lastWord(device: AuthenticatedDevice, grant: Grant): Verdict {
     if (this.draining) return DRAINING;
-    if (this.revocations.since(device.id, revocations)) {
+    if (this.revocations.wasRevokedMeanwhile(device.id, grant.generation)) {
       this.report({ deviceId: device.id, type: 'invalid_token', info: 'revoked' });
       return { status: 403 };
     }
     if (this.options.duplicates === 'oldest' && this.registry.of(device.id).length > 0)
       return this.duplicate(device);
-    return { device };
+    return { device, grant };
   }
 
   private refusal(request: UpgradeRequest, error: unknown): Verdict {
@@ -259,7 +258,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     return { status: 503, retryAfterS: RETRY_AFTER_S };
   }
 
-  private open(ws: WebSocket, socket: Duplex, authenticated: AuthenticatedDevice, askedAt: number): void {
+  private open(ws: WebSocket, socket: Duplex, authenticated: AuthenticatedDevice, grant: Grant): void {
     const device: ConnectedDevice = { ...authenticated, since: Date.now() };
     const older = this.options.duplicates === 'newest' ? [...this.registry.of(device.id)] : [];
     for (const connection of older) connection.end('replaced', CLOSE.replaced, 'replaced');
@@ -270,7 +269,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
         info: 'replaced five times within a minute: do two machines use this device id?',
       });
     }
-    const connection = new Connection(device, ws, socket, this, askedAt);
+    const connection = new Connection(device, ws, socket, this, grant);
     this.registry.add(connection);
     this.backplane.opened(device);
     this.fedecks.changed({ type: 'connected', device });
@@ -279,8 +278,8 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
 
   // --- What connections ask of their endpoint --------------------------------------------------------------
 
-  tokenFrame({ id, claims }: ConnectedDevice): Buffer {
-    return encodeTokenMessage(this.tokens.issue(id, claims, this.revocations.issueAt(id)));
+  tokenFrame({ id, claims }: ConnectedDevice, grant: Grant): Buffer {
+    return encodeTokenMessage(this.tokens.issue(id, claims, grant));
   }
 
   /** @internal */
