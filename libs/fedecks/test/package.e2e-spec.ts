@@ -48,13 +48,7 @@ beforeAll(async () => {
       type: 'module',
       dependencies: {
         '@fedecks/nest': `file:${tarball}`,
-        ...wanted([
-          '@nestjs/common',
-          '@nestjs/core',
-          '@nestjs/jwt',
-          '@nestjs/platform-express',
-          'class-transformer',
-        ]),
+        ...wanted(['@nestjs/common', '@nestjs/core', '@nestjs/platform-express', 'class-transformer']),
         ...wanted(['class-validator', 'reflect-metadata', 'rxjs']),
         ...wanted(['@nats-io/jetstream', '@nats-io/kv', '@nats-io/transport-node']),
       },

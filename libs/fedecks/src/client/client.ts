@@ -69,7 +69,8 @@ export class FedecksClient {
 
   private state = INITIAL_STATE;
   private since = new Date();
-  private nextAttemptAt: Date | undefined;
+  /** By `performance.now()`. */
+  private retryDueAt = 0;
   private lastError: string | undefined;
 
   private readonly queue: StateEvent[] = [];
@@ -117,7 +118,10 @@ export class FedecksClient {
       since: this.since,
       deviceId: this.options.deviceId,
       tokenHeld: this.state.header !== undefined,
-      nextAttemptAt: this.state.status === 'connection_scheduled' ? this.nextAttemptAt : undefined,
+      nextAttemptAt:
+        this.state.status === 'connection_scheduled'
+          ? new Date(Date.now() + this.retryDueAt - performance.now())
+          : undefined,
       lastError: this.lastError,
     };
   }
@@ -322,7 +326,7 @@ export class FedecksClient {
   private schedule({ pace, failures, notBeforeMs, cause }: Extract<Effect, { do: 'schedule' }>): void {
     // Added, not the greater of both: a fleet that is told the same time must not come back at the same time.
     const delayMs = Math.min(notBeforeMs + delayOf(pace, failures, this.options), MAX_TIMER_MS);
-    this.nextAttemptAt = new Date(Date.now() + delayMs);
+    this.retryDueAt = performance.now() + delayMs;
     this.retryTimer = setTimeout(() => this.dispatch({ type: 'retry_due' }), delayMs);
     this.report({ type: 'connection_scheduled', delayMs, cause });
   }

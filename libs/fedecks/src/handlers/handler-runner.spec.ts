@@ -7,7 +7,7 @@ import { Intercepted, Stop, stop } from './result.js';
 class Sink implements ResultSink {
   readonly sent: Term[] = [];
   readonly stopped: Stop[] = [];
-  readonly failures: unknown[] = [];
+  private readonly failed: unknown[] = [];
   readonly runner = new HandlerRunner(this);
   onSend: (term: Term) => void = () => undefined;
   private blocked: (() => void) | undefined;
@@ -27,11 +27,11 @@ class Sink implements ResultSink {
     this.blocked?.();
   }
   onFailure(error: unknown): void {
-    this.failures.push(error);
+    this.failed.push(error);
   }
   /** The messages of what has failed. */
   get failures(): unknown[] {
-    return this.failures.map((each) => (each instanceof Error ? each.message : each));
+    return this.failed.map((each) => (each instanceof Error ? each.message : each));
   }
 }
 

@@ -10,6 +10,8 @@ export interface Kept<T> {
   readonly key: string;
   readonly value: T | undefined;
   readonly revision: number;
+  /** When it was written, by the clock of NATS. */
+  readonly writtenAt: number;
 }
 
 /** What a scan comes upon. */
@@ -69,8 +71,8 @@ export class Bucket<T> {
     return new Bucket<T>(js, kv, { js: impatient, kv: watching }, name, requestTimeoutMs, entries);
   }
 
-  /** Also tells when it was written. @throws {BackplaneError} */
-  async get(key: string): Promise<Kept<T> & { readonly writtenAt: number }> {
+  /** @throws {BackplaneError} */
+  async get(key: string): Promise<Kept<T>> {
     const entry = await this.kv.get(key).catch(failed(this.timeoutMs));
     if (!entry) return { key, value: undefined, revision: 0, writtenAt: 0 };
     return {
@@ -131,6 +133,7 @@ export class Bucket<T> {
             key,
             value: put ? this.valueOf(key, message.data) : undefined,
             revision: message.seq,
+            writtenAt: message.time.getTime(),
             pending,
           };
           if (++got === PAGE || pending === 0) break;
@@ -152,7 +155,8 @@ export class Bucket<T> {
     void (async () => {
       for await (const entry of changes) {
         const { key, revision, operation } = entry;
-        changed({ key, revision, value: operation === 'PUT' ? this.valueOf(key, entry.value) : undefined });
+        const value = operation === 'PUT' ? this.valueOf(key, entry.value) : undefined;
+        changed({ key, revision, value, writtenAt: entry.created.getTime() });
       }
     })().catch(() => undefined);
     return () => changes.stop();

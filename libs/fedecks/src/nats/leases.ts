@@ -49,8 +49,8 @@ export function isNodeEntry(value: unknown): value is NodeEntry {
 export interface LeaseEvents {
   /** Hands a message to the other nodes; does nothing while NATS is away. */
   tell(message: NodeMessage): void;
-  /** Marks the devices of a lost node as offline, last seen at that time. Rejects if it cannot. */
-  sweep(node: string, at: number): Promise<void>;
+  /** Marks the devices of a lost node as offline, last seen so long ago. Rejects if it cannot. */
+  sweep(node: string, silentForMs: number): Promise<void>;
   /** The others may have taken this node for lost: what they wrote about its devices has to be looked at. */
   doubted(): void;
 }
@@ -61,13 +61,14 @@ export interface LeaseEvents {
  * random time, unless it hears of another; and what two write at once is settled where it is kept.
  */
 export class Leases {
+  /** When each node was heard last. Times are of `performance.now()`. */
   private readonly heard = new Map<string, number>();
   /** When to begin to sweep up after a lost node. */
   private readonly due = new Map<string, number>();
   private readonly leaseMs: number;
   private bucket: Bucket<NodeEntry> | undefined;
-  private since = 0;
-  private lastTick = 0;
+  private since = -Infinity;
+  private lastTick = -Infinity;
   private ticks = 0;
   private timer: NodeJS.Timeout | undefined;
   private sweeping = false;
@@ -86,15 +87,15 @@ export class Leases {
   /** There is a connection: what was not heard without one counts against nobody. */
   async resume(bucket: Bucket<NodeEntry>): Promise<void> {
     await bucket.put(this.subjects.key(this.self), { since: Date.now() });
-    this.since = Date.now();
+    this.since = performance.now();
     this.due.clear();
     for (const node of this.heard.keys()) this.heard.set(node, this.since);
     for await (const { key, value } of bucket.scan(this.subjects.keys)) {
       const node = this.subjects.textOf(key);
-      if (value && node !== this.self && this.heard.size < MAX_NODES) this.heard.set(node, Date.now());
+      if (value && node !== this.self && this.heard.size < MAX_NODES) this.heard.set(node, performance.now());
     }
     this.bucket = bucket;
-    this.lastTick = Date.now();
+    this.lastTick = performance.now();
     this.timer ??= setInterval(() => this.tick(), this.heartbeatMs / CHECKS_PER_BEAT).unref();
     this.beat();
   }
@@ -114,8 +115,8 @@ export class Leases {
   }
 
   /** Whether that node lives, as far as this one can tell: until it has listened long enough, all do. */
-  lives(node: string, now = Date.now()): boolean {
-    return node === this.self || now - Math.max(this.heard.get(node) ?? 0, this.since) < this.leaseMs;
+  lives(node: string, now = performance.now()): boolean {
+    return node === this.self || now - Math.max(this.heard.get(node) ?? -Infinity, this.since) < this.leaseMs;
   }
 
   /** @throws {Malformed} when there are more nodes than there can be. */
@@ -127,13 +128,13 @@ export class Leases {
     if (this.heard.size >= MAX_NODES && !this.heard.has(node)) {
       throw new Malformed(`it is of one node more than ${MAX_NODES}`);
     }
-    this.heard.set(node, Date.now());
+    this.heard.set(node, performance.now());
     this.due.delete(node);
     if (lost === undefined) return;
     if (lost === this.self) this.mistaken(type);
     // Should the one that sweeps be lost as well, there is another round.
     else if (type === 'swept') this.forget(lost);
-    else if (this.heard.has(lost)) this.due.set(lost, Date.now() + this.leaseMs);
+    else if (this.heard.has(lost)) this.due.set(lost, performance.now() + this.leaseMs);
   }
 
   private mistaken(type: NodeMessage['type']): void {
@@ -141,7 +142,7 @@ export class Leases {
     if (type === 'swept')
       this.bucket?.put(this.subjects.key(this.self), { since: Date.now() }).catch(() => undefined);
     // Whoever sweeps stops when it hears that; but what it has on its way may be written later, and it may die.
-    else this.doubtAt = Date.now() + this.leaseMs;
+    else this.doubtAt = performance.now() + this.leaseMs;
     this.events.doubted();
   }
 
@@ -155,7 +156,7 @@ export class Leases {
   }
 
   private tick(): void {
-    const now = Date.now();
+    const now = performance.now();
     const late = now - this.lastTick > this.leaseMs;
     this.lastTick = now;
     if (!this.bucket) return;
@@ -183,7 +184,8 @@ export class Leases {
     this.sweeping = true;
     this.events.tell({ type: 'sweeping', node: this.self, lost: node });
     try {
-      await this.events.sweep(node, this.heard.get(node) ?? Date.now());
+      const now = performance.now();
+      await this.events.sweep(node, now - (this.heard.get(node) ?? now));
       if (this.lives(node)) {
         // It has come back meanwhile, and may have looked before all was written.
         this.events.tell({ type: 'sweeping', node: this.self, lost: node });

@@ -73,10 +73,10 @@ class NatsBackplane implements Backplane {
     this.revocations = new RevocationBucket(endpoint, this.subjects);
     this.leases = new Leases(this.node, this.subjects, options.heartbeatMs, {
       tell: (message) => this.tell(message),
-      sweep: (node, at) =>
+      sweep: (node, silentForMs) =>
         this.book.sweep((record) => record.node === node && !this.leases.lives(node), {
           cause: 'node_lost',
-          at,
+          at: Math.round(Date.now() - silentForMs),
         }),
       doubted: () => this.book.compare(),
     });

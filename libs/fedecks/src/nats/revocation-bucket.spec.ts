@@ -77,3 +77,46 @@ it('A revocation that another node has renewed meanwhile is not taken with the o
   );
   store.pause();
 });
+
+it('A revocation that two nodes make at once exceeds both, and each knows of the greater one', async () => {
+  const bucket = await open(`revocations${++names}`);
+  const observed: [string, number][] = [];
+  const listening = { revoked: (id, at) => void observed.push([id, at]) } as Partial<BackplaneEndpoint>;
+  const [ahead, behind] = [
+    new RevocationBucket(endpoint, subjects),
+    new RevocationBucket(listening as BackplaneEndpoint, subjects),
+  ];
+  await Promise.all([ahead.resume(bucket), behind.resume(bucket)]);
+  const now = Date.now();
+  // The watch of the second has not told it yet, and its clock is an hour behind the first's.
+  const first = ahead.revoke('lamp', now + 3_600_000, now + 7_200_000);
+  const second = first.then(() => behind.revoke('lamp', now, now + 3_600_000));
+  await second;
+  expect(behind.revokedAt('lamp')).toBe(now + 3_600_001);
+  expect(observed.at(-1)).toEqual(['lamp', now + 3_600_001]);
+  expect((await bucket.get(subjects.key('lamp'))).value?.at).toBe(now + 3_600_001);
+  await eventually(
+    () => ahead.revokedAt('lamp'),
+    (at) => at === now + 3_600_001,
+  );
+  ahead.pause();
+  behind.pause();
+});
+
+it('A revocation of a clock that is behind is not forgotten by the nodes whose clocks are right', async () => {
+  const bucket = await open(`revocations${++names}`);
+  const [one, two] = [new RevocationBucket(endpoint, subjects), new RevocationBucket(endpoint, subjects)];
+  await Promise.all([one.resume(bucket), two.resume(bucket)]);
+  await one.revoke('lamp', 1_000, 3_601_000);
+  await eventually(
+    () => two.revokedAt('lamp'),
+    (at) => at === 1_000,
+  );
+  await Promise.all([one.forget(), two.forget()]);
+  expect([one.revokedAt('lamp'), two.revokedAt('lamp')]).toEqual([1_000, 1_000]);
+  const later = new RevocationBucket(endpoint, subjects);
+  await later.resume(bucket);
+  await later.forget();
+  expect(later.revokedAt('lamp')).toBe(1_000);
+  for (const node of [one, two, later]) node.pause();
+});

@@ -3,15 +3,17 @@ import { type Bucket } from './bucket.js';
 import { unavailable } from './link.js';
 import { type Subjects } from './subjects.js';
 
-/** What is kept of a device whose tokens were revoked: until when they were issued, and when the last has expired. */
+/** What is kept of a device whose tokens were revoked: see `RevocationStore`. */
 export interface Revocation {
   readonly at: number;
   readonly until: number;
 }
 
-/** With the revision it is kept at: 0 until it is. */
 interface Known extends Revocation {
+  /** The last revision that is known of its entry, which this may still have to follow. 0 for none. */
   readonly revision: number;
+  /** By the clock of NATS. Infinity until that is known. */
+  readonly writtenAt: number;
 }
 
 export function isRevocation(value: unknown): value is Revocation {
@@ -20,6 +22,8 @@ export function isRevocation(value: unknown): value is Revocation {
 }
 
 const MAX_UNSAVED = 10_000;
+/** How often a write is tried again because other nodes have revoked the same device meanwhile. */
+const MAX_WRITES = 10;
 
 /**
  * The revocations of an endpoint: kept in a bucket, and all of them in the memory of each node, so that upgrades are
@@ -33,8 +37,6 @@ export class RevocationBucket implements RevocationStore {
   private unwatch: () => void = () => undefined;
   private read = false;
   private forgetting = false;
-  /** What was revoked earlier is no news to anybody who connects after it was read. */
-  private readonly since = Date.now();
 
   constructor(
     private readonly endpoint: BackplaneEndpoint,
@@ -42,8 +44,10 @@ export class RevocationBucket implements RevocationStore {
   ) {}
 
   async revoke(deviceId: string, at: number, until: number): Promise<void> {
-    const revocation = { at, until };
-    this.known.set(deviceId, { ...revocation, revision: 0 });
+    const known = this.known.get(deviceId);
+    const revocation = exceed(known, { at, until });
+    this.known.set(deviceId, { ...revocation, revision: known?.revision ?? 0, writtenAt: Infinity });
+    if (revocation.at !== at) this.endpoint.revoked(deviceId, revocation.at);
     try {
       if (!this.bucket) throw unavailable('revocations cannot be kept');
       await this.keep(this.bucket, deviceId, revocation);
@@ -63,13 +67,14 @@ export class RevocationBucket implements RevocationStore {
     this.pause();
     this.unwatch = await bucket.watch(
       this.subjects.keys,
-      ({ key, value, revision }) => value && this.noticed(key, value, revision),
+      ({ key, value, ...entry }) => value && this.noticed(key, { ...value, ...entry }),
     );
-    for await (const { key, value, revision } of bucket.scan(this.subjects.keys)) {
-      if (value) this.noticed(key, value, revision);
+    for await (const { key, value, revision, writtenAt } of bucket.scan(this.subjects.keys)) {
+      if (value) this.noticed(key, { ...value, revision, writtenAt });
     }
     for (const [id, revocation] of this.unsaved) {
-      await this.keep(bucket, id, revocation);
+      const { value } = await bucket.get(this.subjects.key(id));
+      if (!value || value.at < revocation.at) await this.keep(bucket, id, revocation);
       this.unsaved.delete(id);
     }
     this.bucket = bucket;
@@ -82,7 +87,8 @@ export class RevocationBucket implements RevocationStore {
     this.forgetting = true;
     try {
       for (const [id, known] of this.known) {
-        if (known.until > Date.now()) continue;
+        // Both the node that revoked and NATS may have a clock that is behind.
+        if (Math.max(known.until, known.writtenAt + known.until - known.at) > Date.now()) continue;
         // One that could not be removed is tried again the next time, and a newer one stays.
         await this.bucket?.remove(this.subjects.key(id), known.revision);
         if (this.known.get(id) !== known) continue;
@@ -100,17 +106,36 @@ export class RevocationBucket implements RevocationStore {
     this.bucket = undefined;
   }
 
+  /** Writes a revocation after the newest one, which it has to exceed. */
   private async keep(bucket: Bucket<Revocation>, id: string, revocation: Revocation): Promise<void> {
-    const revision = (await bucket.put(this.subjects.key(id), revocation)) ?? 0;
-    if (this.known.get(id)?.at === revocation.at) this.known.set(id, { ...revocation, revision });
+    const key = this.subjects.key(id);
+    let revision = this.known.get(id)?.revision ?? 0;
+    for (let written = 0; written < MAX_WRITES; written++) {
+      const own = await bucket.put(key, revocation, revision);
+      if (own !== undefined) {
+        const known = this.known.get(id);
+        if (known?.at === revocation.at) this.known.set(id, { ...known, revision: own });
+        return;
+      }
+      const newest = await bucket.get(key);
+      revision = newest.revision;
+      revocation = exceed(newest.value, revocation);
+      this.noticed(key, { ...revocation, revision, writtenAt: Infinity });
+    }
+    throw unavailable('other nodes keep revoking the same device');
   }
 
-  private noticed(key: string, revocation: Revocation, revision: number): void {
+  private noticed(key: string, { at, until, revision, writtenAt }: Known): void {
     const id = this.subjects.textOf(key);
     const known = this.known.get(id);
-    if (known && revocation.at < known.at) return;
-    this.known.set(id, { ...revocation, revision });
-    if (revocation.at === known?.at) return;
-    if (this.read || revocation.at >= this.since) this.endpoint.revoked(id, revocation.at);
+    if (known && at < known.at) return;
+    this.known.set(id, { at, until, revision, writtenAt });
+    if (at !== known?.at) this.endpoint.revoked(id, at);
   }
+}
+
+/** A revocation after another one: that node may have given the device tokens of its generation since. */
+function exceed(other: Revocation | undefined, { at, until }: Revocation): Revocation {
+  if (!other || other.at < at) return { at, until };
+  return { at: other.at + 1, until: Math.max(until + other.at + 1 - at, other.until) };
 }

@@ -29,8 +29,8 @@ export interface BackplaneEndpoint {
   disconnect(deviceId: string): boolean;
   /** Closes the connections of the device with 4152: another node holds a newer one. */
   replace(deviceId: string): void;
-  /** Another node revoked what the device was given until `at`. */
-  revoked(deviceId: string, at: number): void;
+  /** Another node revoked what the device was given before this generation (`at` of {@link RevocationStore}). */
+  revoked(deviceId: string, generation: number): void;
   /** Writes a frame to every member of the group, or to every device where there is no name. */
   writeToAll(bytes: Buffer, group?: string): void;
   /** Called when the health changes. */

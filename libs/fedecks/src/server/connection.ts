@@ -29,6 +29,7 @@ import { type ResolvedOptions } from './fedecks-options.js';
 import { type Leftover } from './leftovers.js';
 import { encodeMessage } from './message.js';
 import { Outbox } from './outbox.js';
+import { type Grant } from './token.js';
 import { FOUND, FrameReader } from './websocket/frame-reader.js';
 import { closeFrame, pongFrame } from './websocket/frame-writer.js';
 
@@ -54,8 +55,8 @@ export interface Endpoint {
   readonly router: Router;
   /** How the messages of devices are decoded. */
   readonly decoding: DecodeOptions;
-  /** The frame that carries a fresh token for a device. */
-  tokenFrame(device: ConnectedDevice): Buffer;
+  /** The frame that carries a fresh token for a connection. */
+  tokenFrame(device: ConnectedDevice, grant: Grant): Buffer;
   report(error: SocketError): void;
   received(device: ConnectedDevice, message: Term | Uint8Array): void;
   ended(connection: Connection, cause: DisconnectCause): void;
@@ -97,11 +98,10 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     readonly device: ConnectedDevice,
     private readonly socket: DeviceSocket,
     private readonly endpoint: Endpoint,
-    /** When its upgrade was asked for. */
-    readonly askedAt: number = device.since,
+    /** What it was let in by. */
+    readonly grant: Grant,
   ) {
     const { options } = endpoint;
-    this.tokenIssuedAt = device.since;
     this.lastDataAt = this.countedFrom = performance.now();
     this.refreshTokenAt = this.lastDataAt + options.tokenRefreshMs;
     this.reader = new FrameReader(options.maxFrameBytes);
@@ -337,23 +337,23 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     return this.outbox.write(frame);
   }
 
-  /** When it was last given a token, or opened, by the wall clock. */
-  tokenIssuedAt: number;
-
   private sendToken(): void {
-    void this.write(this.endpoint.tokenFrame(this.device));
-    this.tokenIssuedAt = Date.now();
+    void this.write(this.endpoint.tokenFrame(this.device, this.grant));
     this.refreshTokenAt = performance.now() + this.endpoint.options.tokenRefreshMs;
   }
 
   // --- Time and end ----------------------------------------------------------------------------------------
 
-  /** Called by the endpoint every so often, with monotonic time. */
-  tick(now: number): void {
+  /**
+   * Called by the endpoint every so often.
+   * @param now monotonic time in ms.
+   * @param wallNow the wall clock, in ms since 1970.
+   */
+  tick(now: number, wallNow: number): void {
     this.inbox.watch(now);
     if (this.draining) return;
     if (!this.paused && this.isSilent(now)) this.end('idle_timeout', CLOSE.normal);
-    else if (now >= this.refreshTokenAt) this.sendToken();
+    else if (now >= this.refreshTokenAt || hasExpired(this.grant, wallNow)) this.sendToken();
   }
 
   /** Bytes show that a device is alive; but a message that trickles in does not hold its place for ever. */
@@ -464,6 +464,11 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.cause = undefined;
     for (const handler of this.endpoint.router.disconnected) this.inbox.call(handler, cause, this.runner);
   }
+}
+
+/** A token that was issued while the clock of the cloud was behind may have expired when that is set right. */
+function hasExpired({ expiresAt }: Grant, wallNow: number): boolean {
+  return expiresAt !== 0 && expiresAt <= wallNow;
 }
 
 function isHeavy(data: Buffer): boolean {

@@ -24,7 +24,7 @@ import { LocalNode } from './local-node.js';
 import { providerOf } from './provider-of.js';
 import { Registry } from './registry.js';
 import { MemoryRevocations, Revocations, type RevocationStore } from './revocations.js';
-import { Tokens } from './token.js';
+import { type Grant, Tokens } from './token.js';
 import { Admission, type UpgradeDecision } from './upgrade/admission.js';
 import { FedecksAuthGuard } from './upgrade/auth.guard.js';
 import { type PathOwner, UpgradeDispatcher } from './upgrade/dispatcher.js';
@@ -104,7 +104,8 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     // Exact enough for a timeout of a minute, and fine enough for one of a test.
     const { idleTimeoutMs, tokenRefreshMs } = this.options;
     const everyMs = Math.min(1_000, Math.max(10, Math.min(idleTimeoutMs, tokenRefreshMs) / 10));
-    this.ticking = setInterval(() => this.tick(), everyMs).unref();
+    // After what has arrived is read: of a process that was suspended, that is no device's silence.
+    this.ticking = setInterval(() => setImmediate(() => this.tick()), everyMs).unref();
     await this.backplane.start();
     this.logger.log(`Devices connect at ${this.options.path}/websocket`);
   }
@@ -152,7 +153,6 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     const onError = (): void => undefined;
     const onClose = (): void => this.admission.abort(request);
     socket.on('error', onError).on('close', onClose);
-    const askedAt = Date.now();
     const fault = checkHandshake(request);
     const act = (decision: UpgradeDecision): boolean => {
       if (socket.destroyed) return false;
@@ -160,7 +160,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       else if (fault) reply(socket, fault.status, fault.status === 426 ? UPGRADE_REQUIRED : {});
       else {
         socket.off('error', onError).off('close', onClose);
-        this.open(request, socket, head, decision.device, askedAt);
+        this.open(request, socket, head, decision.device, decision.grant);
         return true;
       }
       return false;
@@ -190,7 +190,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     socket: Duplex,
     head: Buffer,
     { id, remoteAddress, claims, endpoint }: AuthenticatedDevice,
-    askedAt: number,
+    grant: Grant,
   ): void {
     // One literal for all devices: a spread would give each a hidden class of its own on Node 20.
     const device: ConnectedDevice = { id, remoteAddress, claims, endpoint, since: Date.now() };
@@ -204,7 +204,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       });
     }
     socket.write(acceptHandshake(request));
-    const connection = new Connection(device, socket, this, askedAt);
+    const connection = new Connection(device, socket, this, grant);
     this.registry.add(connection);
     this.backplane.opened(device);
     this.fedecks.changed({ type: 'connected', device });
@@ -213,8 +213,8 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
 
   // --- What connections ask of their endpoint --------------------------------------------------------------
 
-  tokenFrame({ id, claims }: ConnectedDevice): Buffer {
-    return binaryFrame(encodeTokenMessage(this.tokens.issue(id, claims, this.revocations.issueAt(id))));
+  tokenFrame({ id, claims }: ConnectedDevice, grant: Grant): Buffer {
+    return binaryFrame(encodeTokenMessage(this.tokens.issue(id, claims, grant)));
   }
 
   /** @internal */
@@ -254,7 +254,8 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
 
   private tick(): void {
     const now = performance.now();
-    for (const connection of [...this.registry.all()]) connection.tick(now);
+    const wallNow = Date.now();
+    for (const connection of [...this.registry.all()]) connection.tick(now, wallNow);
   }
 }
 

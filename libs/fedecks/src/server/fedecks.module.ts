@@ -90,10 +90,10 @@ function endpoint(options: Provider[], imports: ModuleMetadata['imports'] = []):
       { provide: Tokens, inject: [FEDECKS_OPTIONS], useFactory: tokens },
       {
         provide: Revocations,
-        inject: [FEDECKS_OPTIONS],
-        useFactory: ({ phoenix, tokenExpiryMs, upgradeTimeoutMs }: ResolvedOptions) =>
+        inject: [FEDECKS_OPTIONS, Tokens],
+        useFactory: ({ phoenix, tokenExpiryMs, upgradeTimeoutMs }: ResolvedOptions, tokens: Tokens) =>
           // How long a token of Phoenix lives is written in it, and nowhere else.
-          new Revocations(phoenix ? Infinity : tokenExpiryMs, upgradeTimeoutMs),
+          new Revocations(phoenix ? Infinity : tokenExpiryMs, upgradeTimeoutMs, tokens),
       },
       FedecksAuthGuard,
       FedecksGateway,
@@ -105,5 +105,5 @@ async function tokens({ secrets, tokenExpiryMs, phoenix }: ResolvedOptions): Pro
   if (!phoenix) return new Tokens(secrets, tokenExpiryMs);
   // Its cryptography is loaded by those who come over from Phoenix, and by nobody else.
   const { PhoenixTokens } = await import('./phoenix-token.js');
-  return new Tokens(secrets, tokenExpiryMs, new PhoenixTokens(phoenix));
+  return new Tokens(secrets, tokenExpiryMs, new PhoenixTokens(phoenix, tokenExpiryMs));
 }

@@ -72,16 +72,12 @@ export class LocalNode implements BackplaneEndpoint {
       connection.end('replaced', CLOSE.replaced, 'replaced');
   }
 
-  revoked(deviceId: string, at: number): void {
-    this.revocations.noticed(deviceId, at);
-    let escaped = false;
+  revoked(deviceId: string, generation: number): void {
+    this.revocations.observe(deviceId, generation);
     for (const connection of [...this.registry.of(deviceId)]) {
-      if (connection.askedAt > at) continue;
-      // Word of a revocation takes its time, and until then the device may have asked for one more token.
-      escaped ||= connection.tokenIssuedAt > at;
-      connection.end('revoked', CLOSE.revoked, 'revoked');
+      // The device may have logged in anew, on a node that knew of the revocation earlier.
+      if (connection.grant.generation < generation) connection.end('revoked', CLOSE.revoked, 'revoked');
     }
-    if (escaped) this.revocations.revoke(deviceId).catch((error: unknown) => this.failed('revoke', error));
   }
 
   writeToAll(bytes: Buffer, group?: string): void {

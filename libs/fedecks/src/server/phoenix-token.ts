@@ -18,8 +18,15 @@ const XCP_IV_BYTES = 24;
 export class PhoenixTokens {
   private readonly key: Buffer;
 
-  /** @param secret and `salt` as the Elixir server is configured with: `secret` and `salt` of its socket. */
-  constructor({ secret, salt }: { readonly secret: string; readonly salt: string }) {
+  /**
+   * @param secret and `salt` as the Elixir server is configured with: `secret` and `salt` of its socket.
+   * @param expiryMs how long our own tokens are good. One that replaces a token of Phoenix never inherits more: that
+   * may be good for ever.
+   */
+  constructor(
+    { secret, salt }: { readonly secret: string; readonly salt: string },
+    private readonly expiryMs: number,
+  ) {
     // The defaults of Plug.Crypto.KeyGenerator.
     this.key = pbkdf2Sync(secret, salt, 1000, 32, 'sha256');
   }
@@ -33,7 +40,8 @@ export class PhoenixTokens {
       if (typeof deviceId !== 'string' || typeof signedAtMs !== 'number' || typeof maxAgeS !== 'number')
         return undefined;
       if (maxAgeS <= 0 || signedAtMs + maxAgeS * 1000 < now) return undefined;
-      return { deviceId, claims: undefined, issuedAt: signedAtMs };
+      const expiresAt = signedAtMs + Math.min(maxAgeS * 1000, this.expiryMs);
+      return { deviceId, claims: undefined, generation: 0, expiresAt };
     } catch {
       return undefined;
     }

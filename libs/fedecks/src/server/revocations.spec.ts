@@ -1,100 +1,207 @@
+import { jest } from '@jest/globals';
 import { MemoryRevocations, Revocations, type RevocationStore } from './revocations.js';
 
 const DAY_MS = 24 * 3600 * 1000;
+const NOW = Date.UTC(2026, 10, 24);
+
+beforeEach(() => jest.useFakeTimers({ now: NOW }));
+afterEach(() => jest.useRealTimers());
+
+function make(
+  store?: RevocationStore,
+  { lifeMs = DAY_MS, latestExpiry = 0 }: { lifeMs?: number; latestExpiry?: number } = {},
+): Revocations {
+  const revocations = new Revocations(lifeMs, 1_000, { latestExpiry });
+  if (store) revocations.keepIn(store);
+  return revocations;
+}
+
+/** A store that several processes share, and that tells what it was given. */
+class SharedStore extends MemoryRevocations {
+  readonly kept: { at: number; until: number }[] = [];
+
+  override revoke(deviceId: string, at: number, until: number): void {
+    this.kept.push({ at, until });
+    super.revoke(deviceId, at, until);
+  }
+}
 
 describe('Revocations', () => {
-  it('covers tokens issued until then, of that device, and none issued later', async () => {
-    const revocations = new Revocations(DAY_MS, 1_000);
-    await revocations.revoke('a', 5_000);
-    expect(await revocations.covers('a', 4_999)).toBe(true);
-    expect(await revocations.covers('a', 5_000)).toBe(true);
-    expect(await revocations.covers('a', 5_001)).toBe(false);
-    expect(await revocations.covers('b', 4_999)).toBe(false);
+  it('revokes what the device was given until then, and neither later tokens nor those of others', async () => {
+    const revocations = make();
+    const before = await revocations.generationOf('a');
+    await revocations.revoke('a');
+    const after = await revocations.generationOf('a');
+    expect(await revocations.isRevoked('a', before)).toBe(true);
+    expect(await revocations.isRevoked('a', after)).toBe(false);
+    expect(await revocations.isRevoked('b', before)).toBe(false);
+    // In the same millisecond.
+    await revocations.revoke('a');
+    expect(await revocations.isRevoked('a', after)).toBe(true);
   });
 
-  it('has a token issued in the millisecond of the revocation, but after it, be one of later', async () => {
-    const revocations = new Revocations(DAY_MS, 1_000);
-    await revocations.revoke('a', 5_000);
-    expect(revocations.issueAt('a', 5_000)).toBe(5_001);
-    expect(revocations.issueAt('a', 7_000)).toBe(7_000);
-    expect(revocations.issueAt('b', 5_000)).toBe(5_000);
+  it.each([-40 * DAY_MS, -3_600_000, 0, 3_600_000, 40 * DAY_MS, -NOW])(
+    'revokes what was given while the clock was %p ms off, and the other way round',
+    async (offMs) => {
+      const store = new SharedStore();
+      for (const [first, second] of [
+        [NOW + offMs, NOW],
+        [NOW, NOW + offMs],
+      ] as const) {
+        jest.setSystemTime(first);
+        const revocations = make(store);
+        await revocations.revoke('a');
+        const generation = await revocations.generationOf('a');
+        jest.setSystemTime(second);
+        await revocations.revoke('a');
+        expect(await revocations.isRevoked('a', generation)).toBe(true);
+        expect(await revocations.isRevoked('a', await revocations.generationOf('a'))).toBe(false);
+        // The same after a restart, with a store that survives.
+        const restarted = make(store);
+        const later = await restarted.generationOf('a');
+        jest.setSystemTime(first);
+        await restarted.revoke('a');
+        expect(await restarted.isRevoked('a', later)).toBe(true);
+      }
+    },
+  );
+
+  it('exceeds each generation it has seen in a token, though the store has forgotten it', async () => {
+    const revocations = make();
+    const ahead = NOW + 3_600_000;
+    expect(await revocations.isRevoked('a', ahead)).toBe(false);
+    await revocations.revoke('a');
+    expect(await revocations.isRevoked('a', ahead)).toBe(true);
   });
 
-  it('covers at once what the store is still writing, and does not ask it', async () => {
-    const revocations = new Revocations(DAY_MS, 1_000);
+  it('revokes a token that another process gave after a revocation this one has not heard of', async () => {
+    const store = new SharedStore();
+    const [one, two] = [make(store), make(store)];
+    jest.setSystemTime(NOW + 3_600_000);
+    await one.revoke('a');
+    const generation = await one.generationOf('a');
+    jest.setSystemTime(NOW);
+    await two.revoke('a');
+    expect(await one.isRevoked('a', generation)).toBe(true);
+    expect(await two.isRevoked('a', generation)).toBe(true);
+  });
+
+  it('revokes at once what the store is still writing, and does not ask it', async () => {
     let written = (): void => undefined;
-    revocations.keepIn({
-      revoke: () => new Promise((resolve) => (written = resolve)),
-      revokedAt: () => Promise.reject(new Error('the store is busy')),
-    });
-    const revoking = revocations.revoke('a', 5_000);
-    expect(await revocations.covers('a', 4_000)).toBe(true);
+    const writing = new Promise<void>((resolve) => (written = resolve));
+    const revocations = make({ revoke: () => writing, revokedAt: () => undefined });
+    const before = await revocations.generationOf('a');
+    const revoking = revocations.revoke('a');
+    expect(await revocations.isRevoked('a', before)).toBe(true);
     written();
     await revoking;
   });
 
   it('tells which devices were revoked after an upgrade began, however short a time that was', async () => {
-    const revocations = new Revocations(DAY_MS, 1_000);
-    await revocations.revoke('a', 5_000);
-    const began = revocations.count;
-    expect(revocations.since('a', began)).toBe(false);
-    await revocations.revoke('b', 5_000);
-    expect(revocations.since('a', began)).toBe(false);
-    expect(revocations.since('b', began)).toBe(true);
-    await revocations.revoke('a', 5_000);
-    expect(revocations.since('a', began)).toBe(true);
+    const revocations = make();
+    await revocations.revoke('a');
+    const began = { a: await revocations.generationOf('a'), b: await revocations.generationOf('b') };
+    expect(revocations.wasRevokedMeanwhile('a', began.a)).toBe(false);
+    await revocations.revoke('b');
+    expect(revocations.wasRevokedMeanwhile('a', began.a)).toBe(false);
+    expect(revocations.wasRevokedMeanwhile('b', began.b)).toBe(true);
+    await revocations.revoke('a');
+    expect(revocations.wasRevokedMeanwhile('a', began.a)).toBe(true);
   });
 
-  it('tells the store when the last of the tokens has expired, and never more than a Date can hold', async () => {
-    const kept: unknown[] = [];
-    const store: RevocationStore = {
-      revoke: (...all) => void kept.push(all),
-      revokedAt: () => undefined,
-    };
-    const [own, phoenix] = [new Revocations(DAY_MS, 1_000), new Revocations(Infinity, 1_000)];
-    own.keepIn(store);
-    phoenix.keepIn(store);
-    await own.revoke('a', 5_000);
-    await phoenix.revoke('b', 5_000);
-    expect(kept).toEqual([
-      ['a', 5_000, 5_000 + DAY_MS],
-      ['b', 5_000, 8.64e15],
+  it('lets a login begin while the store fails: its tokens are of before any revocation', async () => {
+    const revocations = make({
+      revoke: () => undefined,
+      revokedAt: () => Promise.reject(new Error('the store is busy')),
+    });
+    expect(await revocations.generationOf('a')).toBe(0);
+    await expect(revocations.isRevoked('a', 0)).rejects.toThrow('the store is busy');
+  });
+
+  it('refuses to go by what is no generation', async () => {
+    for (const at of [NaN, -1, Infinity, String(NOW), 8.64e15 + 1, null]) {
+      const revocations = make({ revoke: () => undefined, revokedAt: () => at as number });
+      await expect(revocations.isRevoked('a', 0)).rejects.toThrow(/revokedAt\(\)/);
+      await expect(revocations.revoke('a')).rejects.toThrow(/revokedAt\(\)/);
+    }
+  });
+
+  it('keeps a revocation for two lives of a token, never longer than a Date can hold', async () => {
+    const store = new SharedStore();
+    await make(store).revoke('a');
+    await make(store, { lifeMs: Infinity }).revoke('b');
+    expect(store.kept).toEqual([
+      { at: NOW, until: NOW + 2 * DAY_MS },
+      { at: NOW, until: 8.64e15 },
     ]);
     expect(new Date(8.64e15).getTime()).toBe(8.64e15);
   });
 
-  it('lasts until the full second at which a token issued in its millisecond expires', async () => {
-    const untils: number[] = [];
-    const revocations = new Revocations(2_000, 1_000);
-    revocations.keepIn({ revoke: (_id, _at, until) => void untils.push(until), revokedAt: () => undefined });
-    await revocations.revoke('lamp', 5_001);
-    await revocations.revoke('lamp', 6_000);
-    expect(untils).toEqual([8_000, 8_000]);
+  it('keeps a revocation until the last token it knows of expires, however wrong its clock is', async () => {
+    const store = new SharedStore();
+    const latestExpiry = NOW + 68 * DAY_MS;
+    jest.setSystemTime(0);
+    await make(store, { latestExpiry }).revoke('a');
+    expect(store.kept[0]?.until).toBe(latestExpiry);
   });
 
-  it('throws what the store throws', async () => {
-    const revocations = new Revocations(DAY_MS, 1_000);
-    revocations.keepIn({
+  it('throws what the store throws, also where it could only not be read', async () => {
+    const failing = make({
       revoke: () => {
         throw new Error('the disk is full');
       },
       revokedAt: () => undefined,
     });
-    await expect(revocations.revoke('a')).rejects.toThrow('the disk is full');
+    await expect(failing.revoke('a')).rejects.toThrow('the disk is full');
+    const unreadable = make({
+      revoke: () => undefined,
+      revokedAt: () => {
+        throw new Error('the disk is gone');
+      },
+    });
+    await expect(unreadable.revoke('a')).rejects.toThrow('the disk is gone');
+    expect(unreadable.wasRevokedMeanwhile('a', 0)).toBe(true);
+  });
+
+  it('does not remember for ever what was revoked', async () => {
+    const asked: string[] = [];
+    const revocations = make({ revoke: () => undefined, revokedAt: (id) => void asked.push(id) });
+    await revocations.revoke('a');
+    jest.advanceTimersByTime(2_001);
+    await revocations.revoke('b');
+    asked.length = 0;
+    expect(await revocations.isRevoked('a', 0)).toBe(false);
+    expect(await revocations.isRevoked('b', 0)).toBe(true);
+    expect(asked).toEqual(['a']);
   });
 });
 
 describe('MemoryRevocations', () => {
   it('forgets what has expired, and keeps what was revoked again', () => {
     const store = new MemoryRevocations();
-    store.revoke('a', 0, 100);
-    store.revoke('b', 10, 110);
-    store.revoke('a', 20, 120);
-    store.revoke('c', 115, 215);
-    expect(store.revokedAt('a')).toBe(20);
+    store.revoke('a', NOW, NOW + 100);
+    jest.advanceTimersByTime(10);
+    store.revoke('b', NOW + 10, NOW + 110);
+    store.revoke('a', NOW + 11, NOW + 211);
+    jest.advanceTimersByTime(100);
+    store.revoke('c', NOW + 110, NOW + 310);
+    expect(store.revokedAt('a')).toBe(NOW + 11);
     expect(store.revokedAt('b')).toBeUndefined();
-    store.revoke('d', 120, 220);
+    jest.advanceTimersByTime(101);
+    store.revoke('d', NOW + 211, NOW + 311);
     expect(store.revokedAt('a')).toBeUndefined();
-    expect(store.revokedAt('c')).toBe(115);
+    expect(store.revokedAt('c')).toBe(NOW + 110);
+  });
+
+  it('forgets nothing sooner because the clock was set', () => {
+    const store = new MemoryRevocations();
+    jest.setSystemTime(0);
+    store.revoke('a', 0, DAY_MS);
+    jest.setSystemTime(NOW);
+    store.revoke('b', NOW, NOW + DAY_MS);
+    expect(store.revokedAt('a')).toBe(0);
+    jest.advanceTimersByTime(DAY_MS);
+    store.revoke('c', NOW, NOW + DAY_MS);
+    expect(store.revokedAt('a')).toBeUndefined();
   });
 });

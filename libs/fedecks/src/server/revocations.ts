@@ -1,30 +1,55 @@
+import { type Tokens } from './token.js';
+
 /**
  * Where revocations are kept. In memory by default; an app with several processes, or restarts, gives its own.
- * Times are of the process that issued or revoked: the clocks of several must agree.
+ *
+ * A revocation is a number, its generation, and each token carries that of the last revocation known when its
+ * connection was authenticated. Tokens of a lower generation than the one kept are revoked. So no clock decides what
+ * is revoked, and those of several processes may differ.
  */
 export interface RevocationStore {
   /**
-   * Tokens of the device issued at or before `at` stop working.
-   * @param at in milliseconds since 1970.
-   * @param until when the last of them will have expired by itself, so that this may be forgotten. With the option
-   * `phoenix` that is not known, and it is the last moment there is: 8.64e15.
+   * Keeps the generation of the device's latest revocation. Where several processes may revoke a device at once, keep
+   * the greatest.
+   * @param at the generation: the time of the revocation in milliseconds since 1970, or a little more where that
+   * would not be greater than the one before it.
+   * @param until when this may be forgotten, in milliseconds since 1970: the tokens it revokes have long expired by
+   * then. Never forget it earlier than `until - at` milliseconds from now, in case the clock that told `at` was
+   * behind. With the option `phoenix` it is the last moment there is, 8.64e15: how long those tokens live is not known.
    */
   revoke(deviceId: string, at: number, until: number): void | Promise<void>;
-  /** The latest `at` of the device, or undefined. Asked at every upgrade with a token; where it throws, the upgrade is refused with 503. */
+  /**
+   * The `at` that is kept for the device, or undefined. Asked at each upgrade and each `revoke`. Where it throws, an
+   * upgrade with a token is refused with 503, and one with credentials goes on as if nothing was kept.
+   */
   revokedAt(deviceId: string): number | undefined | Promise<number | undefined>;
 }
 
 /** The last time a `Date` can hold. */
 const END_OF_TIME = 8.64e15;
 
+/**
+ * For how many lives of a token a revocation is kept. More than one, since tokens issued by a clock that was ahead
+ * expire later than the clock that revokes them can know.
+ */
+const TOKEN_LIVES = 2;
+
 /** Revocations of this process: a restart forgets them. */
 export class MemoryRevocations implements RevocationStore {
-  private readonly entries = new Map<string, { readonly at: number; readonly until: number }>();
+  private readonly entries = new Map<
+    string,
+    { readonly at: number; readonly until: number; readonly keptAt: number }
+  >();
 
   revoke(deviceId: string, at: number, until: number): void {
-    forgetOldest(this.entries, (entry) => entry.until <= at);
+    const keptAt = performance.now();
+    for (const [id, entry] of this.entries) {
+      // In the order they were kept: the rest is younger.
+      if (keptAt - entry.keptAt < entry.until - entry.at) break;
+      if (entry.until <= Date.now()) this.entries.delete(id);
+    }
     this.entries.delete(deviceId);
-    this.entries.set(deviceId, { at, until });
+    this.entries.set(deviceId, { at, until, keptAt });
   }
 
   revokedAt(deviceId: string): number | undefined {
@@ -35,70 +60,90 @@ export class MemoryRevocations implements RevocationStore {
 /** The revocations of an endpoint: what its store keeps, and what was revoked while an upgrade was being looked at. */
 export class Revocations {
   private store: RevocationStore = new MemoryRevocations();
-  private readonly recent = new Map<
-    string,
-    { readonly at: number; readonly turn: number; readonly seen: number }
-  >();
-  private turn = 0;
+  private readonly recent = new Map<string, { readonly generation: number; readonly observedAt: number }>();
+  /** The highest generation of all revocations and tokens this process has seen, of whatever device. */
+  private highest = 0;
 
   /**
-   * @param tokenLifeMs after which a revocation may be forgotten.
+   * @param tokenLifeMs how long a token is good.
    * @param upgradeTimeoutMs how long an upgrade may be looked at.
    */
   constructor(
     private readonly tokenLifeMs: number,
     private readonly upgradeTimeoutMs: number,
+    private readonly tokens: Pick<Tokens, 'latestExpiry'>,
   ) {}
 
   keepIn(store: RevocationStore): void {
     this.store = store;
   }
 
-  /** How many revocations there have been: {@link since} tells those after it. */
-  get count(): number {
-    return this.turn;
+  /**
+   * Revokes what the device was given until now. In force on this node at once, before the store has kept it.
+   * @throws what the store throws.
+   */
+  async revoke(deviceId: string): Promise<void> {
+    // Greater than that of any token the device was given, also if a clock was ahead then.
+    let generation = Math.max(Date.now(), this.highest + 1);
+    this.observe(deviceId, generation);
+    const reading = this.readKept(deviceId);
+    generation = Math.max(generation, 1 + (await reading.catch(() => 0)));
+    this.observe(deviceId, generation);
+    await this.store.revoke(deviceId, generation, this.forgetAt(generation));
+    this.observe(deviceId, generation);
+    // If it could not be read, what is kept now may be less than what was there.
+    await reading;
   }
 
-  async revoke(deviceId: string, now = Date.now()): Promise<void> {
-    this.noticed(deviceId, now, now);
-    // A token expires at a full second.
-    const until = Math.ceil((now + this.tokenLifeMs) / 1_000) * 1_000;
-    await this.store.revoke(deviceId, now, Math.min(until, END_OF_TIME));
-  }
-
-  /** Counts what another node revoked, too: an upgrade may be looked at here meanwhile. */
-  noticed(deviceId: string, at: number, now = Date.now()): void {
-    forgetOldest(this.recent, ({ seen }) => seen < now - this.upgradeTimeoutMs);
+  /** Takes note of a revocation, of this node or another: an upgrade may be looked at here meanwhile. */
+  observe(deviceId: string, generation: number): void {
+    this.highest = Math.max(this.highest, generation);
+    const now = performance.now();
+    for (const [id, { observedAt }] of this.recent) {
+      // With 'oldest', an upgrade may wait as long again for its place.
+      if (now - observedAt <= 2 * this.upgradeTimeoutMs) break;
+      this.recent.delete(id);
+    }
+    const known = this.recent.get(deviceId)?.generation ?? 0;
     this.recent.delete(deviceId);
-    this.recent.set(deviceId, { at, turn: ++this.turn, seen: now });
+    this.recent.set(deviceId, { generation: Math.max(known, generation), observedAt: now });
   }
 
-  /** Whether a token of that time no longer works. */
-  async covers(deviceId: string, issuedAt: number): Promise<boolean> {
+  /** Whether a token of that generation no longer works. */
+  async isRevoked(deviceId: string, generation: number): Promise<boolean> {
+    this.highest = Math.max(this.highest, generation);
     // The store may still be writing what has just been revoked.
-    if (issuedAt <= (this.recent.get(deviceId)?.at ?? -Infinity)) return true;
-    const at = await this.store.revokedAt(deviceId);
-    return at !== undefined && issuedAt <= at;
+    if (this.wasRevokedMeanwhile(deviceId, generation)) return true;
+    return generation < (await this.readKept(deviceId));
+  }
+
+  /** Whether a connection of that generation was revoked while its upgrade was looked at. Waits for nothing. */
+  wasRevokedMeanwhile(deviceId: string, generation: number): boolean {
+    return generation < (this.recent.get(deviceId)?.generation ?? 0);
   }
 
   /**
-   * Whether the device was revoked after so many revocations: its token, or its login, was still good when it was
-   * looked at. Counted, since a device may well log in again within the millisecond.
+   * The generation of a login that begins now. Where the store fails it is 0, as if the device was never revoked: its
+   * tokens work unless the store turns out to know better.
    */
-  since(deviceId: string, count: number): boolean {
-    return (this.recent.get(deviceId)?.turn ?? 0) > count;
+  async generationOf(deviceId: string): Promise<number> {
+    const recent = this.recent.get(deviceId)?.generation ?? 0;
+    return Math.max(recent, await this.readKept(deviceId).catch(() => 0));
   }
 
-  /** The time to issue a token of the device at: now, or just after a revocation that is as late as that. */
-  issueAt(deviceId: string, now = Date.now()): number {
-    return Math.max(now, (this.recent.get(deviceId)?.at ?? 0) + 1);
+  private async readKept(deviceId: string): Promise<number> {
+    const at = await this.store.revokedAt(deviceId);
+    if (at === undefined) return 0;
+    if (typeof at !== 'number' || !(at >= 0 && at <= END_OF_TIME))
+      throw new TypeError(
+        "revokedAt() of the 'revocations' store must return what revoke() was given as 'at'",
+      );
+    this.highest = Math.max(this.highest, at);
+    return at;
   }
-}
 
-/** Entries are in the order of their time: what comes after the first that is kept is kept as well. */
-function forgetOldest<Entry>(entries: Map<string, Entry>, old: (entry: Entry) => boolean): void {
-  for (const [id, entry] of entries) {
-    if (!old(entry)) return;
-    entries.delete(id);
+  private forgetAt(generation: number): number {
+    const expired = generation + TOKEN_LIVES * this.tokenLifeMs;
+    return Math.min(Math.max(expired, this.tokens.latestExpiry), END_OF_TIME);
   }
 }

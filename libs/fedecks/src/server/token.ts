@@ -1,34 +1,63 @@
-import { createHmac, createSecretKey } from 'node:crypto';
-import { JwtSecretRequestType, JwtService } from '@nestjs/jwt';
-import { DEVICE_ID_KEY, encodeAuthHeader, TOKEN_KEY } from '../wire/index.js';
+import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
+import {
+  DEVICE_ID_KEY,
+  encodeTerm,
+  MAX_AUTH_HEADER_LENGTH,
+  MAX_DEVICE_ID_BYTES,
+  TOKEN_KEY,
+} from '../wire/index.js';
 import { type Claims } from './authenticator.js';
-
-/** A token of this time is as long as one can be: a time that ends in zeros is written without them. */
-const LONGEST_TIME = Date.UTC(2100, 0, 1, 0, 0, 0, 123);
 
 /** Keeps tokens of this module apart from other JWTs an app signs with the same secret. */
 const AUDIENCE = 'fedecks';
 
+/** What an auth header takes beside a device id and a token, in bytes of its term. */
+const HEADER_OVERHEAD = encodeTerm({ [DEVICE_ID_KEY]: '', [TOKEN_KEY]: '' }).length;
+
+/** A payload with the longest numbers there can be: until 2286, `exp` has ten digits, and a time in ms thirteen. */
+const LONGEST_NUMBERS = payloadJson('""', 1_234_567_890_123, 1_234_567_890, 1_234_567_890_123, '{}').length;
+
+/** The last second a `Date` can hold. */
+const LAST_SECOND = 8.64e12;
+
+/** What a connection was let in by. Its tokens carry it on, so that no clock and no race can better or worsen it. */
+export interface Grant {
+  /** The revocation of the device that was the last one when the connection was authenticated; 0 for none. */
+  readonly generation: number;
+  /** When the last token expires that the device presented or was given, in milliseconds since 1970; 0 for none. */
+  expiresAt: number;
+}
+
 /** What a token says. */
-export interface TokenContent {
+export interface TokenContent extends Readonly<Grant> {
   readonly deviceId: string;
   readonly claims: Claims | undefined;
-  /** When it was issued, in milliseconds since 1970. */
-  readonly issuedAt: number;
 }
 
 interface Payload {
-  sub: string;
-  aud: string;
-  /** Seconds with a fraction: a revocation must tell tokens of the same second apart. */
-  iat: number;
-  exp: number;
-  claims?: Claims;
+  readonly sub: string;
+  readonly aud: string;
+  /** Seconds since 1970, with a fraction. Nothing depends on it. */
+  readonly iat: number;
+  /** Seconds since 1970. */
+  readonly exp: number;
+  /** {@link Grant.generation}, where it is not 0. */
+  readonly gen?: number;
+  readonly claims?: Claims;
 }
 
-/** Issues and verifies the tokens devices reconnect with: JWT, HS256, several keys told apart by `kid`. */
+/** A secret, and the header of all tokens it signs, as they begin: Base64url and a dot. */
+interface Key {
+  readonly header: string;
+  readonly key: KeyObject;
+}
+
+/** Issues and verifies the tokens devices reconnect with: JWT, HS256 (RFC 7519), several keys told apart by `kid`. */
 export class Tokens {
-  private readonly jwt: JwtService;
+  private readonly signing: Key;
+  /** By the header of its tokens: a token with any other header is not ours, and is not parsed. */
+  private readonly keys = new Map<string, Key>();
+  private latest = 0;
 
   /**
    * @param secrets the first signs, all verify.
@@ -40,65 +69,140 @@ export class Tokens {
     private readonly expiryMs: number,
     private readonly foreign?: { verify(token: string): TokenContent | undefined },
   ) {
-    // KeyObjects: a string would be tried as PEM at each signature, at forty times the cost.
-    const keys = new Map(secrets.map((secret) => [keyId(secret), createSecretKey(Buffer.from(secret))]));
-    const [signing] = keys.keys();
-    this.jwt = new JwtService({
-      signOptions: { algorithm: 'HS256', keyid: signing ?? '' },
-      verifyOptions: { algorithms: ['HS256'], audience: AUDIENCE },
-      secretOrKeyProvider: (request, token) => {
-        const key = keys.get(
-          request === JwtSecretRequestType.SIGN ? (signing ?? '') : this.keyIdIn(token as string),
-        );
-        if (!key) throw new Error('the key of this token is not among the secrets');
-        return key;
-      },
-    });
+    const [signing, ...others] = secrets.map(keyOf);
+    if (!signing) throw new RangeError("'secrets' must hold at least one secret");
+    this.signing = signing;
+    for (const key of [signing, ...others]) this.keys.set(key.header, key);
   }
 
-  issue(deviceId: string, claims?: Claims, now = Date.now()): string {
-    const payload: Payload = {
-      sub: deviceId,
-      aud: AUDIENCE,
-      iat: now / 1000,
-      exp: Math.ceil((now + this.expiryMs) / 1000),
-      ...(claims && { claims }),
-    };
-    return this.jwt.sign(payload);
+  /** The latest expiry of all tokens issued and verified so far, in milliseconds since 1970. */
+  get latestExpiry(): number {
+    return this.latest;
+  }
+
+  /**
+   * Issues a token for a connection, and raises `grant.expiresAt` to its expiry. It never ends before the one it
+   * replaces: a cloud whose clock is behind must not shorten what a device has.
+   */
+  issue(deviceId: string, claims: Claims | undefined, grant: Grant, now = Date.now()): string {
+    const expiresAt = Math.max(now + this.expiryMs, grant.expiresAt);
+    const exp = Math.min(Math.ceil(expiresAt / 1000), LAST_SECOND);
+    grant.expiresAt = exp * 1000;
+    this.latest = Math.max(this.latest, grant.expiresAt);
+    const { header, key } = this.signing;
+    const json = payloadJson(
+      JSON.stringify(deviceId),
+      now,
+      exp,
+      grant.generation,
+      claims && JSON.stringify(claims),
+    );
+    const signed = header + Buffer.from(json).toString('base64url');
+    return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`;
   }
 
   /** What the token says, or undefined if it is not one of ours, was changed, or has expired. */
-  verify(token: string): TokenContent | undefined {
-    try {
-      const { sub, claims, iat } = this.jwt.verify<Payload>(token);
-      return { deviceId: sub, claims, issuedAt: iat * 1000 };
-    } catch {
-      return this.foreign?.verify(token);
-    }
+  verify(token: string, now = Date.now()): TokenContent | undefined {
+    const content = this.verifyOwn(token, now) ?? this.foreign?.verify(token);
+    if (content) this.latest = Math.max(this.latest, content.expiresAt);
+    return content;
   }
 
-  /** Whether a device can present the token it would be issued: device id and token share a header of limited length. */
-  fits(deviceId: string, claims?: Claims): boolean {
+  /**
+   * Whether a device can present its token, now and after a revocation, and at any time of day: device id and token
+   * share a header of limited length.
+   */
+  canBePresented(deviceId: string, claims?: Claims): boolean {
     // Without claims it always can: 125 bytes of id and its token make a header of some 700.
-    if (claims === undefined) return true;
+    if (!claims) return true;
+    let json: string;
     try {
-      encodeAuthHeader({
-        [DEVICE_ID_KEY]: deviceId,
-        [TOKEN_KEY]: this.issue(deviceId, claims, LONGEST_TIME),
-      });
-      return true;
+      json = JSON.stringify(claims);
     } catch {
       return false;
     }
+    // What is no JSON, whatever its type says, is written as nothing.
+    if (typeof json !== 'string') return false;
+    const payload =
+      LONGEST_NUMBERS + Buffer.byteLength(JSON.stringify(deviceId)) + Buffer.byteLength(json) - '""{}'.length;
+    const token = this.signing.header.length + base64urlLength(payload) + 1 + base64urlLength(32);
+    const header = HEADER_OVERHEAD + Buffer.byteLength(deviceId) + token;
+    return Math.ceil(header / 3) * 4 <= MAX_AUTH_HEADER_LENGTH;
   }
 
-  private keyIdIn(token: string): string {
-    const { header } = this.jwt.decode<{ header: { kid?: unknown } }>(token, { complete: true });
-    return typeof header.kid === 'string' ? header.kid : '';
+  /** Nothing of a token is parsed before its signature is found good. */
+  private verifyOwn(token: string, now: number): TokenContent | undefined {
+    if (token.length > MAX_AUTH_HEADER_LENGTH) return undefined;
+    const payloadAt = token.indexOf('.') + 1;
+    const key = this.keys.get(token.slice(0, payloadAt));
+    const signatureAt = token.indexOf('.', payloadAt) + 1;
+    if (!key || signatureAt === 0) return undefined;
+    const expected = createHmac('sha256', key.key).update(token.slice(0, signatureAt - 1));
+    // As text: another spelling of the same signature is not that signature.
+    const signature = Buffer.from(token.slice(signatureAt));
+    const wanted = Buffer.from(expected.digest('base64url'));
+    if (signature.length !== wanted.length || !timingSafeEqual(signature, wanted)) return undefined;
+    const payload = parse(token.slice(payloadAt, signatureAt - 1));
+    if (!isPayload(payload) || payload.exp * 1000 <= now) return undefined;
+    const { sub, claims, gen = 0, exp } = payload;
+    return { deviceId: sub, claims, generation: gen, expiresAt: exp * 1000 };
   }
+}
+
+function keyOf(secret: string): Key {
+  const header = JSON.stringify({ alg: 'HS256', typ: 'JWT', kid: keyId(secret) });
+  // A KeyObject: a string would be tried as PEM at each signature, at forty times the cost.
+  return {
+    header: `${Buffer.from(header).toString('base64url')}.`,
+    key: createSecretKey(Buffer.from(secret)),
+  };
 }
 
 /** Tells nothing of the secret, and is the same on every node and after every restart. */
 function keyId(secret: string): string {
   return createHmac('sha256', secret).update('fedecks kid').digest('base64url').slice(0, 6);
+}
+
+/** @param sub and `claims` as JSON. */
+function payloadJson(
+  sub: string,
+  issuedAtMs: number,
+  exp: number,
+  generation: number,
+  claims: string | undefined,
+): string {
+  const gen = generation > 0 ? `,"gen":${generation}` : '';
+  const more = claims === undefined ? '' : `,"claims":${claims}`;
+  return `{"sub":${sub},"aud":"${AUDIENCE}","iat":${issuedAtMs / 1000},"exp":${exp}${gen}${more}}`;
+}
+
+function parse(part: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(part, 'base64url').toString());
+  } catch {
+    return undefined;
+  }
+}
+
+/** The app may sign other things with the same secret: all of it is checked. */
+function isPayload(value: unknown): value is Payload {
+  if (typeof value !== 'object' || value === null) return false;
+  const { sub, aud, iat, exp, gen } = value as Record<string, unknown>;
+  return (
+    aud === AUDIENCE &&
+    typeof sub === 'string' &&
+    sub !== '' &&
+    Buffer.byteLength(sub) <= MAX_DEVICE_ID_BYTES &&
+    isTime(iat) &&
+    isTime(exp) &&
+    (gen === undefined || (Number.isSafeInteger(gen) && (gen as number) >= 0))
+  );
+}
+
+function isTime(seconds: unknown): boolean {
+  return typeof seconds === 'number' && seconds >= 0 && seconds <= LAST_SECOND;
+}
+
+function base64urlLength(bytes: number): number {
+  return Math.ceil((bytes * 4) / 3);
 }

@@ -9,11 +9,14 @@ import { NestFactory } from '@nestjs/core';
 import { Fedecks, FedecksModule, type FedecksOptions, OnMessage, Payload } from '@fedecks/nest';
 import { natsBackplane, type NatsBackplaneOptions } from '@fedecks/nest/nats';
 import { type Term } from '@fedecks/nest/wire';
+import { setClock } from './stepped-clock.js';
 
-const { nats, options } = JSON.parse(process.argv[2] ?? '{}') as {
-  nats: NatsBackplaneOptions;
+const { nats, options, clockAheadMs } = JSON.parse(process.argv[2] ?? '{}') as {
+  nats?: NatsBackplaneOptions;
   options: Partial<FedecksOptions>;
+  clockAheadMs: number;
 };
+setClock(clockAheadMs);
 
 @Injectable()
 class Echo {
@@ -29,7 +32,7 @@ class Echo {
       secrets: ['s'.repeat(32)],
       authenticator: { authenticate: () => true },
       upgradesPerAddressPerMinute: 0,
-      backplane: natsBackplane(nats),
+      ...(nats && { backplane: natsBackplane(nats) }),
       ...options,
     }),
   ],
@@ -54,6 +57,7 @@ const ACTIONS: Record<string, (...args: never[]) => unknown> = {
     fedecks.presence.list({ cursor: cursor ?? undefined, limit }),
   devices: () => fedecks.devices().map(({ id }) => id),
   health: () => fedecks.health(),
+  setClock: (aheadMs: number) => setClock(aheadMs),
   close: () => app.close(),
 };
 

@@ -4,6 +4,7 @@
  *     const fleet = await Fleet.compile();
  *     const node = await fleet.node({ servers: nats.url }, { duplicates: 'oldest' });
  *     await node.push(id, ['hi']);                  // as the app's own Fedecks service; also presence, revoke, ...
+ *     await node.setClock(3_600_000);               // its wall clock is an hour ahead of the real one
  *     node.kill();  node.freeze();  node.thaw();    // SIGKILL, SIGSTOP, SIGCONT
  *     await node.stop();                            // app.close(), and the process ends by itself
  *     const device = await node.device('lamp-1');   // a FakeDevice
@@ -24,6 +25,7 @@ import { type Term } from '@fedecks/nest/wire';
 import { type ChildApp, Program } from './child-app.js';
 
 const ANSWERS_WITHIN_MS = 20_000;
+const STARTS_WITHIN_MS = 30_000;
 
 interface Answer {
   readonly port?: number;
@@ -51,9 +53,21 @@ export class Fleet {
     return new Fleet(await Program.compile('cluster-node.ts'));
   }
 
-  async node(nats: NatsBackplaneOptions, options: Partial<FedecksOptions> = {}): Promise<FleetNode> {
-    const child = this.program.start([JSON.stringify({ nats, options })]);
-    const { port } = JSON.parse(await child.line()) as { port: number };
+  /**
+   * @param nats none for a node that is alone.
+   * @param clockAheadMs how far its wall clock is ahead of the real one when it starts.
+   */
+  async node(
+    nats?: NatsBackplaneOptions,
+    options: Partial<FedecksOptions> = {},
+    clockAheadMs = 0,
+  ): Promise<FleetNode> {
+    const child = this.program.start([JSON.stringify({ nats, options, clockAheadMs })]);
+    const line = await child.line(STARTS_WITHIN_MS).catch((error: unknown) => {
+      child.dispose();
+      throw error;
+    });
+    const { port } = JSON.parse(line) as { port: number };
     const node = new FleetNode(child, port);
     this.nodes.push(node);
     return node;
@@ -104,6 +118,7 @@ export class FleetNode {
   list = (cursor?: string, limit = 1_000) => this.call<PresencePage>('list', cursor ?? null, limit);
   devices = () => this.call<string[]>('devices');
   health = () => this.call<FedecksHealth>('health');
+  setClock = (aheadMs: number) => this.call<undefined>('setClock', aheadMs);
 
   /** Everybody who is known, from all pages. */
   async everybody(): Promise<PresenceEntry[]> {

@@ -3,8 +3,9 @@ import { jest } from '@jest/globals';
 import { encodeAuthHeader } from '../../wire/index.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
 import { Admission, type AdmissionContext, MAX_WAITING, type UpgradeDecision } from './admission.js';
-import { UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
+import { type Authenticated, UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
 
+const NO_GRANT = { generation: 0, expiresAt: 0 };
 const NOT_NOW = { status: 503, retryAfterS: 10 };
 
 function requestOf(fields: Record<string, string>, remoteAddress = '192.0.2.1'): UpgradeRequest {
@@ -26,9 +27,9 @@ class Endpoint implements AdmissionContext {
   options: AdmissionContext['options'];
   readonly tokens = {
     verify: (token: string) =>
-      token.startsWith('good ') ? { deviceId: token.slice(5), claims: undefined, issuedAt: 0 } : undefined,
+      token.startsWith('good ') ? { deviceId: token.slice(5), claims: undefined, ...NO_GRANT } : undefined,
   };
-  readonly revocations = { count: 0, since: (): boolean => this.isRevoked };
+  readonly revocations = { wasRevokedMeanwhile: (): boolean => this.isRevoked };
   readonly claims = {
     claim: (): boolean => this.isFree,
     unclaim: (id: string): void => void this.unclaimed.push(id),
@@ -53,13 +54,13 @@ class Endpoint implements AdmissionContext {
     };
   }
 
-  async authenticate(request: UpgradeRequest): Promise<AuthenticatedDevice> {
+  async authenticate(request: UpgradeRequest): Promise<Authenticated> {
     this.asked.push(request);
     if (this.holds) await new Promise<void>((resolve) => this.held.push(resolve));
     if (request.deviceId === 'stranger')
       throw new UpgradeRefused({ deviceId: 'stranger', type: 'authentication_failed', info: '' });
     if (request.deviceId === 'broken') throw new Error('the database is gone');
-    return deviceOf(request);
+    return { device: deviceOf(request), grant: NO_GRANT };
   }
 
   release(): void {

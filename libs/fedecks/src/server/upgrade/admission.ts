@@ -5,11 +5,10 @@ import { type Revocations } from '../revocations.js';
 import { type Tokens } from '../token.js';
 import { limitKey, PeerAddress } from './address.js';
 import { Places, UpgradeLimiter } from './limits.js';
-import { readPresented, UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
+import { type Authenticated, readPresented, UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
 
 /** Whether a device is let in, or the HTTP status that refuses it. */
-export type UpgradeDecision =
-  { readonly device: AuthenticatedDevice } | { readonly status: number; readonly retryAfterS?: number };
+export type UpgradeDecision = Authenticated | { readonly status: number; readonly retryAfterS?: number };
 
 /** Acts on a decision, and returns whether a connection was opened. Called once, unless the upgrade is aborted. */
 export type OnDecision = (decision: UpgradeDecision) => boolean;
@@ -32,14 +31,14 @@ export interface AdmissionContext {
     'duplicates' | 'trustedProxies' | 'upgradesPerAddressPerMinute' | 'upgradesPerSecond' | 'upgradeTimeoutMs'
   >;
   readonly tokens: Pick<Tokens, 'verify'>;
-  readonly revocations: Pick<Revocations, 'count' | 'since'>;
+  readonly revocations: Pick<Revocations, 'wasRevokedMeanwhile'>;
   /** With `duplicates: 'oldest'`, takes and gives back the place of a device among all nodes. */
   readonly claims: {
     claim(device: AuthenticatedDevice): boolean | Promise<boolean>;
     unclaim(deviceId: string): void;
   };
   /** Runs the guards. @throws {UpgradeRefused} when the device may not come in. */
-  authenticate(request: UpgradeRequest): Promise<AuthenticatedDevice>;
+  authenticate(request: UpgradeRequest): Promise<Authenticated>;
   /** Whether this node holds a connection of the device. */
   isConnected(deviceId: string): boolean;
   /** Whether messages of the device's ended connections still wait for handlers, as many as may. */
@@ -91,8 +90,7 @@ export class Admission {
    */
   async decide(request: UpgradeRequest, opens: boolean, act: OnDecision): Promise<void> {
     if (this.draining) return void act(DRAINING);
-    const { revocations, options, claims } = this.context;
-    const sequence = revocations.count;
+    const { options, claims } = this.context;
     const key = limitKey((request.remoteAddress = this.address.of(request, this.onUnixSocket)));
     const presented = readPresented(request, this.context.tokens);
     const lane = presented.type === 'token' ? this.tokenLane : this.strangerLane;
@@ -101,8 +99,8 @@ export class Admission {
     const authorized = await this.authorize(request, key, lane.places);
     if (!authorized) return;
     const isClaimed = opens && options.duplicates === 'oldest' && 'device' in authorized;
-    const decision = isClaimed ? await this.claim(authorized.device) : authorized;
-    const opened = act('device' in decision ? this.recheck(decision.device, sequence) : decision);
+    const decision = isClaimed ? await this.claim(authorized) : authorized;
+    const opened = act('device' in decision ? this.recheck(decision) : decision);
     if (isClaimed && 'device' in decision && !opened) claims.unclaim(decision.device.id);
   }
 
@@ -156,26 +154,28 @@ export class Admission {
         if (this.waiting.delete(request)) resolve(decision());
       };
       this.context.authenticate(request).then(
-        (device) => onResult(() => ({ device })),
+        (authenticated) => onResult(() => authenticated),
         (error: unknown) => onResult(() => this.refuse(request, error)),
       );
     });
   }
 
   /** With `duplicates: 'oldest'`, a device that is connected to any node may not come in again. */
-  private async claim(device: AuthenticatedDevice): Promise<UpgradeDecision> {
+  private async claim(authenticated: Authenticated): Promise<UpgradeDecision> {
+    const { device } = authenticated;
     try {
       const isFree = !this.context.isConnected(device.id) && (await this.context.claims.claim(device));
-      return isFree ? { device } : this.duplicate(device);
+      return isFree ? authenticated : this.duplicate(device);
     } catch (error) {
       return this.failed(device.id, error);
     }
   }
 
   /** What may have changed while the guards ran. Nothing is waited for between this and the 101. */
-  private recheck(device: AuthenticatedDevice, sequence: number): UpgradeDecision {
+  private recheck(authenticated: Authenticated): UpgradeDecision {
+    const { device, grant } = authenticated;
     if (this.draining) return DRAINING;
-    if (this.context.revocations.since(device.id, sequence)) {
+    if (this.context.revocations.wasRevokedMeanwhile(device.id, grant.generation)) {
       this.context.report({ deviceId: device.id, type: 'invalid_token', info: 'revoked' });
       return { status: 403 };
     }
@@ -186,7 +186,7 @@ export class Admission {
     }
     if (this.context.options.duplicates === 'oldest' && this.context.isConnected(device.id))
       return this.duplicate(device);
-    return { device };
+    return authenticated;
   }
 
   private duplicate({ id: deviceId }: AuthenticatedDevice): UpgradeDecision {

@@ -5,7 +5,7 @@ import { type Claims, type DeviceAuthenticator } from '../authenticator.js';
 import { FEDECKS_OPTIONS, type ResolvedOptions } from '../fedecks-options.js';
 import { providerOf } from '../provider-of.js';
 import { Revocations } from '../revocations.js';
-import { type TokenContent, Tokens } from '../token.js';
+import { type Grant, type TokenContent, Tokens } from '../token.js';
 import { readPresented, UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
 
 /** Inspects the headers of an upgrade, before the websocket exists (PROTOCOL.md §1). */
@@ -32,10 +32,10 @@ export class FedecksAuthGuard implements CanActivate {
     const { remoteAddress = '', signal } = request;
     const isLogin = presented.type === 'credentials';
     const id = isLogin ? presented.header.deviceId : presented.deviceId;
-    const claims = isLogin
+    const { claims, grant } = isLogin
       ? await this.login(presented.header, remoteAddress, signal)
-      : await this.claimsOf(presented.content);
-    if (!this.tokens.fits(id, claims)) {
+      : await this.reconnect(presented.content);
+    if (!this.tokens.canBePresented(id, claims)) {
       throw new UpgradeRefused({
         deviceId: id,
         type: 'authentication_failed',
@@ -43,6 +43,7 @@ export class FedecksAuthGuard implements CanActivate {
       });
     }
     request.device = { id, remoteAddress, claims, endpoint: this.options.path };
+    request.grant = grant;
     return true;
   }
 
@@ -50,19 +51,27 @@ export class FedecksAuthGuard implements CanActivate {
     { deviceId: id, credentials }: AuthHeader & { ok: true },
     remoteAddress: string,
     signal: AbortSignal | undefined,
-  ): Promise<Claims | undefined> {
+  ): Promise<Admitted> {
+    // Before the credentials are checked: a revocation meanwhile is one after this login.
+    const grant = { generation: await this.revocations.generationOf(id), expiresAt: 0 };
     const device = { id, remoteAddress, signal: signal ?? new AbortController().signal };
     const result = await this.authenticator?.authenticate(credentials, device);
-    if (result === true) return undefined;
+    if (result === true) return { claims: undefined, grant };
     // What a lookup that found nothing returns is a no, whatever the types say.
     if (!result) throw new UpgradeRefused({ deviceId: id, type: 'authentication_failed', info: '' });
-    if (typeof result === 'object' && 'claims' in result) return result.claims;
+    if (typeof result === 'object' && 'claims' in result) return { claims: result.claims, grant };
     throw new TypeError('authenticate() must return true, false or { claims }, or a promise of one of these');
   }
 
-  private async claimsOf({ deviceId, issuedAt, claims }: TokenContent): Promise<Claims | undefined> {
-    if (await this.revocations.covers(deviceId, issuedAt))
+  private async reconnect({ deviceId, claims, generation, expiresAt }: TokenContent): Promise<Admitted> {
+    if (await this.revocations.isRevoked(deviceId, generation))
       throw new UpgradeRefused({ deviceId, type: 'invalid_token', info: 'revoked' });
-    return claims;
+    return { claims, grant: { generation, expiresAt } };
   }
+}
+
+/** What a login or a token says of a device. */
+interface Admitted {
+  readonly claims: Claims | undefined;
+  readonly grant: Grant;
 }

@@ -1,7 +1,6 @@
 import { type CanActivate, type ExecutionContext, HttpException } from '@nestjs/common';
 import { isObservable, lastValueFrom } from 'rxjs';
-import { type AuthenticatedDevice } from '../device.js';
-import { UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
+import { type Authenticated, UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
 
 /**
  * Runs the guards of an upgrade, one after another, and returns the device the first has found.
@@ -12,7 +11,7 @@ export async function passGuards(
   request: UpgradeRequest,
   guards: readonly CanActivate[],
   context: ExecutionContext,
-): Promise<AuthenticatedDevice> {
+): Promise<Authenticated> {
   for (const guard of guards) {
     let passed: boolean;
     try {
@@ -25,9 +24,10 @@ export async function passGuards(
     }
     if (!passed) throw refusedBy(request, guard.constructor.name);
   }
-  const { device } = request;
+  // A guard of the application's that stands in for ours need not know of grants.
+  const { device, grant = { generation: 0, expiresAt: 0 } } = request;
   if (!device) throw new Error('FedecksAuthGuard was replaced by a guard that sets no request.device');
-  return device;
+  return { device, grant };
 }
 
 function refusedBy({ deviceId }: UpgradeRequest, info: string, error?: HttpException): UpgradeRefused {

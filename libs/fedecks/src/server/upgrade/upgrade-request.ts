@@ -1,7 +1,7 @@
 import { type IncomingMessage } from 'node:http';
 import { AUTH_HEADER, type AuthHeader, decodeAuthHeader } from '../../wire/index.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
-import { type TokenContent, type Tokens } from '../token.js';
+import { type Grant, type TokenContent, type Tokens } from '../token.js';
 
 /** The request of an upgrade, as guards see it. */
 export interface UpgradeRequest extends IncomingMessage {
@@ -11,8 +11,16 @@ export interface UpgradeRequest extends IncomingMessage {
   deviceId?: string;
   /** Set by {@link FedecksAuthGuard}, and so there for all guards after it. */
   device?: AuthenticatedDevice;
+  /** @internal Set with {@link device}: what the tokens of the connection carry on. */
+  grant?: Grant;
   /** Aborts when nobody waits for the guards any more: the device has gone, the time is up, or the app closes. */
   signal?: AbortSignal;
+}
+
+/** A device that the guards have let in. */
+export interface Authenticated {
+  readonly device: AuthenticatedDevice;
+  readonly grant: Grant;
 }
 
 /** A device that may not come in, and why. */

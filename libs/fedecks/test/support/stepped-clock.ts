@@ -1,0 +1,22 @@
+/**
+ * The wall clock of this process, as a test sets it: `Date` goes on from there. `performance.now()` and timers are left
+ * alone, as when the clock of a machine is set. Only for a process of the test's own: see `fleet.ts`.
+ */
+const RealDate = Date;
+let offsetMs = 0;
+
+const SteppedDate = new Proxy(RealDate, {
+  construct(target, args, newTarget) {
+    const given: unknown[] = args.length === 0 ? [SteppedDate.now()] : args;
+    return Reflect.construct(target, given, newTarget) as Date;
+  },
+  apply: () => new SteppedDate().toString(),
+  get: (target, key, receiver) =>
+    key === 'now' ? () => target.now() + offsetMs : (Reflect.get(target, key, receiver) as unknown),
+});
+globalThis.Date = SteppedDate;
+
+/** Sets the clock to so many milliseconds ahead of the real one, or behind it if that is negative. */
+export function setClock(aheadMs: number): void {
+  offsetMs = aheadMs;
+}
