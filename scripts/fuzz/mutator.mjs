@@ -29,10 +29,10 @@ export class Mutator {
     this.length = 0;
   }
 
-  /** A changed copy of one of `corpus`. It is valid until the next call. */
+  /** A changed copy of one of `corpus`, which are `{ bytes, cost }`. It is valid until the next call. */
   next(corpus) {
     const { random } = this;
-    const parent = this.pickShort(corpus);
+    const parent = this.pickCheap(corpus).bytes;
     this.length = Math.min(parent.length, this.maxBytes);
     parent.copy(this.bytes, 0, 0, this.length);
     // One change mostly, now and then up to eight.
@@ -42,14 +42,14 @@ export class Mutator {
     return this.bytes.subarray(0, this.length);
   }
 
-  /** The shortest of three: short inputs run fast, and show as much. */
-  pickShort(corpus) {
-    let shortest = this.random.pick(corpus);
+  /** The cheapest of three: it runs fast, and shows as much. A short compressed term may be dear. */
+  pickCheap(corpus) {
+    let cheapest = this.random.pick(corpus);
     for (let others = 2; others > 0; others--) {
       const other = this.random.pick(corpus);
-      if (other.length < shortest.length) shortest = other;
+      if (other.cost < cheapest.cost) cheapest = other;
     }
-    return shortest;
+    return cheapest;
   }
 
   change(corpus) {
@@ -80,9 +80,9 @@ export class Mutator {
       case 8:
         return this.overwrite(at, random.pick(this.dictionary));
       case 9:
-        return this.insert(at, part(random.pick(corpus), random));
+        return this.insert(at, part(random.pick(corpus).bytes, random));
       case 10:
-        return this.overwrite(at, part(random.pick(corpus), random));
+        return this.overwrite(at, part(random.pick(corpus).bytes, random));
       case 11:
         return this.repeat(at);
       case 12:

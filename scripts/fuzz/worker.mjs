@@ -28,6 +28,8 @@ const corpus = [];
 const faults = new Set();
 let done = 0;
 let reportedAt = 0;
+/** By the last run: unlike its time, the same whenever it is run. */
+let branchesTaken = 0;
 let last = performance.now();
 
 await target.setUp?.();
@@ -74,17 +76,19 @@ function afterRun(input, isSeed) {
   const now = performance.now();
   const slow = now - last > slowMs && !isSeed;
   last = now;
-  if (isNew() || isSeed) corpus.push(Buffer.from(input));
+  if (isNew() || isSeed) corpus.push({ bytes: Buffer.from(input), cost: input.length + branchesTaken });
   return slow ? onSlow(input) : undefined;
 }
 
 /** Whether a branch was taken for the first time, or more often than ever: each power of two counts. */
 function isNew() {
   let fresh = false;
+  branchesTaken = 0;
   for (let index = 0; index < counters.length; index++) {
     const times = counters[index];
     if (times === 0) continue;
     counters[index] = 0;
+    branchesTaken += times;
     const bit = 1 << (31 - Math.clz32(times));
     if (seen[index] & bit) continue;
     seen[index] |= bit;

@@ -1,6 +1,15 @@
 import { type Server } from 'node:http';
-import { type Duplex } from 'node:stream';
-import { Body, Controller, Get, type INestApplication, Injectable, Param, Post } from '@nestjs/common';
+import { type Duplex, Readable } from 'node:stream';
+import {
+  Body,
+  Controller,
+  Get,
+  type INestApplication,
+  Injectable,
+  Param,
+  Post,
+  StreamableFile,
+} from '@nestjs/common';
 import { IoAdapter } from '@nestjs/platform-socket.io';
 import { WsAdapter } from '@nestjs/platform-ws';
 import { WebSocketGateway } from '@nestjs/websockets';
@@ -11,7 +20,8 @@ import { OPCODE, type RawPeer, upgradeRequest } from './support/raw-peer.js';
 import { PasswordOnly, SECRET, Site } from './support/site.js';
 import { str, term } from './support/term-bytes.js';
 
-const LARGE = 4 * 1024 * 1024;
+const PART = 64 * 1024;
+const LARGE = 128 * PART;
 
 @Controller()
 class Pages {
@@ -30,7 +40,12 @@ class Pages {
 
   @Get('large')
   large() {
-    return { page: 'x'.repeat(LARGE) };
+    function* parts() {
+      yield '{"page":"';
+      for (let sent = 0; sent < LARGE; sent += PART) yield 'x'.repeat(PART);
+      yield '"}';
+    }
+    return new StreamableFile(Readable.from(parts(), { objectMode: false }), { length: LARGE + 11 });
   }
 
   @Post('form')
@@ -125,18 +140,18 @@ describe.each(GATEWAYS)('Beside %s, an offer of h2c', (_, prepare) => {
 });
 
 describe('Offers of h2c', () => {
-  it('are each answered when 1,000 are pipelined, while a device is served', async () => {
+  it('are each answered when 300 are pipelined, while a device is served', async () => {
     await start();
     const [device, peer] = [await site.open(), await site.connect()];
-    peer.write(Array.from({ length: 1_000 }, (_, index) => offer(`GET /page/${index}`)).join(''));
+    peer.write(Array.from({ length: 300 }, (_, index) => offer(`GET /page/${index}`)).join(''));
     await pages(peer, 1);
     device.sendBinary(term(str('hello')));
     expect((await device.expectFrame()).opcode).toBe(OPCODE.binary);
-    expect(pagesIn(peer).length).toBeLessThan(1_000);
-    expect(await pages(peer, 1_000)).toEqual(Array.from({ length: 1_000 }, (_, index) => String(index)));
+    expect(pagesIn(peer).length).toBeLessThan(300);
+    expect(await pages(peer, 300)).toEqual(Array.from({ length: 300 }, (_, index) => String(index)));
   });
 
-  it('do not stop a large response before them', async () => {
+  it('do not stop a large stream before them', async () => {
     await start();
     const peer = await site.connect();
     peer.pause();

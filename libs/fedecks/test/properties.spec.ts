@@ -36,7 +36,8 @@ function readJson<T>(file: string): T[] {
   return JSON.parse(readFileSync(new URL(file, import.meta.url), 'utf8')) as T[];
 }
 
-const seeds = readJson<{ etf_hex: string }>('vectors/accepted.json')
+const seeds = ['vectors/accepted.json', 'vectors/refused.json']
+  .flatMap((file) => readJson<{ etf_hex: string }>(file))
   .map(({ etf_hex }) => Buffer.from(etf_hex, 'hex'))
   .filter(({ length }) => length < 1_000);
 const parts = [
@@ -47,9 +48,11 @@ const parts = [
   map([int(1), int(2)], [int(1), int(2)]),
   str('fedecks-device-id'),
   tupleBytes(),
+  Buffer.from('467ff8000000000000', 'hex'), // NaN
 ];
 const termBytes = fc.oneof(
   mutated(seeds, parts),
+  mutated([term(int(1))], parts),
   fc.uint8Array({ maxLength: 200 }).map((bytes) => term(bytes)),
 );
 

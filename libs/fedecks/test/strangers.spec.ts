@@ -116,15 +116,20 @@ describe('A stranger behind the same proxy as the fleet', () => {
 });
 
 describe('The log', () => {
-  it('has lines left for our own errors while strangers flood it', async () => {
+  it('has lines left for our own errors, and for what devices do, while strangers flood it', async () => {
     await start();
     for (let count = 0; count < 50; count++) await site.statusOf({ auth: 'garbage' });
     const before = lines.length;
     expect(before).toBe(20);
     const device = await site.open();
     device.sendBinary(term(str('hello')));
-    while ((await listener.errors.next()).type !== 'handler_failed');
-    expect(lines.slice(before)).toEqual([expect.stringMatching(/^device "nerves-242a": handler_failed/)]);
+    // A raw message, which no handler takes.
+    device.sendBinary('ff');
+    while ((await listener.errors.next()).type !== 'unhandled_message');
+    expect(lines.slice(before)).toEqual([
+      expect.stringMatching(/^device "nerves-242a": handler_failed/),
+      expect.stringMatching(/^device "nerves-242a": unhandled_message/),
+    ]);
   });
 
   it('begins no line with what a device id holds, and reports it as it is', async () => {

@@ -147,7 +147,7 @@ export class Admission {
       const timer = setTimeout(() => {
         release();
         if (this.waiting.has(request)) settle(this.refuse(request, new Error('upgradeTimeoutMs has passed')));
-      }, this.context.options.upgradeTimeoutMs);
+      }, this.context.options.upgradeTimeoutMs).unref();
       const onResult = (decision: () => UpgradeDecision): void => {
         clearTimeout(timer);
         release();

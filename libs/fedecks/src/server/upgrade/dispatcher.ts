@@ -1,7 +1,7 @@
 import { type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type Socket } from 'node:net';
 import { type Duplex } from 'node:stream';
-import { Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
 import { type AbstractHttpAdapter, HttpAdapterHost } from '@nestjs/core';
 import { InvalidOptionsError } from '../../options/index.js';
 import { WEBSOCKET_SUFFIX } from '../../wire/index.js';
@@ -31,6 +31,7 @@ const OFFER = /^\s*(h2c|http\/|tls\/)/i;
 @Injectable()
 export class UpgradeDispatcher implements OnModuleDestroy {
   private readonly owners = new Map<string, PathOwner>();
+  private readonly logger = new Logger('Fedecks');
   private declined: DeclinedUpgrades | undefined;
   private shutdown: Promise<void> | undefined;
 
@@ -55,12 +56,18 @@ export class UpgradeDispatcher implements OnModuleDestroy {
     await this.shutDown();
   }
 
-  /** All endpoints at once: devices one endpoint closes must not be let in by the next. */
+  /** All endpoints at once: devices one endpoint closes must not be let in by the next. Never rejects. */
   private shutDown(): Promise<void> {
-    this.shutdown ??= Promise.all(Array.from(this.owners.values(), (owner) => owner.shutDown())).then(
-      () => undefined,
-    );
+    this.shutdown ??= this.shutDownOwners();
     return this.shutdown;
+  }
+
+  private async shutDownOwners(): Promise<void> {
+    const ended = await Promise.allSettled(Array.from(this.owners.values(), (owner) => owner.shutDown()));
+    for (const end of ended) {
+      // The hooks of the app run all the same.
+      if (end.status === 'rejected') this.logger.error('An endpoint failed to shut down', end.reason);
+    }
   }
 
   private attach(): void {
