@@ -1,15 +1,6 @@
 import { type Server } from 'node:http';
 import { type Duplex, Readable } from 'node:stream';
-import {
-  Body,
-  Controller,
-  Get,
-  type INestApplication,
-  Injectable,
-  Param,
-  Post,
-  StreamableFile,
-} from '@nestjs/common';
+import { Body, Controller, Get, type INestApplication, Injectable, Param, Post, StreamableFile, type Type } from '@nestjs/common';
 import { IoAdapter } from '@nestjs/platform-socket.io';
 import { WsAdapter } from '@nestjs/platform-ws';
 import { WebSocketGateway } from '@nestjs/websockets';
@@ -94,7 +85,7 @@ async function pages(peer: RawPeer, count: number): Promise<string[]> {
 let site: Site;
 afterEach(() => site.close());
 
-async function start(prepare?: (app: INestApplication) => void, providers = [Echo]): Promise<void> {
+async function start(prepare?: (app: INestApplication) => void, providers: Type[] = [Echo]): Promise<void> {
   const fedecks = FedecksModule.forRoot({ secrets: [SECRET], authenticator: new PasswordOnly(), drainMs: 0 });
   site = await Site.start(
     { imports: [fedecks], controllers: [Pages], providers },

@@ -6,7 +6,7 @@ const src = fileURLToPath(new URL('../src', import.meta.url));
 
 /** What each folder may import: folders of this library, and packages. */
 const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
-  wire: { folders: [], packages: /^node:(buffer|zlib)$/ },
+  wire: { folders: [], packages: /^node:(buffer|util|zlib)$/ },
   options: { folders: ['wire'], packages: /^$/ },
   faults: { folders: [], packages: /^(rxjs|node:util)$/ },
   handlers: { folders: ['wire', 'faults'], packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/ },

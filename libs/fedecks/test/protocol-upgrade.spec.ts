@@ -163,15 +163,6 @@ describe('A device that is let in', () => {
     await expectAlive(await cloud.open({ auth }));
   });
 
-  it('may send the term compressed (§1.2)', async () => {
-    const fields = strMap({
-      'fedecks-device-id': str('nerves-242a'),
-      password: str(PASSWORD),
-      note: str('x'.repeat(4_000)),
-    });
-    await expectAlive(await cloud.open({ auth: compressedTerm(fields).toString('base64') }));
-  });
-
   it('may have a header of 1,020 bytes (§1.2)', async () => {
     await expectAlive(await cloud.open({ auth: headerOfLength(1_020) }));
   });
@@ -271,9 +262,9 @@ describe('A device that is refused is answered with 403 and no body, in one read
     expect(await cloud.errors.next()).toEqual(invalid(info));
   });
 
-  it('with a small header that inflates to a large term', async () => {
-    const bomb = compressedTerm(strMap({ 'fedecks-device-id': id, zeros: str(Buffer.alloc(500_000)) }));
-    await expectRefused({ auth: base64(bomb) });
+  it('with a compressed term, however small', async () => {
+    const fields = compressedTerm(strMap({ 'fedecks-device-id': id, password: str(PASSWORD) }));
+    await expectRefused({ auth: base64(fields) });
     expect(await cloud.errors.next()).toEqual(invalid('encoded binary auth was invalid or unsafe'));
   });
 

@@ -1,4 +1,4 @@
-import { decodeTerm } from './decode.js';
+import { decodeOutermostMap } from './decode.js';
 import { encodeTerm } from './encode.js';
 import { TermEncodeError } from './errors.js';
 import { DEVICE_ID_KEY, MAX_AUTH_HEADER_LENGTH, MAX_DEVICE_ID_BYTES, TOKEN_KEY } from './protocol.js';
@@ -27,8 +27,8 @@ export type AuthHeader =
     }
   | { readonly ok: false; readonly info: AuthHeaderProblem };
 
-/** What a header may inflate to: far more than its thousand characters can hold in earnest. */
-const MAX_BYTES = 16 * 1024;
+/** What a stranger may have us read. No known peer sends a compressed header. */
+const LIMITS = { maxElements: 256, maxDepth: 16, compressed: false } as const;
 /** Standard Base64 with its padding (RFC 4648 §4). */
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
@@ -51,10 +51,9 @@ export function decodeAuthHeader(value: string | undefined): AuthHeader {
   if (value === undefined) return problem('missing');
   if (value.length > MAX_AUTH_HEADER_LENGTH) return problem('too long');
   if (!BASE64.test(value)) return problem('not base64');
-  const bytes = Buffer.from(value, 'base64');
   let term: Term;
   try {
-    term = decodeTerm(bytes, { maps: 'map', maxBytes: MAX_BYTES });
+    term = decodeOutermostMap(Buffer.from(value, 'base64'), LIMITS);
   } catch {
     return problem('encoded binary auth was invalid or unsafe');
   }
@@ -63,16 +62,17 @@ export function decodeAuthHeader(value: string | undefined): AuthHeader {
   if (deviceId === undefined || deviceId === '') return problem('no device id');
   if (typeof deviceId !== 'string') return problem('device id is not a string');
   if (Buffer.byteLength(deviceId) > MAX_DEVICE_ID_BYTES) return problem('device id is too long');
-  // Found among keys as they are; the application sees values as it does everywhere else.
-  const { [DEVICE_ID_KEY]: _id, [TOKEN_KEY]: token, ...credentials } = fieldsOf(bytes);
+  const {
+    [DEVICE_ID_KEY]: _id,
+    [TOKEN_KEY]: token,
+    ...credentials
+  } = fieldsOf(term as ReadonlyMap<Term, Term>);
   return { ok: true, deviceId, ...(token !== undefined && { token }), credentials };
 }
 
-function fieldsOf(bytes: Buffer): Record<string, Term> {
-  const term = decodeTerm(bytes, { maxBytes: MAX_BYTES });
-  const entries =
-    term instanceof Map ? [...(term as ReadonlyMap<Term, Term>)] : Object.entries(term as object);
-  return Object.fromEntries(entries.filter(([key]) => typeof key === 'string')) as Record<string, Term>;
+/** Keys of other types say nothing to an application. */
+function fieldsOf(term: ReadonlyMap<Term, Term>): Record<string, Term> {
+  return Object.fromEntries([...term].filter(([key]) => typeof key === 'string')) as Record<string, Term>;
 }
 
 function problem(info: AuthHeaderProblem): AuthHeader {

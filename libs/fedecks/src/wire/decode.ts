@@ -1,11 +1,24 @@
-import { inflateSync } from 'node:zlib';
-import { canonical } from './canonical.js';
 import { DATE_TIME_FIELDS, dateIn } from './date-time.js';
 import { type TermDecodeCode, TermDecodeError } from './errors.js';
+import { type Compression, inflate } from './inflate.js';
+import { KeySet } from './key-set.js';
+import { readBig, readFloatText } from './numbers.js';
 import { type Shape, ShapeTree } from './shapes.js';
 import { readText } from './strings.js';
 import * as tag from './tags.js';
-import { Atom, atom, BitString, Float, ImproperList, Pid, Reference, type Term, Tuple } from './term.js';
+import {
+  type Atom,
+  atom,
+  BitString,
+  Float,
+  ImproperList,
+  knownAtom,
+  Pid,
+  Reference,
+  type Term,
+  Tuple,
+  tupleFrom,
+} from './term.js';
 
 /** How bytes are read. With both `maps: 'map'` and `binaries: 'bytes'` reading is lossless: what is read encodes back to an equal term. */
 export interface DecodeOptions {
@@ -25,11 +38,23 @@ export interface DecodeOptions {
   readonly maxDepth?: number;
   /** The most bytes, given or inflated, a term may have. @default 16 MiB */
   readonly maxBytes?: number;
+  /**
+   * The most elements a term may have (PROTOCOL.md §4.5). Every term counts, the members of lists, tuples and maps
+   * too; what takes long to build counts more. It bounds the time of reading: some 250 ns for each.
+   * @default 100,000
+   */
   readonly maxElements?: number;
-  readonly compressed?: boolean | { readonly maxRatio: number; readonly maxBytes: number };
+  /**
+   * What a compressed term may inflate to: at most `maxBytes`, and at most `maxRatio` times the bytes given.
+   * `false`: a compressed term is refused.
+   * @default { maxRatio: 16, maxBytes: 65_536 }
+   */
+  readonly compressed?: Compression;
 }
 
 const DEFAULT_MAX_DEPTH = 256;
+const DEFAULT_MAX_ELEMENTS = 100_000;
+const DEFAULT_COMPRESSION = { maxRatio: 16, maxBytes: 65_536 };
 /** Reading calls itself once for each level: this many fit the stack of a thread, with room to spare. */
 export const LARGEST_MAX_DEPTH = 5_000;
 const DEFAULT_MAX_BYTES = 16 * 1024 * 1024;
@@ -41,12 +66,19 @@ const COPY_BYTES = 4096;
 let bytes: Buffer = Buffer.alloc(0);
 let pos = 0;
 let depthLeft = 0;
+let elementsLeft = 0;
+let maxBytes = 0;
+let compressed: Compression = DEFAULT_COMPRESSION;
 let asMaps = false;
+/** Only the outermost map is a `Map`. */
+let onlyOutermost = false;
 let asBytes = false;
 /** Whole-number floats are kept apart from integers. */
 let exactFloats = false;
 /** In how many keys of maps, one in another, the reader is. */
 let keyDepth = 0;
+/** How many keys this term may still add to those remembered. */
+let shapesLeft = 0;
 
 /** The reader does not keep the last message in memory. */
 const NOTHING = bytes;
@@ -54,18 +86,58 @@ const NOTHING = bytes;
 /**
  * Reads one term (PROTOCOL.md §4). Bytes after it are ignored.
  * @throws {TermDecodeError} if they are no safe term, or one beyond the limits. Nothing else is ever thrown for what the bytes hold.
- * @throws {RangeError} for a `maxDepth` out of range.
+ * @throws {RangeError} for a `maxDepth` or `maxElements` out of range.
  */
 export function decodeTerm(given: Uint8Array, options?: DecodeOptions): Term {
-  const maxBytes = options === undefined ? byDefault() : take(options);
+  onlyOutermost = false;
+  if (options === undefined) takeDefaults();
+  else take(options);
+  return decode(given);
+}
+
+/** Reads one term. If it is a map, it is a `Map` with its keys as they are, and its values are as `auto` reads them. */
+export function decodeOutermostMap(given: Uint8Array, options: DecodeOptions): Term {
+  onlyOutermost = true;
+  take({ ...options, maps: 'map' });
+  return decode(given);
+}
+
+/** Quicker than taking them from an object. */
+function takeDefaults(): void {
+  depthLeft = DEFAULT_MAX_DEPTH;
+  elementsLeft = DEFAULT_MAX_ELEMENTS;
+  maxBytes = DEFAULT_MAX_BYTES;
+  compressed = DEFAULT_COMPRESSION;
+  asMaps = asBytes = exactFloats = false;
+}
+
+function take(options: DecodeOptions): void {
+  depthLeft = options.maxDepth ?? DEFAULT_MAX_DEPTH;
+  if (!(depthLeft >= 1 && depthLeft <= LARGEST_MAX_DEPTH))
+    throw new RangeError(`maxDepth must be from 1 to ${LARGEST_MAX_DEPTH}`);
+  elementsLeft = options.maxElements ?? DEFAULT_MAX_ELEMENTS;
+  if (!(elementsLeft >= 1)) throw new RangeError('maxElements must be at least 1');
+  maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES;
+  compressed = options.compressed ?? DEFAULT_COMPRESSION;
+  asMaps = options.maps === 'map';
+  asBytes = options.binaries === 'bytes';
+  exactFloats = asMaps && asBytes;
+}
+
+function decode(given: Uint8Array): Term {
   if (given.length > maxBytes) throw new TermDecodeError('too-large', maxBytes);
   if (given[0] !== tag.VERSION)
     throw new TermDecodeError(given.length === 0 ? 'truncated' : 'bad-version', 0);
   bytes = Buffer.isBuffer(given) ? given : Buffer.from(given.buffer, given.byteOffset, given.length);
   pos = 1;
   keyDepth = 0;
+  shapesLeft = SHAPES_FOR_A_TERM;
+  elementsLeft--;
   try {
-    if (bytes[1] === tag.COMPRESSED) inflate(maxBytes);
+    if (bytes[1] === tag.COMPRESSED) {
+      bytes = inflate(bytes, maxBytes, compressed);
+      pos = 0;
+    }
     return read();
   } catch (error) {
     // The stack ended before maxDepth did: it was far used up where this was called.
@@ -76,30 +148,30 @@ export function decodeTerm(given: Uint8Array, options?: DecodeOptions): Term {
   }
 }
 
-function byDefault(): number {
-  depthLeft = DEFAULT_MAX_DEPTH;
-  asMaps = asBytes = exactFloats = false;
-  return DEFAULT_MAX_BYTES;
-}
-
-function take({
-  maps,
-  binaries,
-  maxDepth = DEFAULT_MAX_DEPTH,
-  maxBytes = DEFAULT_MAX_BYTES,
-}: DecodeOptions): number {
-  if (!(maxDepth >= 1 && maxDepth <= LARGEST_MAX_DEPTH))
-    throw new RangeError(`maxDepth must be from 1 to ${LARGEST_MAX_DEPTH}`);
-  depthLeft = maxDepth;
-  asMaps = maps === 'map';
-  asBytes = binaries === 'bytes';
-  exactFloats = asMaps && asBytes;
-  return maxBytes;
-}
-
 function fail(code: TermDecodeCode): never {
   throw new TermDecodeError(code, pos);
 }
+
+/** Counts elements before the work for them is done. */
+function spend(elements: number): void {
+  elementsLeft -= elements;
+  if (elementsLeft < 0) fail('too-many');
+}
+
+/** What is counted beside the one of each term. By measurement: one is to stand for at most 250 ns, collection included. */
+const LIST_COST = 1;
+const OBJECT_COST = 1;
+const MAP_COST = 4;
+const BYTES_COST = 3;
+const BIG_COST = 1;
+const INSTANCE_COST = 2;
+/** A weak reference, and its place in the table of atoms. */
+const NEW_ATOM_COST = 15;
+/** A key of an object that did not come in this place lately: the engine makes a class for it. */
+const NEW_KEY_COST = 6;
+/** The same beyond the keys an engine makes classes for. */
+const WIDE_OBJECT_KEYS = 128;
+const WIDE_OBJECT_KEY_COST = 2;
 
 /** Claims `length` bytes, and returns where they begin. Comes before anything is allocated for them. */
 function claim(length: number): number {
@@ -137,11 +209,11 @@ function read(): Term {
     case tag.MAP:
       return map();
     case tag.LIST:
-      return list();
+      return sequence(u32(), false);
     case tag.SMALL_TUPLE:
-      return readTuple(u8());
+      return sequence(u8(), true);
     case tag.LARGE_TUPLE:
-      return readTuple(u32());
+      return sequence(u32(), true);
     default:
       return readCommon(kind);
   }
@@ -268,27 +340,16 @@ function floating(value: number): Term {
   return exactFloats && Number.isSafeInteger(value) ? new Float(value) : value;
 }
 
-/** The float of Erlang before 2010: its decimal digits in 31 bytes, filled up with NULs. */
 function floatText(): number {
   const start = claim(31);
-  const [text = ''] = bytes.toString('latin1', start, start + 31).split('\0', 1);
-  return /^[+-]?\d+\.\d+(?:[eE][+-]?\d+)?$/.test(text) ? Number(text) : fail('invalid');
+  return readFloatText(bytes, start) ?? fail('invalid');
 }
 
 function big(length: number): Term {
   const negative = u8() !== 0;
   const start = claim(length);
-  if (length <= 6) {
-    let value = 0;
-    for (let at = start + length - 1; at >= start; at--) value = value * 256 + bytes[at]!;
-    return negative ? 0 - value : value;
-  }
-  const digits = Buffer.from(bytes.subarray(start, start + length))
-    .reverse()
-    .toString('hex');
-  const value = negative ? -BigInt(`0x${digits}`) : BigInt(`0x${digits}`);
-  const small = Number(value);
-  return Number.isSafeInteger(small) ? small : value;
+  spend(BIG_COST + (length >> 6));
+  return readBig(bytes, start, length, negative);
 }
 
 // --- Atoms -------------------------------------------------------------------------------------------------
@@ -304,8 +365,13 @@ function named(name: string): Term {
     case 'nil':
       return null;
     default:
-      return atom(name);
+      return knownAtom(name) ?? newAtom(name);
   }
+}
+
+function newAtom(name: string): Atom {
+  spend(NEW_ATOM_COST);
+  return atom(name);
 }
 
 function latin1(length: number): string {
@@ -326,6 +392,7 @@ function utf8(length: number): string {
 
 /** `Buffer.slice` would be a view, and a Buffer. */
 function plainBytes(start: number, length: number): Uint8Array {
+  spend(BYTES_COST);
   const view = new Uint8Array(bytes.buffer, bytes.byteOffset + start, length);
   return length <= COPY_BYTES ? view.slice() : view;
 }
@@ -338,6 +405,7 @@ function bitBinary(): Term {
   if (bits === 8 && length > 0) return plainBytes(start, length);
   if (bits === 0 && length === 0) return asBytes ? new Uint8Array(0) : '';
   if (bits === 0 || bits > 7 || length === 0) fail('invalid');
+  spend(BYTES_COST + INSTANCE_COST);
   const copy = new Uint8Array(bytes.subarray(start, start + length));
   // The bits that do not count are zero, as Erlang writes them.
   copy[length - 1]! &= 0xff << (8 - bits);
@@ -346,12 +414,46 @@ function bitBinary(): Term {
 
 // --- Lists and tuples --------------------------------------------------------------------------------------
 
-function readTuple(length: number): Term {
+/**
+ * A list or a tuple, in one function: each level of nesting costs the stack two calls. As a literal a short one has
+ * room for its members and no more; pushing makes room for 17.
+ */
+function sequence(length: number, isTuple: boolean): Term {
   enter();
-  count(1, length);
-  const elements = new Tuple();
-  for (let index = 0; index < length; index++) elements.push(read());
-  depthLeft++;
+  spend(count(1, length) + LIST_COST);
+  let elements: Term[];
+  switch (length) {
+    case 1:
+      elements = [read()];
+      break;
+    case 2:
+      elements = [read(), read()];
+      break;
+    case 3:
+      elements = [read(), read(), read()];
+      break;
+    default:
+      elements = [];
+      for (let index = 0; index < length; index++) elements.push(read());
+  }
+  if (isTuple) return leave(tupleFrom(elements));
+  // The tail of a list may be another, with a tail of its own: they are one list, however long the chain.
+  while (bytes[pos] === tag.LIST) {
+    pos++;
+    const more = count(1, u32());
+    spend(more + LIST_COST);
+    for (let index = 0; index < more; index++) elements.push(read());
+  }
+  if (bytes[pos] !== tag.NIL) return leave(joined(elements, read()));
+  pos++;
+  return leave(elements);
+}
+
+function joined(elements: Term[], tail: Term): Term {
+  if (elements.length === 0) return tail;
+  spend(INSTANCE_COST);
+  if (!Array.isArray(tail) || tail instanceof Tuple) return new ImproperList(elements, tail);
+  for (const element of tail as Term[]) elements.push(element);
   return elements;
 }
 
@@ -359,29 +461,9 @@ function readTuple(length: number): Term {
 function charlist(): Term {
   const length = u16();
   const start = claim(length);
-  const elements: Term[] = [];
-  for (let at = start; at < start + length; at++) elements.push(bytes[at]!);
-  return elements;
-}
-
-/** The tail of a list may be another, with a tail of its own: they are one list, however long the chain. */
-function list(): Term {
-  enter();
-  const elements: Term[] = [];
-  let tail: Term;
-  for (;;) {
-    const length = count(1, u32());
-    for (let index = 0; index < length; index++) elements.push(read());
-    if (bytes[pos] !== tag.LIST) {
-      tail = read();
-      break;
-    }
-    pos++;
-  }
-  depthLeft++;
-  if (elements.length === 0) return tail;
-  if (!Array.isArray(tail) || tail instanceof Tuple) return new ImproperList(elements, tail);
-  for (const element of tail as Term[]) elements.push(element);
+  spend(length + LIST_COST);
+  const elements = new Array<Term>(length);
+  for (let index = 0; index < length; index++) elements[index] = bytes[start + index]!;
   return elements;
 }
 
@@ -391,6 +473,7 @@ function list(): Term {
 function map(): Term {
   enter();
   const size = count(2, u32());
+  spend(2 * size + OBJECT_COST);
   if (asMaps) return leave(mapFrom(new Map(), size));
   const result: Record<string, Term> = {};
   if (size === 0) return leave(result);
@@ -408,11 +491,9 @@ function map(): Term {
     const key = atoms ? atomKey() : textKey();
     if (key === undefined) {
       pos = begin;
-      return leave(mapFrom(entriesOf(result, atoms), size - index));
+      return leave(mapFrom(index === 0 ? new Map<Term, Term>() : entriesOf(result, atoms), size - index));
     }
-    const known: Shape | 'duplicate' | undefined = shape?.with(key, bytes, begin, pos);
-    if (known === 'duplicate' || (known === undefined && Object.hasOwn(result, key))) fail('duplicate-key');
-    shape = known;
+    shape = shapeAfter(shape, result, key, begin, index);
     const value = read();
     if (key === '__proto__') define(result, key, value);
     else result[key] = value;
@@ -420,11 +501,28 @@ function map(): Term {
   return leave(atoms && size === DATE_TIME_FIELDS ? (dateIn(result) ?? result) : result);
 }
 
+/** The shape that the key `index`, which stands from `begin` to here, makes of the one before. */
+function shapeAfter(
+  shape: Shape | undefined,
+  result: object,
+  key: string,
+  begin: number,
+  index: number,
+): Shape | undefined {
+  const known = shape?.after(key, bytes, begin, pos);
+  if (known !== undefined) return known;
+  spend(index < WIDE_OBJECT_KEYS ? NEW_KEY_COST : WIDE_OBJECT_KEY_COST);
+  if (Object.hasOwn(result, key)) fail('duplicate-key');
+  return shapesLeft-- > 0 ? shape?.grow(key, bytes, begin, pos) : undefined;
+}
+
 function leave(term: Term): Term {
   depthLeft++;
   return term;
 }
 
+/** One message with ever new keys does not make those of others be forgotten. */
+const SHAPES_FOR_A_TERM = 256;
 const textShapes = new ShapeTree();
 const atomShapes = new ShapeTree();
 
@@ -438,14 +536,20 @@ function textKey(): string | undefined {
 
 /** The name of an atom, or undefined for another key: `true`, `false` and `nil` are no names once they are read. */
 function atomKey(): string | undefined {
-  switch (bytes[pos]) {
+  const name = atomName();
+  return name === 'true' || name === 'false' || name === 'nil' ? undefined : name;
+}
+
+function atomName(): string | undefined {
+  switch (bytes[pos++]) {
     case tag.SMALL_ATOM_UTF8:
+      return utf8(u8());
     case tag.ATOM_UTF8:
+      return utf8(u16());
     case tag.ATOM:
-    case tag.SMALL_ATOM: {
-      const key = read();
-      return key instanceof Atom ? key.name : undefined;
-    }
+      return latin1(u16());
+    case tag.SMALL_ATOM:
+      return latin1(u8());
     default:
       return undefined;
   }
@@ -457,29 +561,28 @@ function define(target: object, key: string, value: Term): void {
 }
 
 function entriesOf(read: Readonly<Record<string, Term>>, atoms: boolean): Map<Term, Term> {
-  return new Map(Object.entries(read).map(([name, value]) => [atoms ? atom(name) : name, value]));
+  return new Map(
+    Object.entries(read).map(([name, value]) => [atoms ? (named(name) as Atom) : name, value] as const),
+  );
 }
 
+/** Reads `more` entries to those there are. */
 function mapFrom(entries: Map<Term, Term>, more: number): Term {
-  const size = entries.size + more;
-  const seen = new Set<string>();
-  // A map of one key has none twice, whatever it would take to tell.
-  if (size > 1) for (const key of entries.keys()) if (!isDistinct(key)) seen.add(canonical(key));
+  // Keys are as they are, the values are not.
+  if (onlyOutermost) asMaps = onlyOutermost = false;
+  spend(MAP_COST);
+  // A map of one key has none twice.
+  const keys = entries.size + more > 1 ? new KeySet(entries) : undefined;
   for (let index = 0; index < more; index++) {
+    const begin = pos;
     const key = mapKey();
-    if (size > 1) {
-      const same = isDistinct(key) ? undefined : canonical(key);
-      if (same === undefined ? entries.has(key) : seen.has(same)) fail('duplicate-key');
-      if (same !== undefined) seen.add(same);
+    if (keys) {
+      spend(keys.cost(key, pos - begin));
+      if (!keys.add(key)) fail('duplicate-key');
     }
     entries.set(key, read());
   }
   return entries;
-}
-
-/** Whether a JavaScript Map tells a key from others as Erlang does. A string may be there as marked bytes too. */
-function isDistinct(key: Term): boolean {
-  return typeof key === 'object' ? key === null || key instanceof Atom : typeof key !== 'string';
 }
 
 /** How many maps may be keys of maps that are keys, and so on: to compare them they are read again at each level. */
@@ -488,10 +591,12 @@ const MAX_KEY_DEPTH = 16;
 /** A key as it is, with its maps as maps: `1` and `1.0` are different keys, and so are those that hold them. */
 function mapKey(): Term {
   if (++keyDepth > MAX_KEY_DEPTH) fail('too-deep');
-  const before = [asMaps, exactFloats] as const;
+  const mapsBefore = asMaps;
+  const floatsBefore = exactFloats;
   asMaps = exactFloats = true;
   const key = read();
-  [asMaps, exactFloats] = before;
+  asMaps = mapsBefore;
+  exactFloats = floatsBefore;
   keyDepth--;
   return key;
 }
@@ -501,6 +606,7 @@ function mapKey(): Term {
 /** The bytes of a term that begins with the name of its node, from its tag on. */
 function opaque(length: number): Uint8Array {
   const start = pos - 1;
+  spend(BYTES_COST + INSTANCE_COST);
   node();
   claim(length);
   return new Uint8Array(bytes.subarray(start, pos));
@@ -512,6 +618,7 @@ const MAX_LOCAL_WORDS = 3;
 
 function opaqueReference(creationBytes: number, maxWords: number): Uint8Array {
   const start = pos - 1;
+  spend(BYTES_COST + INSTANCE_COST);
   const words = u16();
   const name = node();
   const allowed = name === 'nonode@nohost' ? MAX_LOCAL_WORDS : Math.min(maxWords, MAX_REFERENCE_WORDS);
@@ -521,25 +628,5 @@ function opaqueReference(creationBytes: number, maxWords: number): Uint8Array {
 }
 
 function node(): string {
-  const name = read();
-  return name instanceof Atom ? name.name : fail('invalid');
-}
-
-// --- Compression --------------------------------------------------------------------------------------------
-
-/** The size a compressed term claims bounds what is inflated, and must be what it inflates to. */
-function inflate(maxBytes: number): void {
-  pos++;
-  const size = u32();
-  if (size > maxBytes) fail('too-large');
-  if (size === 0) fail('invalid');
-  let inflated: Buffer;
-  try {
-    inflated = inflateSync(bytes.subarray(pos), { maxOutputLength: size });
-  } catch {
-    return fail('invalid');
-  }
-  if (inflated.length !== size) fail('invalid');
-  bytes = inflated;
-  pos = 0;
+  return atomKey() ?? fail('invalid');
 }

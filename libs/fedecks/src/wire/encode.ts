@@ -1,25 +1,44 @@
+import { types } from 'node:util';
 import { canonical } from './canonical.js';
 import { dateTimeOf } from './date-time.js';
 import { LARGEST_MAX_DEPTH } from './decode.js';
 import { TermEncodeError } from './errors.js';
-import { isTooDeep, type Key, nestingError, pathOf, TooDeep } from './path.js';
-import { begin, finish, out, putAside, room, start, view } from './slab.js';
+import { isTooDeep, type Key, nameOf, nestingError, pathOf, TooDeep } from './path.js';
+import { begin, finish, out, putAside, room, start, TooLarge, view } from './slab.js';
 import * as tag from './tags.js';
-import { Atom, BitString, Float, ImproperList, Opaque, type Term, Tuple } from './term.js';
+import {
+  Atom,
+  type BitString,
+  type Float,
+  type ImproperList,
+  kindOf,
+  type Opaque,
+  type Term,
+  Tuple,
+} from './term.js';
+import { whyNoTerm } from './unsupported.js';
 
 /** The limits of writing. */
 export interface EncodeOptions {
   /** How deep lists, tuples and maps may be nested, from 1 to 5,000. @default 256 */
   readonly maxDepth?: number;
+  /** The most bytes a term may take. @default 64 MiB */
+  readonly maxBytes?: number;
 }
 
 const DEFAULT_MAX_DEPTH = 256;
+const DEFAULT_MAX_BYTES = 64 * 1024 * 1024;
 const MAX_STRING_EXT = 65_535;
+/** The most holes an array may have. They are written one by one, and an index may be a time in seconds. */
+const MAX_HOLES = 65_536;
 /** Up to this many bytes are written in JavaScript: a call into Node costs more. */
 const SHORT_BYTES = 32;
+/** Text longer than this is not given room for three bytes a character. */
+const LONG_TEXT = 1024;
 
 let writing = false;
 let maxDepth = DEFAULT_MAX_DEPTH;
+let maxBytes = DEFAULT_MAX_BYTES;
 /** The key or index being written at each depth: what is said of a value that cannot be. */
 let path: Key[] = [];
 
@@ -29,33 +48,48 @@ let path: Key[] = [];
  * @throws {RangeError} for a `maxDepth` out of range.
  */
 export function encodeTerm(term: Term, options?: EncodeOptions): Buffer {
-  if (writing) return encodeWithin(term, options);
+  return encodeTermAfter(0, term, options);
+}
+
+/**
+ * Writes a term behind a gap: the first `gap` bytes of what is returned are the caller's to fill, and hold anything
+ * until then.
+ * @internal
+ */
+export function encodeTermAfter(gap: number, term: Term, options?: EncodeOptions): Buffer {
+  if (writing) return encodeWithin(gap, term, options);
   maxDepth = options?.maxDepth ?? DEFAULT_MAX_DEPTH;
+  maxBytes = options?.maxBytes ?? DEFAULT_MAX_BYTES;
   if (!(maxDepth >= 1 && maxDepth <= LARGEST_MAX_DEPTH))
     throw new RangeError(`maxDepth must be from 1 to ${LARGEST_MAX_DEPTH}`);
   writing = true;
   try {
-    const at = begin();
+    const at = begin(gap, maxBytes);
     out[at] = tag.VERSION;
     return finish(write(term, at + 1, 0));
   } catch (error) {
+    if (error instanceof TooLarge) throw sizeError();
     throw isTooDeep(error) ? nestingError(term, maxDepth) : error;
   } finally {
     writing = false;
   }
 }
 
+function sizeError(): TermEncodeError {
+  return new TermEncodeError('out-of-range', '$', `is larger than ${maxBytes} bytes`);
+}
+
 /** A getter of what is being written writes a message of its own: the two must not get in each other's way. */
-function encodeWithin(term: Term, options?: EncodeOptions): Buffer {
-  const outer = { maxDepth, path };
+function encodeWithin(gap: number, term: Term, options?: EncodeOptions): Buffer {
+  const outer = { maxDepth, maxBytes, path };
   const bringBack = putAside();
   path = [];
   writing = false;
   try {
-    return encodeTerm(term, options);
+    return encodeTermAfter(gap, term, options);
   } finally {
     writing = true;
-    ({ maxDepth, path } = outer);
+    ({ maxDepth, maxBytes, path } = outer);
     bringBack();
   }
 }
@@ -196,12 +230,45 @@ function head(kind: number, length: number, at: number): number {
 /** Half of a surrogate pair is written as U+FFFD, as `Buffer.from` and `TextEncoder` do. */
 function writeString(text: string, at: number): number {
   const { length } = text;
+  if (length > LONG_TEXT) return writeLongString(text, at);
   // A character is at most three bytes, and two for each half of a pair.
   const to = room(at, 5 + 3 * length);
   const size = (length <= SHORT_BYTES && writeAscii(text, to + 5)) || out.write(text, to + 5, 'utf8');
   out[to] = tag.BINARY;
   view.setUint32(to + 1, size);
   return to + 5 + size;
+}
+
+/** Most text is little longer in bytes than in characters: only where it does not fit is it measured. */
+function writeLongString(text: string, at: number): number {
+  const { length } = text;
+  // Before all of it is looked at: each character is at least a byte.
+  if (length > maxBytes) throw new TooLarge();
+  const likely = length + (length >> 3) + 4;
+  let to = room(at, 5 + likely);
+  let size = out.write(text, to + 5, likely, 'utf8');
+  // Where there is no room for a character of four bytes, one may have been left out.
+  if (size > likely - 4) {
+    size = Buffer.byteLength(text);
+    to = room(to, 5 + size);
+    out.write(text, to + 5, size, 'utf8');
+  }
+  out[to] = tag.BINARY;
+  view.setUint32(to + 1, size);
+  return to + 5 + size;
+}
+
+/** A key is text of its own: two that differ in half of a surrogate pair would be one. */
+function writeKey(key: string, at: number, depth: number): number {
+  const { length } = key;
+  const to = room(at, 5 + 3 * SHORT_BYTES);
+  if (length <= SHORT_BYTES && (length === 0 || writeAscii(key, to + 5))) {
+    out[to] = tag.BINARY;
+    view.setUint32(to + 1, length);
+    return to + 5 + length;
+  }
+  if (hasHalfPair(key)) refuse('out-of-range', 'is a key with half of a surrogate pair', depth + 1);
+  return writeString(key, to);
 }
 
 /** Writes short text, or returns 0 if it is not all ASCII. */
@@ -238,40 +305,32 @@ function writeBitString({ bytes, bits }: BitString, at: number, depth: number): 
 function writeObject(value: object, at: number, depth: number): number {
   const prototype = Object.getPrototypeOf(value) as object | null;
   if (prototype === Object.prototype || prototype === null) return writePlain(value, at, depth);
-  if (value instanceof Uint8Array) return writeBinary(value, at);
-  if (value instanceof Map) return writeMap(value, at, depth);
-  if (value instanceof Atom) return writeAtom(value, at, depth);
-  if (value instanceof Date) return writeDate(value, at, depth);
-  if (value instanceof Float) return writeFloat(value.value, at, depth);
-  if (value instanceof Opaque) return writeBytes(value.bytes, at);
-  if (value instanceof ImproperList) return writeImproper(value, at, depth);
-  if (value instanceof BitString) return writeBitString(value, at, depth);
-  const kind = NO_TERMS.find((type) => value instanceof type);
-  if (kind) refuse('unsupported-type', `is a ${kind.name}, which is no term`, depth);
-  if (ArrayBuffer.isView(value))
-    refuse(
-      'unsupported-type',
-      `is a ${value.constructor.name}: of the views only Uint8Array is a term`,
-      depth,
-    );
-  return writePlain(value, at, depth);
+  switch (kindOf(value)) {
+    case 'atom':
+      return writeAtom(value as Atom, at, depth);
+    case 'float':
+      return writeFloat((value as Float).value, at, depth);
+    case 'pid':
+    case 'reference':
+      return writeBytes((value as Opaque).bytes, at);
+    case 'improper-list':
+      return writeImproper(value as ImproperList, at, depth);
+    case 'bit-string':
+      return writeBitString(value as BitString, at, depth);
+    default:
+      return writeBuiltIn(value, at, depth);
+  }
 }
 
-/** Objects that hold what they hold elsewhere than in properties: as a map they would be empty, and that without a word. */
-const NO_TERMS = [
-  Set,
-  WeakMap,
-  WeakSet,
-  WeakRef,
-  Promise,
-  RegExp,
-  Error,
-  ArrayBuffer,
-  SharedArrayBuffer,
-  Number,
-  String,
-  Boolean,
-];
+/** What is of a class of the engine is asked for by what it is: its prototype may be that of another realm. */
+function writeBuiltIn(value: object, at: number, depth: number): number {
+  if (types.isUint8Array(value)) return writeBinary(value, at);
+  if (types.isMap(value)) return writeMap(value, at, depth);
+  if (types.isDate(value)) return writeDate(value, at, depth);
+  const problem = whyNoTerm(value);
+  if (problem !== undefined) refuse('unsupported-type', problem, depth);
+  return writePlain(value, at, depth);
+}
 
 /** A tuple or a list. One function: each level of nesting costs the stack two calls, and no more. */
 function writeArray(
@@ -281,7 +340,10 @@ function writeArray(
   tail: unknown = NO_TAIL,
 ): number {
   const { length } = elements;
-  const isTuple = elements instanceof Tuple;
+  const isTuple = Object.getPrototypeOf(elements) !== Array.prototype && elements instanceof Tuple;
+  // Each element is at least a byte.
+  if (length > maxBytes)
+    refuse('out-of-range', `has ${length} elements, which are more than ${maxBytes} bytes`, depth);
   let to: number;
   if (isTuple && length < 256) {
     to = room(at, 2);
@@ -297,9 +359,13 @@ function writeArray(
     to = head(tag.LIST, length, at);
   }
   enter(depth);
+  let holes = 0;
   for (let index = 0; index < length; index++) {
     path[depth] = index;
-    to = write(elements[index], to, depth + 1);
+    const element = elements[index];
+    if (element === undefined && !(index in elements) && ++holes > MAX_HOLES)
+      refuse('out-of-range', `is an array with more than ${MAX_HOLES} holes`, depth);
+    to = write(element, to, depth + 1);
   }
   if (tail !== NO_TAIL) return write(tail, to, depth + 1);
   return isTuple ? to : writeShort(EMPTY_LIST, to);
@@ -350,7 +416,7 @@ function writePlain(value: object, at: number, depth: number): number {
     if (each === undefined) continue;
     count++;
     path[depth] = key;
-    to = write(each, writeString(key, to), depth + 1);
+    to = write(each, writeKey(key, to, depth), depth + 1);
   }
   view.setUint32(start + size, count);
   return to;
@@ -361,12 +427,13 @@ function writeMap(map: ReadonlyMap<unknown, unknown>, at: number, depth: number)
   let to = head(tag.MAP, 0, at);
   const size = to - 4 - start;
   let count = 0;
-  const seen = areDistinct(map.keys()) ? undefined : new Set<string>();
+  const seen = map.size < 2 || areDistinct(map.keys()) ? undefined : new Set<string>();
   for (const [key, each] of map) {
     count++;
     path[depth] = nameOf(key);
+    to = typeof key === 'string' ? writeKey(key, to, depth) : write(key, to, depth + 1);
     if (seen) noteKey(key, seen, depth);
-    to = write(each, write(key, to, depth + 1), depth + 1);
+    to = write(each, to, depth + 1);
   }
   view.setUint32(start + size, count);
   return to;
@@ -375,9 +442,14 @@ function writeMap(map: ReadonlyMap<unknown, unknown>, at: number, depth: number)
 /** Keys a JavaScript Map tells apart as Erlang does. */
 function areDistinct(keys: Iterable<unknown>): boolean {
   for (const key of keys) {
-    if (typeof key !== 'string' && typeof key !== 'number' && !(key instanceof Atom)) return false;
+    if (typeof key !== 'string' && typeof key !== 'number' && !isOwnAtom(key)) return false;
   }
   return true;
+}
+
+/** Of this copy of the package, which has one for each name. */
+function isOwnAtom(key: unknown): boolean {
+  return typeof key === 'object' && key !== null && Object.getPrototypeOf(key) === Atom.prototype;
 }
 
 /** Refuses a key that is another to JavaScript and the same to Erlang, which would not read the map. */
@@ -387,20 +459,8 @@ function noteKey(key: unknown, seen: Set<string>, depth: number): void {
   seen.add(same);
 }
 
-function nameOf(key: unknown): Key {
-  if (typeof key === 'number' || typeof key === 'string') return key;
-  return key instanceof Atom ? key.name : '(key)';
-}
-
 function writeDate(date: Date, at: number, depth: number): number {
   const struct = dateTimeOf(date);
   if (!struct) refuse('out-of-range', 'is an invalid date, or one beyond the year 9999', depth);
   return writeMap(struct, at, depth);
-}
-
-export function encodeTermAfter(gap: number, term: Term): Buffer {
-  const bytes = encodeTerm(term);
-  const out = Buffer.allocUnsafe(gap + bytes.length);
-  bytes.copy(out, gap);
-  return out;
 }

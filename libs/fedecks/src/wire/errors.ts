@@ -16,10 +16,11 @@ export class FedecksError extends Error {
  * - `truncated`: they end before the term does, or a length in them is larger than what is there.
  * - `bad-version`: they do not begin with 131.
  * - `unknown-tag`: a tag that is none, or has no business in a message.
- * - `unsafe`: a fun, an export or a port.
+ * - `unsafe`: a fun, an export or a port; or a compressed term where none is allowed.
  * - `duplicate-key`: a map has a key twice.
  * - `too-deep`: nested beyond `maxDepth`.
- * - `too-large`: beyond `maxBytes`, or inflating beyond it.
+ * - `too-large`: beyond `maxBytes`, or inflating beyond it or beyond what `compressed` allows.
+ * - `too-many`: more elements than `maxElements`.
  * - `invalid`: a value that cannot be: an infinity, an atom that is not UTF-8, a compressed term of another size than it claims.
  */
 export type TermDecodeCode =
@@ -30,6 +31,7 @@ export type TermDecodeCode =
   | 'duplicate-key'
   | 'too-deep'
   | 'too-large'
+  | 'too-many'
   | 'invalid';
 
 /** Bytes that are no safe term. */

@@ -6,6 +6,7 @@ export {
 } from './auth-header.js';
 export { type DecodeOptions, decodeTerm } from './decode.js';
 export { type EncodeOptions, encodeTerm, encodeTermAfter } from './encode.js';
+export { type Compression } from './inflate.js';
 export { FedecksError, type TermDecodeCode, TermDecodeError, TermEncodeError } from './errors.js';
 export {
   AUTH_HEADER,

@@ -1,19 +1,28 @@
 import { TermEncodeError } from './errors.js';
-import { ImproperList } from './term.js';
+import { Atom, ImproperList } from './term.js';
 
 /** The name of a property, or the index of an element. */
 export type Key = string | number;
 
 /** More of a path than this says nothing to anybody. */
 const MAX_KEYS_SHOWN = 20;
+/** And of a key. */
+const MAX_CHARACTERS_SHOWN = 64;
 
 /** How JavaScript would reach it from the term `$`: `$.readings[3]["a b"]`. */
 export function pathOf(keys: readonly Key[]): string {
   const steps = keys.slice(0, MAX_KEYS_SHOWN).map((key) => {
     if (typeof key === 'number') return `[${key}]`;
-    return /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
+    const shown = key.length > MAX_CHARACTERS_SHOWN ? `${key.slice(0, MAX_CHARACTERS_SHOWN)}...` : key;
+    return /^[A-Za-z_$][\w$]*$/.test(shown) ? `.${shown}` : `[${JSON.stringify(shown)}]`;
   });
   return `$${steps.join('')}${keys.length > MAX_KEYS_SHOWN ? '...' : ''}`;
+}
+
+/** What a path calls a key of a Map. */
+export function nameOf(key: unknown): Key {
+  if (typeof key === 'number' || typeof key === 'string') return key;
+  return key instanceof Atom ? key.name : '(key)';
 }
 
 /** Thrown where writing has come too deep. Why is only asked then: {@link nestingError}. */
@@ -34,38 +43,43 @@ export function nestingError(term: unknown, maxDepth: number): TermEncodeError {
 }
 
 /** Getters may make ever new objects: there is no end to them. */
-const MAX_STEPS = 100_000;
+const MAX_STEPS = 20_000;
 
-/** The path of the first value met that is among those it is in. */
+/** The path of the first value met that is among those it is in. Linear in what is looked at. */
 function cycleIn(term: unknown): Key[] | undefined {
   const open = [{ value: term, entries: entriesOf(term) }];
+  const isOpen = new Set([term]);
   const keys: Key[] = [];
   const done = new Set<unknown>();
   for (let step = 0; step < MAX_STEPS; step++) {
     const last = open.at(-1);
     if (!last) return undefined;
-    const entry = last.entries.pop();
-    if (!entry) {
+    const entry = last.entries.next();
+    if (entry.done === true) {
       done.add(last.value);
+      isOpen.delete(last.value);
       open.pop();
       keys.pop();
       continue;
     }
-    const [key, value] = entry;
+    const [key, value] = entry.value;
     if (typeof value !== 'object' || value === null || done.has(value)) continue;
-    if (open.some((each) => each.value === value)) return [...keys, key];
+    if (isOpen.has(value)) return [...keys, key];
     keys.push(key);
+    isOpen.add(value);
     open.push({ value, entries: entriesOf(value) });
   }
   return undefined;
 }
 
-/** The last comes first. */
-function entriesOf(value: unknown): [Key, unknown][] {
-  if (value instanceof ImproperList) return entriesOf(value.elements);
-  if (Array.isArray(value))
-    return value.map((each: unknown, index): [Key, unknown] => [index, each]).reverse();
-  if (value instanceof Map)
-    return [...(value as ReadonlyMap<unknown, unknown>)].map(([key, each]) => [String(key), each]);
-  return Object.entries(value as object).reverse();
+function* entriesOf(value: unknown): Generator<[Key, unknown]> {
+  if (value instanceof ImproperList) {
+    yield* entriesOf(value.elements);
+  } else if (Array.isArray(value)) {
+    yield* (value as unknown[]).entries();
+  } else if (value instanceof Map) {
+    for (const [key, each] of value as ReadonlyMap<unknown, unknown>) yield [nameOf(key), each];
+  } else {
+    yield* Object.entries(value as object);
+  }
 }

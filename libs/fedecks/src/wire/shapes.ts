@@ -16,7 +16,6 @@ export class Shape {
   /** The key that came next the last time. */
   next: Shape | undefined = undefined;
   private others: Map<string, Shape> | undefined = undefined;
-  private readonly level: number;
   private readonly textLength: number;
   /** The first four bytes of the text, if there are as many, and the last four: all of most keys. */
   private readonly firstWord: number;
@@ -27,10 +26,9 @@ export class Shape {
     readonly key: string,
     /** The key as it stands on the wire, tag and all. */
     readonly bytes: Uint8Array,
-    private readonly before: Shape | undefined,
+    private readonly level: number,
     private readonly tree: ShapeTree,
   ) {
-    this.level = before === undefined ? 0 : before.level + 1;
     this.textLength = bytes[0] === BINARY ? bytes.length - HEAD_BYTES : -1;
     this.firstWord = this.textLength < 4 ? few(bytes, HEAD_BYTES, this.textLength) : word(bytes, HEAD_BYTES);
     if (this.textLength >= 4) this.lastWord = word(bytes, bytes.length - 4);
@@ -62,24 +60,27 @@ export class Shape {
     return true;
   }
 
-  /**
-   * The shape that `key`, which stands from `start` to `end`, makes of this one.
-   * @returns `duplicate` if it has the key already, undefined if it is better not remembered.
-   */
-  with(key: string, buffer: Uint8Array, start: number, end: number): Shape | 'duplicate' | undefined {
+  /** The remembered shape that `key`, which stands from `start` to `end`, makes of this one. */
+  after(key: string, buffer: Uint8Array, start: number, end: number): Shape | undefined {
     const known = this.others?.get(key);
-    if (known?.bytes.length === end - start && known.isSame(start, buffer)) return (this.next = known);
-    if (this.has(key)) return 'duplicate';
+    return known?.bytes.length === end - start && known.isSame(start, buffer)
+      ? (this.next = known)
+      : undefined;
+  }
+
+  /** Remembers a key, which is none of this shape, after it. Undefined if it is better not remembered. */
+  grow(key: string, buffer: Uint8Array, start: number, end: number): Shape | undefined {
     if (this.level === MAX_KEYS || end - start > MAX_KEY_BYTES || key === '__proto__') return undefined;
     // A key that is known in another spelling is remembered in the later one.
-    const shape = new Shape(asProperty(key), new Uint8Array(buffer.subarray(start, end)), this, this.tree);
+    const shape = new Shape(
+      asProperty(key),
+      new Uint8Array(buffer.subarray(start, end)),
+      this.level + 1,
+      this.tree,
+    );
     (this.others ??= new Map<string, Shape>()).set(key, shape);
     this.tree.grow();
     return (this.next = shape);
-  }
-
-  private has(key: string): boolean {
-    return this.before !== undefined && (this.key === key || this.before.has(key));
   }
 }
 
@@ -96,7 +97,7 @@ export class ShapeTree {
   }
 
   private begin(): Shape {
-    return new Shape('', new Uint8Array(0), undefined, this);
+    return new Shape('', new Uint8Array(0), 0, this);
   }
 }
 

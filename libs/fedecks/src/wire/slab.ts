@@ -25,15 +25,26 @@ export let start = 0;
 /** Where the next one will. */
 let next = 0;
 
-/** Begins a message, and returns its position. What an earlier one that was given up has left is written over. */
-export function begin(): number {
-  if (out.length !== SLAB_BYTES || SLAB_BYTES - next < LEAST_BYTES) place(SLAB_BYTES);
+/** The message does not fit its limit. */
+export class TooLarge extends Error {}
+
+/** How much may be written: the limit of the message and its gap. */
+let most = 0;
+
+/**
+ * Begins a message of at most `maxBytes` behind a gap of `gap` bytes, and returns the position of its first byte.
+ * What an earlier one that was given up has left is written over.
+ */
+export function begin(gap: number, maxBytes: number): number {
+  most = gap + maxBytes;
+  if (out.length !== SLAB_BYTES || SLAB_BYTES - next < LEAST_BYTES + gap) place(SLAB_BYTES);
   start = next;
-  return start;
+  return room(start, gap + LEAST_BYTES) + gap;
 }
 
-/** Ends the message at `at`, and returns it. */
+/** Ends the message at `at`, and returns it and its gap. */
 export function finish(at: number): Buffer {
+  if (at - start > most) throw new TooLarge();
   next = at;
   return new View(out.buffer, start, at - start);
 }
@@ -47,7 +58,9 @@ function move(at: number, length: number): number {
   const from = out;
   const begun = start;
   const needed = at - begun + length;
-  place(needed <= LARGE_BYTES ? SLAB_BYTES : 2 * Math.max(needed, SLAB_BYTES));
+  // What is made room for may be more than what is written, though not by so much.
+  if (needed > most + SLAB_BYTES) throw new TooLarge();
+  place(needed <= LARGE_BYTES ? SLAB_BYTES : needed + Math.max(needed >> 1, LARGE_BYTES));
   from.copy(out, 0, begun, at);
   return at - begun;
 }
@@ -61,9 +74,9 @@ function place(bytes: number): void {
 
 /** Puts the message being written aside for one that is begun in the midst of it. Returns what brings it back. */
 export function putAside(): () => void {
-  const aside = { out, view, start, next };
+  const aside = { out, view, start, next, most };
   place(SLAB_BYTES);
   return () => {
-    ({ out, view, start, next } = aside);
+    ({ out, view, start, next, most } = aside);
   };
 }

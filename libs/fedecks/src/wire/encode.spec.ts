@@ -1,0 +1,212 @@
+import { runInNewContext } from 'node:vm';
+import { jest } from '@jest/globals';
+import {
+  atom,
+  BitString,
+  encodeTerm,
+  encodeTermAfter,
+  Float,
+  float,
+  ImproperList,
+  looksLikeTokenMessage,
+  type Term,
+  TermEncodeError,
+  tuple,
+} from '@fedecks/nest/wire';
+
+function problemOf(value: unknown, options?: Parameters<typeof encodeTerm>[1]): string {
+  try {
+    return encodeTerm(value as Term, options).toString('hex');
+  } catch (error) {
+    expect(error).toBeInstanceOf(TermEncodeError);
+    return (error as Error).message;
+  }
+}
+
+function nested(levels: number): unknown {
+  let value: unknown = [];
+  for (let level = 0; level < levels; level++) value = [value];
+  return value;
+}
+
+describe('encodeTerm', () => {
+  it('refuses 45,000 levels in no more than a hundred times the time of 450', () => {
+    const time = (levels: number): number => {
+      const value = nested(levels);
+      const start = performance.now();
+      expect(problemOf(value)).toContain('nested more than 256 deep');
+      return performance.now() - start;
+    };
+    time(450);
+    expect(time(45_000)).toBeLessThan(1_500);
+  });
+
+  it('names the path of what contains itself, without the digits of a long key', () => {
+    const map = new Map<unknown, unknown>();
+    map.set(1n << 4_000_000n, { map });
+    expect(problemOf(map)).toBe('$["(key)"].map contains itself');
+  });
+
+  it('shortens long keys in paths', () => {
+    expect(problemOf({ ['k'.repeat(100_000)]: () => 1 }).length).toBeLessThan(200);
+  });
+
+  it('refuses an array of two thousand million before it writes anything', () => {
+    const readings: number[] = [];
+    readings[1_760_000_000] = 21.5;
+    expect(problemOf({ readings })).toBe(
+      '$.readings has 1760000001 elements, which are more than 67108864 bytes',
+    );
+  });
+
+  it('refuses an array with more than 65,536 holes by its path, and writes few as nil', () => {
+    const readings: number[] = [];
+    readings[1_000_000] = 21.5;
+    expect(problemOf({ readings })).toBe('$.readings is an array with more than 65536 holes');
+    const few: number[] = [];
+    few[1] = 300;
+    expect(problemOf(few)).toBe('836c0000000277036e696c620000012c6a');
+  });
+
+  it('refuses what is larger than maxBytes', () => {
+    expect(problemOf('x'.repeat(100), { maxBytes: 106 })).toMatch(/^83/);
+    expect(problemOf('x'.repeat(100), { maxBytes: 105 })).toBe('$ is larger than 105 bytes');
+    expect(problemOf('x'.repeat(100_000), { maxBytes: 50_000 })).toBe('$ is larger than 50000 bytes');
+    expect(problemOf(new Uint8Array(100_000), { maxBytes: 50_000 })).toBe('$ is larger than 50000 bytes');
+    let doubled: unknown = [1];
+    for (let level = 0; level < 60; level++) doubled = [doubled, doubled];
+    expect(problemOf(doubled, { maxBytes: 100_000 })).toBe('$ is larger than 100000 bytes');
+  });
+
+  it.each([1_000, 1_025, 60_000])('writes text of %i characters of one to four bytes', (length) => {
+    for (const character of ['a', 'é', '語', '😀']) {
+      const text = character.repeat(length / character.length);
+      const bytes = Buffer.from(text);
+      const head = Buffer.from('836d00000000', 'hex');
+      head.writeUInt32BE(bytes.length, 2);
+      expect(encodeTerm(text).equals(Buffer.concat([head, bytes]))).toBe(true);
+    }
+    // More than the room a text of that length is given.
+    const mixed = 'a'.repeat(length - (length >> 3)) + 'é'.repeat(length >> 3) + '😀';
+    expect(encodeTerm(mixed).subarray(6).toString()).toBe(mixed);
+  });
+
+  it('takes no more than twice the memory of a long text', () => {
+    expect(encodeTerm('a'.repeat(65_536)).buffer.byteLength).toBeLessThan(2 * 65_536);
+  });
+
+  it('refuses a key with half of a surrogate pair by its path, and writes one with a whole', () => {
+    expect(problemOf({ a: { 'k\ud800': 1 } })).toBe('$.a["k\\ud800"] is a key with half of a surrogate pair');
+    expect(problemOf(new Map([['k\udfff', 1]]))).toContain('half of a surrogate pair');
+    expect(problemOf({ '😀': 1 })).toBe('8374000000016d00000004f09f98806101');
+    expect(problemOf({ a: '\ud800' })).toBe('8374000000016d00000001616d00000003efbfbd');
+    expect(problemOf({ '': 1 })).toBe('8374000000016d000000006101');
+  });
+
+  describe('objects of another realm', () => {
+    it.each([
+      ['new Date(5)', new Date(5)],
+      ['new Map([[1, 2]])', new Map([[1, 2]])],
+      ['new Uint8Array([1, 2])', Uint8Array.of(1, 2)],
+      ['({ a: [1, { b: null }] })', { a: [1, { b: null }] }],
+      ['new (class A { x = 1 })()', { x: 1 }],
+    ])('writes %s as if it were of this one', (code, same) => {
+      expect(problemOf(runInNewContext(code) as unknown)).toBe(encodeTerm(same).toString('hex'));
+    });
+
+    it.each([
+      'new Set()',
+      '/x/',
+      'new Error()',
+      'Promise.resolve()',
+      'new Float32Array(1)',
+      '(function* () {})()',
+    ])('refuses %s', (code) => {
+      expect(problemOf({ p: runInNewContext(code) as unknown })).toMatch(/^\$\.p is a .* (no|a) term/);
+    });
+  });
+
+  it.each<[string, unknown]>([
+    ['URL', new URL('http://localhost')],
+    ['URLSearchParams', new URLSearchParams('a=1')],
+    ['Headers', new Headers({ a: '1' })],
+    ['Blob', new Blob(['x'])],
+    ['Request', new Request('http://localhost')],
+    ['Response', new Response('x')],
+    ['FormData', new FormData()],
+    ['Generator', (function* () {})()],
+    ['AsyncGenerator', (async function* () {})()],
+    ['Array Iterator', [].values()],
+    ['Map Iterator', new Map().keys()],
+    ['AbortSignal', new AbortController().signal],
+    ['Set', new Set()],
+    ['Error', new Error('x')],
+  ])('refuses a %s by its path', (name, value) => {
+    expect(problemOf({ p: value })).toContain(`$.p is a ${name}, which is no term`);
+  });
+
+  it('writes instances of classes as maps of their own properties', () => {
+    class Reading {
+      celsius = 1;
+      get [Symbol.toStringTag](): string {
+        return 'Reading';
+      }
+    }
+    expect(problemOf(new Reading())).toBe(encodeTerm({ celsius: 1 }).toString('hex'));
+    class Empty extends Reading {
+      override celsius = undefined as never;
+    }
+    expect(problemOf(new Empty())).toBe('837400000000');
+  });
+
+  it('writes -0 as a float', () => {
+    expect(problemOf(-0)).toBe('83468000000000000000');
+  });
+});
+
+describe('encodeTermAfter', () => {
+  it.each([0, 2, 10, 100, 100_000])('leaves a gap of %i bytes', (gap) => {
+    for (const value of [1, { a: 'x'.repeat(40) }, 'y'.repeat(20_000)]) {
+      const bytes = encodeTermAfter(gap, value);
+      expect(bytes.subarray(gap).equals(encodeTerm(value))).toBe(true);
+    }
+  });
+
+  it('never writes to what it has returned, its gap included', () => {
+    const all = Array.from({ length: 5_000 }, (_, index) => {
+      const bytes = encodeTermAfter(index % 15, { index, text: 'z'.repeat(index % 100) });
+      bytes.fill(0xee, 0, index % 15);
+      return { bytes, copy: Buffer.from(bytes) };
+    });
+    expect(all.every(({ bytes, copy }) => bytes.equals(copy))).toBe(true);
+  });
+
+  it('does not count the gap to maxBytes', () => {
+    expect(encodeTermAfter(50, 1, { maxBytes: 3 }).length).toBe(53);
+  });
+});
+
+describe('a second copy of the package', () => {
+  it('makes terms that are written as what they are', async () => {
+    jest.resetModules();
+    const other = await import('@fedecks/nest/wire');
+    expect(other.Float).not.toBe(Float);
+    expect(encodeTerm(other.atom('ok')).equals(encodeTerm(atom('ok')))).toBe(true);
+    expect(encodeTerm(other.tuple('a', 300)).equals(encodeTerm(tuple('a', 300)))).toBe(true);
+    expect(encodeTerm(other.float(1)).equals(encodeTerm(float(1)))).toBe(true);
+    const bits = Uint8Array.of(0xa0);
+    expect(encodeTerm(new other.BitString(bits, 3)).equals(encodeTerm(new BitString(bits, 3)))).toBe(true);
+    expect(encodeTerm(new other.ImproperList([1], 2)).equals(encodeTerm(new ImproperList([1], 2)))).toBe(
+      true,
+    );
+    const pid = Buffer.from('8358770161000000010000000000000001', 'hex');
+    expect(encodeTerm(other.decodeTerm(pid)).equals(pid)).toBe(true);
+    expect(other.float(1)).toBeInstanceOf(Float);
+    expect(looksLikeTokenMessage(other.tuple(Array.from(Buffer.from('token')), 'QTEy'))).toBe(true);
+    const twice = new Map([
+      [atom('a'), 1],
+      [other.atom('a'), 2],
+    ]);
+    expect(problemOf(twice)).toContain('is a key the map has already');
+  });
+});
