@@ -1,6 +1,16 @@
 import { type Server } from 'node:http';
 import { type Duplex, Readable } from 'node:stream';
-import { Body, Controller, Get, type INestApplication, Injectable, Param, Post, StreamableFile, type Type } from '@nestjs/common';
+import {
+  Body,
+  Controller,
+  Get,
+  type INestApplication,
+  Injectable,
+  Param,
+  Post,
+  StreamableFile,
+  type Type,
+} from '@nestjs/common';
 import { IoAdapter } from '@nestjs/platform-socket.io';
 import { WsAdapter } from '@nestjs/platform-ws';
 import { WebSocketGateway } from '@nestjs/websockets';
