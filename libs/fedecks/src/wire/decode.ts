@@ -97,8 +97,8 @@ export function decodeTerm(given: Uint8Array, options?: DecodeOptions): Term {
 
 /** Reads one term. If it is a map, it is a `Map` with its keys as they are, and its values are as `auto` reads them. */
 export function decodeOutermostMap(given: Uint8Array, options: DecodeOptions): Term {
-  onlyOutermost = true;
-  take({ ...options, maps: 'map' });
+  take(options);
+  asMaps = onlyOutermost = true;
   return decode(given);
 }
 
