@@ -171,7 +171,7 @@ const NEW_ATOM_COST = 15;
 const NEW_KEY_COST = 6;
 /** The same beyond the keys an engine makes classes for. */
 const WIDE_OBJECT_KEYS = 128;
-const WIDE_OBJECT_KEY_COST = 2;
+const WIDE_OBJECT_KEY_COST = 3;
 
 /** Claims `length` bytes, and returns where they begin. Comes before anything is allocated for them. */
 function claim(length: number): number {
