@@ -6,6 +6,8 @@ import { jest } from '@jest/globals';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { FileTokenStore, MemoryTokenStore } from '@fedecks/nest/client';
 import {
+  AbortSignal,
+  type ClientEvent,
   type ConnectionLost,
   DeviceId,
   FedecksClient,
@@ -65,6 +67,18 @@ class Commands {
   @OnMessage('boom')
   boom() {
     throw new Error('the greenhouse is on fire');
+  }
+
+  @OnMessage('watch')
+  async *watch(@AbortSignal() signal: AbortSignal): AsyncGenerator<string> {
+    try {
+      yield 'watching';
+      await new Promise((_resolve, reject) =>
+        signal.addEventListener('abort', () => reject(signal.reason as Error)),
+      );
+    } finally {
+      this.happened.put(['watched', signal.aborted]);
+    }
   }
 
   @OnMessage('wait')
@@ -187,6 +201,46 @@ describe('FedecksClientModule', () => {
     expect(await happened.next()).toEqual(['gone', { type: 'connection_lost', cause: 'closed', code: 1011 }]);
     await accept();
     expect(await happened.next()).toEqual(['connected', 'nerves-242a']);
+  });
+
+  it('aborts the signal of a handler, and ends its generator, when the connection is lost', async () => {
+    await start(FedecksClientModule.forRoot(options()));
+    const device = await accept();
+    const { happened } = app.get(Commands);
+    await happened.next();
+    device.binary(term(tuple(str('watch'), int(0))));
+    expect((await device.frame()).payload).toEqual(term(str('watching')));
+    device.close(1011);
+    device.fin();
+    const next = [await happened.next(), await happened.next()];
+    expect(next).toContainEqual(['watched', true]);
+    expect(next).toContainEqual(['gone', { type: 'connection_lost', cause: 'closed', code: 1011 }]);
+    expect(log.lines).toEqual([]);
+  });
+
+  it('reports observers that throw as observer_failed, and never because of that event', async () => {
+    await start(FedecksClientModule.forRoot(options()));
+    const device = await accept();
+    const { happened } = app.get(Commands);
+    await happened.next();
+    const client = app.get(FedecksClient);
+    const events: ClientEvent[] = [];
+    const broken = (): never => {
+      throw new TypeError('broken');
+    };
+    const brokenLater: () => unknown = async () => broken();
+    client.events$.subscribe((event) => events.push(event));
+    client.events$.subscribe(broken);
+    client.events$.subscribe(brokenLater);
+    client.messages$.subscribe(broken);
+    device.binary(term(str('hello')));
+    expect(await happened.next()).toEqual(['any', 'hello']);
+    device.binary(term(str('again')));
+    expect(await happened.next()).toEqual(['any', 'again']);
+    expect(events).toEqual([
+      { type: 'observer_failed', reason: 'TypeError', error: expect.any(TypeError) as unknown },
+      { type: 'observer_failed', reason: 'TypeError', error: expect.any(TypeError) as unknown },
+    ]);
   });
 
   it('stays connected whatever a handler throws, and logs it without what was sent', async () => {

@@ -32,3 +32,79 @@ it('One node alone remembers the last 10,000 devices that left, and forgets the 
   expect(await backplane.presenceOf('device-1')).toMatchObject({ state: 'offline' });
   expect((await backplane.presenceList(undefined, 20_000)).entries).toHaveLength(10_000);
 });
+
+describe('the presence of one node alone', () => {
+  const device = (id: string): ConnectedDevice => ({
+    id,
+    endpoint: '/fedecks',
+    remoteAddress: '::1',
+    since: 1,
+    claims: undefined,
+  });
+  let held: Map<string, ConnectedDevice>;
+  let looks: number;
+  let backplane: InProcessBackplane;
+
+  function open(id: string): void {
+    held.set(id, device(id));
+    backplane.opened(device(id));
+  }
+
+  function close(id: string): void {
+    held.delete(id);
+    backplane.closed(device(id), { type: 'disconnected', code: 1000 });
+  }
+
+  /** The ids of all pages, and after each page `meanwhile`. */
+  async function list(limit: number, meanwhile: () => void = () => undefined): Promise<string[]> {
+    const ids: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await backplane.presenceList(cursor, limit);
+      expect(page.entries.length).toBeLessThanOrEqual(limit);
+      ids.push(...page.entries.map(({ id }) => id));
+      cursor = page.cursor;
+      meanwhile();
+    } while (cursor !== undefined);
+    return ids;
+  }
+
+  beforeEach(() => {
+    held = new Map();
+    looks = 0;
+    backplane = new InProcessBackplane({
+      ...NOBODY,
+      held: (id) => held.get(id),
+      all: () => {
+        looks++;
+        return held.values();
+      },
+    });
+    for (const id of ['d', 'b', 'e', 'a', 'c']) open(id);
+  });
+
+  it('is listed in the order of ids, those that left included, and each once', async () => {
+    close('b');
+    expect(await list(2)).toEqual(['a', 'b', 'c', 'd', 'e']);
+    expect(await list(5)).toEqual(['a', 'b', 'c', 'd', 'e']);
+  });
+
+  it('goes over everybody once for all pages, and not at all while nobody is new', async () => {
+    await list(1);
+    expect(looks).toBe(1);
+    close('c');
+    open('c');
+    await list(1);
+    expect(looks).toBe(1);
+  });
+
+  it('has who came before the first page, and keeps those that stay on one page each', async () => {
+    await list(2);
+    open('cc');
+    let next = 0;
+    const ids = await list(2, () => {
+      open(`b${next++}`);
+    });
+    expect(ids.filter((id) => !/^b\d/.test(id))).toEqual(['a', 'b', 'c', 'cc', 'd', 'e']);
+  });
+});

@@ -58,21 +58,22 @@ export function decodeAuthHeader(value: string | undefined): AuthHeader {
     return problem('encoded binary auth was invalid or unsafe');
   }
   if (!(term instanceof Map)) return problem('not a map');
-  const deviceId: Term | undefined = (term as ReadonlyMap<Term, Term>).get(DEVICE_ID_KEY);
+  const fields = term as ReadonlyMap<Term, Term>;
+  const deviceId: Term | undefined = fields.get(DEVICE_ID_KEY);
   if (deviceId === undefined || deviceId === '') return problem('no device id');
   if (typeof deviceId !== 'string') return problem('device id is not a string');
   if (Buffer.byteLength(deviceId) > MAX_DEVICE_ID_BYTES) return problem('device id is too long');
-  const {
-    [DEVICE_ID_KEY]: _id,
-    [TOKEN_KEY]: token,
-    ...credentials
-  } = fieldsOf(term as ReadonlyMap<Term, Term>);
-  return { ok: true, deviceId, ...(token !== undefined && { token }), credentials };
+  const token: Term | undefined = fields.get(TOKEN_KEY);
+  return { ok: true, deviceId, ...(token !== undefined && { token }), credentials: credentialsIn(fields) };
 }
 
-/** Keys of other types say nothing to an application. */
-function fieldsOf(term: ReadonlyMap<Term, Term>): Record<string, Term> {
-  return Object.fromEntries([...term].filter(([key]) => typeof key === 'string')) as Record<string, Term>;
+/** Everything beside device id and token. Keys of other types say nothing to an application. */
+function credentialsIn(fields: ReadonlyMap<Term, Term>): Record<string, Term> {
+  const entries: [string, Term][] = [];
+  for (const [key, value] of fields) {
+    if (typeof key === 'string' && key !== DEVICE_ID_KEY && key !== TOKEN_KEY) entries.push([key, value]);
+  }
+  return Object.fromEntries(entries);
 }
 
 function problem(info: AuthHeaderProblem): AuthHeader {

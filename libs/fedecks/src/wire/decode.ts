@@ -97,8 +97,8 @@ export function decodeTerm(given: Uint8Array, options?: DecodeOptions): Term {
 
 /** Reads one term. If it is a map, it is a `Map` with its keys as they are, and its values are as `auto` reads them. */
 export function decodeOutermostMap(given: Uint8Array, options: DecodeOptions): Term {
-  onlyOutermost = true;
-  take({ ...options, maps: 'map' });
+  take(options);
+  asMaps = onlyOutermost = true;
   return decode(given);
 }
 
@@ -171,7 +171,7 @@ const NEW_ATOM_COST = 15;
 const NEW_KEY_COST = 6;
 /** The same beyond the keys an engine makes classes for. */
 const WIDE_OBJECT_KEYS = 128;
-const WIDE_OBJECT_KEY_COST = 2;
+const WIDE_OBJECT_KEY_COST = 3;
 
 /** Claims `length` bytes, and returns where they begin. Comes before anything is allocated for them. */
 function claim(length: number): number {

@@ -6,7 +6,7 @@ import { Atom, type Term } from './term.js';
  * looked up there; of other keys the canonical text is kept.
  */
 export class KeySet {
-  private readonly texts = new Set<string>();
+  private texts: Set<string> | undefined = undefined;
   /** A string may be there as marked bytes too: from the first bytes on, strings are kept as texts as well. */
   private hasBytes = false;
 
@@ -28,13 +28,18 @@ export class KeySet {
   add(key: Term): boolean {
     if (key instanceof Uint8Array && !this.hasBytes) this.keepStrings();
     if (this.isInMap(key)) return !this.entries.has(key);
-    const { size } = this.texts;
-    return this.texts.add(canonical(key)).size > size;
+    return this.addText(key);
+  }
+
+  private addText(key: Term): boolean {
+    const texts = (this.texts ??= new Set());
+    const { size } = texts;
+    return texts.add(canonical(key)).size > size;
   }
 
   private keepStrings(): void {
     this.hasBytes = true;
-    for (const key of this.entries.keys()) if (typeof key === 'string') this.texts.add(canonical(key));
+    for (const key of this.entries.keys()) if (typeof key === 'string') this.addText(key);
   }
 
   /** Whether the Map tells a key from others as Erlang does. */

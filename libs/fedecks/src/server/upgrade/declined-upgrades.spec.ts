@@ -21,9 +21,10 @@ describe('DeclinedUpgrades', () => {
     peer.write('GET /a HTTP/1.1\r\nhost: x\r\n\r\n');
     peer.write('GET /b HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n');
     const socket = await waiting;
+    // An error nobody listens to ends a process; jest only swallows it.
+    expect(socket.listenerCount('error')).toBeGreaterThan(0);
     const closed = new Promise((resolve) => socket.once('close', resolve));
     peer.resetAndDestroy();
-    // An error nobody listens to would end the process.
     await closed;
     expect((socket.errored as NodeJS.ErrnoException).code).toBe('ECONNRESET');
   });
