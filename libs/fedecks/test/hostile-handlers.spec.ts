@@ -106,7 +106,8 @@ it('pushes from downstream though its sources have failed, completed or put in w
 });
 
 it('serves others while devices that read run generators without end', async () => {
-  for (let index = 0; index < 10; index++) {
+  // Few, since this process reads what they send.
+  for (let index = 0; index < 3; index++) {
     const device = await open();
     device.sendBinary(event('endless'));
     await device.expectFrame();

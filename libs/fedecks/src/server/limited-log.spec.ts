@@ -70,7 +70,7 @@ describe('LimitedLog', () => {
       },
     });
     log.error('failed', error);
-    expect(lines.at(-1)).toBe('failed ');
+    expect(lines.at(-1)).toBe('failed Error: hostile');
     const broken = new LimitedLog({
       warn: () => {
         throw new Error('EPIPE');
