@@ -13,6 +13,7 @@ import { FedecksModule, OnDisconnected, OnMessage } from '@fedecks/nest';
 import { request } from './support/cloud.js';
 import { Program } from './support/child-app.js';
 import { Inbox } from './support/inbox.js';
+import { eventually } from './support/eventually.js';
 import { RawPeer } from './support/raw-peer.js';
 import { closeCode, PasswordOnly, SECRET, Site } from './support/site.js';
 import { chars, str, term, tuple } from './support/term-bytes.js';
@@ -100,6 +101,27 @@ describe.each([
     await closing;
     expect(seen.slice(0, 2)).toEqual(['handled', 'disconnected']);
     expect(seen).toHaveLength(2 + 9);
+    await site.close();
+  });
+
+  it('waits for the handlers of a device that has gone before', async () => {
+    const providers = [RootDatabase, Work];
+    const fedecks = FedecksModule.forRoot({ secrets: [SECRET], authenticator: new PasswordOnly() });
+    const site = await Site.start({ imports: [fedecks], providers }, { adapter: adapter() });
+    const device = await site.open();
+    device.sendBinary(term(str('work')));
+    const finish = await site.app.get(Work).handling.next();
+    device.reset();
+    await eventually(
+      () => site.fedecks.devices().length,
+      (count) => count === 0,
+    );
+    const closing = site.app.close();
+    expect(await site.statusOf({ deviceId: 'new' })).toBe('503 Service Unavailable');
+    expect(seen).toEqual([]);
+    finish();
+    await closing;
+    expect(seen.slice(0, 2)).toEqual(['handled', 'disconnected']);
     await site.close();
   });
 });

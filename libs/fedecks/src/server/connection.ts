@@ -92,6 +92,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private countedFrom: number;
   /** Why it ended, until `@OnDisconnected` has been called. */
   private cause: DisconnectCause | undefined;
+  /** Called when `@OnDisconnected` has been called, or waits to be as the last. */
+  private onAllHandled: (() => void) | undefined;
   private readonly runner = new HandlerRunner(this);
 
   constructor(
@@ -379,6 +381,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
 
   /** Reads no more, lets the handlers of what was read finish, closes, and lets `@OnDisconnected` finish. */
   async drain(): Promise<void> {
+    if (this.state === 'closed') return this.settled();
     this.draining = true;
     this.updateReading();
     await this.inbox.done();
@@ -405,8 +408,9 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     return this.inbox.bytes + this.reader.pendingBytes;
   }
 
-  settled(): Promise<void> {
-    return this.inbox.done();
+  async settled(): Promise<void> {
+    if (this.cause) await new Promise<void>((resolve) => (this.onAllHandled = resolve));
+    await this.inbox.done();
   }
 
   private onClose(): void {
@@ -463,6 +467,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (!cause) return;
     this.cause = undefined;
     for (const handler of this.endpoint.router.disconnected) this.inbox.call(handler, cause, this.runner);
+    this.onAllHandled?.();
   }
 }
 

@@ -59,7 +59,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   /** A flood of strangers leaves the other log its lines. */
   private readonly strangers: LimitedLog;
   private readonly flapping = new Flapping();
-  private readonly leftovers: Leftovers;
+  private readonly leftovers: Leftovers<Connection>;
   /** @internal */
   readonly decoding: DecodeOptions;
   private admission!: Admission;
@@ -113,7 +113,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   /** Refuses new devices, lets handlers finish, and closes the connections in stages over `drainMs`. */
   async shutDown(): Promise<void> {
     this.admission.drain();
-    await drain([...this.registry.all()], this.options.drainMs);
+    await drain([...this.registry.all(), ...this.leftovers.all()], this.options.drainMs);
     clearInterval(this.ticking);
     await this.backplane.close();
   }

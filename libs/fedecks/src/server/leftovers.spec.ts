@@ -11,7 +11,7 @@ function leftover(
 }
 
 describe('Leftovers', () => {
-  let leftovers: Leftovers;
+  let leftovers: Leftovers<Leftover>;
   beforeEach(() => (leftovers = new Leftovers({ mailboxLimit: 10, mailboxBytes: 1_000 })));
 
   it('are full when together they hold as many messages as one mailbox', () => {
@@ -26,6 +26,16 @@ describe('Leftovers', () => {
     expect(leftovers.areFull('a')).toBe(false);
     leftovers.add('a', leftover(1, 1));
     expect(leftovers.areFull('a')).toBe(true);
+  });
+
+  it('are kept until they are settled, also when nothing of them waits', async () => {
+    const left = leftover(0, 0);
+    leftovers.add('a', left);
+    expect([...leftovers.all()]).toEqual([left]);
+    left.onHandled();
+    await left.settled();
+    await Promise.resolve();
+    expect([...leftovers.all()]).toEqual([]);
   });
 
   it('have room again when what was left is handled', async () => {

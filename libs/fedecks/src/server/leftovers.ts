@@ -2,31 +2,34 @@
 export interface Leftover {
   readonly waitingMessages: number;
   readonly waitingBytes: number;
-  /** Resolves when nothing waits any more. */
+  /** Resolves when all of it is handled, and `@OnDisconnected` has finished. */
   settled(): Promise<void>;
 }
 
 /**
- * Messages of ended connections that still wait for handlers. They count against their device: or one that
- * connects again whenever its mailbox is full would have a new mailbox each time.
+ * Connections that have ended, until all their messages and `@OnDisconnected` are handled. What waits counts against
+ * their device: or one that connects again whenever its mailbox is full would have a new mailbox each time.
  */
-export class Leftovers {
-  private readonly byDevice = new Map<string, Set<Leftover>>();
+export class Leftovers<Ended extends Leftover> {
+  private readonly byDevice = new Map<string, Set<Ended>>();
 
   constructor(private readonly limits: { readonly mailboxLimit: number; readonly mailboxBytes: number }) {}
 
-  /** Keeps count of what is left, until it is handled. */
-  add(deviceId: string, leftover: Leftover): void {
-    if (leftover.waitingMessages === 0) return;
+  /** Keeps a connection until it is settled. */
+  add(deviceId: string, leftover: Ended): void {
     const leftovers = this.byDevice.get(deviceId) ?? new Set();
     this.byDevice.set(deviceId, leftovers.add(leftover));
     void leftover.settled().then(() => {
       leftovers.delete(leftover);
-      if (leftovers.size === 0) this.byDevice.delete(deviceId);
+      if (leftovers.size === 0 && this.byDevice.get(deviceId) === leftovers) this.byDevice.delete(deviceId);
     });
   }
 
-  /** Whether as much is left of the device's ended connections as one mailbox may hold. */
+  *all(): Iterable<Ended> {
+    for (const leftovers of this.byDevice.values()) yield* leftovers;
+  }
+
+  /** Whether as much waits of the device's ended connections as one mailbox may hold. */
   areFull(deviceId: string): boolean {
     const leftovers = this.byDevice.get(deviceId);
     if (!leftovers) return false;
