@@ -22,7 +22,7 @@ export class DeviceLogin implements DeviceAuthenticator {
   /** @throws {ServiceUnavailableException} (rejects) where the password is not looked at: over a limit, or too busy. */
   async authenticate(
     { username, password }: Credentials,
-    device: { readonly id: string; readonly remoteAddress: string },
+    device: { readonly id: string; readonly remoteAddress: string; readonly signal: AbortSignal },
   ): Promise<AuthenticationResult> {
     if (!isShortText(username) || !isShortText(password)) return false;
     const network = networkOf(device.remoteAddress);
@@ -31,7 +31,9 @@ export class DeviceLogin implements DeviceAuthenticator {
     }
     let hasFailed = false;
     try {
-      const result = await this.queue.run(network, () => this.check(username, password, device.id));
+      const result = await this.queue.run(network, device.signal, () =>
+        this.check(username, password, device.id),
+      );
       hasFailed = result === false;
       return result;
     } finally {

@@ -16,12 +16,12 @@ describe('LoginQueue', () => {
   });
   afterEach(() => jest.useRealTimers());
 
-  function login(network: string, name: string): void {
+  function login(network: string, name: string, signal = new AbortController().signal): void {
     const work = (): Promise<void> => {
       started.push(name);
       return new Promise((resolve) => finishers.push(resolve));
     };
-    queue.run(network, work).catch((error: unknown) => {
+    queue.run(network, signal, work).catch((error: unknown) => {
       expect(error).toBeInstanceOf(ServiceUnavailableException);
       refused.push(name);
     });
@@ -48,11 +48,22 @@ describe('LoginQueue', () => {
     expect(started).toEqual(names('a', 5));
   });
 
+  it('does not begin a login that nobody waits for any more', async () => {
+    const gone = new AbortController();
+    for (const name of names('a', 2)) login('a', name);
+    login('a', 'gone', gone.signal);
+    login('a', 'a2');
+    gone.abort();
+    await finish(3);
+    expect([started, refused]).toEqual([names('a', 3), ['gone']]);
+  });
+
   it('returns what the work returns, and rejects with what it rejects with', async () => {
-    await expect(queue.run('a', async () => 7)).resolves.toBe(7);
+    const { signal } = new AbortController();
+    await expect(queue.run('a', signal, async () => 7)).resolves.toBe(7);
     const failure = new Error('the disk is gone');
-    await expect(queue.run('a', () => Promise.reject(failure))).rejects.toBe(failure);
-    await expect(queue.run('a', async () => 8)).resolves.toBe(8);
+    await expect(queue.run('a', signal, () => Promise.reject(failure))).rejects.toBe(failure);
+    await expect(queue.run('a', signal, async () => 8)).resolves.toBe(8);
   });
 
   it('lets networks take turns', async () => {

@@ -8,6 +8,7 @@ export const MAX_LOGIN_MS = 10_000;
 
 interface Login {
   readonly askedAt: number;
+  readonly signal: AbortSignal;
   start(): Promise<void>;
   refuse(reason: string): void;
 }
@@ -23,12 +24,14 @@ export class LoginQueue {
 
   /**
    * Does the work when its turn comes.
-   * @throws {ServiceUnavailableException} (rejects) when the queue is full, or the turn comes after 10 s.
+   * @param signal aborts when nobody waits for it any more: it is not begun then.
+   * @throws {ServiceUnavailableException} (rejects) when the queue is full, or the turn comes too late.
    */
-  run<T>(network: string, work: () => Promise<T>): Promise<T> {
+  run<T>(network: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const login: Login = {
         askedAt: performance.now(),
+        signal,
         start: () => work().then(resolve, reject),
         refuse: (reason) => reject(new ServiceUnavailableException(reason)),
       };
@@ -58,7 +61,7 @@ export class LoginQueue {
     while (this.running < CONCURRENT) {
       const login = this.takeNext();
       if (!login) return;
-      if (performance.now() - login.askedAt >= MAX_LOGIN_MS) {
+      if (login.signal.aborted || performance.now() - login.askedAt >= MAX_LOGIN_MS) {
         login.refuse('the login waited too long');
         continue;
       }

@@ -5,7 +5,7 @@ import { type Revocations } from '../revocations.js';
 import { type Tokens } from '../token.js';
 import { limitKey, PeerAddress } from './address.js';
 import { Places, UpgradeLimiter } from './limits.js';
-import { type Authenticated, readPresented, UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
+import { type Authenticated, LazySignal, readPresented, UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
 
 /** Whether a device is let in, or the HTTP status that refuses it. */
 export type UpgradeDecision = Authenticated | { readonly status: number; readonly retryAfterS?: number };
@@ -128,8 +128,8 @@ export class Admission {
     key: string,
     places: Places,
   ): Promise<UpgradeDecision | undefined> {
-    const abort = new AbortController();
-    request.signal = abort.signal;
+    const abort = new LazySignal();
+    abort.attachTo(request);
     return new Promise((resolve) => {
       const settle = (decision: UpgradeDecision | undefined): void => {
         if (!this.waiting.delete(request)) return;

@@ -29,11 +29,11 @@ export class FedecksAuthGuard implements CanActivate {
     const request = context.switchToHttp().getRequest<UpgradeRequest>();
     const presented = readPresented(request, this.tokens);
     if (presented.type === 'invalid') throw presented.refused;
-    const { remoteAddress = '', signal } = request;
+    const { remoteAddress = '' } = request;
     const isLogin = presented.type === 'credentials';
     const id = isLogin ? presented.header.deviceId : presented.deviceId;
     const { claims, grant } = isLogin
-      ? await this.login(presented.header, remoteAddress, signal)
+      ? await this.login(presented.header, request)
       : await this.reconnect(presented.content);
     if (!this.tokens.canBePresented(id, claims)) {
       throw new UpgradeRefused({
@@ -49,12 +49,18 @@ export class FedecksAuthGuard implements CanActivate {
 
   private async login(
     { deviceId: id, credentials }: AuthHeader & { ok: true },
-    remoteAddress: string,
-    signal: AbortSignal | undefined,
+    request: UpgradeRequest,
   ): Promise<Admitted> {
     // Before the credentials are checked: a revocation meanwhile is one after this login.
     const grant = { generation: await this.revocations.generationOf(id), expiresAt: 0 };
-    const device = { id, remoteAddress, signal: signal ?? new AbortController().signal };
+    const device = {
+      id,
+      remoteAddress: request.remoteAddress ?? '',
+      // Made when it is asked for.
+      get signal(): AbortSignal {
+        return request.signal ?? new AbortController().signal;
+      },
+    };
     const result = await this.authenticator?.authenticate(credentials, device);
     if (result === true) return { claims: undefined, grant };
     // What a lookup that found nothing returns is a no, whatever the types say.

@@ -14,7 +14,29 @@ export interface UpgradeRequest extends IncomingMessage {
   /** @internal Set with {@link device}: what the tokens of the connection carry on. */
   grant?: Grant;
   /** Aborts when nobody waits for the guards any more: the device has gone, the time is up, or the app closes. */
-  signal?: AbortSignal;
+  readonly signal?: AbortSignal;
+}
+
+/** A signal that is made when it is first asked for: few guards and authenticators do. */
+export class LazySignal {
+  private controller: AbortController | undefined;
+  private aborted = false;
+
+  get signal(): AbortSignal {
+    this.controller ??= new AbortController();
+    if (this.aborted) this.controller.abort();
+    return this.controller.signal;
+  }
+
+  abort(): void {
+    this.aborted = true;
+    this.controller?.abort();
+  }
+
+  /** Shows it as `request.signal`. */
+  attachTo(request: UpgradeRequest): void {
+    Object.defineProperty(request, 'signal', { get: () => this.signal, configurable: true });
+  }
 }
 
 /** A device that the guards have let in. */
