@@ -23,10 +23,10 @@ export interface DisconnectCause {
   /**
    * Who ended it, and why:
    * - `closed_by_device`: its close frame. `connection_lost`: TCP ended without one.
-   * - `idle_timeout`: no frame came for `idleTimeoutMs`.
+   * - `idle_timeout`: no byte came for `idleTimeoutMs`, or a message came too slowly.
    * - `stopped`: a handler returned `stop()`. `disconnected`, `revoked`: the method of `Fedecks`.
    * - `replaced`: the device has connected again. `draining`: the app shuts down.
-   * - `slow_consumer`: more than `maxBufferedBytes` waited for it. `rate_limited`: more than `messagesPerSecond` came.
+   * - `slow_consumer`: more than `maxBufferedBytes` waited for it. `rate_limited`: more than `messagesPerSecond` frames came.
    * - `message_too_big`: more than `maxFrameBytes`. `protocol_error`: frames that RFC 6455 forbids.
    */
   readonly type:
@@ -53,7 +53,8 @@ export interface SocketError {
   /**
    * What went wrong:
    * - `invalid_auth_header`, `authentication_failed`, `invalid_token`, `refused_by_guard`: refused (PROTOCOL.md §1.4).
-   * - `upgrade_failed`: the authenticator or a guard threw or took too long; the device may come again.
+   * - `upgrade_failed`: the authenticator or a guard threw or took too long, or messages of the device's ended
+   *   connections still wait for handlers; the device may come again.
    * - `duplicate`: refused by `duplicates: 'oldest'`. `flapping`: replaced over and over.
    * - `handler_failed`: a handler threw, or what it returned is no term. `unhandled_message`: none takes it.
    * - `handler_stalled`: a handler has been running for 60 s, and what the device sends waits for it. Told once.

@@ -54,15 +54,16 @@ export interface FedecksOptions {
   readonly tokenExpiry?: Duration;
 
   /**
-   * After this many milliseconds without any frame from the device, its connection is closed with 1000. Devices
-   * ping every 19 s. Frames to the device do not count: only a frame from it shows that it is alive.
+   * After this many milliseconds without any byte from the device, its connection is closed with 1000. Devices
+   * ping every 19 s. Frames to the device do not count: only what it sends shows that it is alive. A message may
+   * take as long, and 1 ms more for each byte of it that has arrived; pings meanwhile do not extend that.
    * @default 60_000
    */
   readonly idleTimeoutMs?: number;
 
   /**
-   * The largest message a device may send, in bytes, and the most a compressed term may inflate to. A larger
-   * frame closes the connection with 1009, on its header alone.
+   * The largest message a device may send, in bytes, in one frame or in fragments. A larger one closes the
+   * connection with 1009, on the length that its header claims.
    * @default 262_144
    */
   readonly maxFrameBytes?: number;
@@ -91,8 +92,9 @@ export interface FedecksOptions {
   readonly mailboxBytes?: number;
 
   /**
-   * How many elements one message may hold: every number, text, list, tuple, map, key and value counts. More is a
-   * raw message. It bounds the time that one message takes to decode.
+   * How many elements one message may hold: every number, text, list, tuple, map, key and value counts, and more
+   * than once what takes long to build (PROTOCOL.md §4.5). More is a raw message. It bounds the time that one message
+   * takes to decode.
    * @default 100_000
    */
   readonly maxElements?: number;
