@@ -1,4 +1,5 @@
 import { messageOf } from '../../faults/index.js';
+import { guardedController } from '../../handlers/index.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
 import { type ResolvedOptions } from '../fedecks-options.js';
 import { type Revocations } from '../revocations.js';
@@ -128,7 +129,7 @@ export class Admission {
     key: string,
     places: Places,
   ): Promise<UpgradeDecision | undefined> {
-    const abort = new AbortController();
+    const abort = guardedController((error) => this.failed(request.deviceId ?? null, error));
     request.signal = abort.signal;
     return new Promise((resolve) => {
       const settle = (decision: UpgradeDecision | undefined): void => {
