@@ -1,13 +1,16 @@
 /** What is left of a connection that has ended. */
 export interface Leftover {
+  /** Whether nothing of it waits for a handler, and no handler is waited for. */
+  readonly isSettled: boolean;
   readonly waitingMessages: number;
+  /** Of the messages that wait, and of the one that is being handled. */
   readonly waitingBytes: number;
   /** Resolves when nothing waits any more. */
   settled(): Promise<void>;
 }
 
 /**
- * Messages of ended connections that still wait for handlers. They count against their device: or one that
+ * Messages of ended connections that handlers have not done with. They count against their device: or one that
  * connects again whenever its mailbox is full would have a new mailbox each time.
  */
 export class Leftovers {
@@ -17,7 +20,7 @@ export class Leftovers {
 
   /** Keeps count of what is left, until it is handled. */
   add(deviceId: string, leftover: Leftover): void {
-    if (leftover.waitingMessages === 0) return;
+    if (leftover.isSettled) return;
     const leftovers = this.byDevice.get(deviceId) ?? new Set();
     this.byDevice.set(deviceId, leftovers.add(leftover));
     void leftover.settled().then(() => {
@@ -36,6 +39,8 @@ export class Leftovers {
       messages += waitingMessages;
       bytes += waitingBytes;
     }
-    return messages >= this.limits.mailboxLimit || bytes >= this.limits.mailboxBytes;
+    const { mailboxLimit, mailboxBytes } = this.limits;
+    // Each has one message more than wait: the one that is being handled.
+    return messages >= mailboxLimit || leftovers.size > mailboxLimit || bytes >= mailboxBytes;
   }
 }
