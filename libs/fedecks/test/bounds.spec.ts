@@ -155,6 +155,21 @@ describe('messagesPerSecond', () => {
   });
 });
 
+describe('A device that was not read for seconds', () => {
+  it('is not closed for what it sent meanwhile within messagesPerSecond', async () => {
+    await start({ messagesPerSecond: 50, mailboxLimit: 2 });
+    const device = await site.open();
+    device.write(Buffer.concat([hang, times(30, small)]));
+    const finish = await listener.hung.next();
+    for (let second = 1; second <= 2; second++) {
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      device.write(times(40, small));
+    }
+    finish();
+    for (let count = 0; count < 110; count++) expect((await device.expectFrame()).opcode).toBe(OPCODE.binary);
+  });
+});
+
 describe('Pings', () => {
   it('are all answered, however many come at once', async () => {
     await start();
@@ -201,9 +216,34 @@ describe('mailboxBytes', () => {
     expect(listener.handledFor).toHaveLength(5);
     expect(await site.statusOf({})).toContain('101');
   });
+  it('counts what is still being handled of ended connections', async () => {
+    await start({ mailboxBytes: 50_000 });
+    const large = binary(term(tuple(str('hang'), str('x'.repeat(20_000)))));
+    for (let count = 0; count < 3; count++) {
+      const device = await site.open();
+      device.write(large);
+      await listener.hung.next();
+      device.reset();
+      await eventually(
+        () => site.fedecks.devices().length,
+        (connected) => connected === 0,
+      );
+    }
+    expect(await site.statusOf({})).toContain('503');
+  });
 });
 
 describe('A message that does not end', () => {
+  it('closes its connection after idleTimeoutMs, though bursts of pings make others go first', async () => {
+    await start({ idleTimeoutMs: 300, messagesPerSecond: 0 });
+    const device = await site.open();
+    device.write(begin('x'));
+    const pinging = setInterval(() => device.write(times(1_000, frame(OPCODE.ping))), 100);
+    expect(await closeCodeOf(device)).toBe(1000);
+    clearInterval(pinging);
+    expect(await listener.disconnected.next()).toEqual({ type: 'idle_timeout', code: 1000 });
+  });
+
   it('closes its connection after idleTimeoutMs, though pings come all the time', async () => {
     await start({ idleTimeoutMs: 300 });
     const device = await site.open();

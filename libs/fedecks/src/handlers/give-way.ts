@@ -1,28 +1,36 @@
 /** How long, in ms, the streams of all connections may go on before everything else of the process gets its turn. */
 const SLICE_MS = 5;
 
-interface Turn {
-  readonly endsAt: number;
-  readonly over: Promise<void>;
-}
+/** How many values they may give in a turn: those that are woken at once all see that there is time left. */
+const SLICE_VALUES = 256;
 
-let turn: Turn | undefined;
+/** How many of those that wait go on in a turn: each gives a value before it can ask again. */
+const BATCH = 32;
+
+/** When this turn's slice ends; 0 while nobody has asked in it. */
+let endsAt = 0;
+let values = 0;
+const waiting: (() => void)[] = [];
 
 /**
- * Asked after each value of a stream that could give the next at once. Undefined while this turn of the event loop has
- * time for it; else a promise that resolves in the next turn.
+ * Asked before each value of a stream. Undefined while this turn of the event loop has time for it; else a
+ * promise that resolves in a later turn, after those who have waited longer.
  */
 export function giveWay(): Promise<void> | undefined {
-  turn ??= beginTurn();
-  return performance.now() < turn.endsAt ? undefined : turn.over;
+  if (endsAt === 0) beginSlice();
+  if (waiting.length === 0 && ++values <= SLICE_VALUES && performance.now() < endsAt) return undefined;
+  return new Promise((resolve) => waiting.push(resolve));
 }
 
-function beginTurn(): Turn {
-  const over = new Promise<void>((resolve) => {
-    setImmediate(() => {
-      turn = undefined;
-      resolve();
-    });
-  });
-  return { endsAt: performance.now() + SLICE_MS, over };
+function beginSlice(): void {
+  endsAt = performance.now() + SLICE_MS;
+  values = 0;
+  setImmediate(onTurn);
+}
+
+function onTurn(): void {
+  endsAt = 0;
+  if (waiting.length === 0) return;
+  beginSlice();
+  for (const goOn of waiting.splice(0, BATCH)) goOn();
 }

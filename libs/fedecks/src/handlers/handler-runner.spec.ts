@@ -205,6 +205,24 @@ describe('a stream', () => {
     expect(given).toBeLessThanOrEqual(last + 10);
   });
 
+  it('lets few of many generators go on in one turn of the loop', async () => {
+    let given = 0;
+    async function* endless(): AsyncGenerator<number> {
+      for (;;) yield given++;
+    }
+    for (let index = 0; index < 500; index++) void sink.runner.deliver(endless());
+    const most = 300;
+    for (let index = 0; index < 5; index++) {
+      const before = given;
+      await turn();
+      expect(given - before).toBeLessThan(most);
+      expect(given - before).toBeGreaterThan(0);
+    }
+    sink.runner.end();
+    // Those that still wait would be before the streams of the next test.
+    for (let index = 0; index < 30; index++) await turn();
+  });
+
   it('unsubscribes from a synchronous Observable, and sends and reports no more, when a value ends the connection', () => {
     let given = 0;
     sink.onSend = () => {

@@ -16,7 +16,7 @@ export interface InboxOwner<Message> {
   readonly device: DeviceContext;
   /** Handles a message: calls {@link Inbox.run} with the handler that takes it, if one does. May throw what type guards throw. */
   handle(message: Message): void;
-  /** A handler that was waited for has finished: call {@link Inbox.step} while {@link Inbox.ready}. */
+  /** Something waits for nothing any more: call {@link Inbox.step} while {@link Inbox.ready}. */
   onReady(): void;
   /** {@link InboxOwner.handle} has thrown. */
   onFailure(error: unknown): void;
@@ -52,8 +52,12 @@ interface Entry<Message> {
 export class Inbox<Message> {
   private readonly waiting: Entry<Message>[] = [];
   private waitingBytes = 0;
+  /** Of the message that was handled last. */
+  private handledBytes = 0;
   /** The handler that is waited for. */
   private running: Handler | undefined;
+  /** Whether something is handled right now: what is asked for meanwhile, by a handler even, comes after it. */
+  private handling = false;
   /** When {@link Inbox.watch} first saw it run; 0 until then, Infinity once it has been reported. */
   private seenRunningAt = 0;
 
@@ -69,12 +73,12 @@ export class Inbox<Message> {
 
   /** Whether nothing is in progress, and nothing waits. */
   get idle(): boolean {
-    return this.running === undefined && this.waiting.length === 0;
+    return this.running === undefined && !this.handling && this.waiting.length === 0;
   }
 
   /** Whether {@link Inbox.step} has something to do. */
   get ready(): boolean {
-    return this.running === undefined && this.waiting.length > 0;
+    return this.running === undefined && !this.handling && this.waiting.length > 0;
   }
 
   /** Whether as much waits as may. */
@@ -103,13 +107,20 @@ export class Inbox<Message> {
     return this.waitingBytes;
   }
 
+  /** Bytes of the message whose handler is waited for. */
+  get runningBytes(): number {
+    return this.running === undefined ? 0 : this.handledBytes;
+  }
+
   /**
    * Handles a message: at once if nothing is before it.
    * @param bytes that it keeps in memory while it waits.
    */
   take(message: Message, bytes: number): void {
-    if (this.idle) this.handle(message);
-    else this.push(message, bytes);
+    if (!this.idle) return this.push(message, bytes);
+    this.handledBytes = bytes;
+    this.handle(message);
+    this.serveMeanwhile();
   }
 
   /** Lets a message wait for {@link Inbox.step}, also if nothing is before it. */
@@ -119,8 +130,10 @@ export class Inbox<Message> {
 
   /** Calls a handler after all that waits. */
   call(handler: Handler, payload: unknown, runner: HandlerRunner): void {
-    if (this.idle) this.run(handler, payload, runner);
-    else this.push(new Call(handler, payload, runner), 0);
+    if (!this.idle) return this.push(new Call(handler, payload, runner), 0);
+    this.handledBytes = 0;
+    this.run(handler, payload, runner);
+    this.serveMeanwhile();
   }
 
   /** Resolves when all that was taken until now is handled. */
@@ -135,6 +148,7 @@ export class Inbox<Message> {
     if (!next) return;
     const { item, bytes } = next;
     this.waitingBytes -= bytes;
+    this.handledBytes = bytes;
     if (item instanceof Call) this.run(item.handler, item.payload, item.runner);
     else if (item instanceof Barrier) item.onReached();
     else this.handle(item);
@@ -146,11 +160,13 @@ export class Inbox<Message> {
    */
   run(handler: Handler, payload: unknown, runner: HandlerRunner): void {
     let working: Promise<void> | undefined;
+    this.handling = true;
     try {
       working = runner.deliver(handler.call(payload, this.owner.device, runner));
     } catch (error) {
       runner.onFailure(error);
     }
+    this.handling = false;
     if (working) this.wait(handler, working);
   }
 
@@ -165,11 +181,18 @@ export class Inbox<Message> {
   }
 
   private handle(message: Message): void {
+    this.handling = true;
     try {
       this.owner.handle(message);
     } catch (error) {
       this.owner.onFailure(error);
     }
+    this.handling = false;
+  }
+
+  /** What was asked for while something was handled has nothing to wait for any more. */
+  private serveMeanwhile(): void {
+    if (this.ready) this.owner.onReady();
   }
 
   private push(item: Message | Call | Barrier, bytes: number): void {

@@ -13,6 +13,7 @@ export {
   Payload,
 } from './decorators.js';
 export { InvalidHandlerError } from './errors.js';
+export { guardedController } from './guarded-signal.js';
 export { type DeviceContext, type SignalSource } from './handler-call.js';
 export { type FoundHandler, HandlerExplorer } from './handler-explorer.js';
 export { HandlerRunner, type ResultSink } from './handler-runner.js';

@@ -94,6 +94,11 @@ export class PullStream implements Stream {
 
   /** Takes one value to the device. False if there was none. */
   private async step(): Promise<boolean> {
+    const turn = giveWay();
+    if (turn) {
+      await turn;
+      if (this.closed) return false;
+    }
     // What is not typed may return anything.
     const result = (await this.iterator.next()) as IteratorResult<unknown> | null | undefined;
     if (typeof result !== 'object' || result === null) {
@@ -105,8 +110,6 @@ export class PullStream implements Stream {
     if (delivered) await delivered;
     const drained = owner.drained();
     if (drained) await drained;
-    const turn = giveWay();
-    if (turn) await turn;
     return true;
   }
 }

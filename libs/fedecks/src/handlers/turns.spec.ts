@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { Turns, type Worker } from './turns.js';
 
 /** A clock that only work moves. */
@@ -79,5 +80,24 @@ describe('Turns', () => {
     expect(turns.used).toBe(true);
     await turn();
     expect(turns.used).toBe(false);
+  });
+
+  it('serves the others when one throws', async () => {
+    const scheduled = jest.spyOn(globalThis, 'setImmediate').mockReturnValueOnce(undefined as never);
+    turns.add(worker('first', { turns, clock, served }));
+    const serve = scheduled.mock.calls[0]![0];
+    scheduled.mockRestore();
+    const failing: Worker = {
+      heavy: false,
+      work() {
+        throw new Error('a fault of ours');
+      },
+    };
+    turns.add(failing);
+    turns.add(worker('light', { turns, clock, served }));
+    turns.add(worker('heavy', { turns, clock, served }, { heavy: true }));
+    expect(serve).toThrow('a fault of ours');
+    await turn();
+    expect(served).toEqual(['first', 'light', 'heavy']);
   });
 });

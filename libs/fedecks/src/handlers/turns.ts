@@ -62,23 +62,26 @@ export class Turns {
     const { light, heavy } = this;
     this.light = [];
     this.heavy = [];
-    const served = this.workOff(light, 0, until);
-    // At least one, or heavy work would never be done beside much light work.
-    const servedHeavy = this.workOff(heavy, 1, until);
-    this.light = [...light.slice(served), ...this.light];
-    this.heavy = [...heavy.slice(servedHeavy), ...this.heavy];
-    if (this.light.length + this.heavy.length > 0) this.schedule();
+    try {
+      this.workOff(light, 0, until);
+      // At least one, or heavy work would never be done beside much light work.
+      this.workOff(heavy, 1, until);
+    } finally {
+      // Also after one that has thrown: it must not take the others with it.
+      this.light = [...light, ...this.light];
+      this.heavy = [...heavy, ...this.heavy];
+      if (this.light.length + this.heavy.length > 0) this.schedule();
+    }
   }
 
-  /** @returns how many were served, at least so many. */
-  private workOff(workers: readonly Worker[], atLeast: number, until: number): number {
+  /** Serves workers, at least so many, and takes them out. */
+  private workOff(workers: Worker[], atLeast: number, until: number): void {
     let served = 0;
-    for (const worker of workers) {
-      if (served >= atLeast && this.now() >= until) break;
-      worker.work();
-      served++;
+    try {
+      while (served < workers.length && (served < atLeast || this.now() < until)) workers[served++]?.work();
+    } finally {
+      workers.splice(0, served);
     }
-    return served;
   }
 }
 

@@ -85,8 +85,11 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   /** Whether it reads no frames until the inbox has room. */
   private choked = false;
   private draining = false;
+  /** Whether `@OnConnected` has been called. */
+  private started = false;
   /** Whether the socket is not read. */
   private paused = false;
+  private pausedAt = 0;
   /** Frames of the second that began at `countedFrom`. */
   private frames = 0;
   private countedFrom: number;
@@ -94,6 +97,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private cause: DisconnectCause | undefined;
   /** Called when `@OnDisconnected` has been called, or waits to be as the last. */
   private onAllHandled: (() => void) | undefined;
+  private settling: Promise<void> | undefined;
   private readonly runner = new HandlerRunner(this);
 
   constructor(
@@ -121,6 +125,9 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   /** Runs `@OnConnected`, before any message, and then reads. */
   start(head: Buffer): void {
     for (const handler of this.endpoint.router.connected) this.inbox.call(handler, null, this.runner);
+    this.started = true;
+    // It may have been ended by one of them, or by an observer of connections before.
+    if (this.state === 'closed') this.onAllRead();
     if (head.length > 0) this.onData(head);
   }
 
@@ -242,6 +249,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (this.queued) return;
     this.queued = true;
     turns.add(this);
+    // At once: until it is served, a socket that is read could take in any number of bytes.
+    this.updateReading();
   }
 
   /** Whatever holds up the handlers holds up the socket, and so TCP slows the device down. */
@@ -249,13 +258,16 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     const pause = this.state === 'open' && (this.queued || this.choked || this.draining);
     if (pause === this.paused) return;
     this.paused = pause;
+    const now = performance.now();
     if (pause) {
+      this.pausedAt = now;
       this.socket.pause();
       return;
     }
-    // The time in which it was not read is not the device's.
-    this.lastDataAt = performance.now();
-    if (this.unfinishedSince > 0) this.unfinishedSince = this.lastDataAt;
+    // The time in which it was not read is not the device's, but what it sent meanwhile comes now.
+    this.frames -= (this.endpoint.options.messagesPerSecond * (now - this.pausedAt)) / SECOND_MS;
+    this.lastDataAt = now;
+    if (this.unfinishedSince > 0) this.unfinishedSince += now - Math.max(this.pausedAt, this.unfinishedSince);
     this.socket.resume();
   }
 
@@ -340,8 +352,13 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   private sendToken(): void {
-    void this.write(this.endpoint.tokenFrame(this.device, this.grant));
     this.refreshTokenAt = performance.now() + this.endpoint.options.tokenRefreshMs;
+    try {
+      void this.write(this.endpoint.tokenFrame(this.device, this.grant));
+    } catch (error) {
+      // Claims are the application's: it may have made something of them that is no JSON.
+      this.onFailure(error);
+    }
   }
 
   // --- Time and end ----------------------------------------------------------------------------------------
@@ -405,10 +422,14 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   get waitingBytes(): number {
-    return this.inbox.bytes + this.reader.pendingBytes;
+    return this.inbox.bytes + this.inbox.runningBytes + this.reader.pendingBytes;
   }
 
-  async settled(): Promise<void> {
+  settled(): Promise<void> {
+    return (this.settling ??= this.settle());
+  }
+
+  private async settle(): Promise<void> {
     if (this.cause) await new Promise<void>((resolve) => (this.onAllHandled = resolve));
     await this.inbox.done();
   }
@@ -464,8 +485,9 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   /** Nothing of the device is left to read: `@OnDisconnected` comes after all that was. */
   private onAllRead(): void {
     const { cause } = this;
-    if (!cause) return;
+    if (!cause || !this.started) return;
     this.cause = undefined;
+    this.reader.discard();
     for (const handler of this.endpoint.router.disconnected) this.inbox.call(handler, cause, this.runner);
     this.onAllHandled?.();
   }

@@ -85,8 +85,9 @@ export interface FedecksOptions {
 
   /**
    * How many bytes of messages of one device may wait for its handlers. It works as `mailboxLimit` does, together
-   * with it: whichever is reached first. What waits when a connection ends counts against the next of the same
-   * device: while it is as much, upgrades of the device are refused with 503.
+   * with it: whichever is reached first. What waits or is being handled when a connection ends counts against the
+   * next of the same device: while it is as much, or the handlers of more than `mailboxLimit` of its connections that
+   * have ended still run, upgrades of the device are refused with 503.
    * @default 1_048_576
    */
   readonly mailboxBytes?: number;
@@ -122,7 +123,8 @@ export interface FedecksOptions {
 
   /**
    * How many frames a device may send in a second: messages, each fragment of one, text, pings and pongs. A device
-   * that sends more is closed with 4003, and comes back with its backoff. 0 turns the limit off.
+   * that sends more is closed with 4003, and comes back with its backoff. What it sends while it is not read does not
+   * count against the second in which it is read. 0 turns the limit off.
    * @default 1_000
    */
   readonly messagesPerSecond?: number;

@@ -7,7 +7,12 @@ function leftover(
 ): Leftover & { readonly onHandled: () => void } {
   let onHandled!: () => void;
   const handled = new Promise<void>((resolve) => (onHandled = resolve));
-  return { waitingMessages, waitingBytes, settled: () => handled, onHandled: () => onHandled() };
+  return {
+    waitingMessages,
+    waitingBytes,
+    settled: () => handled,
+    onHandled: () => onHandled(),
+  };
 }
 
 describe('Leftovers', () => {
@@ -46,5 +51,12 @@ describe('Leftovers', () => {
     await left.settled();
     await Promise.resolve();
     expect(leftovers.areFull('a')).toBe(false);
+  });
+
+  it('are full when handlers of as many connections run as messages may wait, though none waits', () => {
+    for (let count = 0; count < 10; count++) leftovers.add('a', leftover(0, 1));
+    expect(leftovers.areFull('a')).toBe(false);
+    leftovers.add('a', leftover(0, 1));
+    expect(leftovers.areFull('a')).toBe(true);
   });
 });

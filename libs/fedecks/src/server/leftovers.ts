@@ -1,14 +1,15 @@
 /** What is left of a connection that has ended. */
 export interface Leftover {
   readonly waitingMessages: number;
+  /** Of the messages that wait, and of the one that is being handled. */
   readonly waitingBytes: number;
   /** Resolves when all of it is handled, and `@OnDisconnected` has finished. */
   settled(): Promise<void>;
 }
 
 /**
- * Connections that have ended, until all their messages and `@OnDisconnected` are handled. What waits counts against
- * their device: or one that connects again whenever its mailbox is full would have a new mailbox each time.
+ * Connections that have ended, until all their messages and `@OnDisconnected` are handled. What they hold counts
+ * against their device: or one that connects again whenever its mailbox is full would have a new mailbox each time.
  */
 export class Leftovers<Ended extends Leftover> {
   private readonly byDevice = new Map<string, Set<Ended>>();
@@ -39,6 +40,8 @@ export class Leftovers<Ended extends Leftover> {
       messages += waitingMessages;
       bytes += waitingBytes;
     }
-    return messages >= this.limits.mailboxLimit || bytes >= this.limits.mailboxBytes;
+    const { mailboxLimit, mailboxBytes } = this.limits;
+    // Each has one message more than wait: the one that is being handled.
+    return messages >= mailboxLimit || leftovers.size > mailboxLimit || bytes >= mailboxBytes;
   }
 }

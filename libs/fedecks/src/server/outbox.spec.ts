@@ -142,4 +142,17 @@ describe('Outbox', () => {
     socket.destroy();
     await drained;
   });
+
+  it('listens once for all who wait until the device reads', async () => {
+    const made = outbox({ maxBufferedBytes: 100_000 });
+    socket.reads = false;
+    void made.write(bytes(1_000));
+    const before = socket.listenerCount('drain');
+    const drained = Array.from({ length: 100 }, () => made.drained());
+    await tick();
+    expect(socket.listenerCount('drain')).toBe(before + 1);
+    socket.readOn();
+    await Promise.all(drained);
+    expect(socket.listenerCount('drain')).toBe(before);
+  });
 });

@@ -20,6 +20,8 @@ export class Outbox {
   private held: (() => void)[] | undefined = [];
   private heldBytes = 0;
   private holdTimer: NodeJS.Timeout | undefined;
+  /** One for all who wait for it: to take off a listener for each of thousands takes seconds. */
+  private drain: Promise<void> | undefined;
 
   /** @param onOverflow called when more would wait than may. */
   constructor(
@@ -62,15 +64,18 @@ export class Outbox {
     const { held } = this;
     if (held) await new Promise<void>((released) => held.push(released));
     this.flush();
-    while (this.open && this.socket.writableNeedDrain) {
-      await new Promise<void>((resolve) => {
-        const go = (): void => {
-          this.socket.off('drain', go).off('close', go);
-          resolve();
-        };
-        this.socket.on('drain', go).on('close', go);
-      });
-    }
+    while (this.open && this.socket.writableNeedDrain) await (this.drain ??= this.nextDrain());
+  }
+
+  private nextDrain(): Promise<void> {
+    return new Promise((resolve) => {
+      const go = (): void => {
+        this.drain = undefined;
+        this.socket.off('drain', go).off('close', go);
+        resolve();
+      };
+      this.socket.on('drain', go).on('close', go);
+    });
   }
 
   /** Hands what was written in this tick to the socket. */

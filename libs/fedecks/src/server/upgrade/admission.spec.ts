@@ -194,6 +194,22 @@ describe('Admission', () => {
     });
   });
 
+  it('reports what a listener of the signal throws when the device has gone', async () => {
+    const endpoint = new Endpoint();
+    endpoint.holds = true;
+    const admission = new Admission(endpoint);
+    const request = login();
+    const decision = decide(admission, request);
+    request.signal?.addEventListener('abort', () => {
+      throw new Error('the database is gone');
+    });
+    admission.abort(request);
+    expect(await decision).toBeUndefined();
+    expect(endpoint.reports).toMatchObject([
+      { deviceId: 'nerves-242a', type: 'upgrade_failed', info: 'the database is gone' },
+    ]);
+  });
+
   it('refuses with 503 what waits when it drains, and all after that', async () => {
     const endpoint = new Endpoint();
     endpoint.holds = true;

@@ -5,7 +5,13 @@ import { type Revocations } from '../revocations.js';
 import { type Tokens } from '../token.js';
 import { limitKey, PeerAddress } from './address.js';
 import { Places, UpgradeLimiter } from './limits.js';
-import { type Authenticated, LazySignal, readPresented, UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
+import {
+  type Authenticated,
+  LazySignal,
+  readPresented,
+  UpgradeRefused,
+  type UpgradeRequest,
+} from './upgrade-request.js';
 
 /** Whether a device is let in, or the HTTP status that refuses it. */
 export type UpgradeDecision = Authenticated | { readonly status: number; readonly retryAfterS?: number };
@@ -128,7 +134,7 @@ export class Admission {
     key: string,
     places: Places,
   ): Promise<UpgradeDecision | undefined> {
-    const abort = new LazySignal();
+    const abort = new LazySignal((error) => this.failed(request.deviceId ?? null, error));
     abort.attachTo(request);
     return new Promise((resolve) => {
       const settle = (decision: UpgradeDecision | undefined): void => {

@@ -1,4 +1,5 @@
 import { type IncomingMessage } from 'node:http';
+import { guardedController } from '../../handlers/index.js';
 import { AUTH_HEADER, type AuthHeader, decodeAuthHeader } from '../../wire/index.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
 import { type Grant, type TokenContent, type Tokens } from '../token.js';
@@ -22,8 +23,11 @@ export class LazySignal {
   private controller: AbortController | undefined;
   private aborted = false;
 
+  /** @param onFailure called with what a listener of the signal throws. */
+  constructor(private readonly onFailure: (error: unknown) => void) {}
+
   get signal(): AbortSignal {
-    this.controller ??= new AbortController();
+    this.controller ??= guardedController(this.onFailure);
     if (this.aborted) this.controller.abort();
     return this.controller.signal;
   }

@@ -226,21 +226,21 @@ export class FrameReader {
   }
 
   private close(code: number, reason: string): Found {
-    this.end();
+    this.discard();
     this.closeCode = code;
     this.closeReason = reason;
     return FOUND.close;
   }
 
   private fail(code: number, problem: string): Found {
-    this.end();
+    this.discard();
     this.closeCode = code;
     this.problem = problem;
     return FOUND.violation;
   }
 
-  /** Lets go of all memory. */
-  private end(): void {
+  /** Reads nothing more, and lets go of all memory. */
+  discard(): void {
     this.ended = true;
     this.payload = EMPTY;
     this.begin(EMPTY);
