@@ -63,6 +63,19 @@ describe('Turns', () => {
     expect(served).toEqual(Array.from({ length: 30 }, (_, i) => String(i)));
   });
 
+  it('is busy for those it serves, so that heavy work they find waits its turn', async () => {
+    let busy = false;
+    turns.add({
+      heavy: false,
+      work() {
+        busy = turns.busy;
+      },
+    });
+    expect(turns.busy).toBe(false);
+    await turn();
+    expect([busy, turns.busy]).toEqual([true, false]);
+  });
+
   it('serves one heavy worker a turn, however much light work there is', async () => {
     for (const name of ['h1', 'h2'])
       turns.add(worker(name, { turns, clock, served }, { heavy: true, ms: 20 }));

@@ -22,6 +22,7 @@ export class Turns {
   private heavy: Worker[] = [];
   private spentMs = 0;
   private scheduled = false;
+  private serving = false;
 
   constructor(private readonly now: () => number = () => performance.now()) {}
 
@@ -30,9 +31,12 @@ export class Turns {
     return this.spentMs >= TURN_MS;
   }
 
-  /** Whether heavy work waits, behind which more of it has to queue. */
+  /**
+   * Whether heavy work has to queue: behind other heavy work, and if it is found in a turn of light work, in which
+   * each such piece would hold up all light work behind it.
+   */
   get busy(): boolean {
-    return this.heavy.length > 0;
+    return this.serving || this.heavy.length > 0;
   }
 
   /** Counts time that was used in this turn. Very little does not count: most turns have only that. */
@@ -62,11 +66,13 @@ export class Turns {
     const { light, heavy } = this;
     this.light = [];
     this.heavy = [];
+    this.serving = true;
     try {
       this.workOff(light, 0, until);
       // At least one, or heavy work would never be done beside much light work.
       this.workOff(heavy, 1, until);
     } finally {
+      this.serving = false;
       // Also after one that has thrown: it must not take the others with it.
       this.light = [...light, ...this.light];
       this.heavy = [...heavy, ...this.heavy];
