@@ -76,6 +76,12 @@ describe('Turns', () => {
     expect([busy, turns.busy]).toEqual([true, false]);
   });
 
+  it('does not count what it has served against what arrives after it', async () => {
+    turns.add({ heavy: true, work: () => turns.spend(20) });
+    await turn();
+    expect(turns.used).toBe(false);
+  });
+
   it('serves one heavy worker a turn, however much light work there is', async () => {
     for (const name of ['h1', 'h2'])
       turns.add(worker(name, { turns, clock, served }, { heavy: true, ms: 20 }));

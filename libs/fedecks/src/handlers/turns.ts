@@ -73,6 +73,8 @@ export class Turns {
       this.workOff(heavy, 1, until);
     } finally {
       this.serving = false;
+      // What was spent in here does not hold up what arrives next.
+      this.spentMs = 0;
       // Also after one that has thrown: it must not take the others with it.
       this.light = [...light, ...this.light];
       this.heavy = [...heavy, ...this.heavy];
