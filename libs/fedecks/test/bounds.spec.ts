@@ -270,8 +270,9 @@ describe('A single message larger than maxBufferedBytes', () => {
   it('is delivered to a device that reads', async () => {
     await start({ maxBufferedBytes: 64 * 1024 });
     const device = await site.open();
-    expect(await site.fedecks.push('nerves-242a', 'z'.repeat(8 * 1024 * 1024))).toBe('sent');
-    expect((await device.expectFrame()).payload.length).toBeGreaterThan(8 * 1024 * 1024);
+    // Not larger than needed: the peer of the test takes it together read by read.
+    expect(await site.fedecks.push('nerves-242a', 'z'.repeat(1024 * 1024))).toBe('sent');
+    expect((await device.expectFrame()).payload.length).toBeGreaterThan(1024 * 1024);
     await expectAlive(device);
   });
 
