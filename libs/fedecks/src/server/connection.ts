@@ -38,6 +38,9 @@ const SECOND_MS = 1_000;
 /** How long, in ms, the peer of a connection that is being closed has to end its side of TCP. */
 const LINGER_MS = 1_000;
 
+/** What a peer may still send after its connection was closed: one that sends on would keep the process reading. */
+const MAX_DISCARDED_BYTES = 256 * 1024;
+
 /** A message of more bytes than this may take long to decode: it waits for a turn of its own if others work too. */
 const HEAVY_BYTES = 4 * 1024;
 
@@ -93,6 +96,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   /** Frames of the second that began at `countedFrom`. */
   private frames = 0;
   private countedFrom: number;
+  private discardedBytes = 0;
   /** Why it ended, until `@OnDisconnected` has been called. */
   private cause: DisconnectCause | undefined;
   /** Called when `@OnDisconnected` has been called, or waits to be as the last. */
@@ -134,14 +138,22 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   // --- Frames in -------------------------------------------------------------------------------------------
 
   onData(chunk: Buffer): void {
-    // After the end bytes are read only to see the peer's FIN.
-    if (this.state === 'closed') return;
+    if (this.state === 'closed') {
+      this.discard(chunk);
+      return;
+    }
     const now = performance.now();
     this.lastDataAt = now;
     this.reader.append(chunk);
     if (this.queued) return;
     if (turns.used) this.queue();
     else this.proceed(now);
+  }
+
+  /** After the end bytes are read only to see the peer's FIN. */
+  private discard(chunk: Buffer): void {
+    this.discardedBytes += chunk.length;
+    if (this.discardedBytes > MAX_DISCARDED_BYTES) this.socket.destroy();
   }
 
   /** Whether what comes next may take long. */
