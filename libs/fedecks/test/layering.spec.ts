@@ -15,9 +15,10 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
     packages:
       /^(@nestjs\/(common|core|jwt)(\/.*)?|@noble\/ciphers\/chacha\.js|proxy-addr|rxjs|ws|ms|node:.*)$/,
   },
+  cluster: { folders: ['wire', 'server'], packages: /^rxjs$/ },
   nats: {
-    folders: ['wire', 'options', 'server'],
-    packages: /^(@nats-io\/(transport-node|jetstream|kv)|rxjs|node:.*)$/,
+    folders: ['options', 'server', 'cluster'],
+    packages: /^(@nats-io\/(transport-node|jetstream|kv)|node:.*)$/,
   },
   client: { folders: ['wire', 'options', 'faults'], packages: /^(rxjs|ws|node:.*)$/ },
   'client-nest': {

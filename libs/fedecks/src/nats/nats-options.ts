@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { credsAuthenticator } from '@nats-io/transport-node';
+import { type ClusterOptions } from '../cluster/index.js';
 import { OptionsCheck } from '../options/index.js';
 
 /** What `natsBackplane` takes. */
@@ -53,20 +54,14 @@ export interface NatsBackplaneOptions {
   readonly maxPendingBytes?: number | undefined;
 }
 
-export interface ResolvedNatsOptions {
+export interface ResolvedNatsOptions extends ClusterOptions {
   readonly servers: readonly string[];
   readonly user: string | undefined;
   readonly pass: string | undefined;
   readonly token: string | undefined;
   readonly creds: string | undefined;
   readonly tls: NatsBackplaneOptions['tls'];
-  readonly namespace: string;
   readonly replicas: number;
-  readonly requestTimeoutMs: number;
-  readonly heartbeatMs: number;
-  readonly presenceRetentionMs: number;
-  readonly maxPending: number;
-  readonly maxPendingBytes: number;
 }
 
 const DEFAULTS = Object.freeze({

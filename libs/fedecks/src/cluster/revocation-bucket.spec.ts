@@ -2,8 +2,9 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { eventually } from '../../test/support/eventually.js';
 import { NatsServer } from '../../test/support/nats-server.js';
 import { type BackplaneEndpoint } from '../server/index.js';
-import { Bucket } from './bucket.js';
-import { resolveNatsOptions } from './nats-options.js';
+import { NatsBucket } from '../nats/nats-bucket.js';
+import { resolveNatsOptions } from '../nats/nats-options.js';
+import { type Bucket } from './bucket.js';
 import { isRevocation, type Revocation, RevocationBucket } from './revocation-bucket.js';
 import { Subjects } from './subjects.js';
 
@@ -23,7 +24,7 @@ afterAll(async () => {
 });
 
 function open(name: string): Promise<Bucket<Revocation>> {
-  return Bucket.open(nc, name, resolveNatsOptions({ servers: nats.url }), {
+  return NatsBucket.open(nc, name, resolveNatsOptions({ servers: nats.url }), {
     retentionMs: undefined,
     isOne: (_key, value): value is Revocation => isRevocation(value),
     stray: () => undefined,

@@ -1,7 +1,6 @@
-import { type Msg, nuid } from '@nats-io/transport-node';
 import { BackplaneError } from '../server/index.js';
-import { type Link, Malformed, timeout, unavailable } from './link.js';
-import { type ResolvedNatsOptions } from './nats-options.js';
+import { type ClusterOptions } from './cluster-options.js';
+import { type Link, Malformed, type Message, timeout, unavailable } from './link.js';
 
 /** What a node answers: that it has done it, or that it does not hold the device any more, and has done nothing. */
 export const DONE = Uint8Array.of(1);
@@ -21,16 +20,15 @@ interface Pending {
  * that the question is put again, under the same address, by which those that have had it know it.
  */
 export class Asks {
-  private readonly inbox = `_INBOX.${nuid.next()}`;
   private readonly pending = new Map<string, Pending>();
   private bytes = 0;
   private count = 0;
 
   constructor(
     private readonly link: Link,
-    private readonly options: ResolvedNatsOptions,
+    private readonly options: ClusterOptions,
   ) {
-    link.subscribe(`${this.inbox}.*`, (msg) => this.answered(msg));
+    link.subscribe(`${link.inbox}.*`, (msg) => this.answered(msg));
   }
 
   /**
@@ -45,7 +43,7 @@ export class Asks {
         `${this.pending.size} messages to other nodes wait for an answer.`,
       );
     }
-    const address = `${this.inbox}.${++this.count}`;
+    const address = `${this.link.inbox}.${++this.count}`;
     this.link.publish(subject, bytes, address);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
@@ -60,17 +58,16 @@ export class Asks {
   /** The connection is gone, and the answers with it. */
   fail(): void {
     for (const address of [...this.pending.keys()])
-      this.settle(address)?.reject(unavailable('the connection to NATS went'));
+      this.settle(address)?.reject(unavailable('the connection went'));
   }
 
-  private answered({ subject, data, headers }: Msg): void {
-    const nobody = data.length === 0 && headers?.code === 503;
+  private answered({ subject, data, unheard }: Message): void {
     const done = data.length === 1 && data[0] === DONE[0];
-    if (!nobody && !done && !(data.length === 1 && data[0] === GONE[0]))
+    if (!unheard && !done && !(data.length === 1 && data[0] === GONE[0]))
       throw new Malformed('it is no answer');
     const asked = this.pending.get(subject);
     if (!asked) return;
-    if (nobody || done) {
+    if (unheard || done) {
       this.settle(subject)?.resolve(done);
       return;
     }

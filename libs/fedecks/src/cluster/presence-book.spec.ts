@@ -2,8 +2,9 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { eventually } from '../../test/support/eventually.js';
 import { NatsServer } from '../../test/support/nats-server.js';
 import { type BackplaneEndpoint, type ConnectedDevice } from '../server/index.js';
-import { Bucket } from './bucket.js';
-import { resolveNatsOptions } from './nats-options.js';
+import { NatsBucket } from '../nats/nats-bucket.js';
+import { resolveNatsOptions } from '../nats/nats-options.js';
+import { type Bucket } from './bucket.js';
 import { PresenceBook } from './presence-book.js';
 import { isPresenceRecord, type PresenceRecord, recordOf } from './presence-record.js';
 import { Subjects } from './subjects.js';
@@ -31,7 +32,7 @@ afterAll(async () => {
 });
 
 function open(name: string): Promise<Bucket<PresenceRecord>> {
-  return Bucket.open(nc, name, resolveNatsOptions({ servers: nats.url }), {
+  return NatsBucket.open(nc, name, resolveNatsOptions({ servers: nats.url }), {
     retentionMs: undefined,
     isOne: (_key, value): value is PresenceRecord => isPresenceRecord(value),
     stray: () => undefined,

@@ -4,8 +4,17 @@ import {
   credsAuthenticator,
   type Msg,
   type NatsConnection,
+  nuid,
   type Subscription,
 } from '@nats-io/transport-node';
+import {
+  type Link,
+  type LinkEvents,
+  type Message,
+  messageOf,
+  timeout,
+  unavailable,
+} from '../cluster/index.js';
 import { BackplaneError } from '../server/index.js';
 import { type ResolvedNatsOptions } from './nats-options.js';
 import { refusalOf } from './refusal.js';
@@ -14,29 +23,17 @@ const RETRY_MS = 500;
 /** What the protocol line of a message may take of what the server carries. */
 const SLACK_BYTES = 16;
 
+const NO_RESPONDERS = 503;
+const NOBODY: LinkEvents = { up: () => undefined, down: () => undefined, failed: () => undefined };
+
 interface Interest {
-  readonly heard: (msg: Msg) => void;
+  readonly heard: (message: Message) => void;
   subscription: Subscription | undefined;
 }
 
-/** What is heard and no node of the fleet has sent. Its text tells nothing of what it holds. */
-export class Malformed extends Error {
-  override readonly name = 'Malformed';
-}
-
-/** What a link tells of. */
-export interface LinkEvents {
-  /** There is a connection, each time anew. */
-  up(nc: NatsConnection): void;
-  /** There is none any more, or still none. */
-  down(): void;
-  /** Something failed that nobody waits for. */
-  failed(what: string, error: unknown): void;
-}
-
 /** The connection to NATS: for ever, and with the same subscriptions each time it comes back. */
-export class Link {
-  /** Why there is no connection. */
+export class NatsLink implements Link {
+  readonly inbox = `_INBOX.${nuid.next()}`;
   reason = 'NATS has not been reached yet';
   private nc: NatsConnection | undefined;
   private connected = false;
@@ -45,23 +42,20 @@ export class Link {
   private closing = false;
   private running: Promise<void> = Promise.resolve();
   private wake: () => void = () => undefined;
+  private events: LinkEvents = NOBODY;
   private readonly interests = new Map<string, Interest>();
 
   constructor(
     private readonly options: ResolvedNatsOptions,
     private readonly name: string,
-    private readonly events: LinkEvents,
   ) {}
 
   get isUp(): boolean {
     return this.connected;
   }
 
-  /**
-   * Resolves when the first attempt has ended, whichever way.
-   * @throws {BackplaneError} when a server has answered, and does not let this node in.
-   */
-  async start(): Promise<void> {
+  async start(events: LinkEvents): Promise<void> {
+    this.events = events;
     await new Promise<void>((tried, refused) => {
       this.running = this.run(tried, refused);
     });
@@ -75,15 +69,13 @@ export class Link {
     await this.running;
   }
 
-  /** Listens to a subject, now and after each reconnection. What `heard` throws at is dropped. */
-  subscribe(subject: string, heard: (msg: Msg) => void): void {
+  subscribe(subject: string, heard: (message: Message) => void): void {
     const interest: Interest = { heard, subscription: undefined };
     this.unsubscribe(subject);
     this.interests.set(subject, interest);
     if (this.nc && !this.nc.isClosed()) this.listen(this.nc, subject, interest);
   }
 
-  /** Listens no more. What the server has sent until it knows that is heard all the same: somebody waits for an answer. */
   unsubscribe(subject: string): void {
     const interest = this.interests.get(subject);
     this.interests.delete(subject);
@@ -91,7 +83,6 @@ export class Link {
     if (subscription && !subscription.isClosed()) subscription.drain().catch(() => undefined);
   }
 
-  /** @throws {BackplaneError} at once where NATS is away, and where this is more than it carries. */
   publish(subject: string, bytes: Uint8Array, reply?: string): void {
     const nc = this.connection;
     const most = (nc.info?.max_payload ?? Infinity) - SLACK_BYTES;
@@ -104,7 +95,6 @@ export class Link {
     nc.publish(subject, bytes, reply === undefined ? undefined : { reply });
   }
 
-  /** Resolves when the server has all that was published. @throws {BackplaneError} */
   async flush(): Promise<void> {
     const { requestTimeoutMs } = this.options;
     const { connection } = this;
@@ -118,7 +108,8 @@ export class Link {
     await Promise.race([flushed, late]).finally(() => clearTimeout(timer));
   }
 
-  private get connection(): NatsConnection {
+  /** @throws {BackplaneError} when there is none. */
+  get connection(): NatsConnection {
     if (!this.nc || !this.connected) throw unavailable(this.reason);
     return this.nc;
   }
@@ -145,7 +136,7 @@ export class Link {
       const closed = this.nc.closed();
       for (const [subject, interest] of this.interests) this.listen(this.nc, subject, interest);
       const watching = this.watch(this.nc);
-      this.found(this.nc);
+      this.found();
       tried();
       const error = await closed;
       await watching;
@@ -159,7 +150,7 @@ export class Link {
       if (status.type === 'disconnect') {
         // An attempt that fails ends in this too, after it was told why.
         if (this.connected) this.lost(`the connection to ${status.server} is lost`);
-      } else if (status.type === 'reconnect') this.found(nc);
+      } else if (status.type === 'reconnect') this.found();
       else if (status.type === 'error') this.complained(status.error);
     }
   }
@@ -170,10 +161,10 @@ export class Link {
     else this.events.failed('use NATS', error);
   }
 
-  private found(nc: NatsConnection): void {
+  private found(): void {
     if (this.closing) return;
     this.connected = true;
-    this.events.up(nc);
+    this.events.up();
   }
 
   private lost(reason: string): void {
@@ -204,7 +195,7 @@ export class Link {
         if (error) return;
         // What is thrown here would end the library's reading of the connection.
         try {
-          interest.heard(msg);
+          interest.heard(read(msg));
         } catch (thrown) {
           this.events.failed(`read a message on ${JSON.stringify(subject)}`, thrown);
         }
@@ -241,14 +232,7 @@ export class Link {
   }
 }
 
-export function unavailable(reason: string, cause?: unknown): BackplaneError {
-  return new BackplaneError('unavailable', `The other nodes cannot be reached: ${reason}.`, { cause });
-}
-
-export function timeout(afterMs: number): BackplaneError {
-  return new BackplaneError('timeout', `There was no answer within ${afterMs} ms.`);
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+function read({ subject, data, reply, headers }: Msg): Message {
+  const unheard = data.length === 0 && headers?.code === NO_RESPONDERS;
+  return { subject, data, reply: reply || undefined, unheard };
 }

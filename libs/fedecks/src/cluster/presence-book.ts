@@ -104,7 +104,7 @@ export class PresenceBook {
   }
 
   /**
-   * Has each connected device looked at, and so written again, once in a third of the time NATS keeps entries: each at
+   * Has each connected device looked at, and so written again, once in a third of the time the store keeps entries: each at
    * its own time. Called from time to time, more often than that.
    */
   renew(now = performance.now()): void {
@@ -188,7 +188,7 @@ export class PresenceBook {
   /** Marks as offline what is written as online and `matches`, unless it changes meanwhile. */
   async sweep(matches: (record: PresenceRecord, id: string) => boolean, gone: Gone): Promise<void> {
     const { bucket } = this;
-    if (!bucket) throw new Error('NATS is away');
+    if (!bucket) throw new Error('the store is away');
     const writing = new Set<Promise<void>>();
     let failure: unknown;
     for await (const { key, value, revision } of bucket.scan(this.subjects.keys)) {
@@ -331,7 +331,7 @@ export class PresenceBook {
     const { value, revision, writtenAt } = await bucket.get(key);
     if (value && !gone && sameConnection(value, record)) {
       held.epoch = revision;
-      // By the clock of NATS: where ours is far from it, on either side, it is better written once too often.
+      // By the clock of the store: where ours is far from it, on either side, it is better written once too often.
       if (Math.abs(Date.now() - writtenAt) < this.renewEveryMs / 2) return true;
       return this.wrote(held, await bucket.put(key, { ...record, renewed: true }, revision));
     }

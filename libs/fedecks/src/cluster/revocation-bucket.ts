@@ -12,7 +12,7 @@ export interface Revocation {
 interface Known extends Revocation {
   /** The last revision that is known of its entry, which this may still have to follow. 0 for none. */
   readonly revision: number;
-  /** By the clock of NATS. Infinity until that is known. */
+  /** By the clock of the store. Infinity until that is known. */
   readonly writtenAt: number;
 }
 
@@ -27,7 +27,7 @@ const MAX_WRITES = 10;
 
 /**
  * The revocations of an endpoint: kept in a bucket, and all of them in the memory of each node, so that upgrades are
- * judged without asking anybody, and go on while NATS is away.
+ * judged without asking anybody, and go on while the store is away.
  */
 export class RevocationBucket implements RevocationStore {
   private readonly known = new Map<string, Known>();
@@ -87,7 +87,7 @@ export class RevocationBucket implements RevocationStore {
     this.forgetting = true;
     try {
       for (const [id, known] of this.known) {
-        // Both the node that revoked and NATS may have a clock that is behind.
+        // Both the node that revoked and the store may have a clock that is behind.
         if (Math.max(known.until, known.writtenAt + known.until - known.at) > Date.now()) continue;
         // One that could not be removed is tried again the next time, and a newer one stays.
         await this.bucket?.remove(this.subjects.key(id), known.revision);

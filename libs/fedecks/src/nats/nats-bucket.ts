@@ -1,33 +1,19 @@
 import { DeliverPolicy, JetStreamApiError, jetstream, type JetStreamClient } from '@nats-io/jetstream';
 import { type KV, Kvm, KvWatchInclude } from '@nats-io/kv';
 import { nanos, type NatsConnection, TimeoutError } from '@nats-io/transport-node';
+import {
+  type Bucket,
+  type Entries,
+  type Kept,
+  messageOf,
+  type Scanned,
+  type Store,
+  timeout,
+  unavailable,
+} from '../cluster/index.js';
 import { type BackplaneError } from '../server/index.js';
-import { messageOf, timeout, unavailable } from './link.js';
+import { type NatsLink } from './nats-link.js';
 import { type ResolvedNatsOptions } from './nats-options.js';
-
-/** What is kept under a key. Without a value it was removed, or never there: then the revision is 0. */
-export interface Kept<T> {
-  readonly key: string;
-  readonly value: T | undefined;
-  readonly revision: number;
-  /** When it was written, by the clock of NATS. */
-  readonly writtenAt: number;
-}
-
-/** What a scan comes upon. */
-export interface Scanned<T> extends Kept<T> {
-  /** How many come after it. */
-  readonly pending: number;
-}
-
-/** What is kept in a bucket, and what tells it from what somebody else has put there. */
-export interface Entries<T> {
-  /** After which NATS forgets an entry that nobody has written again. @default never */
-  readonly retentionMs: number | undefined;
-  isOne(key: string, value: unknown): value is T;
-  /** Something else was found, and is taken for no value. */
-  stray(key: string): void;
-}
 
 const STREAM_NOT_FOUND = 10059;
 const WRONG_LAST_SEQUENCE = 10071;
@@ -43,8 +29,22 @@ const PAGE = 500;
 const PLACE_WITHIN_MS = 1_000;
 const PLACES_TRIED = 6;
 
-/** A JetStream KV bucket of JSON, of which only the newest value of a key is kept. */
-export class Bucket<T> {
+/** Opens buckets over the connection of a link. */
+export class NatsStore implements Store {
+  readonly name = 'JetStream';
+
+  constructor(
+    private readonly link: NatsLink,
+    private readonly options: ResolvedNatsOptions,
+  ) {}
+
+  async open<T>(name: string, entries: Entries<T>): Promise<Bucket<T>> {
+    return NatsBucket.open(this.link.connection, name, this.options, entries);
+  }
+}
+
+/** A bucket of JetStream's KV. */
+export class NatsBucket<T> implements Bucket<T> {
   private constructor(
     private readonly js: JetStreamClient,
     private readonly kv: KV,
@@ -61,17 +61,16 @@ export class Bucket<T> {
     name: string,
     { replicas, requestTimeoutMs }: ResolvedNatsOptions,
     entries: Entries<T>,
-  ): Promise<Bucket<T>> {
+  ): Promise<NatsBucket<T>> {
     const js = jetstream(nc, { timeout: requestTimeoutMs });
     const impatient = jetstream(nc, { timeout: Math.min(PLACE_WITHIN_MS, requestTimeoutMs) });
     await provide(js, name, replicas, entries.retentionMs).catch(failed(requestTimeoutMs));
     // Answers of the leader only: one of a replica may be of a moment ago.
     const kv = await new Kvm(js).open(name, { allow_direct: false }).catch(failed(requestTimeoutMs));
     const watching = await new Kvm(impatient).open(name).catch(failed(requestTimeoutMs));
-    return new Bucket<T>(js, kv, { js: impatient, kv: watching }, name, requestTimeoutMs, entries);
+    return new NatsBucket<T>(js, kv, { js: impatient, kv: watching }, name, requestTimeoutMs, entries);
   }
 
-  /** @throws {BackplaneError} */
   async get(key: string): Promise<Kept<T>> {
     const entry = await this.kv.get(key).catch(failed(this.timeoutMs));
     if (!entry) return { key, value: undefined, revision: 0, writtenAt: 0 };
@@ -83,11 +82,6 @@ export class Bucket<T> {
     };
   }
 
-  /**
-   * Writes a value, and returns its revision. With `after`, only if that is the revision it follows; undefined
-   * where it is not.
-   * @throws {BackplaneError} when it may have been written or not.
-   */
   async put(key: string, value: T, after?: number): Promise<number | undefined> {
     try {
       return await this.kv.put(key, JSON.stringify(value), after === undefined ? {} : { previousSeq: after });
@@ -97,10 +91,6 @@ export class Bucket<T> {
     }
   }
 
-  /**
-   * Removes what was written of a key, up to a revision or all, and leaves nothing of it: those who watch are not told.
-   * @throws {BackplaneError}
-   */
   async remove(key: string, upTo?: number): Promise<void> {
     const manager = await this.js.jetstreamManager(false);
     const filter = `$KV.${this.name}.${key}`;
@@ -109,7 +99,6 @@ export class Bucket<T> {
       .catch(failed(this.timeoutMs));
   }
 
-  /** What is kept, from a revision on, in the order it was written. @throws {BackplaneError} */
   async *scan(keys: string, from = 1): AsyncGenerator<Scanned<T>> {
     const prefix = `$KV.${this.name}.`;
     const stream = `KV_${this.name}`;
@@ -147,7 +136,6 @@ export class Bucket<T> {
     }
   }
 
-  /** Tells of every change from now on, until the function it returns is called. @throws {BackplaneError} */
   async watch(keys: string, changed: (kept: Kept<T>) => void): Promise<() => void> {
     const changes = await placed(() =>
       this.placing.kv.watch({ key: keys, include: KvWatchInclude.UpdatesOnly }),

@@ -47,7 +47,7 @@ export function isNodeEntry(value: unknown): value is NodeEntry {
 
 /** What the leases ask of the backplane they are for. */
 export interface LeaseEvents {
-  /** Hands a message to the other nodes; does nothing while NATS is away. */
+  /** Hands a message to the other nodes; does nothing while there is no connection. */
   tell(message: NodeMessage): void;
   /** Marks the devices of a lost node as offline, last seen so long ago. Rejects if it cannot. */
   sweep(node: string, silentForMs: number): Promise<void>;
@@ -195,7 +195,7 @@ export class Leases {
       this.events.tell({ type: 'swept', node: this.self, lost: node });
       this.forget(node);
     } catch {
-      // NATS is away, or slow: there is another round.
+      // The store is away, or slow: there is another round.
       this.due.delete(node);
     } finally {
       this.sweeping = false;

@@ -9,7 +9,7 @@ export interface PresenceRecord {
   readonly claims?: ConnectedDevice['claims'];
   readonly at: number;
   readonly cause?: PresenceEntry['cause'];
-  /** It says what it said before, and is written again so that NATS goes on keeping it. */
+  /** It says what it said before, and is written again so that the store goes on keeping it. */
   readonly renewed?: true;
 }
 

@@ -1,8 +1,7 @@
-import { type Msg } from '@nats-io/transport-node';
 import { type BackplaneEndpoint } from '../server/index.js';
 import { beginsAsTerm } from '../wire/index.js';
 import { DONE, GONE } from './asks.js';
-import { type Link, Malformed } from './link.js';
+import { type Link, Malformed, type Message } from './link.js';
 import { type PresenceBook } from './presence-book.js';
 import { type Subjects } from './subjects.js';
 
@@ -36,18 +35,19 @@ export class Answers {
   }
 
   /** Hears what is for the holder of a device. @throws {Malformed} */
-  readonly asked = (msg: Msg): void => {
-    const id = this.subjects.textOf(msg.subject);
-    const bytes = Buffer.from(msg.data.buffer, msg.data.byteOffset, msg.data.byteLength);
+  readonly asked = (message: Message): void => {
+    const id = this.subjects.textOf(message.subject);
+    const bytes = Buffer.from(message.data.buffer, message.data.byteOffset, message.data.byteLength);
     const kind = bytes[0];
-    if (kind === KIND.push && beginsAsTerm(bytes, 1) && msg.reply) this.write(id, bytes.subarray(1), msg);
+    if (kind === KIND.push && beginsAsTerm(bytes, 1) && message.reply)
+      this.write(id, bytes.subarray(1), message);
     else if (kind === KIND.replaced && bytes.length === 9) this.book.announced(id, epochIn(bytes));
     else if (bytes.length !== 1) throw new Malformed('it is not what nodes ask each other');
-    else if (kind === KIND.disconnect) this.answer(msg, this.endpoint.disconnect(id));
+    else if (kind === KIND.disconnect) this.answer(message, this.endpoint.disconnect(id));
     else if (kind === KIND.compare) this.book.lookAt(id);
     else if (kind === KIND.handOver) {
       this.book.takeOver(id);
-      this.answer(msg, true);
+      this.answer(message, true);
     } else throw new Malformed('it is not what nodes ask each other');
   };
 
@@ -58,12 +58,12 @@ export class Answers {
     await this.link.flush();
   }
 
-  private write(id: string, bytes: Buffer, msg: Msg): void {
-    const address = msg.reply ?? '';
+  private write(id: string, bytes: Buffer, message: Message): void {
+    const address = message.reply ?? '';
     const outcome =
       this.outcomes.get(address) ?? this.outcomesBefore.get(address) ?? this.endpoint.write(id, bytes);
     if (outcome === undefined) {
-      this.answer(msg, false);
+      this.answer(message, false);
       return;
     }
     this.outcomes.set(address, outcome);
@@ -71,13 +71,13 @@ export class Answers {
       // It was not written, that is sure: should it come again, it may be.
       if (!written) this.outcomes.delete(address);
       // What is written in one tick leaves at its end: the answer must not be ahead of it, should this process die.
-      process.nextTick(() => this.answer(msg, written));
+      process.nextTick(() => this.answer(message, written));
     });
   }
 
-  private answer(msg: Msg, done: boolean): void {
+  private answer(message: Message, done: boolean): void {
     // Where the connection went meanwhile, so did the one who asked.
-    if (this.link.isUp) msg.respond(done ? DONE : GONE);
+    if (this.link.isUp && message.reply !== undefined) this.link.publish(message.reply, done ? DONE : GONE);
   }
 }
 
