@@ -1,4 +1,4 @@
-import { Injectable, type LoggerService } from '@nestjs/common';
+import { Injectable, type LoggerService, ServiceUnavailableException } from '@nestjs/common';
 import {
   type DeviceAuthenticator,
   type FedecksOptions,
@@ -13,7 +13,7 @@ import { Inbox } from './support/inbox.js';
 import { SECRET, Site, tokenOf } from './support/site.js';
 import { str, term } from './support/term-bytes.js';
 
-/** Hangs where the password says so. */
+/** Hangs, or has too much to do, where the password says so. */
 @Injectable()
 class Login implements DeviceAuthenticator {
   readonly asked: string[] = [];
@@ -24,6 +24,7 @@ class Login implements DeviceAuthenticator {
     { id, signal }: Parameters<DeviceAuthenticator['authenticate']>[1],
   ): Promise<boolean> {
     this.asked.push(id);
+    if (password === 'busy') throw new ServiceUnavailableException('too many logins');
     if (password !== 'hang') return password === PASSWORD;
     this.hung.put(signal);
     return new Promise(() => undefined);
@@ -130,6 +131,18 @@ describe('The log', () => {
       expect.stringMatching(/^device "nerves-242a": handler_failed/),
       expect.stringMatching(/^device "nerves-242a": unhandled_message/),
     ]);
+  });
+
+  it('counts an authenticator that says it is overloaded among what strangers cause, and shows no stack', async () => {
+    await start({ upgradesPerAddressPerMinute: 100 });
+    const auth = loginHeader('stranger', 'busy');
+    for (let count = 0; count < 50; count++) await site.statusOf({ deviceId: `stranger-${count}`, auth });
+    expect(lines).toHaveLength(20);
+    expect(lines[0]).toMatch(/upgrade_failed: too many logins$/);
+    const device = await site.open();
+    device.sendBinary(term(str('hello')));
+    while ((await listener.errors.next()).type !== 'handler_failed');
+    expect(lines).toHaveLength(21);
   });
 
   it('begins no line with what a device id holds, and reports it as it is', async () => {

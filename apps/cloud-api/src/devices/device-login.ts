@@ -1,9 +1,13 @@
 import { Injectable, ServiceUnavailableException } from '@nestjs/common';
-import { type AuthenticationResult, type Credentials, type DeviceAuthenticator } from '@fedecks/nest';
+import {
+  type AuthenticationResult,
+  type Credentials,
+  type DeviceAuthenticator,
+  networkOf,
+} from '@fedecks/nest';
 import { LoginLimits } from './login-limits.js';
 import { LoginQueue } from './login-queue.js';
 import { LoginsFile } from './logins-file.js';
-import { networkOf } from './network.js';
 import { hashPassword, isPassword } from './password.js';
 
 /** Longer ones are refused as wrong: an upgrade has no room for them anyway. */

@@ -1,7 +1,10 @@
 /** What is kept under a key. Without a value it was removed, or never there: then the revision is 0. */
 export interface Kept<T> {
+  /** The key. */
   readonly key: string;
+  /** The newest value. */
   readonly value: T | undefined;
+  /** The number of the write, which is greater than that of every write of the bucket before it. */
   readonly revision: number;
   /** When it was written, by the clock of the store. */
   readonly writtenAt: number;
@@ -17,6 +20,7 @@ export interface Scanned<T> extends Kept<T> {
 export interface Entries<T> {
   /** After which the store forgets an entry that nobody has written again, in milliseconds. @default never */
   readonly retentionMs: number | undefined;
+  /** Whether it is what nodes keep there. */
   isOne(key: string, value: unknown): value is T;
   /** Something else was found, and is taken for no value. */
   stray(key: string): void;

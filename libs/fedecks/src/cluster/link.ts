@@ -2,7 +2,9 @@ import { BackplaneError } from '../server/index.js';
 
 /** What was published on a subject. */
 export interface Message {
+  /** Where it was published. */
   readonly subject: string;
+  /** What was published. */
   readonly data: Uint8Array;
   /** Where whoever sent it listens for an answer, if they do. */
   readonly reply: string | undefined;
@@ -36,6 +38,7 @@ export interface Link {
    * @throws {BackplaneError} when a server has answered, and does not let this node in.
    */
   start(events: LinkEvents): Promise<void>;
+  /** Ends the connection for good. What was not flushed may be lost. */
   close(): Promise<void>;
   /** Listens to a subject, whose last token may be `*`, in place of who listened before. What `heard` throws at is dropped. */
   subscribe(subject: string, heard: (message: Message) => void): void;
@@ -52,14 +55,17 @@ export class Malformed extends Error {
   override readonly name = 'Malformed';
 }
 
+/** The error for what needs a connection where there is none. */
 export function unavailable(reason: string, cause?: unknown): BackplaneError {
   return new BackplaneError('unavailable', `The other nodes cannot be reached: ${reason}.`, { cause });
 }
 
+/** The error for what was not answered in time. */
 export function timeout(afterMs: number): BackplaneError {
   return new BackplaneError('timeout', `There was no answer within ${afterMs} ms.`);
 }
 
+/** What an error says. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

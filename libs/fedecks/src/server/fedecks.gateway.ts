@@ -1,6 +1,13 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Duplex } from 'node:stream';
-import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
+import {
+  HttpException,
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnModuleInit,
+} from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { HandlerExplorer, HandlerRunner, Router } from '../handlers/index.js';
@@ -237,9 +244,10 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   report(error: SocketError): void {
     const who = error.deviceId === null ? 'a device' : `device ${JSON.stringify(error.deviceId)}`;
     const line = `${who}: ${error.type}${error.info && `: ${error.info}`}`;
-    if (error.type === 'handler_failed' || error.type === 'upgrade_failed')
+    if (isRefusal(error)) this.strangers.warn(line);
+    else if (error.type === 'handler_failed' || error.type === 'upgrade_failed')
       this.limited.error(line, error.error);
-    else (REFUSALS.has(error.type) ? this.strangers : this.limited).warn(line);
+    else this.limited.warn(line);
     for (const handler of this.router.errors) {
       // It has nobody to answer, but what it returns may have to be waited for, or run.
       const runner = new HandlerRunner({
@@ -257,6 +265,11 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     const wallNow = Date.now();
     for (const connection of [...this.registry.all()]) connection.tick(now, wallNow);
   }
+}
+
+/** An authenticator that is overloaded says so by an HttpException, and strangers can overload it. */
+function isRefusal({ type, error }: SocketError): boolean {
+  return REFUSALS.has(type) || (type === 'upgrade_failed' && error instanceof HttpException);
 }
 
 /** The default store is no provider of the app's. */

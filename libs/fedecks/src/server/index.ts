@@ -54,5 +54,6 @@ export {
 export { FedecksHealthIndicator, type FedecksHealthResult } from './health-indicator.js';
 export { Presence, type PresenceEntry, type PresencePage, type PresenceQuery } from './presence.js';
 export { MemoryRevocations, type RevocationStore } from './revocations.js';
+export { networkOf } from './upgrade/address.js';
 export { FedecksAuthGuard } from './upgrade/auth.guard.js';
 export { type UpgradeRequest } from './upgrade/upgrade-request.js';

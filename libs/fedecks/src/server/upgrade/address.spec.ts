@@ -1,5 +1,5 @@
 import { type IncomingMessage } from 'node:http';
-import { limitKey, PeerAddress } from './address.js';
+import { networkOf, PeerAddress } from './address.js';
 
 function request(remoteAddress: string | undefined, forwarded?: string): IncomingMessage {
   const headers = forwarded === undefined ? {} : { 'x-forwarded-for': forwarded };
@@ -67,16 +67,19 @@ describe('PeerAddress', () => {
   });
 });
 
-describe('limitKey', () => {
+describe('networkOf', () => {
   it.each([
     ['203.0.113.9', '203.0.113.9'],
     ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
-    ['2001:0DB8:1:2::', '2001:db8:1:2::/64'],
+    ['2001:0DB8:0001:2::', '2001:db8:1:2::/64'],
+    ['2001::2:3:4:5:6:7', '2001:0:2:3::/64'],
+    ['64:ff9b:1::192.0.2.7', '64:ff9b:1:0::/64'],
+    ['::ffff:192.0.2.7', '192.0.2.7'],
     ['2001:db8::9', '2001:db8:0:0::/64'],
     ['fe80::1%eth0', 'fe80:0:0:0::/64'],
     ['::1', '0:0:0:0::/64'],
     ['', ''],
   ])('of %p is %p', (address, key) => {
-    expect(limitKey(address)).toBe(key);
+    expect(networkOf(address)).toBe(key);
   });
 });

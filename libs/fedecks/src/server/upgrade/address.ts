@@ -43,10 +43,15 @@ export class PeerAddress {
   }
 }
 
-/** What an address is counted by: a network of /64 is one subscriber's in IPv6, whatever host it calls itself. */
-export function limitKey(address: string): string {
-  if (!isIPv6(address)) return address;
-  const [head = '', tail] = canonical(address).split('::');
+/**
+ * What a limit for each address counts by, such as one on logins: in IPv6 the /64 network, which is one subscriber's
+ * whatever host it calls itself; otherwise the address itself.
+ * @param address as `remoteAddress` of a device or a request has it.
+ */
+export function networkOf(address: string): string {
+  const own = plain(address);
+  if (!isIPv6(own)) return own;
+  const [head = '', tail] = canonical(own).split('::');
   const groups = head === '' ? [] : head.split(':');
   const after = tail === undefined || tail === '' ? [] : tail.split(':');
   while (groups.length + after.length < 8) groups.push('0');

@@ -249,5 +249,14 @@ describe('Admission', () => {
       await decide(admission, login('revoked'));
       expect(endpoint.unclaimed).toEqual(['gone', 'revoked']);
     });
+
+    it('gives the place back of a device whose connection could not be opened', async () => {
+      const endpoint = new Endpoint({ duplicates: 'oldest' });
+      const opening = new Admission(endpoint).decide(login('unlucky'), true, () => {
+        throw new Error('the socket is gone');
+      });
+      await expect(opening).rejects.toThrow('the socket is gone');
+      expect(endpoint.unclaimed).toEqual(['unlucky']);
+    });
   });
 });

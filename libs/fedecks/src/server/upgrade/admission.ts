@@ -3,7 +3,7 @@ import { type AuthenticatedDevice, type SocketError } from '../device.js';
 import { type ResolvedOptions } from '../fedecks-options.js';
 import { type Revocations } from '../revocations.js';
 import { type Tokens } from '../token.js';
-import { limitKey, PeerAddress } from './address.js';
+import { networkOf, PeerAddress } from './address.js';
 import { Places, UpgradeLimiter } from './limits.js';
 import {
   type Authenticated,
@@ -97,7 +97,7 @@ export class Admission {
   async decide(request: UpgradeRequest, opens: boolean, act: OnDecision): Promise<void> {
     if (this.draining) return void act(DRAINING);
     const { options, claims } = this.context;
-    const key = limitKey((request.remoteAddress = this.address.of(request, this.onUnixSocket)));
+    const key = networkOf((request.remoteAddress = this.address.of(request, this.onUnixSocket)));
     const presented = readPresented(request, this.context.tokens);
     const lane = presented.type === 'token' ? this.tokenLane : this.strangerLane;
     const refusal = this.count(lane, key, presented.type === 'token' ? presented.deviceId : key);
@@ -106,8 +106,12 @@ export class Admission {
     if (!authorized) return;
     const isClaimed = opens && options.duplicates === 'oldest' && 'device' in authorized;
     const decision = isClaimed ? await this.claim(authorized) : authorized;
-    const opened = act('device' in decision ? this.recheck(decision) : decision);
-    if (isClaimed && 'device' in decision && !opened) claims.unclaim(decision.device.id);
+    let opened = false;
+    try {
+      opened = act('device' in decision ? this.recheck(decision) : decision);
+    } finally {
+      if (isClaimed && 'device' in decision && !opened) claims.unclaim(decision.device.id);
+    }
   }
 
   /** Nobody waits for the decision any more: the socket has closed. */
