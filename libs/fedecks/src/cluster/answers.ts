@@ -3,10 +3,14 @@ import { beginsAsTerm } from '../wire/index.js';
 import { DONE, GONE } from './asks.js';
 import { type Link, Malformed, type Message } from './link.js';
 import { type PresenceBook } from './presence-book.js';
+import { type Rank } from './rank.js';
 import { type Subjects } from './subjects.js';
 
 /** The first byte of a message to the node that holds a device. */
-export const KIND = { push: 1, disconnect: 2, replaced: 3, handOver: 4, compare: 5 } as const;
+export const KIND = { push: 1, disconnect: 2, handOver: 4, compare: 5 } as const;
+
+/** Far more than a question to one node has, with a device id as long as may be. */
+const MAX_QUESTION_BYTES = 16 * 1024;
 
 /** Does what other nodes ask of the one that holds a device, and answers: the other side of `Asks`. */
 export class Answers {
@@ -37,11 +41,14 @@ export class Answers {
   /** Hears what is for the holder of a device. @throws {Malformed} */
   readonly asked = (message: Message): void => {
     const id = this.subjects.textOf(message.subject);
+    if (message.revision !== undefined) {
+      this.book.onCommitted(id, message.revision);
+      return;
+    }
     const bytes = Buffer.from(message.data.buffer, message.data.byteOffset, message.data.byteLength);
     const kind = bytes[0];
     if (kind === KIND.push && beginsAsTerm(bytes, 1) && message.reply)
       this.write(id, bytes.subarray(1), message);
-    else if (kind === KIND.replaced && bytes.length === 9) this.book.announced(id, epochIn(bytes));
     else if (bytes.length !== 1) throw new Malformed('it is not what nodes ask each other');
     else if (kind === KIND.disconnect) this.answer(message, this.endpoint.disconnect(id));
     else if (kind === KIND.compare) this.book.lookAt(id);
@@ -49,6 +56,12 @@ export class Answers {
       this.book.takeOver(id);
       this.answer(message, true);
     } else throw new Malformed('it is not what nodes ask each other');
+  };
+
+  /** Answers whether this node holds a connection that stays over the one of the node that asks. @throws {Malformed} */
+  readonly onQuestion = (message: Message): void => {
+    const { id, over } = readQuestion(message.data);
+    this.answer(message, this.book.holds(id, over));
   };
 
   /** Answers what other nodes had asked before they knew that this one holds nothing any more. */
@@ -81,16 +94,22 @@ export class Answers {
   }
 }
 
-/** The epoch a node announces. @see PresenceBook */
-export function announcementOf(epoch: number): Uint8Array {
-  const message = Buffer.allocUnsafe(9);
-  message[0] = KIND.replaced;
-  message.writeBigUInt64BE(BigInt(epoch), 1);
-  return message;
+/** What one node asks another: whether it holds a connection of the device that stays over this one. */
+export function questionOf(id: string, over: Rank): Uint8Array {
+  return Buffer.from(JSON.stringify({ id, over }));
 }
 
-function epochIn(announcement: Buffer): number {
-  const epoch = Number(announcement.readBigUInt64BE(1));
-  if (!Number.isSafeInteger(epoch)) throw new Malformed('no connection has such an epoch');
-  return epoch;
+function readQuestion(bytes: Uint8Array): { readonly id: string; readonly over: Rank } {
+  if (bytes.length > MAX_QUESTION_BYTES) throw new Malformed('it is too long for what nodes ask each other');
+  let question: unknown;
+  try {
+    question = JSON.parse(Buffer.from(bytes).toString());
+  } catch {
+    throw new Malformed('it is no JSON');
+  }
+  const { id, over } = (question ?? {}) as Record<string, unknown>;
+  const { time, node } = (over ?? {}) as Record<string, unknown>;
+  if (typeof id !== 'string' || !Number.isSafeInteger(time) || typeof node !== 'string')
+    throw new Malformed('it is not what nodes ask each other');
+  return { id, over: { time: time as number, node } };
 }

@@ -12,6 +12,8 @@ interface Pending {
   readonly resolve: (done: boolean) => void;
   readonly reject: (error: BackplaneError) => void;
   readonly timer: NodeJS.Timeout;
+  /** Only one node listens there: what it answers is the answer. */
+  readonly once: boolean;
 }
 
 /**
@@ -33,9 +35,10 @@ export class Asks {
 
   /**
    * True when one node has done it, false when none holds the device.
+   * @param once whether it is put to one node, and not to all that hold the device.
    * @throws {BackplaneError} when that cannot be known.
    */
-  async ask(subject: string, bytes: Uint8Array): Promise<boolean> {
+  async ask(subject: string, bytes: Uint8Array, once = false): Promise<boolean> {
     const { maxPending, maxPendingBytes, requestTimeoutMs } = this.options;
     if (this.pending.size >= maxPending || this.bytes + bytes.length > maxPendingBytes) {
       throw new BackplaneError(
@@ -50,7 +53,7 @@ export class Asks {
         () => this.settle(address)?.reject(timeout(requestTimeoutMs)),
         requestTimeoutMs,
       );
-      this.pending.set(address, { subject, bytes, resolve, reject, timer });
+      this.pending.set(address, { subject, bytes, resolve, reject, timer, once });
       this.bytes += bytes.length;
     });
   }
@@ -67,7 +70,7 @@ export class Asks {
       throw new Malformed('it is no answer');
     const asked = this.pending.get(subject);
     if (!asked) return;
-    if (unheard || done) {
+    if (unheard || done || asked.once) {
       this.settle(subject)?.resolve(done);
       return;
     }

@@ -20,6 +20,8 @@ export interface Scanned<T> extends Kept<T> {
 export interface Entries<T> {
   /** After which the store forgets an entry that nobody has written again, in milliseconds. @default never */
   readonly retentionMs: number | undefined;
+  /** The subject on which the store itself publishes each committed write of a key: '{1}' stands for the key's first token, '{2}' for its second. It tells those that listen even if the writer has died. @default none */
+  readonly publishAs?: string | undefined;
   /** Whether it is what nodes keep there. */
   isOne(key: string, value: unknown): value is T;
   /** Something else was found, and is taken for no value. */

@@ -11,7 +11,7 @@ import {
   type PushResult,
 } from '../server/index.js';
 import { beginsAsTerm } from '../wire/index.js';
-import { announcementOf, Answers, KIND } from './answers.js';
+import { Answers, KIND, questionOf } from './answers.js';
 import { Asks } from './asks.js';
 import { type Bucket, type Entries, type Store } from './bucket.js';
 import { type ClusterOptions } from './cluster-options.js';
@@ -20,6 +20,7 @@ import { type Link, Malformed, messageOf } from './link.js';
 import { PresenceBook } from './presence-book.js';
 import { PresenceReader } from './presence-reader.js';
 import { isPresenceRecord } from './presence-record.js';
+import { SharedClock } from './rank.js';
 import { isRevocation, RevocationBucket } from './revocation-bucket.js';
 import { Subjects } from './subjects.js';
 
@@ -56,18 +57,20 @@ export class ClusterBackplane implements Backplane {
     this.subjects = new Subjects(options.namespace, endpoint.path);
     this.asks = new Asks(this.link, options);
     this.revocations = new RevocationBucket(endpoint, this.subjects);
-    this.leases = new Leases(this.node, this.subjects, options.heartbeatMs, {
+    const clock = new SharedClock();
+    this.leases = new Leases(this.node, clock, this.subjects, options.heartbeatMs, {
       tell: (message) => this.tell(message),
-      sweep: (node, silentForMs) =>
-        this.book.sweep((record) => record.node === node && !this.leases.lives(node), {
-          cause: 'node_lost',
-          at: Math.round(Date.now() - silentForMs),
+      sweep: (silentForMs) =>
+        this.book.sweep(({ node }) => {
+          const silentMs = this.leases.lives(node) ? undefined : silentForMs.get(node);
+          if (silentMs === undefined) return undefined;
+          return { cause: 'node_lost', at: Math.round(Date.now() - silentMs) };
         }),
       doubted: () => this.book.compare(),
     });
-    this.book = new PresenceBook(this.node, options.presenceRetentionMs, endpoint, this.subjects, {
+    this.book = new PresenceBook(this.node, clock, options.presenceRetentionMs, endpoint, this.subjects, {
       lives: (node) => this.leases.lives(node),
-      announce: (id, epoch) => this.announce(id, epoch),
+      holds: (node, id, over) => this.asks.ask(this.subjects.node(node), questionOf(id, over), true),
       handOver: (id) => this.asks.ask(this.subjects.device(id), Uint8Array.of(KIND.handOver)),
       trouble: (error) => this.troubled(error),
     });
@@ -83,6 +86,7 @@ export class ClusterBackplane implements Backplane {
   async start(): Promise<void> {
     this.link.subscribe(this.subjects.all, ({ data }) => this.writeToAll(data));
     this.link.subscribe(this.subjects.nodes, ({ data }) => this.leases.received(readNodeMessage(data)));
+    this.link.subscribe(this.subjects.node(this.node), this.answers.onQuestion);
     this.answers.start(this.options.requestTimeoutMs);
     this.tidying = setInterval(() => this.tidy(), this.options.heartbeatMs).unref();
     await this.link.start({
@@ -178,16 +182,11 @@ export class ClusterBackplane implements Backplane {
     this.endpoint.writeToAll(Buffer.from(data), group);
   }
 
-  private announce(id: string, epoch: number): void {
-    if (this.link.isUp) this.link.publish(this.subjects.device(id), announcementOf(epoch));
-  }
-
   private tell(message: NodeMessage): void {
     if (this.link.isUp) this.link.publish(this.subjects.nodes, Buffer.from(JSON.stringify(message)));
   }
 
   private tidy(): void {
-    this.book.renew();
     this.revocations.forget().catch(() => undefined);
   }
 
@@ -223,7 +222,10 @@ export class ClusterBackplane implements Backplane {
       try {
         await this.revocations.resume(await this.bucket('revocations', isRevocation));
         await this.leases.resume(await this.bucket('nodes', isNodeEntry));
-        const presence = await this.bucket('presence', isPresenceRecord, this.options.presenceRetentionMs);
+        const presence = await this.bucket('presence', isPresenceRecord, {
+          retentionMs: this.options.presenceRetentionMs,
+          publishAs: Subjects.writesOf(this.options.namespace),
+        });
         if (turn !== this.turn) return;
         this.reader.resume(presence);
         await this.book.resume(presence);
@@ -242,11 +244,12 @@ export class ClusterBackplane implements Backplane {
   private bucket<T>(
     what: string,
     isOne: (value: unknown) => value is T,
-    retentionMs?: number,
+    more: Partial<Entries<T>> = {},
   ): Promise<Bucket<T>> {
     const name = `${this.options.namespace}_${what}`;
     const entries: Entries<T> = {
-      retentionMs,
+      retentionMs: undefined,
+      ...more,
       isOne: (key, value): value is T => this.subjects.isKey(key) && isOne(value),
       stray: (key) =>
         this.endpoint.failed(

@@ -1,6 +1,7 @@
 import { jest } from '@jest/globals';
 import { type Bucket } from './bucket.js';
-import { Leases, type NodeEntry, type NodeMessage } from './leases.js';
+import { Leases, type NodeEntry, type NodeMessage, readNodeMessage } from './leases.js';
+import { SharedClock } from './rank.js';
 import { Subjects } from './subjects.js';
 
 const HEARTBEAT_MS = 1_000;
@@ -18,17 +19,19 @@ const bucket = {
 describe('Leases', () => {
   let told: NodeMessage[];
   let doubts: number;
-  let sweep: (node: string) => Promise<void>;
+  let sweep: (nodes: readonly string[]) => Promise<void>;
   let leases: Leases;
+  let clock: SharedClock;
 
   beforeEach(async () => {
     jest.useFakeTimers();
     told = [];
     doubts = 0;
     sweep = async () => undefined;
-    leases = new Leases('self', new Subjects('fleet', '/fedecks'), HEARTBEAT_MS, {
+    clock = new SharedClock();
+    leases = new Leases('self', clock, new Subjects('fleet', '/fedecks'), HEARTBEAT_MS, {
       tell: (message) => told.push(message),
-      sweep: (node) => sweep(node),
+      sweep: (silentForMs) => sweep([...silentForMs.keys()]),
       doubted: () => doubts++,
     });
     await leases.resume(bucket);
@@ -39,25 +42,46 @@ describe('Leases', () => {
     jest.useRealTimers();
   });
 
-  it('has what is written of this node looked at when it is swept, and again when what was on its way has arrived', async () => {
+  it('has what is written of this node looked at when it is swept by mistake', () => {
     leases.received({ type: 'sweeping', node: 'other', lost: 'self' });
     expect(doubts).toBe(1);
-    await jest.advanceTimersByTimeAsync(LEASE_MS + HEARTBEAT_MS);
-    expect(doubts).toBe(2);
-    await jest.advanceTimersByTimeAsync(10 * LEASE_MS);
+    leases.received({ type: 'swept', node: 'other', lost: 'self' });
     expect(doubts).toBe(2);
   });
 
-  it('tells a node that comes back while it is swept to look again', async () => {
-    let swept = (): void => undefined;
-    sweep = () => new Promise((resolve) => (swept = resolve));
+  it('sweeps all lost nodes at once, but for one that another node sweeps', async () => {
+    const sweeps: string[][] = [];
+    sweep = async (nodes) => void sweeps.push([...nodes].sort());
+    for (const node of ['a', 'b', 'c', 'd']) leases.received({ type: 'lives', node });
+    await jest.advanceTimersByTimeAsync(LEASE_MS - 1);
+    leases.received({ type: 'sweeping', node: 'd', lost: 'c' });
+    await jest.advanceTimersByTimeAsync(HEARTBEAT_MS);
+    expect(sweeps).toEqual([['a', 'b']]);
+    expect(told.filter(({ type }) => type === 'swept').map(({ lost }) => lost)).toEqual(['a', 'b']);
+  });
+
+  it('does not take a node for swept that comes back meanwhile', async () => {
+    let finish = (): void => undefined;
+    sweep = () => new Promise((resolve) => (finish = resolve));
     leases.received({ type: 'lives', node: 'other' });
     await jest.advanceTimersByTimeAsync(LEASE_MS + HEARTBEAT_MS);
-    const sweeping = { type: 'sweeping', node: 'self', lost: 'other' };
-    expect(told.filter(({ lost }) => lost === 'other')).toEqual([sweeping]);
     leases.received({ type: 'lives', node: 'other' });
-    swept();
+    finish();
     await jest.advanceTimersByTimeAsync(0);
-    expect(told.filter(({ lost }) => lost === 'other')).toEqual([sweeping, sweeping]);
+    expect(told.filter(({ lost }) => lost === 'other').map(({ type }) => type)).toEqual(['sweeping']);
+    expect(leases.lives('other')).toBe(true);
+  });
+
+  it('follows the clocks of other nodes, and tells its own', async () => {
+    const ahead = clock.now() + 3_600_000_000;
+    leases.received({ type: 'lives', node: 'other', time: ahead });
+    await jest.advanceTimersByTimeAsync(HEARTBEAT_MS);
+    expect(told.find(({ type }) => type === 'lives')?.time).toBeDefined();
+    expect(told.at(-1)?.time).toBeGreaterThan(ahead);
+  });
+
+  it.each([-1, 1.5, 2 ** 53, '1', null])('refuses a message whose time is %p', (time) => {
+    const message = Buffer.from(JSON.stringify({ type: 'lives', node: 'other', time }));
+    expect(() => readNodeMessage(message)).toThrow('it is not what nodes tell each other');
   });
 });

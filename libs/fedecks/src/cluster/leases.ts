@@ -1,5 +1,6 @@
 import { type Bucket } from './bucket.js';
 import { Malformed } from './link.js';
+import { isTime, type SharedClock } from './rank.js';
 import { type Subjects } from './subjects.js';
 
 /** After how many heartbeats without a word a node is lost. */
@@ -15,6 +16,8 @@ const TYPES = ['lives', 'leaves', 'sweeping', 'swept'] as const;
 export interface NodeMessage {
   readonly type: (typeof TYPES)[number];
   readonly node: string;
+  /** The time of its {@link SharedClock}. Versions before had none. */
+  readonly time?: number;
   /** The lost node that is being swept, or was. */
   readonly lost?: string;
 }
@@ -28,9 +31,10 @@ export function readNodeMessage(bytes: Uint8Array): NodeMessage {
   } catch {
     throw new Malformed('it is no JSON');
   }
-  const { type, node, lost } = (message ?? {}) as Record<string, unknown>;
+  const { type, node, time, lost } = (message ?? {}) as Record<string, unknown>;
   const known = TYPES.some((each) => each === type);
-  if (!known || typeof node !== 'string' || (lost !== undefined && typeof lost !== 'string')) {
+  const isValid = (time === undefined || isTime(time)) && (lost === undefined || typeof lost === 'string');
+  if (!known || typeof node !== 'string' || !isValid) {
     throw new Malformed('it is not what nodes tell each other');
   }
   return message as NodeMessage;
@@ -39,18 +43,25 @@ export function readNodeMessage(bytes: Uint8Array): NodeMessage {
 /** What is kept of a node from its start until it leaves, or is swept. */
 export interface NodeEntry {
   readonly since: number;
+  /** The time of its {@link SharedClock} when it wrote this. Versions before had none. */
+  readonly time?: number;
 }
 
 export function isNodeEntry(value: unknown): value is NodeEntry {
-  return Number.isSafeInteger(((value ?? {}) as Record<string, unknown>)['since']);
+  const { since, time } = (value ?? {}) as Record<string, unknown>;
+  return Number.isSafeInteger(since) && (time === undefined || isTime(time));
 }
 
 /** What the leases ask of the backplane they are for. */
 export interface LeaseEvents {
   /** Hands a message to the other nodes; does nothing while there is no connection. */
   tell(message: NodeMessage): void;
-  /** Marks the devices of a lost node as offline, last seen so long ago. Rejects if it cannot. */
-  sweep(node: string, silentForMs: number): Promise<void>;
+  /**
+   * Marks the devices of lost nodes as offline.
+   * @param silentForMs how long ago, in milliseconds, each of them was heard last.
+   * Rejects if it cannot.
+   */
+  sweep(silentForMs: ReadonlyMap<string, number>): Promise<void>;
   /** The others may have taken this node for lost: what they wrote about its devices has to be looked at. */
   doubted(): void;
 }
@@ -66,37 +77,41 @@ export class Leases {
   /** When to begin to sweep up after a lost node. */
   private readonly due = new Map<string, number>();
   private readonly leaseMs: number;
+  /** At most how long a node waits to sweep, in case another begins. */
+  private readonly hesitationMs: number;
   private bucket: Bucket<NodeEntry> | undefined;
   private since = -Infinity;
   private lastTick = -Infinity;
   private ticks = 0;
   private timer: NodeJS.Timeout | undefined;
   private sweeping = false;
-  /** When what is written of this node has to be looked at once more. */
-  private doubtAt = Infinity;
 
   constructor(
     readonly self: string,
+    private readonly clock: SharedClock,
     private readonly subjects: Subjects,
-    private readonly heartbeatMs: number,
+    heartbeatMs: number,
     private readonly events: LeaseEvents,
   ) {
     this.leaseMs = LEASE_BEATS * heartbeatMs;
+    this.hesitationMs = heartbeatMs / CHECKS_PER_BEAT;
   }
 
   /** There is a connection: what was not heard without one counts against nobody. */
   async resume(bucket: Bucket<NodeEntry>): Promise<void> {
-    await bucket.put(this.subjects.key(this.self), { since: Date.now() });
+    await bucket.put(this.subjects.key(this.self), this.entry());
     this.since = performance.now();
     this.due.clear();
     for (const node of this.heard.keys()) this.heard.set(node, this.since);
     for await (const { key, value } of bucket.scan(this.subjects.keys)) {
       const node = this.subjects.textOf(key);
-      if (value && node !== this.self && this.heard.size < MAX_NODES) this.heard.set(node, performance.now());
+      if (!value || node === this.self) continue;
+      if (value.time !== undefined) this.clock.observe(value.time);
+      if (this.heard.size < MAX_NODES) this.heard.set(node, performance.now());
     }
     this.bucket = bucket;
     this.lastTick = performance.now();
-    this.timer ??= setInterval(() => this.tick(), this.heartbeatMs / CHECKS_PER_BEAT).unref();
+    this.timer ??= setInterval(() => this.tick(), this.hesitationMs).unref();
     this.beat();
   }
 
@@ -120,7 +135,8 @@ export class Leases {
   }
 
   /** @throws {Malformed} when there are more nodes than there can be. */
-  received({ type, node, lost }: NodeMessage): void {
+  received({ type, node, time, lost }: NodeMessage): void {
+    if (time !== undefined) this.clock.observe(time);
     if (type === 'leaves') {
       this.forget(node);
       return;
@@ -139,11 +155,13 @@ export class Leases {
 
   private mistaken(type: NodeMessage['type']): void {
     this.beat();
-    if (type === 'swept')
-      this.bucket?.put(this.subjects.key(this.self), { since: Date.now() }).catch(() => undefined);
-    // Whoever sweeps stops when it hears that; but what it has on its way may be written later, and it may die.
-    else this.doubtAt = performance.now() + this.leaseMs;
+    if (type === 'swept') this.bucket?.put(this.subjects.key(this.self), this.entry()).catch(() => undefined);
+    // What was swept the store has told; but it tells nothing to a node that had no connection just then.
     this.events.doubted();
+  }
+
+  private entry(): NodeEntry {
+    return { since: Date.now(), time: this.clock.now() };
   }
 
   private forget(node: string): void {
@@ -152,7 +170,7 @@ export class Leases {
   }
 
   private beat(): void {
-    this.events.tell({ type: 'lives', node: this.self });
+    this.events.tell({ type: 'lives', node: this.self, time: this.clock.now() });
   }
 
   private tick(): void {
@@ -167,36 +185,37 @@ export class Leases {
       this.events.doubted();
       return;
     }
-    if (now >= this.doubtAt) {
-      this.doubtAt = Infinity;
-      this.events.doubted();
-    }
     if (++this.ticks % CHECKS_PER_BEAT === 0) this.beat();
+    let isDue = false;
     for (const node of this.heard.keys()) {
       if (this.lives(node, now)) continue;
       const at = this.due.get(node);
-      if (at === undefined) this.due.set(node, now + (Math.random() * this.heartbeatMs) / CHECKS_PER_BEAT);
-      else if (now >= at && !this.sweeping) void this.sweep(node);
+      if (at === undefined) this.due.set(node, now + Math.random() * this.hesitationMs);
+      else if (now >= at) isDue = true;
     }
+    if (isDue && !this.sweeping) void this.sweep(now);
   }
 
-  private async sweep(node: string): Promise<void> {
+  /** Sweeps up after all nodes that are lost, but for those that another node has begun with. */
+  private async sweep(now: number): Promise<void> {
     this.sweeping = true;
-    this.events.tell({ type: 'sweeping', node: this.self, lost: node });
+    const silentForMs = new Map<string, number>();
+    for (const [node, at] of this.due) {
+      if (at <= now + this.hesitationMs) silentForMs.set(node, now - (this.heard.get(node) ?? now));
+    }
+    for (const lost of silentForMs.keys()) this.events.tell({ type: 'sweeping', node: this.self, lost });
     try {
-      const now = performance.now();
-      await this.events.sweep(node, now - (this.heard.get(node) ?? now));
-      if (this.lives(node)) {
-        // It has come back meanwhile, and may have looked before all was written.
-        this.events.tell({ type: 'sweeping', node: this.self, lost: node });
-        return;
+      await this.events.sweep(silentForMs);
+      for (const lost of silentForMs.keys()) {
+        // It has come back meanwhile: the store has told it what was written.
+        if (this.lives(lost)) continue;
+        await this.bucket?.remove(this.subjects.key(lost));
+        this.events.tell({ type: 'swept', node: this.self, lost });
+        this.forget(lost);
       }
-      await this.bucket?.remove(this.subjects.key(node));
-      this.events.tell({ type: 'swept', node: this.self, lost: node });
-      this.forget(node);
     } catch {
       // The store is away, or slow: there is another round.
-      this.due.delete(node);
+      for (const lost of silentForMs.keys()) this.due.delete(lost);
     } finally {
       this.sweeping = false;
     }

@@ -10,6 +10,8 @@ export interface Message {
   readonly reply: string | undefined;
   /** Nobody listens where it was published: it tells so to its sender, in place of an answer. */
   readonly unheard: boolean;
+  /** The revision of a committed write, where the store published it. */
+  readonly revision: number | undefined;
 }
 
 /** What a link tells of. */

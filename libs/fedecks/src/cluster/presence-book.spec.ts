@@ -6,19 +6,15 @@ import { NatsBucket } from '../nats/nats-bucket.js';
 import { resolveNatsOptions } from '../nats/nats-options.js';
 import { type Bucket } from './bucket.js';
 import { PresenceBook } from './presence-book.js';
-import { isPresenceRecord, type PresenceRecord, recordOf } from './presence-record.js';
+import { type Gone, isPresenceRecord, type PresenceRecord, recordOf } from './presence-record.js';
+import { type Rank, SharedClock } from './rank.js';
 import { Subjects } from './subjects.js';
 
 const REMEMBERED = 5;
 const RETENTION_MS = 3_600_000;
 
 const subjects = new Subjects('fleet', '/fedecks');
-const events = {
-  lives: () => true,
-  announce: () => undefined,
-  handOver: () => Promise.resolve(false),
-  trouble: () => undefined,
-};
+const key = subjects.key('lamp');
 
 let nats: NatsServer;
 let nc: NatsConnection;
@@ -43,45 +39,87 @@ function deviceOf(id: string, since: number): ConnectedDevice {
   return { id, endpoint: '/fedecks', remoteAddress: '::1', since, claims: undefined };
 }
 
-/** A node that holds what is in `connected`. */
-function endpointOf(
-  connected: Map<string, ConnectedDevice>,
-  replaced: (id: string) => void,
-): BackplaneEndpoint {
-  return {
-    path: '/fedecks',
-    duplicates: 'newest',
-    held: (id) => connected.get(id),
-    all: () => connected.values(),
-    write: () => undefined,
-    disconnect: () => false,
-    replace: replaced,
-    revoked: () => undefined,
-    writeToAll: () => undefined,
-    changed: () => undefined,
-    failed: () => undefined,
-  };
+/** A node whose connections and neighbours a test decides on. */
+class TestNode {
+  readonly connected = new Map<string, ConnectedDevice>();
+  readonly replaced: string[] = [];
+  readonly questions: { node: string; over: Rank }[] = [];
+  readonly lost = new Set<string>();
+  readonly clock = new SharedClock();
+  /** What other nodes answer. */
+  answer: () => Promise<boolean> = () => Promise.reject(new Error('no answer'));
+  handOver = false;
+  readonly book: PresenceBook;
+
+  constructor(duplicates: BackplaneEndpoint['duplicates'] = 'newest', retentionMs = RETENTION_MS) {
+    const endpoint: BackplaneEndpoint = {
+      path: '/fedecks',
+      duplicates,
+      held: (id) => this.connected.get(id),
+      all: () => this.connected.values(),
+      write: () => undefined,
+      disconnect: () => false,
+      replace: (id) => {
+        this.replaced.push(id);
+        this.leave(id);
+      },
+      revoked: () => undefined,
+      writeToAll: () => undefined,
+      changed: () => undefined,
+      failed: () => undefined,
+    };
+    const events = {
+      lives: (node: string) => !this.lost.has(node),
+      holds: (node: string, _id: string, over: Rank) => {
+        this.questions.push({ node, over });
+        return this.answer();
+      },
+      handOver: async () => this.handOver,
+      trouble: () => undefined,
+    };
+    this.book = new PresenceBook('node', this.clock, retentionMs, endpoint, subjects, events, REMEMBERED);
+  }
+
+  come(id: string): void {
+    const device = deviceOf(id, Date.now());
+    this.connected.set(id, device);
+    this.book.opened(device);
+  }
+
+  leave(id: string): void {
+    const device = this.connected.get(id);
+    this.connected.delete(id);
+    if (device) this.book.closed(device, { type: 'closed_by_device', code: 1000 });
+  }
+
+  async settled(): Promise<void> {
+    expect(await this.book.written(10_000)).toBe(true);
+  }
 }
 
-it('Departures that cannot be written are remembered up to a number, and the others found by what is written', async () => {
-  const bucket = await open('departures');
-  const connected = new Map<string, ConnectedDevice>();
-  const endpoint = endpointOf(connected, () => undefined);
-  const book = new PresenceBook('node', RETENTION_MS, endpoint, subjects, events, REMEMBERED);
-  await book.resume(bucket);
-  for (let index = 0; index < 3 * REMEMBERED; index++) {
-    const device = deviceOf(`${index}`, index);
-    connected.set(device.id, device);
-    book.opened(device);
-  }
-  expect(await book.written(10_000)).toBe(true);
+/** What another node writes of the lamp, over whatever is there. */
+async function writeElsewhere(
+  bucket: Bucket<PresenceRecord>,
+  time: number,
+  gone?: Gone,
+  node = 'other',
+): Promise<number> {
+  return (await bucket.put(key, recordOf(deviceOf('lamp', 1), { node, time }, gone))) ?? 0;
+}
 
-  book.pause();
-  const devices = [...connected.values()];
-  connected.clear();
-  for (const device of devices) book.closed(device, { type: 'closed_by_device', code: 1000 });
-  expect(await book.written(10_000)).toBe(false);
-  await book.resume(bucket);
+const LEFT: Gone = { cause: 'connection_lost', at: 1 };
+
+it('remembers departures that cannot be written up to a number, and finds the others by what is written', async () => {
+  const bucket = await open('departures');
+  const node = new TestNode();
+  await node.book.resume(bucket);
+  for (let index = 0; index < 3 * REMEMBERED; index++) node.come(`${index}`);
+  await node.settled();
+
+  node.book.pause();
+  for (const id of [...node.connected.keys()]) node.leave(id);
+  expect(await node.book.written(10_000)).toBe(false);
+  await node.book.resume(bucket);
   const causes = async (): Promise<(string | undefined)[]> => {
     const found: (string | undefined)[] = [];
     for await (const { value } of bucket.scan(subjects.keys)) found.push(value?.cause);
@@ -94,29 +132,193 @@ it('Departures that cannot be written are remembered up to a number, and the oth
   await eventually(causes, (found) => found.join() === expected.join());
 });
 
-it('A device that is back stays, though word of where it was meanwhile comes late', async () => {
-  const bucket = await open('back');
-  const connected = new Map<string, ConnectedDevice>();
-  const replaced: string[] = [];
-  const endpoint = endpointOf(connected, (id) => replaced.push(id));
-  const book = new PresenceBook('node', RETENTION_MS, endpoint, subjects, events);
-  await book.resume(bucket);
-  const connect = (since: number): void => {
-    const device = deviceOf('lamp', since);
-    connected.set('lamp', device);
-    book.opened(device);
+describe('A node that holds a device of which another node writes', () => {
+  let bucket: Bucket<PresenceRecord>;
+  let node: TestNode;
+  let tests = 0;
+
+  async function start(duplicates: BackplaneEndpoint['duplicates'] = 'newest'): Promise<void> {
+    bucket = await open(`held${++tests}`);
+    node = new TestNode(duplicates);
+    await node.book.resume(bucket);
+    node.come('lamp');
+    await node.settled();
+  }
+
+  /** The other node writes, and the store tells this one. */
+  async function hear(time: number, gone?: Gone): Promise<void> {
+    node.book.onCommitted('lamp', await writeElsewhere(bucket, time, gone));
+    await node.settled();
+  }
+
+  const state = async (): Promise<string> => {
+    const { value } = await bucket.get(key);
+    return `${value?.state} at ${value?.node}`;
   };
-  connect(1);
-  expect(await book.written(10_000)).toBe(true);
-  const elsewhere = await bucket.put(subjects.key('lamp'), recordOf(deviceOf('lamp', 2), 'other'));
 
-  connect(3);
-  book.announced('lamp', elsewhere ?? 0);
-  expect(await book.written(10_000)).toBe(true);
-  expect(replaced).toEqual([]);
-  const { value, revision } = await bucket.get(subjects.key('lamp'));
-  expect(value).toMatchObject({ node: 'node', since: 3 });
+  it('writes its own again when it is told that the device is offline, however late the other came', async () => {
+    await start();
+    await hear(node.clock.now() + 1_000_000, LEFT);
+    expect(await state()).toBe('online at node');
+    expect(node.questions).toEqual([]);
+    expect(node.replaced).toEqual([]);
+  });
 
-  book.announced('lamp', revision + 1);
-  expect(replaced).toEqual(['lamp']);
+  it('writes its own again when the other node is lost', async () => {
+    await start();
+    node.lost.add('other');
+    await hear(node.clock.now() + 1_000_000);
+    expect(await state()).toBe('online at node');
+    expect(node.replaced).toEqual([]);
+  });
+
+  it.each(['newest', 'oldest'] as const)(
+    'asks nobody where its own stays by the order: %s',
+    async (duplicates) => {
+      await start(duplicates);
+      await hear(duplicates === 'newest' ? 1 : node.clock.now() + 1_000_000);
+      expect(await state()).toBe('online at node');
+      expect(node.questions).toEqual([]);
+      expect(node.replaced).toEqual([]);
+    },
+  );
+
+  it.each(['newest', 'oldest'] as const)(
+    'closes its own when the other node holds one that stays: %s',
+    async (duplicates) => {
+      await start(duplicates);
+      node.answer = async () => true;
+      await hear(duplicates === 'newest' ? node.clock.now() + 1_000_000 : 1);
+      expect(node.replaced).toEqual(['lamp']);
+      expect(node.questions).toMatchObject([{ node: 'other', over: { node: 'node' } }]);
+      expect(await state()).toBe('online at other');
+    },
+  );
+
+  it.each(['newest', 'oldest'] as const)(
+    'keeps its own when the other node holds none: %s',
+    async (duplicates) => {
+      await start(duplicates);
+      node.answer = async () => false;
+      await hear(duplicates === 'newest' ? node.clock.now() + 1_000_000 : 1);
+      expect(node.replaced).toEqual([]);
+      expect(await state()).toBe('online at node');
+    },
+  );
+
+  it('asks again when the other node does not answer, and closes nothing before', async () => {
+    await start();
+    let asked = 0;
+    node.answer = () => (++asked < 2 ? Promise.reject(new Error('no answer')) : Promise.resolve(true));
+    await hear(node.clock.now() + 1_000_000);
+    expect(asked).toBe(2);
+    expect(node.replaced).toEqual(['lamp']);
+  });
+
+  it('closes no connection that comes while it asks about an earlier one', async () => {
+    await start();
+    let answer = (_holds: boolean): void => undefined;
+    node.answer = () => new Promise((resolve) => (answer = resolve));
+    node.book.onCommitted('lamp', await writeElsewhere(bucket, node.clock.now() + 1_000));
+    await eventually(
+      () => node.questions.length,
+      (count) => count === 1,
+    );
+    node.leave('lamp');
+    node.come('lamp');
+    answer(true);
+    await node.settled();
+    expect(node.replaced).toEqual([]);
+    expect(await state()).toBe('online at node');
+  });
+
+  it("leaves any connection of a live node where 'allow' counts, and shows the newest", async () => {
+    await start('allow');
+    await hear(1);
+    expect(await state()).toBe('online at node');
+    await hear(node.clock.now() + 1_000_000);
+    expect(await state()).toBe('online at other');
+    expect(node.replaced).toEqual([]);
+    node.book.takeOver('lamp');
+    await node.settled();
+    expect(await state()).toBe('online at node');
+  });
+
+  it('leaves what another node has written when its own connection ends', async () => {
+    await start();
+    await writeElsewhere(bucket, node.clock.now() + 1_000);
+    node.leave('lamp');
+    await node.settled();
+    expect(await state()).toBe('online at other');
+    expect(node.questions).toEqual([]);
+  });
+
+  it('looks at all its devices from time to time, though nobody has told it of anything', async () => {
+    bucket = await open(`held${++tests}`);
+    node = new TestNode('newest', 6_000);
+    await node.book.resume(bucket);
+    node.come('lamp');
+    await node.settled();
+    await writeElsewhere(bucket, 1, LEFT);
+    await eventually(state, (found) => found === 'online at node');
+  });
+});
+
+it('has no write that arrives late take what was written since, nor come after the end of its connection', async () => {
+  const real = await open('late');
+  const late: (() => Promise<number | undefined>)[] = [];
+  let failing = true;
+  const bucket: Bucket<PresenceRecord> = {
+    get: (...args) => real.get(...args),
+    put: (...args) => {
+      if (!failing) return real.put(...args);
+      failing = false;
+      late.push(() => real.put(...args));
+      return Promise.reject(new Error('nobody knows what became of it'));
+    },
+    remove: (...args) => real.remove(...args),
+    scan: (...args) => real.scan(...args),
+    watch: (...args) => real.watch(...args),
+  };
+  const node = new TestNode();
+  // Another node holds it, and has an older connection.
+  await writeElsewhere(real, 1);
+  await node.book.resume(bucket);
+  node.come('lamp');
+  node.leave('lamp');
+  await node.settled();
+  expect(await late[0]?.()).toBeUndefined();
+  expect((await real.get(key)).value).toMatchObject({ node: 'other', state: 'online' });
+});
+
+describe("A node that claims a place where 'oldest' counts", () => {
+  let bucket: Bucket<PresenceRecord>;
+  let node: TestNode;
+  let tests = 0;
+  beforeEach(async () => {
+    bucket = await open(`claims${++tests}`);
+    node = new TestNode('oldest');
+    await node.book.resume(bucket);
+  });
+  const claim = (): Promise<boolean> => node.book.claim(deviceOf('lamp', 1));
+
+  it('is refused where another node holds the device', async () => {
+    await writeElsewhere(bucket, node.clock.now());
+    node.answer = async () => true;
+    expect(await claim()).toBe(false);
+    node.answer = () => Promise.reject(new Error('no answer'));
+    expect(await claim()).toBe(false);
+    expect(node.book.holds('lamp', { node: '', time: Number.MAX_SAFE_INTEGER })).toBe(false);
+  });
+
+  it('takes it where what is written is no longer so', async () => {
+    await writeElsewhere(bucket, node.clock.now());
+    node.answer = async () => false;
+    expect(await claim()).toBe(true);
+    expect((await bucket.get(key)).value).toMatchObject({ state: 'online', node: 'node' });
+    expect(node.book.holds('lamp', { node: '', time: Number.MAX_SAFE_INTEGER })).toBe(true);
+    node.book.unclaim('lamp');
+    await node.settled();
+    expect((await bucket.get(key)).value).toMatchObject({ state: 'offline', node: 'node' });
+  });
 });

@@ -1,22 +1,29 @@
 import { type BackplaneEndpoint, type ConnectedDevice, type DisconnectCause } from '../server/index.js';
-import { type Bucket } from './bucket.js';
-import { type Gone, type PresenceRecord, recordOf } from './presence-record.js';
+import { type Bucket, type Kept } from './bucket.js';
+import { type Gone, type PresenceRecord, rankOf, recordOf } from './presence-record.js';
+import { isLater, type Rank, type SharedClock, staysOver } from './rank.js';
 import { type Subjects } from './subjects.js';
 
-/** How many writes may wait for their answers. */
+/** How many writes may wait for their answers, and how many questions beside them. */
 const MAX_IN_FLIGHT = 256;
 /** How many devices that left while nothing could be written are remembered one by one. */
 const MAX_GONE = 100_000;
 const RETRY_MS = 500;
+/** Within what time every device of this node is looked at, whatever was lost on the way. */
+const LOOK_EVERY_MS = 600_000;
+/** How often, at least, at how many are looked: 50,000 devices are 83 a second. */
+const LOOKS_MS = 1_000;
 /** How often, within the time that departed devices are kept, those that stay connected are written again. */
 const RENEWALS = 3;
+/** How often a claim tries again when somebody writes at the same moment. */
+const CLAIM_ATTEMPTS = 3;
 
 /** What the book asks of the backplane it is for. */
 export interface BookEvents {
   /** Whether that node lives. */
   lives(node: string): boolean;
-  /** Tells other nodes that hold the device that the connection written at this revision is newer than theirs. */
-  announce(deviceId: string, epoch: number): void;
+  /** Whether that node holds a connection of the device that stays over this one. Rejects if it does not answer. */
+  holds(node: string, deviceId: string, over: Rank): Promise<boolean>;
   /** Whether another node holds the device too, and has its own connection written instead. */
   handOver(deviceId: string): Promise<boolean>;
   /** A write has failed and will be tried again, or all is well again. */
@@ -26,57 +33,86 @@ export interface BookEvents {
 /** A device whose place in the bucket is this node's to write. */
 interface Held {
   device: ConnectedDevice;
+  /** The time of the rank of its connection. */
+  time: number;
   /** Set when its last connection here has ended. */
   gone: Gone | undefined;
-  /** The revision of what this node wrote last, where that is known: no other may be written over. */
+  /** The revision of what this node wrote last, as long as it knows of none after it: what it writes next must follow it. */
   epoch: number | undefined;
-  /** It has just connected, and nothing was tried: whatever is written there is older. */
-  fresh: boolean;
-  /** The newest revision another node has announced. */
-  announced: number;
+  /** The revision that was read or written last. */
+  seen: number;
+  /** The newest revision of which the store has told since the last look began. */
+  committed: number;
+  /** When this node wrote it last, by `performance.now()`. */
+  wroteAt: number;
+  /** What became of a write is not known: it may still arrive. */
+  isUnsure: boolean;
+  /** What is written must be read before anything is written. */
+  mustLook: boolean;
+  /** 'allow': the node that wrote its own connection lets go of the device. */
+  takesOver: boolean;
+  /** 'allow': other nodes were asked to take over. */
+  handedOver: boolean;
   state: 'idle' | 'queued' | 'busy';
   /** What is to be written has changed while it was written. */
   again: boolean;
 }
 
 /**
- * Writes who is connected to this node. The revision of what is written when a device connects is the epoch of its
- * connection: what is written when it ends must follow that very revision, so that a late end takes nothing from a
- * newer connection on another node. Writes of one device are one after another, and only the newest matters; those
- * of all are under way together, within a limit, and never hold up a connection.
+ * Writes who is connected to this node. Each write is a compare-and-set, so that one that arrives late lands on nothing.
+ * The store tells the nodes that hold a device of each write, and each of them sets right what is wrong: what is
+ * written follows {@link staysOver}, the only order there is, and a connection is closed only for one that its node
+ * confirms. Writes of one device are one after another, and only the newest matters; those of all are under way
+ * together, within a limit, and never hold up a connection. In case anything was missed, every device is looked at
+ * from time to time.
  */
 export class PresenceBook {
   private readonly devices = new Map<string, Held>();
-  private readonly claims = new Set<string>();
+  /** Devices that may be about to connect, with the time of the rank that is being written for them. */
+  private readonly claims = new Map<string, number | undefined>();
   private readonly queue = new Set<Held>();
   private bucket: Bucket<PresenceRecord> | undefined;
   private inFlight = 0;
+  private questions = 0;
+  /** How many devices wait for another node, or for their next attempt. */
+  private waiting = 0;
   private gone = 0;
   private overflowed = false;
-  private readonly renewEveryMs: number;
-  private renewedAt = performance.now();
+  private readonly renewAfterMs: number;
+  private readonly lookEveryMs: number;
+  private looking: NodeJS.Timeout | undefined;
+  private looks: Iterator<Held> | undefined;
+  private lookedAt = 0;
+  private due = 0;
   private idle: () => void = () => undefined;
 
   constructor(
     private readonly node: string,
+    private readonly clock: SharedClock,
     retentionMs: number,
     private readonly endpoint: BackplaneEndpoint,
     private readonly subjects: Subjects,
     private readonly events: BookEvents,
     private readonly maxGone = MAX_GONE,
   ) {
-    this.renewEveryMs = retentionMs / RENEWALS;
+    // One that is a little younger at one look is written again at the next.
+    this.renewAfterMs = retentionMs / RENEWALS / 2;
+    this.lookEveryMs = Math.min(LOOK_EVERY_MS, this.renewAfterMs);
   }
 
   /** There is a bucket to write to, perhaps again: whatever is written there is compared with what is true. */
   async resume(bucket: Bucket<PresenceRecord>): Promise<void> {
     this.bucket = bucket;
     this.compare();
+    this.lookedAt = performance.now();
+    clearInterval(this.looking);
+    const everyMs = Math.min(LOOKS_MS, this.lookEveryMs / 2);
+    this.looking = setInterval(() => this.lookAround(), everyMs).unref();
     if (!this.overflowed) return;
     this.overflowed = false;
-    const stray = ({ node }: PresenceRecord, id: string): boolean =>
-      node === this.node && !this.devices.has(id);
-    await this.sweep(stray, { cause: 'connection_lost', at: Date.now() }).catch((error: unknown) => {
+    const stray = ({ node }: PresenceRecord, id: string): Gone | undefined =>
+      node === this.node && !this.devices.has(id) ? { cause: 'connection_lost', at: Date.now() } : undefined;
+    await this.sweep(stray).catch((error: unknown) => {
       this.overflowed = true;
       throw error;
     });
@@ -84,6 +120,7 @@ export class PresenceBook {
 
   pause(): void {
     this.bucket = undefined;
+    clearInterval(this.looking);
   }
 
   /** Looks again at what is written of every device of this node. */
@@ -95,38 +132,30 @@ export class PresenceBook {
   /** Looks again at what is written of a device, if this node holds it. */
   lookAt(deviceId: string): void {
     const device = this.endpoint.held(deviceId);
-    if (!device) return;
-    const held = this.heldOf(device);
-    held.epoch = undefined;
-    held.fresh = false;
-    this.enqueue(held);
-    this.pump();
+    if (device) this.look(this.heldOf(device));
   }
 
-  /**
-   * Has each connected device looked at, and so written again, once in a third of the time the store keeps entries: each at
-   * its own time. Called from time to time, more often than that.
-   */
-  renew(now = performance.now()): void {
-    // When a device connected only spreads the fleet: what passes is measured by a clock that nobody sets.
-    const turn = (device: ConnectedDevice, at: number): number =>
-      Math.floor((at + (device.since % this.renewEveryMs)) / this.renewEveryMs);
-    for (const device of this.endpoint.all()) {
-      if (turn(device, now) !== turn(device, this.renewedAt)) this.lookAt(device.id);
-    }
-    this.renewedAt = now;
+  /** The store has committed a write of the device, perhaps one of this node's own. */
+  onCommitted(deviceId: string, revision: number): void {
+    const held = this.devices.get(deviceId);
+    if (!held || revision <= held.seen) return;
+    held.committed = Math.max(held.committed, revision);
+    // While something is written it may be just that.
+    if (held.state === 'idle') this.look(held);
+  }
+
+  /** Whether this node holds a connection of the device, or claims its place for one, that stays over that one. */
+  holds(deviceId: string, over: Rank): boolean {
+    const held = this.devices.get(deviceId);
+    const time = held && !held.gone ? held.time : this.claims.get(deviceId);
+    return time !== undefined && staysOver({ node: this.node, time }, over, this.endpoint.duplicates);
   }
 
   opened(device: ConnectedDevice): void {
-    const claimed = this.claims.delete(device.id);
+    const isClaimed = this.claims.delete(device.id);
     const held = this.heldOf(device);
-    const newest = device.since >= held.device.since;
-    if (held.gone) this.gone--;
-    held.gone = undefined;
-    held.device = device;
-    // Of an earlier connection: what was announced since then does not make this one old.
-    if (newest && !claimed) held.epoch = undefined;
-    held.fresh = !claimed && newest && this.bucket !== undefined && this.endpoint.duplicates !== 'oldest';
+    if (!held.gone && held.device === device && held.epoch !== undefined) return;
+    this.fill(held, device, isClaimed || held.device === device ? held.time : this.clock.now());
     this.enqueue(held);
     this.pump();
   }
@@ -141,21 +170,29 @@ export class PresenceBook {
     if (this.claims.has(id)) return false;
     const { bucket } = this;
     if (!bucket) return true;
-    this.claims.add(id);
+    this.claims.set(id, undefined);
     try {
-      const key = this.subjects.key(id);
-      const { value, revision } = await bucket.get(key);
-      const taken = value?.state === 'online' && value.node !== this.node && this.events.lives(value.node);
-      const epoch = taken ? undefined : await bucket.put(key, recordOf(device, this.node), revision);
-      if (epoch === undefined) {
-        this.claims.delete(id);
-        return false;
+      for (let attempt = 1; attempt <= CLAIM_ATTEMPTS; attempt++) {
+        const { value, revision } = await this.read(bucket, id);
+        if (value && (await this.isTaken(id, value))) break;
+        const time = this.clock.now();
+        this.claims.set(id, time);
+        const record = recordOf(device, { node: this.node, time });
+        const written = await bucket.put(this.subjects.key(id), record, revision);
+        if (written === undefined) continue;
+        const held = this.heldOf(device);
+        this.fill(held, device, time);
+        held.epoch = held.seen = written;
+        held.wroteAt = performance.now();
+        return true;
       }
-      const held = this.heldOf(device);
-      held.epoch = epoch;
-      held.fresh = false;
-      return true;
+      this.claims.delete(id);
+      return false;
     } catch (error) {
+      const held = this.heldOf(device);
+      this.fill(held, device, this.claims.get(id) ?? this.clock.now());
+      held.epoch = undefined;
+      held.isUnsure = true;
       this.events.trouble(error);
       return true;
     }
@@ -167,32 +204,24 @@ export class PresenceBook {
     if (held && !this.endpoint.held(deviceId)) this.close(held, { cause: 'connection_lost', at: Date.now() });
   }
 
-  /** Another node has announced a connection of the device. */
-  announced(deviceId: string, epoch: number): void {
-    const held = this.devices.get(deviceId);
-    if (!held) return;
-    held.announced = Math.max(held.announced, epoch);
-    this.yieldTo(held);
-  }
-
   /** Another node that wrote the device lets go of it: what this one holds is written instead. */
   takeOver(deviceId: string): void {
     const device = this.endpoint.held(deviceId);
     if (!device) return;
     const held = this.heldOf(device);
-    held.fresh = true;
-    this.enqueue(held);
-    this.pump();
+    held.takesOver = true;
+    this.look(held);
   }
 
-  /** Marks as offline what is written as online and `matches`, unless it changes meanwhile. */
-  async sweep(matches: (record: PresenceRecord, id: string) => boolean, gone: Gone): Promise<void> {
+  /** Marks as offline what is written as online and `goneOf` knows to have left, unless it changes meanwhile. */
+  async sweep(goneOf: (record: PresenceRecord, id: string) => Gone | undefined): Promise<void> {
     const { bucket } = this;
     if (!bucket) throw new Error('the store is away');
     const writing = new Set<Promise<void>>();
     let failure: unknown;
     for await (const { key, value, revision } of bucket.scan(this.subjects.keys)) {
-      if (value?.state !== 'online' || !matches(value, this.subjects.textOf(key))) continue;
+      const gone = value?.state === 'online' ? goneOf(value, this.subjects.textOf(key)) : undefined;
+      if (!value || !gone) continue;
       const record: PresenceRecord = { ...value, state: 'offline', ...gone };
       const written = bucket.put(key, record, revision).then(
         () => void writing.delete(written),
@@ -222,8 +251,23 @@ export class PresenceBook {
     return this.isIdle() && !this.overflowed;
   }
 
+  /** Has the next devices looked at: each once in the time for it, spread evenly, by a clock that nobody sets. */
+  private lookAround(now = performance.now()): void {
+    const { size } = this.devices;
+    this.due = Math.min(this.due + (size * (now - this.lookedAt)) / this.lookEveryMs, size);
+    this.lookedAt = now;
+    for (; this.due >= 1; this.due--) {
+      let next = this.looks?.next();
+      if (!next || next.done) {
+        this.looks = this.devices.values();
+        next = this.looks.next();
+      }
+      if (!next.done) this.look(next.value);
+    }
+  }
+
   private isIdle(): boolean {
-    return this.queue.size === 0 && this.inFlight === 0;
+    return this.queue.size === 0 && this.inFlight === 0 && this.waiting === 0;
   }
 
   private heldOf(device: ConnectedDevice): Held {
@@ -231,10 +275,16 @@ export class PresenceBook {
     if (!held) {
       held = {
         device,
+        time: this.clock.now(),
         gone: undefined,
         epoch: undefined,
-        fresh: false,
-        announced: 0,
+        seen: 0,
+        committed: 0,
+        wroteAt: -Infinity,
+        isUnsure: false,
+        mustLook: false,
+        takesOver: false,
+        handedOver: false,
         state: 'idle',
         again: false,
       };
@@ -243,11 +293,19 @@ export class PresenceBook {
     return held;
   }
 
+  /** The device is connected here, or about to be. */
+  private fill(held: Held, device: ConnectedDevice, time: number): void {
+    if (held.gone) this.gone--;
+    held.gone = undefined;
+    held.handedOver = false;
+    held.device = device;
+    held.time = time;
+  }
+
   private close(held: Held, gone: Gone): void {
+    if (!held.gone) this.gone++;
     held.gone = gone;
-    // Whatever is written there may be newer than what has just ended.
-    held.fresh = false;
-    this.gone++;
+    held.takesOver = false;
     if (this.gone > this.maxGone && !this.bucket) {
       // Found again by what is written of it, once something can be written.
       this.overflowed = true;
@@ -262,6 +320,12 @@ export class PresenceBook {
     if (held.gone) this.gone--;
     this.queue.delete(held);
     if (this.devices.get(held.device.id) === held) this.devices.delete(held.device.id);
+  }
+
+  private look(held: Held): void {
+    held.mustLook = true;
+    this.enqueue(held);
+    this.pump();
   }
 
   private enqueue(held: Held): void {
@@ -284,21 +348,22 @@ export class PresenceBook {
   }
 
   private async write(bucket: Bucket<PresenceRecord>, held: Held): Promise<void> {
-    const { device, gone } = held;
+    const { gone } = held;
     held.again = false;
+    if (held.mustLook) held.epoch = undefined;
+    held.mustLook = false;
     try {
-      const done = await this.step(bucket, held, device, gone);
-      held.again ||= !done;
+      const isDone = gone ? await this.leave(bucket, held, gone) : await this.stay(bucket, held);
       this.events.trouble(undefined);
-      if (done && gone && held.gone === gone) this.forget(held);
-      else this.yieldTo(held);
+      if (!isDone) held.again = true;
+      else if (gone && held.gone === gone) {
+        this.forget(held);
+        held.again = false;
+      } else if (held.committed > held.seen) held.again = held.mustLook = true;
     } catch (error) {
-      // It may have been written or not: next time it is looked at first.
-      held.epoch = undefined;
-      held.fresh = false;
-      held.again = true;
+      held.again = held.mustLook = true;
       this.events.trouble(error);
-      if (this.bucket) await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
+      if (this.bucket) await sleep(RETRY_MS);
     }
     this.inFlight--;
     held.state = 'idle';
@@ -306,66 +371,126 @@ export class PresenceBook {
     this.pump();
   }
 
-  /** Writes what is so of a device. False if it has to be done anew. */
-  private async step(
-    bucket: Bucket<PresenceRecord>,
-    held: Held,
-    device: ConnectedDevice,
-    gone: Gone | undefined,
-  ): Promise<boolean> {
-    const key = this.subjects.key(device.id);
-    const record = recordOf(device, this.node, gone);
-    const allow = this.endpoint.duplicates === 'allow';
-    if (gone && allow && (await this.events.handOver(device.id).catch(() => false))) return true;
-    if (held.fresh) {
-      held.fresh = false;
-      return this.wrote(held, await bucket.put(key, record));
-    }
-    if (held.epoch !== undefined) {
-      const revision = await bucket.put(key, record, held.epoch);
-      if (revision !== undefined) return this.wrote(held, revision);
-      // Another node's, or nobody's: that is looked at.
-      held.epoch = undefined;
-      return false;
-    }
-    const { value, revision, writtenAt } = await bucket.get(key);
-    if (value && !gone && sameConnection(value, record)) {
+  /** Writes that the device is connected here, or closes it where another node's connection stays. False if it has to be done anew. */
+  private async stay(bucket: Bucket<PresenceRecord>, held: Held): Promise<boolean> {
+    const { device, time } = held;
+    const rank = { node: this.node, time };
+    const ours = recordOf(device, rank);
+    if (held.epoch !== undefined) return this.put(bucket, held, ours, held.epoch);
+    const { value, revision } = await this.readHeld(bucket, held);
+    if (value?.state === 'online' && value.node === this.node && value.rank === time) {
       held.epoch = revision;
-      // By the clock of the store: where ours is far from it, on either side, it is better written once too often.
-      if (Math.abs(Date.now() - writtenAt) < this.renewEveryMs / 2) return true;
-      return this.wrote(held, await bucket.put(key, { ...record, renewed: true }, revision));
+      if (performance.now() - held.wroteAt < this.renewAfterMs) return true;
+      return this.put(bucket, held, { ...ours, renewed: true }, revision);
     }
-    if (value && this.outranks(value, record)) {
-      if (!gone && !allow) this.endpoint.replace(device.id);
-      return true;
+    if (!value || !this.isHeldElsewhere(value) || staysOver(rank, rankOf(value), this.endpoint.duplicates)) {
+      return this.put(bucket, held, ours, revision);
     }
-    return this.wrote(held, await bucket.put(key, record, revision));
-  }
-
-  private wrote(held: Held, revision: number | undefined): boolean {
-    if (revision === undefined) return false;
-    held.epoch = revision;
-    if (!held.gone && this.endpoint.duplicates !== 'allow') this.events.announce(held.device.id, revision);
+    if (this.endpoint.duplicates === 'allow')
+      return held.takesOver ? this.put(bucket, held, ours, revision) : true;
+    const isHeld = await this.ask(device.id, value.node, rank);
+    // It may have gone meanwhile, and another have come.
+    if (isHeld === undefined || held.gone || held.time !== time) return false;
+    if (!isHeld) return this.put(bucket, held, ours, revision);
+    this.endpoint.replace(device.id);
     return true;
   }
 
-  /** Whether what is written of the device stays, beside what this node knows. */
-  private outranks(theirs: PresenceRecord, ours: PresenceRecord): boolean {
-    if (theirs.node === this.node) return theirs.since > ours.since;
-    if (theirs.state === 'offline') return ours.state === 'offline' && theirs.at >= ours.at;
-    if (!this.events.lives(theirs.node)) return false;
-    if (ours.state === 'offline') return true;
-    return this.endpoint.duplicates === 'oldest' ? theirs.since < ours.since : theirs.since > ours.since;
+  /** Writes that the device has left, unless that is written, or something newer. False if it has to be done anew. */
+  private async leave(bucket: Bucket<PresenceRecord>, held: Held, gone: Gone): Promise<boolean> {
+    const { device, time } = held;
+    const rank = { node: this.node, time };
+    const ours = recordOf(device, rank, gone);
+    if (this.endpoint.duplicates === 'allow' && !held.handedOver) {
+      held.handedOver = true;
+      if (await this.outside(this.events.handOver(device.id).catch(() => false))) {
+        // Only if nobody has written then, this node does.
+        held.mustLook = true;
+        await this.outside(sleep(RETRY_MS));
+        return false;
+      }
+    }
+    if (held.epoch !== undefined) return this.put(bucket, held, ours, held.epoch);
+    const { value, revision } = await this.readHeld(bucket, held);
+    const isNewer =
+      value &&
+      (this.isHeldElsewhere(value) ||
+        isLater(rankOf(value), rank) ||
+        (value.state === 'offline' && value.node === this.node && value.rank === time));
+    if (!isNewer) return this.put(bucket, held, ours, revision);
+    // A write that is still under way would come after this look, but not after another write.
+    return held.isUnsure ? this.put(bucket, held, { ...value, renewed: true }, revision) : true;
   }
 
-  /** Closes what this node holds if another has a newer connection. */
-  private yieldTo(held: Held): void {
-    const { epoch, announced, gone, device } = held;
-    if (gone || epoch === undefined || announced <= epoch) return;
-    if (this.endpoint.duplicates !== 'allow') this.endpoint.replace(device.id);
+  /** True if it was written, false if somebody else has written. */
+  private async put(
+    bucket: Bucket<PresenceRecord>,
+    held: Held,
+    record: PresenceRecord,
+    after: number,
+  ): Promise<boolean> {
+    held.epoch = undefined;
+    held.isUnsure = true;
+    held.wroteAt = performance.now();
+    const revision = await bucket.put(this.subjects.key(held.device.id), record, after);
+    held.isUnsure = false;
+    if (revision === undefined) return false;
+    held.epoch = held.seen = revision;
+    held.takesOver = false;
+    return true;
+  }
+
+  private async readHeld(bucket: Bucket<PresenceRecord>, held: Held): Promise<Kept<PresenceRecord>> {
+    held.committed = 0;
+    const kept = await this.read(bucket, held.device.id);
+    held.seen = kept.revision;
+    return kept;
+  }
+
+  private async read(bucket: Bucket<PresenceRecord>, deviceId: string): Promise<Kept<PresenceRecord>> {
+    const kept = await bucket.get(this.subjects.key(deviceId));
+    if (kept.value) this.clock.observe(rankOf(kept.value).time);
+    return kept;
+  }
+
+  private isHeldElsewhere({ state, node }: PresenceRecord): boolean {
+    return state === 'online' && node !== this.node && this.events.lives(node);
+  }
+
+  /** Whether a device may not come in where it is written as connected. A node that does not answer keeps it. */
+  private async isTaken(deviceId: string, record: PresenceRecord): Promise<boolean> {
+    if (!this.isHeldElsewhere(record)) return false;
+    const any: Rank = { node: '', time: Number.MAX_SAFE_INTEGER };
+    return this.events.holds(record.node, deviceId, any).catch(() => true);
+  }
+
+  /** Whether that node holds a connection that stays over this one; undefined where that cannot be known now. */
+  private async ask(deviceId: string, node: string, over: Rank): Promise<boolean | undefined> {
+    if (this.questions < MAX_IN_FLIGHT) {
+      this.questions++;
+      const answer = await this.outside(this.events.holds(node, deviceId, over).catch(() => undefined));
+      this.questions--;
+      if (answer !== undefined) return answer;
+    }
+    // However many wait, together they try no more often than 512 times a second.
+    await this.outside(sleep(RETRY_MS * (1 + this.waiting / MAX_IN_FLIGHT)));
+    return undefined;
+  }
+
+  /** Waits for something other than the store, and holds up no write meanwhile. */
+  private async outside<T>(work: Promise<T>): Promise<T> {
+    this.waiting++;
+    this.inFlight--;
+    this.pump();
+    try {
+      return await work;
+    } finally {
+      this.waiting--;
+      this.inFlight++;
+    }
   }
 }
 
-function sameConnection(theirs: PresenceRecord, ours: PresenceRecord): boolean {
-  return theirs.state === 'online' && theirs.node === ours.node && theirs.since === ours.since;
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }

@@ -1,10 +1,14 @@
 import { type ConnectedDevice, type PresenceEntry } from '../server/index.js';
+import { type Rank } from './rank.js';
 
 /** What is kept of a device: its id is in the key, its endpoint in the bucket's. */
 export interface PresenceRecord {
   readonly state: 'online' | 'offline';
   readonly node: string;
+  /** When it connected, by the wall clock of its node: to be shown, and nothing else. */
   readonly since: number;
+  /** The `time` of the connection's {@link Rank}. Versions that wrote none are ranked before all others. */
+  readonly rank?: number;
   readonly remoteAddress: string;
   readonly claims?: ConnectedDevice['claims'];
   readonly at: number;
@@ -14,13 +18,17 @@ export interface PresenceRecord {
 }
 
 export function isPresenceRecord(value: unknown): value is PresenceRecord {
-  const { state, node, since, remoteAddress, claims, at, cause } = (value ?? {}) as Record<string, unknown>;
+  const { state, node, since, rank, remoteAddress, claims, at, cause } = (value ?? {}) as Record<
+    string,
+    unknown
+  >;
   return (
     (state === 'online' || state === 'offline') &&
     typeof node === 'string' &&
     typeof remoteAddress === 'string' &&
     Number.isSafeInteger(since) &&
     Number.isSafeInteger(at) &&
+    (rank === undefined || (Number.isSafeInteger(rank) && (rank as number) >= 0)) &&
     (claims === undefined || (typeof claims === 'object' && claims !== null)) &&
     (cause === undefined || typeof cause === 'string')
   );
@@ -32,16 +40,22 @@ export interface Gone {
   readonly at: number;
 }
 
-export function recordOf(device: ConnectedDevice, node: string, gone?: Gone): PresenceRecord {
+export function recordOf(device: ConnectedDevice, { node, time }: Rank, gone?: Gone): PresenceRecord {
   const { since, remoteAddress, claims } = device;
   return {
     state: gone ? 'offline' : 'online',
     node,
     since,
+    rank: time,
     remoteAddress,
     ...(claims && { claims }),
     ...(gone ?? { at: since }),
   };
+}
+
+/** The rank of the connection that a record is of. */
+export function rankOf({ node, rank = 0 }: PresenceRecord): Rank {
+  return { node, time: rank };
 }
 
 /** The record as applications see it. A device whose node is lost is offline, whatever is still written. */

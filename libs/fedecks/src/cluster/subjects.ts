@@ -18,6 +18,16 @@ export class Subjects {
     return `${this.root}.device.${token(id)}`;
   }
 
+  /** Where a store publishes what is written of a device, which is {@link device}: for `publishAs` of its bucket. */
+  static writesOf(namespace: string): string {
+    return `${namespace}.{1}.device.{2}`;
+  }
+
+  /** That node alone listens here. */
+  node(name: string): string {
+    return `${this.root}.node.${token(name)}`;
+  }
+
   /** Nodes with members of the group listen here. */
   group(name: string): string {
     return `${this.root}.group.${token(name)}`;

@@ -1,4 +1,11 @@
-import { DeliverPolicy, JetStreamApiError, jetstream, type JetStreamClient } from '@nats-io/jetstream';
+import {
+  DeliverPolicy,
+  JetStreamApiError,
+  jetstream,
+  type JetStreamClient,
+  type Republish,
+  type StreamConfig,
+} from '@nats-io/jetstream';
 import { type KV, Kvm, KvWatchInclude } from '@nats-io/kv';
 import { nanos, type NatsConnection, TimeoutError } from '@nats-io/transport-node';
 import {
@@ -64,7 +71,7 @@ export class NatsBucket<T> implements Bucket<T> {
   ): Promise<NatsBucket<T>> {
     const js = jetstream(nc, { timeout: requestTimeoutMs });
     const impatient = jetstream(nc, { timeout: Math.min(PLACE_WITHIN_MS, requestTimeoutMs) });
-    await provide(js, name, replicas, entries.retentionMs).catch(failed(requestTimeoutMs));
+    await provide(js, name, replicas, entries).catch(failed(requestTimeoutMs));
     // Answers of the leader only: one of a replica may be of a moment ago.
     const kv = await new Kvm(js).open(name, { allow_direct: false }).catch(failed(requestTimeoutMs));
     const watching = await new Kvm(impatient).open(name).catch(failed(requestTimeoutMs));
@@ -163,21 +170,46 @@ export class NatsBucket<T> implements Bucket<T> {
   }
 }
 
-/** Makes a bucket, or sets how long one that is there keeps an entry, and how large that may be. */
-async function provide(js: JetStreamClient, name: string, replicas: number, retentionMs = 0): Promise<void> {
+/** Makes a bucket, or sets how long one that is there keeps an entry, how large that may be, and where it is published. */
+async function provide(
+  js: JetStreamClient,
+  name: string,
+  replicas: number,
+  { retentionMs = 0, publishAs }: Entries<unknown>,
+): Promise<void> {
   const stream = `KV_${name}`;
   const limits = { max_age: nanos(retentionMs), max_msg_size: MAX_VALUE_BYTES };
+  const republish = publishAs === undefined ? undefined : republishOf(name, publishAs);
   const manager = await js.jetstreamManager(false);
+  let config: StreamConfig;
   try {
-    const { config } = await manager.streams.info(stream);
-    if (config.max_age === limits.max_age && config.max_msg_size === limits.max_msg_size) return;
-    const windowMs = Math.min(retentionMs || Infinity, MAX_DUPLICATE_WINDOW_MS);
-    await manager.streams.update(stream, { ...limits, duplicate_window: nanos(windowMs) });
+    ({ config } = await manager.streams.info(stream));
   } catch (error) {
     if (!(error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND)) throw error;
     const created = { history: 1, replicas, allow_direct: false, maxValueSize: MAX_VALUE_BYTES };
-    await new Kvm(js).create(name, { ...created, ttl: retentionMs });
+    await new Kvm(js).create(name, { ...created, ttl: retentionMs, ...(republish && { republish }) });
+    return;
   }
+  const publishes = config.republish?.src === republish?.src && config.republish?.dest === republish?.dest;
+  if (config.max_age === limits.max_age && config.max_msg_size === limits.max_msg_size && publishes) return;
+  const windowMs = Math.min(retentionMs || Infinity, MAX_DUPLICATE_WINDOW_MS);
+  try {
+    const changes = { ...limits, duplicate_window: nanos(windowMs), ...(republish && { republish }) };
+    await manager.streams.update(stream, changes);
+  } catch (error) {
+    if (publishes) throw error;
+    // NATS 2.9 sets that only when a stream is made.
+    throw unavailable(
+      `stream '${stream}' does not republish to '${republish?.dest}', and cannot be changed: delete it, and it is made anew`,
+      error,
+    );
+  }
+}
+
+/** Has a stream publish what is written under keys of two tokens. */
+function republishOf(bucket: string, publishAs: string): Republish {
+  const dest = publishAs.replace(/\{(\d)\}/g, '{{wildcard($1)}}');
+  return { src: `$KV.${bucket}.*.*`, dest, headers_only: true };
 }
 
 async function placed<Placed>(place: () => Promise<Placed>): Promise<Placed> {

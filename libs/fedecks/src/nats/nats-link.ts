@@ -24,6 +24,8 @@ const RETRY_MS = 500;
 const SLACK_BYTES = 16;
 
 const NO_RESPONDERS = 503;
+/** The header in which a stream that publishes what is written to it names its number. */
+const SEQUENCE = 'Nats-Sequence';
 const NOBODY: LinkEvents = { up: () => undefined, down: () => undefined, failed: () => undefined };
 
 interface Interest {
@@ -234,5 +236,12 @@ export class NatsLink implements Link {
 
 function read({ subject, data, reply, headers }: Msg): Message {
   const unheard = data.length === 0 && headers?.code === NO_RESPONDERS;
-  return { subject, data, reply: reply || undefined, unheard };
+  const sequence = headers?.get(SEQUENCE);
+  return {
+    subject,
+    data,
+    reply: reply || undefined,
+    unheard,
+    revision: sequence ? Number(sequence) : undefined,
+  };
 }
