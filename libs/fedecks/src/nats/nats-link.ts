@@ -236,12 +236,7 @@ export class NatsLink implements Link {
 
 function read({ subject, data, reply, headers }: Msg): Message {
   const unheard = data.length === 0 && headers?.code === NO_RESPONDERS;
-  const sequence = headers?.get(SEQUENCE);
-  return {
-    subject,
-    data,
-    reply: reply || undefined,
-    unheard,
-    revision: sequence ? Number(sequence) : undefined,
-  };
+  const sequence = Number(headers?.get(SEQUENCE));
+  const revision = sequence > 0 && Number.isSafeInteger(sequence) ? sequence : undefined;
+  return { subject, data, reply: reply || undefined, unheard, revision };
 }
