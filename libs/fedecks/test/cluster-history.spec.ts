@@ -11,9 +11,17 @@ const HEARTBEAT_MS = 200;
 /** `HISTORY_SEED=...` plays a history again: its steps, though not what the processes make of them in time. */
 const SEED = Number(process.env['HISTORY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
+interface RunningNode {
+  readonly node: FleetNode;
+  /** For how many steps it stays frozen; 0 when it runs. */
+  frozenFor: number;
+  /** It is killed in place of being thawed. */
+  diesFrozen: boolean;
+}
+
 /** Devices that come, go and move among nodes that die and freeze; and what is true of them. */
 class History {
-  readonly nodes: { node: FleetNode; frozenFor: number }[] = [];
+  readonly nodes: RunningNode[] = [];
   /** The connections that are open, as the devices see them. */
   readonly open = new Map<FakeDevice, FleetNode>();
   readonly done: Record<string, number> = {};
@@ -25,13 +33,18 @@ class History {
 
   /** @param number by which it is certain that nodes die and freeze: left to chance alone, one history in fifty has no death. */
   async step(number: number): Promise<void> {
-    for (const each of this.nodes) if (each.frozenFor > 0 && --each.frozenFor === 0) each.node.thaw();
+    for (const each of [...this.nodes]) {
+      if (each.frozenFor === 0 || --each.frozenFor > 0) continue;
+      if (each.diesFrozen) await this.kill(each.node, 'killFrozen');
+      else each.node.thaw();
+    }
     const dice = this.random();
     const awake = this.nodes.filter(({ frozenFor }) => frozenFor === 0);
     if (number % 500 === 250 && awake.length > 1) await this.kill(this.pick(awake).node);
+    else if (number % 500 === 100 && awake.length > 1) this.freeze(this.pick(awake), true);
     else if (number % 500 === 400 && awake.length > 1) this.freeze(this.pick(awake));
     else if (dice < 0.002 && awake.length > 1) await this.kill(this.pick(awake).node);
-    else if (dice < 0.006 && awake.length > 1) this.freeze(this.pick(awake));
+    else if (dice < 0.006 && awake.length > 1) this.freeze(this.pick(awake), this.random() < 0.3);
     else if (dice < 0.35) await this.leave();
     else if (dice < 0.42) await this.duplicate(awake.map(({ node }) => node));
     else await this.come(this.pick(IDS), this.pick(awake).node);
@@ -45,19 +58,20 @@ class History {
     this.done[step] = (this.done[step] ?? 0) + 1;
   }
 
-  private async kill(node: FleetNode): Promise<void> {
-    this.note('kill');
+  private async kill(node: FleetNode, step = 'kill'): Promise<void> {
+    this.note(step);
     node.kill();
     this.nodes.splice(
       this.nodes.findIndex((each) => each.node === node),
       1,
     );
-    this.nodes.push({ node: await this.start(), frozenFor: 0 });
+    this.nodes.push({ node: await this.start(), frozenFor: 0, diesFrozen: false });
   }
 
-  private freeze(each: { node: FleetNode; frozenFor: number }): void {
+  private freeze(each: RunningNode, diesFrozen = false): void {
     this.note('freeze');
     each.node.freeze();
+    each.diesFrozen = diesFrozen;
     // Some for less than a lease, some for more.
     each.frozenFor = 20 + Math.floor(this.random() * 200);
   }
@@ -95,7 +109,7 @@ class History {
   }
 }
 
-it(`A random history of ${STEPS} steps ends with a presence that is the truth`, async () => {
+it(`ends a random history of ${STEPS} steps with a presence that is the truth`, async () => {
   const [nats, fleet] = await Promise.all([NatsServer.start(), Fleet.compile()]);
   const options = { servers: nats.url, requestTimeoutMs: 1_000, heartbeatMs: HEARTBEAT_MS };
   const history = new History(seeded(SEED), () => fleet.node(options, { drainMs: 0, upgradesPerSecond: 0 }));
@@ -103,7 +117,7 @@ it(`A random history of ${STEPS} steps ends with a presence that is the truth`, 
     const nodes = await Promise.all(
       Array.from({ length: 3 }, () => fleet.node(options, { upgradesPerSecond: 0 })),
     );
-    history.nodes.push(...nodes.map((node) => ({ node, frozenFor: 0 })));
+    history.nodes.push(...nodes.map((node) => ({ node, frozenFor: 0, diesFrozen: false })));
     for (let step = 0; step < STEPS; step++) await history.step(step);
     for (const { node, frozenFor } of history.nodes) if (frozenFor > 0) node.thaw();
 
@@ -128,7 +142,14 @@ it(`A random history of ${STEPS} steps ends with a presence that is the truth`, 
     }
     // It was a history worth the name.
     expect(truth.size).toBeGreaterThan(10);
-    expect(Object.keys(history.done).sort()).toEqual(['come', 'duplicate', 'freeze', 'kill', 'leave']);
+    expect(Object.keys(history.done).sort()).toEqual([
+      'come',
+      'duplicate',
+      'freeze',
+      'kill',
+      'killFrozen',
+      'leave',
+    ]);
   } catch (error) {
     throw new Error(`HISTORY_SEED=${SEED} (${JSON.stringify(history.done)})`, { cause: error });
   } finally {
