@@ -8,6 +8,8 @@ export interface Message {
   readonly reply: string | undefined;
   /** Nobody listens where it was published: it tells so to its sender, in place of an answer. */
   readonly unheard: boolean;
+  /** The revision of a committed write, where the store published it. */
+  readonly revision: number | undefined;
 }
 
 /** What a link tells of. */
@@ -43,7 +45,10 @@ export interface Link {
   unsubscribe(subject: string): void;
   /** @throws {BackplaneError} at once where there is no connection, and where this is more than it carries. */
   publish(subject: string, bytes: Uint8Array, reply?: string): void;
-  /** Resolves when what was published has left this node. @throws {BackplaneError} */
+  /**
+   * Resolves when the server has taken what was published, and this node has read what the server had for it by then.
+   * @throws {BackplaneError}
+   */
   flush(): Promise<void>;
 }
 

@@ -234,5 +234,5 @@ export class NatsLink implements Link {
 
 function read({ subject, data, reply, headers }: Msg): Message {
   const unheard = data.length === 0 && headers?.code === NO_RESPONDERS;
-  return { subject, data, reply: reply || undefined, unheard };
+  return { subject, data, reply: reply || undefined, unheard, revision: undefined };
 }
