@@ -49,12 +49,16 @@ export interface BareFleet {
   loseFiles(): Promise<void>;
   /** No watch tells of anything any more. */
   endWatches(): Promise<void>;
+  /** Sets the wall clock of a node; where that can be done. */
+  setClock?(node: BareNode, aheadMs: number): void;
 }
 
 export interface BareFleetKind {
   readonly name: string;
-  /** How many histories of a case are worth their time. */
+  /** How many histories of a case are worth their time. In memory `HISTORIES=1000` tries so many. */
   readonly histories: number;
+  /** Whether the clocks of its nodes can be set. */
+  readonly hasClocks: boolean;
   run(seed: number, test: (fleet: BareFleet) => Promise<void>, faults?: MemoryFaults): Promise<void>;
 }
 
@@ -62,7 +66,8 @@ const DEFAULTS = { duplicates: 'newest', heartbeatMs: 500, requestTimeoutMs: 1_0
 
 const IN_MEMORY: BareFleetKind = {
   name: 'in memory',
-  histories: 100,
+  histories: Number(process.env['HISTORIES'] ?? 30),
+  hasClocks: true,
   run: (seed, test, faults) =>
     simulate(seed, async (simulation) => {
       const cluster = new MemoryCluster(simulation, {
@@ -111,6 +116,7 @@ const IN_MEMORY: BareFleetKind = {
           for (const link of cluster.links) link.restore();
         },
         endWatches: async () => cluster.endWatches(),
+        setClock: (node, aheadMs) => (memberOf(node).process.clockAheadMs = aheadMs),
       };
       await test(fleet);
       await Promise.all([...members.keys()].map((node) => node.close()));
@@ -120,6 +126,7 @@ const IN_MEMORY: BareFleetKind = {
 const ON_NATS: BareFleetKind = {
   name: 'on NATS',
   histories: 1,
+  hasClocks: false,
   run: async (seed, test) => {
     const nats = await NatsServer.start();
     const proxies = new Map<BareNode, HoldingProxy>();
