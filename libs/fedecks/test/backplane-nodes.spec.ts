@@ -169,6 +169,21 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       await isUp(one, two);
     });
 
+    history('tell changes of presence though the store has ended all watches', async (fleet) => {
+      const [one, two] = [await fleet.node(), await fleet.node()];
+      const changed: string[] = [];
+      two.backplane.presenceChanges$.subscribe(({ id }) => changed.push(id));
+      // Until the watch has begun, nothing is missed.
+      await fleet.sleep(300);
+      await fleet.endWatches();
+      one.open('bulb');
+      await eventually(
+        () => changed,
+        (ids) => ids.includes('bulb'),
+      );
+      await isUp(one, two);
+    });
+
     history('are up again after all of it, and have closed no connection for it', async (fleet) => {
       const [one, two] = [await fleet.node(), await fleet.node()];
       const ids = Array.from({ length: 10 }, (_each, index) => `device-${index}`);
@@ -198,6 +213,32 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       expect(await one.push('valve', 'close')).toBe('sent');
       expect(two.written).toEqual(['hello', 'close']);
     });
+
+    history(
+      'do a push once that is put again, since another holder of the device was paused',
+      async (fleet) => {
+        const options = { duplicates: 'allow', heartbeatMs: 5_000 } as const;
+        const [one, two, three] = [
+          await fleet.node(options),
+          await fleet.node(options),
+          await fleet.node(options),
+        ];
+        await letIn(two, 'valve');
+        await letIn(three, 'valve');
+        await fleet.sleep(200);
+        fleet.pause(two);
+        await fleet.sleep(400);
+        fleet.hold(three, 'up');
+        const result = one.push('valve', 'open');
+        await fleet.sleep(200);
+        fleet.resume(two);
+        // The paused one says that it has done nothing, and the question has come again when the other answers.
+        await fleet.sleep(100);
+        fleet.release(three, 'up');
+        expect(await result).toBe('sent');
+        expect(three.written).toEqual(['open']);
+      },
+    );
 
     history('do each of many pushes once, though the holder pauses now and again', async (fleet) => {
       const [one, two] = [await fleet.node({ heartbeatMs: 5_000 }), await fleet.node({ heartbeatMs: 5_000 })];

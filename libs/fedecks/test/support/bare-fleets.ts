@@ -47,7 +47,7 @@ export interface BareFleet {
   deleteBuckets(): Promise<void>;
   /** All that was kept is gone, as after a restart without files. */
   loseFiles(): Promise<void>;
-  /** No watch tells of anything any more. */
+  /** No watch tells of anything any more, and not each says so. */
   endWatches(): Promise<void>;
   /** Sets the wall clock of a node; where that can be done. */
   setClock?(node: BareNode, aheadMs: number): void;

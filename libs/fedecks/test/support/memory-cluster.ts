@@ -9,7 +9,7 @@
  *     node.link.hold('up');  node.link.release('up');         // what it sends waits, as in a network that stalls
  *     cluster.stall();  cluster.goOn();     // the store answers nobody, and does everything late
  *     cluster.lose();                       // its entries are gone, and its revisions begin anew
- *     cluster.endWatches();                 // no watch tells of anything any more
+ *     cluster.endWatches();                 // no watch tells of anything any more, and not each says so
  */
 import { type SimulatedProcess, type Simulation } from './simulation.js';
 import {
@@ -435,7 +435,7 @@ class MemoryBucket {
   }
 
   endWatches(): void {
-    for (const watch of this.watches) watch.end();
+    for (const watch of this.watches) if (this.cluster.simulation.random() < 0.5) watch.end();
     this.watches.clear();
   }
 
