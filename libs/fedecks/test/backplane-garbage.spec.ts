@@ -11,7 +11,7 @@ import { seeded } from './support/seeded.js';
 
 const token = (text: string): string => Buffer.from(text).toString('base64url');
 const ENDPOINT = token('/fedecks');
-const BUCKETS = ['presence', 'revocations', 'nodes'].map((what) => `$KV.fedecks_${what}`);
+const BUCKETS = [`presence_${ENDPOINT}`, 'revocations', 'nodes'].map((name) => `$KV.fedecks_${name}`);
 const FUZZ = 2_000;
 /** `GARBAGE_SEED=...` sends the same again. */
 const SEED = Number(process.env['GARBAGE_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -193,7 +193,7 @@ describe('What no node has sent', () => {
     const lasting = Date.now() + 3_600_000;
     const online = { state: 'online', node: 'x', since: 1, remoteAddress: '::1', at: 1 };
     for (const key of [`x.y.${token('lamp')}`, `${token('lamp')}=`]) {
-      publish(`$KV.fedecks_presence.${ENDPOINT}.${key}`, Buffer.from(JSON.stringify(online)));
+      publish(`$KV.fedecks_presence_${ENDPOINT}.${ENDPOINT}.${key}`, Buffer.from(JSON.stringify(online)));
       const revocation = JSON.stringify({ at: lasting, until: lasting });
       publish(`$KV.fedecks_revocations.${ENDPOINT}.${key}`, Buffer.from(revocation));
     }
@@ -208,7 +208,7 @@ describe('What no node has sent', () => {
       () => two.presence('moth'),
       (entry) => entry?.state === 'online',
     );
-    publish(`$KV.fedecks_presence.${ENDPOINT}.${token('moth')}`, Buffer.from('dust'));
+    publish(`$KV.fedecks_presence_${ENDPOINT}.${ENDPOINT}.${token('moth')}`, Buffer.from('dust'));
     await client.flush();
     await moth.disconnect();
     await eventually(
@@ -263,7 +263,7 @@ it('What is dropped is told in the log, with nothing of what it holds, and not w
   });
   try {
     const key = token('moth');
-    publish(`$KV.logged_presence.${ENDPOINT}.${key}`, Buffer.from('a secret'));
+    publish(`$KV.logged_presence_${ENDPOINT}.${ENDPOINT}.${key}`, Buffer.from('a secret'));
     await client.flush();
     expect(await app.fedecks.presence.get('moth')).toBeUndefined();
     for (let index = 0; index < 1_000; index++) publish(`logged.${ENDPOINT}.nodes`, Buffer.from('a secret'));
@@ -271,7 +271,7 @@ it('What is dropped is told in the log, with nothing of what it holds, and not w
     // The server hands on in order, so all of it has been heard.
     await app.fedecks.broadcast('after it');
     expect(warnings.slice(0, 2)).toEqual([
-      `The backplane failed to read "${ENDPOINT}.${key}" of logged_presence: it is not what nodes keep there`,
+      `The backplane failed to read "${ENDPOINT}.${key}" of logged_presence_${ENDPOINT}: it is not what nodes keep there`,
       `The backplane failed to read a message on "logged.${ENDPOINT}.nodes": it is no JSON`,
     ]);
     // At most 20 in ten seconds, and one that counts the others; how long this took is the machine's affair.

@@ -8,6 +8,9 @@ import { NatsServer } from './support/nats-server.js';
 
 const SHORT = { heartbeatMs: 100, requestTimeoutMs: 2_000, presenceRetentionMs: 3_000 };
 
+/** What the names of buckets of `/fedecks` alone end with. */
+const ENDPOINT = Buffer.from('/fedecks').toString('base64url');
+
 let nats: NatsServer;
 let client: NatsConnection;
 let namespaces = 0;
@@ -68,7 +71,7 @@ describe('Presence', () => {
         },
       );
     }
-    expect(await kept(`${namespace}_presence`)).toBe(1);
+    expect(await kept(`${namespace}_presence_${ENDPOINT}`)).toBe(1);
     expect((await two.fedecks.presence.list()).entries).toMatchObject([{ id: 'stays', state: 'online' }]);
     expect(await two.fedecks.push('stays', 'hi')).toBe('sent');
     expect(await stays.next()).toBe('hi');
@@ -111,7 +114,7 @@ describe('Presence', () => {
         (entry) => entry?.state === 'online',
       );
     }
-    await (await jetstreamManager(client)).streams.purge(`KV_${namespace}_presence`);
+    await (await jetstreamManager(client)).streams.purge(`KV_${namespace}_presence_${ENDPOINT}`);
     await leaves.disconnect();
     await eventually(
       () => presenceOf(app, 'leaves'),
@@ -130,15 +133,18 @@ describe('Presence', () => {
   it('kept by an earlier version for ever is forgotten too, once a node has started that limits it', async () => {
     const namespace = `retention${++namespaces}`;
     const manager = await jetstreamManager(client);
-    const [name, subjects] = [`KV_${namespace}_presence`, [`$KV.${namespace}_presence.>`]];
+    const [name, subjects] = [
+      `KV_${namespace}_presence_${ENDPOINT}`,
+      [`$KV.${namespace}_presence_${ENDPOINT}.>`],
+    ];
     await manager.streams.add({ name, subjects, max_msgs_per_subject: 1, allow_rollup_hdrs: true });
-    client.publish(`$KV.${namespace}_presence.old`, 'what was written long ago');
+    client.publish(`$KV.${namespace}_presence_${ENDPOINT}.old`, 'what was written long ago');
     await client.flush();
-    expect(await kept(`${namespace}_presence`)).toBe(1);
+    expect(await kept(`${namespace}_presence_${ENDPOINT}`)).toBe(1);
     const app = await start({ namespace });
     expect(app.fedecks.health()).toEqual({ status: 'up' });
     await eventually(
-      () => kept(`${namespace}_presence`),
+      () => kept(`${namespace}_presence_${ENDPOINT}`),
       (count) => count === 0,
     );
   });

@@ -1,6 +1,7 @@
 import { type BackplaneEndpoint } from '../server/index.js';
 import { beginsAsTerm } from '../wire/index.js';
 import { DONE, GONE } from './asks.js';
+import { Freshness } from './freshness.js';
 import { type Link, Malformed, type Message } from './link.js';
 import { type PresenceBook } from './presence-book.js';
 import { type Rank } from './rank.js';
@@ -14,10 +15,11 @@ const MAX_QUESTION_BYTES = 16 * 1024;
 
 /** Does what other nodes ask of the one that holds a device, and answers: the other side of `Asks`. */
 export class Answers {
-  /** What became of pushes, by the address of their answer, so that one put twice is written once. */
+  /** What became of questions, by the address of their answer, so that one put twice is done once. */
   private outcomes = new Map<string, boolean | Promise<boolean>>();
   private outcomesBefore: typeof this.outcomes = new Map();
   private forgetting: NodeJS.Timeout | undefined;
+  private freshness: Freshness | undefined;
 
   constructor(
     private readonly link: Link,
@@ -26,15 +28,18 @@ export class Answers {
     private readonly book: PresenceBook,
   ) {}
 
-  /** @param forgetMs after which nobody puts a question again. */
-  start(forgetMs: number): void {
+  /** @param goodForMs how long whoever asks waits: after that nobody puts a question again. */
+  start(goodForMs: number): void {
+    this.freshness = new Freshness(this.link, goodForMs);
+    this.freshness.start();
     this.forgetting = setInterval(() => {
       this.outcomesBefore = this.outcomes;
       this.outcomes = new Map();
-    }, forgetMs).unref();
+    }, goodForMs).unref();
   }
 
   stop(): void {
+    this.freshness?.stop();
     clearInterval(this.forgetting);
   }
 
@@ -48,9 +53,9 @@ export class Answers {
     const bytes = Buffer.from(message.data.buffer, message.data.byteOffset, message.data.byteLength);
     const kind = bytes[0];
     if (kind === KIND.push && beginsAsTerm(bytes, 1) && message.reply)
-      this.write(id, bytes.subarray(1), message);
+      this.once(message, () => this.endpoint.write(id, bytes.subarray(1)));
     else if (bytes.length !== 1) throw new Malformed('it is not what nodes ask each other');
-    else if (kind === KIND.disconnect) this.answer(message, this.endpoint.disconnect(id));
+    else if (kind === KIND.disconnect) this.once(message, () => this.endpoint.disconnect(id));
     else if (kind === KIND.compare) this.book.lookAt(id);
     else if (kind === KIND.handOver) {
       this.book.takeOver(id);
@@ -71,10 +76,14 @@ export class Answers {
     await this.link.flush();
   }
 
-  private write(id: string, bytes: Buffer, message: Message): void {
+  /** @param act undefined where there is nothing to do it to. */
+  private once(message: Message, act: () => boolean | Promise<boolean> | undefined): void {
     const address = message.reply ?? '';
+    // What may have waited for too long is not done: whoever still waits for it puts it again.
     const outcome =
-      this.outcomes.get(address) ?? this.outcomesBefore.get(address) ?? this.endpoint.write(id, bytes);
+      this.outcomes.get(address) ??
+      this.outcomesBefore.get(address) ??
+      (this.freshness?.isStale() ? undefined : act());
     if (outcome === undefined) {
       this.answer(message, false);
       return;

@@ -2,9 +2,15 @@ import { BackplaneError } from '../server/index.js';
 import { type ClusterOptions } from './cluster-options.js';
 import { type Link, Malformed, type Message, timeout, unavailable } from './link.js';
 
-/** What a node answers: that it has done it, or that it does not hold the device any more, and has done nothing. */
+/**
+ * What a node answers: that it has done it, or that it has done nothing, since it does not hold the device any more, or
+ * the question may have been on its way for too long.
+ */
 export const DONE = Uint8Array.of(1);
 export const GONE = Uint8Array.of(0);
+
+/** How long a question waits that is put again more than once, in milliseconds: a node that is busy is not to be flooded. */
+const PUT_AGAIN_MS = 20;
 
 interface Pending {
   readonly subject: string;
@@ -14,6 +20,8 @@ interface Pending {
   readonly timer: NodeJS.Timeout;
   /** Only one node listens there: what it answers is the answer. */
   readonly once: boolean;
+  /** How often it was answered that nothing was done. */
+  refusals: number;
 }
 
 /**
@@ -53,7 +61,7 @@ export class Asks {
         () => this.settle(address)?.reject(timeout(requestTimeoutMs)),
         requestTimeoutMs,
       );
-      this.pending.set(address, { subject, bytes, resolve, reject, timer, once });
+      this.pending.set(address, { subject, bytes, resolve, reject, timer, once, refusals: 0 });
       this.bytes += bytes.length;
     });
   }
@@ -74,10 +82,17 @@ export class Asks {
       this.settle(subject)?.resolve(done);
       return;
     }
+    if (++asked.refusals === 1) this.putAgain(subject);
+    else setTimeout(() => this.putAgain(subject), PUT_AGAIN_MS).unref();
+  }
+
+  private putAgain(address: string): void {
+    const asked = this.pending.get(address);
+    if (!asked) return;
     try {
-      this.link.publish(asked.subject, asked.bytes, subject);
+      this.link.publish(asked.subject, asked.bytes, address);
     } catch (error) {
-      this.settle(subject)?.reject(error as BackplaneError);
+      this.settle(address)?.reject(error as BackplaneError);
     }
   }
 

@@ -22,10 +22,26 @@ export interface Entries<T> {
   readonly retentionMs: number | undefined;
   /** The subject on which the store itself publishes each committed write of a key: '{1}' stands for the key's first token, '{2}' for its second. It tells those that listen even if the writer has died. @default none */
   readonly publishAs?: string | undefined;
-  /** Whether it is what nodes keep there. */
+  /** Where every key in the bucket matches this: a scan of them is a scan of everything. @default unknown */
+  readonly keys?: string | undefined;
   isOne(key: string, value: unknown): value is T;
   /** Something else was found, and is taken for no value. */
   stray(key: string): void;
+}
+
+/** What a bucket is at one moment. */
+export interface BucketState {
+  /** Another one for a bucket that was made anew under the same name: its revisions begin anew. */
+  readonly incarnation: string;
+  /** The last revision written, of whatever key. */
+  readonly revision: number;
+}
+
+/** Hears of what changes in a bucket. */
+export interface Watcher<T> {
+  changed(kept: Kept<T>): void;
+  /** Nothing is told any more: the store has ended the watch, or has lost it. Not called after it was stopped. */
+  ended(error: unknown): void;
 }
 
 /** Keeps JSON under keys, of each only the newest. Revisions of a bucket grow with each write, of whatever key. */
@@ -43,10 +59,20 @@ export interface Bucket<T> {
    * @throws {BackplaneError}
    */
   remove(key: string, upTo?: number): Promise<void>;
-  /** What is kept under keys that match, from a revision on, in the order it was written. @throws {BackplaneError} */
-  scan(keys: string, from?: number): AsyncIterable<Scanned<T>>;
-  /** Tells of every change from now on, until the function it returns is called. @throws {BackplaneError} */
-  watch(keys: string, changed: (kept: Kept<T>) => void): Promise<() => void>;
+  /**
+   * What is kept under keys that match, from a revision on, in the order it was written.
+   * @param wanted how many the caller will read, where it knows that: no more are fetched at a time. @default 500
+   * @throws {BackplaneError}
+   */
+  scan(keys: string, from?: number, wanted?: number): AsyncIterable<Scanned<T>>;
+  /**
+   * Tells of what is written after a revision, in order and with no gap, until the function it returns is called.
+   * @param after the revision. @default the last one there is when it is asked
+   * @throws {BackplaneError}
+   */
+  watch(keys: string, watcher: Watcher<T>, after?: number): Promise<() => void>;
+  /** @throws {BackplaneError} where there is no bucket any more, too. */
+  state(): Promise<BucketState>;
 }
 
 /** Opens the buckets of a fleet. */

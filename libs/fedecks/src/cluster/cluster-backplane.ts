@@ -3,6 +3,7 @@ import {
   type AuthenticatedDevice,
   type Backplane,
   type BackplaneEndpoint,
+  type BackplaneError,
   type BackplaneHealth,
   type ConnectedDevice,
   type DisconnectCause,
@@ -13,18 +14,38 @@ import {
 import { beginsAsTerm } from '../wire/index.js';
 import { Answers, KIND, questionOf } from './answers.js';
 import { Asks } from './asks.js';
-import { type Bucket, type Entries, type Store } from './bucket.js';
+import { type Bucket, type BucketState, type Entries, type Store } from './bucket.js';
 import { type ClusterOptions } from './cluster-options.js';
-import { isNodeEntry, Leases, type NodeMessage, readNodeMessage } from './leases.js';
-import { type Link, Malformed, messageOf } from './link.js';
+import { isNodeEntry, Leases, type NodeEntry, type NodeMessage, readNodeMessage } from './leases.js';
+import { type Link, Malformed, messageOf, unavailable } from './link.js';
 import { PresenceBook } from './presence-book.js';
 import { PresenceReader } from './presence-reader.js';
-import { isPresenceRecord } from './presence-record.js';
+import { isPresenceRecord, type PresenceRecord } from './presence-record.js';
 import { SharedClock } from './rank.js';
-import { isRevocation, RevocationBucket } from './revocation-bucket.js';
+import { isRevocation, type Revocation, RevocationBucket } from './revocation-bucket.js';
 import { Subjects } from './subjects.js';
 
 const PREPARE_AGAIN_MS = 500;
+/**
+ * For how long nothing must have failed before all is well again: what always fails is tried again in between. At
+ * least two heartbeats, within which everything is looked at.
+ */
+const CALM_MS = 5_000;
+
+/** What can go wrong by itself, while there is a connection. */
+type Part = 'presence' | 'changes' | 'store';
+
+/** What was opened, by what it is for. */
+interface OpenBuckets {
+  readonly revocations: Opened<Revocation>;
+  readonly nodes: Opened<NodeEntry>;
+  readonly presence: Opened<PresenceRecord>;
+}
+
+interface Opened<T> {
+  readonly bucket: Bucket<T>;
+  readonly incarnation: string;
+}
 
 /** One endpoint of one node, linked to those of the same path on other nodes. */
 export class ClusterBackplane implements Backplane {
@@ -35,6 +56,7 @@ export class ClusterBackplane implements Backplane {
   private readonly leases: Leases;
   private readonly book: PresenceBook;
   private readonly reader: PresenceReader;
+  private readonly calmMs: number;
   private tidying: NodeJS.Timeout | undefined;
   /** Counts connections, so that what belongs to an earlier one gives up. */
   private turn = 0;
@@ -42,8 +64,10 @@ export class ClusterBackplane implements Backplane {
   private wake: () => void = () => undefined;
   private closing = false;
   private problem: string | undefined;
-  private trouble: string | undefined;
+  private readonly troubles = new Map<Part, { readonly reason: string; readonly at: number }>();
   private told: string | undefined;
+  private buckets: OpenBuckets | undefined;
+  private checking = false;
 
   /** @param node a name that no other node has, and this one not again after a restart. */
   constructor(
@@ -54,9 +78,10 @@ export class ClusterBackplane implements Backplane {
     private readonly endpoint: BackplaneEndpoint,
   ) {
     this.problem = link.reason;
+    this.calmMs = Math.max(CALM_MS, 2 * options.heartbeatMs);
     this.subjects = new Subjects(options.namespace, endpoint.path);
     this.asks = new Asks(this.link, options);
-    this.revocations = new RevocationBucket(endpoint, this.subjects);
+    this.revocations = new RevocationBucket(endpoint, this.subjects, (error) => this.reopen(error));
     const clock = new SharedClock();
     this.leases = new Leases(this.node, clock, this.subjects, options.heartbeatMs, {
       tell: (message) => this.tell(message),
@@ -72,14 +97,14 @@ export class ClusterBackplane implements Backplane {
       lives: (node) => this.leases.lives(node),
       holds: (node, id, over) => this.asks.ask(this.subjects.node(node), questionOf(id, over), true),
       handOver: (id) => this.asks.ask(this.subjects.device(id), Uint8Array.of(KIND.handOver)),
-      trouble: (error) => this.troubled(error),
+      trouble: (error) => this.onTrouble('presence', error, 'presence cannot be written'),
     });
     this.answers = new Answers(this.link, this.subjects, endpoint, this.book);
     this.reader = new PresenceReader(endpoint.path, this.subjects, {
       lives: (node) => this.leases.lives(node),
       problem: () => this.problem ?? 'presence cannot be read',
       mend: (id) => this.mend(id),
-      failed: (what, error) => endpoint.failed(what, error),
+      trouble: (error) => this.onTrouble('changes', error, 'changes of presence are not told'),
     });
   }
 
@@ -121,7 +146,8 @@ export class ClusterBackplane implements Backplane {
   }
 
   get health(): BackplaneHealth {
-    const reason = this.problem ?? this.trouble;
+    const [trouble] = this.troubles.values();
+    const reason = this.problem ?? trouble?.reason;
     return reason === undefined ? { status: 'up' } : { status: 'degraded', reason };
   }
 
@@ -187,7 +213,10 @@ export class ClusterBackplane implements Backplane {
   }
 
   private tidy(): void {
-    this.revocations.forget().catch(() => undefined);
+    const now = performance.now();
+    for (const [part, { at }] of this.troubles) if (now - at > this.calmMs) this.troubles.delete(part);
+    this.tellHealth();
+    void this.check();
   }
 
   /** Has whoever holds the device write its presence again: somebody else has written over it. */
@@ -199,36 +228,90 @@ export class ClusterBackplane implements Backplane {
   // --- The connection --------------------------------------------------------------------------------------
 
   private up(): void {
-    const turn = ++this.turn;
     this.problem = 'presence and revocations are being read';
-    this.preparing = this.preparing.then(() => this.prepare(turn));
+    this.beginToPrepare();
   }
 
   private down(): void {
+    this.pauseAll();
+    this.asks.fail();
+    this.problem = this.link.reason;
+    this.tellHealth();
+  }
+
+  /** What is kept is not what was opened any more, or was not told in full: all of it is opened and compared anew. */
+  private reopen(error: unknown): void {
+    if (!this.link.isUp || this.closing) return;
+    this.pauseAll();
+    this.problem = `${this.store.name} has lost what it kept, or does not tell of it: ${messageOf(error)}`;
+    this.tellHealth();
+    this.beginToPrepare();
+  }
+
+  private pauseAll(): void {
     this.turn++;
     this.wake();
+    this.buckets = undefined;
     this.reader.pause();
     this.book.pause();
     this.leases.pause();
     this.revocations.pause();
-    this.asks.fail();
-    this.problem = this.link.reason;
-    this.tellHealth();
+  }
+
+  private beginToPrepare(): void {
+    const turn = ++this.turn;
+    this.preparing = this.preparing.then(() => this.prepare(turn));
+  }
+
+  /**
+   * Looks whether the buckets are still those that were opened, and whether all that was written in them was told: a
+   * store may lose a bucket, or end a watch, without a word.
+   */
+  private async check(): Promise<void> {
+    const { buckets } = this;
+    if (!buckets || this.checking) return;
+    this.checking = true;
+    try {
+      const [revocations, presence] = await Promise.all([
+        stateOf(buckets.revocations),
+        stateOf(buckets.presence),
+        stateOf(buckets.nodes),
+      ]);
+      if (buckets !== this.buckets) return;
+      this.reader.check(presence.revision);
+      await this.revocations.check(revocations.revision);
+    } catch (error) {
+      if (buckets !== this.buckets) return;
+      if ((error as Partial<BackplaneError>).code === 'timeout')
+        this.onTrouble('store', error, `${this.store.name} does not answer`);
+      else this.reopen(error);
+    } finally {
+      this.checking = false;
+    }
   }
 
   /** Opens the buckets, and sets right what has changed on either side. Tries until it is done or the connection is gone. */
   private async prepare(turn: number): Promise<void> {
     while (turn === this.turn) {
       try {
-        await this.revocations.resume(await this.bucket('revocations', isRevocation));
-        await this.leases.resume(await this.bucket('nodes', isNodeEntry));
-        const presence = await this.bucket('presence', isPresenceRecord, {
-          retentionMs: this.options.presenceRetentionMs,
-          publishAs: Subjects.writesOf(this.options.namespace),
-        });
+        const buckets: OpenBuckets = {
+          revocations: await this.bucket('revocations', isRevocation),
+          nodes: await this.bucket('nodes', isNodeEntry),
+          // One for each endpoint, so that a list of it is a scan of everything in the bucket.
+          presence: await this.bucket(`presence_${this.subjects.endpoint}`, isPresenceRecord, {
+            retentionMs: this.options.presenceRetentionMs,
+            keys: this.subjects.keys,
+            publishAs: Subjects.writesOf(this.options.namespace),
+          }),
+        };
+        await this.revocations.resume(buckets.revocations.bucket);
+        await this.leases.resume(buckets.nodes.bucket);
         if (turn !== this.turn) return;
-        this.reader.resume(presence);
-        await this.book.resume(presence);
+        this.reader.resume(buckets.presence.bucket);
+        await this.book.resume(buckets.presence.bucket);
+        if (turn !== this.turn) return;
+        this.buckets = buckets;
+        this.troubles.clear();
         this.problem = undefined;
         this.tellHealth();
         return;
@@ -241,11 +324,11 @@ export class ClusterBackplane implements Backplane {
     }
   }
 
-  private bucket<T>(
+  private async bucket<T>(
     what: string,
     isOne: (value: unknown) => value is T,
     more: Partial<Entries<T>> = {},
-  ): Promise<Bucket<T>> {
+  ): Promise<Opened<T>> {
     const name = `${this.options.namespace}_${what}`;
     const entries: Entries<T> = {
       retentionMs: undefined,
@@ -257,7 +340,8 @@ export class ClusterBackplane implements Backplane {
           new Malformed('it is not what nodes keep there'),
         ),
     };
-    return this.store.open(name, entries);
+    const bucket = await this.store.open(name, entries);
+    return { bucket, incarnation: (await bucket.state()).incarnation };
   }
 
   private async pause(ms: number): Promise<void> {
@@ -270,10 +354,14 @@ export class ClusterBackplane implements Backplane {
     });
   }
 
-  private troubled(error: unknown): void {
-    if (error === undefined && this.trouble === undefined) return;
-    this.trouble = error === undefined ? undefined : `presence cannot be written: ${messageOf(error)}`;
-    this.tellHealth();
+  /** @param error undefined when that part is well again, which is believed when nothing has failed for a while. */
+  private onTrouble(part: Part, error: unknown, what: string): void {
+    if (error === undefined) return;
+    const isNew = !this.troubles.has(part);
+    this.troubles.set(part, { reason: `${what}: ${messageOf(error)}`, at: performance.now() });
+    // What goes on failing is told from time to time only.
+    if (isNew) this.tellHealth();
+    if (part === 'presence') void this.check();
   }
 
   private tellHealth(): void {
@@ -283,4 +371,11 @@ export class ClusterBackplane implements Backplane {
     this.told = reason;
     this.endpoint.changed(health);
   }
+}
+
+/** @throws {BackplaneError} where it is another bucket by now, or none. */
+async function stateOf({ bucket, incarnation }: Opened<unknown>): Promise<BucketState> {
+  const state = await bucket.state();
+  if (state.incarnation !== incarnation) throw unavailable('a bucket was made anew');
+  return state;
 }

@@ -48,7 +48,10 @@ export interface Link {
   unsubscribe(subject: string): void;
   /** @throws {BackplaneError} at once where there is no connection, and where this is more than it carries. */
   publish(subject: string, bytes: Uint8Array, reply?: string): void;
-  /** Resolves when what was published has left this node. @throws {BackplaneError} */
+  /**
+   * Resolves when the server has taken what was published, and this node has read what the server had for it by then.
+   * @throws {BackplaneError}
+   */
   flush(): Promise<void>;
 }
 

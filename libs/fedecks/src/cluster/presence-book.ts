@@ -103,6 +103,11 @@ export class PresenceBook {
   /** There is a bucket to write to, perhaps again: whatever is written there is compared with what is true. */
   async resume(bucket: Bucket<PresenceRecord>): Promise<void> {
     this.bucket = bucket;
+    for (const held of this.devices.values()) {
+      // It may be another bucket, whose revisions begin anew.
+      held.seen = 0;
+      this.look(held);
+    }
     this.compare();
     this.lookedAt = performance.now();
     clearInterval(this.looking);

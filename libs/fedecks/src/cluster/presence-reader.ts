@@ -3,6 +3,7 @@ import { type PresenceEntry, type PresencePage } from '../server/index.js';
 import { type Bucket } from './bucket.js';
 import { unavailable } from './link.js';
 import { entryOf, type PresenceRecord } from './presence-record.js';
+import { SteadyWatch } from './steady-watch.js';
 import { type Subjects } from './subjects.js';
 
 /** What the reader asks of the backplane it is for. */
@@ -13,15 +14,16 @@ export interface ReaderEvents {
   problem(): string;
   /** Somebody else has written over what a node wrote of the device: whoever holds it has to write it again. */
   mend(deviceId: string): void;
-  failed(what: string, error: unknown): void;
+  /** Changes are not told, or with undefined: all of them are again. */
+  trouble(error: unknown): void;
 }
 
 /** Reads who is connected, to whichever node, and who was. */
 export class PresenceReader {
   readonly presenceChanges$: Observable<PresenceEntry>;
   private bucket: Bucket<PresenceRecord> | undefined;
-  /** Restarts the watch of {@link presenceChanges$} while somebody subscribes. */
-  private rewatch: (() => void) | undefined;
+  /** Tells of changes while somebody subscribes to {@link presenceChanges$}. */
+  private changes: SteadyWatch<PresenceRecord> | undefined;
 
   constructor(
     private readonly path: string,
@@ -35,11 +37,20 @@ export class PresenceReader {
 
   resume(bucket: Bucket<PresenceRecord>): void {
     this.bucket = bucket;
-    this.rewatch?.();
+    this.changes?.resume(bucket);
   }
 
   pause(): void {
     this.bucket = undefined;
+    this.changes?.pause();
+  }
+
+  /**
+   * Looks whether all changes were told. Called from time to time.
+   * @param revision the last one in the bucket.
+   */
+  check(revision: number): void {
+    this.changes?.check(revision);
   }
 
   /** @throws {BackplaneError} */
@@ -54,7 +65,8 @@ export class PresenceReader {
     const entries: PresenceEntry[] = [];
     const from = after === undefined ? 0 : Number(after);
     if (!Number.isSafeInteger(from)) throw new RangeError("'cursor' must be one that presence.list() gave.");
-    for await (const { key, value, revision, pending } of this.reachable.scan(this.subjects.keys, from + 1)) {
+    const scanned = this.reachable.scan(this.subjects.keys, from + 1, limit);
+    for await (const { key, value, revision, pending } of scanned) {
       if (value) entries.push(this.entry(this.subjects.textOf(key), value));
       else if (this.subjects.isKey(key)) this.events.mend(this.subjects.textOf(key));
       if (entries.length === limit) return { entries, ...(pending > 0 && { cursor: String(revision) }) };
@@ -72,27 +84,20 @@ export class PresenceReader {
   }
 
   private watch(changed: (entry: PresenceEntry) => void): () => void {
-    let unwatch = (): void => undefined;
-    let watched = 0;
-    const watch = (): void => {
-      const turn = ++watched;
-      unwatch();
-      this.bucket
-        ?.watch(this.subjects.keys, ({ key, value }) => {
-          // What is only renewed has not changed.
-          if (value && !value.renewed) changed(this.entry(this.subjects.textOf(key), value));
-        })
-        .then(
-          (stop) => (turn === watched ? (unwatch = stop) : stop()),
-          (error: unknown) => this.events.failed('watch presence', error),
-        );
-    };
-    this.rewatch = watch;
-    watch();
+    const changes = new SteadyWatch<PresenceRecord>(
+      this.subjects.keys,
+      ({ key, value }) => {
+        // What is only renewed has not changed.
+        if (value && !value.renewed) changed(this.entry(this.subjects.textOf(key), value));
+      },
+      (error) => this.events.trouble(error),
+    );
+    this.changes = changes;
+    if (this.bucket) changes.resume(this.bucket);
     return () => {
-      this.rewatch = undefined;
-      watched++;
-      unwatch();
+      this.changes = undefined;
+      changes.stop();
+      this.events.trouble(undefined);
     };
   }
 }

@@ -1,5 +1,5 @@
 import { type BackplaneEndpoint, type RevocationStore } from '../server/index.js';
-import { type Bucket } from './bucket.js';
+import { type Bucket, type Kept } from './bucket.js';
 import { unavailable } from './link.js';
 import { type Subjects } from './subjects.js';
 
@@ -21,26 +21,34 @@ export function isRevocation(value: unknown): value is Revocation {
   return Number.isSafeInteger(at) && Number.isSafeInteger(until);
 }
 
-const MAX_UNSAVED = 10_000;
 /** How often a write is tried again because other nodes have revoked the same device meanwhile. */
 const MAX_WRITES = 10;
+/** How many revocations are written back together to a bucket that lacks them. */
+const WRITTEN_TOGETHER = 64;
 
 /**
  * The revocations of an endpoint: kept in a bucket, and all of them in the memory of each node, so that upgrades are
- * judged without asking anybody, and go on while the store is away.
+ * judged without asking anybody, and go on while the store is away. What a node knows and the bucket does not have,
+ * the node writes there, as often as it takes: a bucket that has lost everything has it again.
  */
 export class RevocationBucket implements RevocationStore {
   private readonly known = new Map<string, Known>();
-  /** What could not be kept, and was rejected: kept after all as soon as it can be. */
-  private readonly unsaved = new Map<string, Revocation>();
+  /** The devices of which the bucket does not have what is known, as far as this node can tell. */
+  private readonly unsaved = new Set<string>();
   private bucket: Bucket<Revocation> | undefined;
   private unwatch: () => void = () => undefined;
+  /** The revision up to which everything was read. */
+  private seen = 0;
+  /** The last revision there was at the check before. */
+  private due = 0;
   private read = false;
   private forgetting = false;
 
+  /** @param onLost called when the watch has ended, or has left something out: {@link resume} is called for. */
   constructor(
     private readonly endpoint: BackplaneEndpoint,
     private readonly subjects: Subjects,
+    private readonly onLost: (error: unknown) => void = () => undefined,
   ) {}
 
   async revoke(deviceId: string, at: number, until: number): Promise<void> {
@@ -52,7 +60,7 @@ export class RevocationBucket implements RevocationStore {
       if (!this.bucket) throw unavailable('revocations cannot be kept');
       await this.keep(this.bucket, deviceId, revocation);
     } catch (error) {
-      if (this.unsaved.size < MAX_UNSAVED) this.unsaved.set(deviceId, revocation);
+      this.unsaved.add(deviceId);
       throw error;
     }
   }
@@ -62,23 +70,57 @@ export class RevocationBucket implements RevocationStore {
     return this.known.get(deviceId)?.at;
   }
 
-  /** Reads all of them, and listens for more. */
+  /** Reads all of them, listens for more, and writes what the bucket does not have. @throws {BackplaneError} */
   async resume(bucket: Bucket<Revocation>): Promise<void> {
     this.pause();
+    const { revision } = await bucket.state();
+    const unread = new Set(this.known.keys());
+    for await (const entry of bucket.scan(this.subjects.keys)) {
+      unread.delete(this.subjects.textOf(entry.key));
+      this.onEntry(entry);
+    }
+    for (const id of unread) {
+      this.changeRevision(id, 0);
+      this.unsaved.add(id);
+    }
+    this.seen = this.due = revision;
     this.unwatch = await bucket.watch(
       this.subjects.keys,
-      ({ key, value, ...entry }) => value && this.noticed(key, { ...value, ...entry }),
+      {
+        changed: (entry) => {
+          this.seen = Math.max(this.seen, entry.revision);
+          this.onEntry(entry);
+        },
+        ended: (error) => this.onLost(error),
+      },
+      revision,
     );
-    for await (const { key, value, revision, writtenAt } of bucket.scan(this.subjects.keys)) {
-      if (value) this.noticed(key, { ...value, revision, writtenAt });
-    }
-    for (const [id, revocation] of this.unsaved) {
-      const { value } = await bucket.get(this.subjects.key(id));
-      if (!value || value.at < revocation.at) await this.keep(bucket, id, revocation);
-      this.unsaved.delete(id);
-    }
+    await this.save(bucket);
     this.bucket = bucket;
     this.read = true;
+  }
+
+  /**
+   * Looks at what the watch may have left out, and writes what could not be written. Called from time to time.
+   * @param revision the last one in the bucket.
+   * @throws {BackplaneError}
+   */
+  async check(revision: number): Promise<void> {
+    const { bucket, due } = this;
+    if (!bucket) return;
+    this.due = revision;
+    // Written before the check before, and not told since: by another endpoint, or lost on the way.
+    if (due > this.seen) {
+      for await (const entry of bucket.scan(this.subjects.keys, this.seen + 1)) {
+        if (entry.revision > due) break;
+        if (entry.revision <= this.seen) continue;
+        this.onLost(unavailable('a watch has left out a revocation'));
+        return;
+      }
+      this.seen = Math.max(this.seen, due);
+    }
+    await this.save(bucket);
+    await this.forget();
   }
 
   /** Forgets, here and in the bucket, what revokes only tokens that have expired. Called from time to time. */
@@ -87,8 +129,7 @@ export class RevocationBucket implements RevocationStore {
     this.forgetting = true;
     try {
       for (const [id, known] of this.known) {
-        // Both the node that revoked and the store may have a clock that is behind.
-        if (Math.max(known.until, known.writtenAt + known.until - known.at) > Date.now()) continue;
+        if (!hasExpired(known)) continue;
         // One that could not be removed is tried again the next time, and a newer one stays.
         await this.bucket?.remove(this.subjects.key(id), known.revision);
         if (this.known.get(id) !== known) continue;
@@ -106,32 +147,83 @@ export class RevocationBucket implements RevocationStore {
     this.bucket = undefined;
   }
 
-  /** Writes a revocation after the newest one, which it has to exceed. */
+  /** Writes a new revocation after the newest one, which it has to exceed. */
   private async keep(bucket: Bucket<Revocation>, id: string, revocation: Revocation): Promise<void> {
     const key = this.subjects.key(id);
     let revision = this.known.get(id)?.revision ?? 0;
     for (let written = 0; written < MAX_WRITES; written++) {
       const own = await bucket.put(key, revocation, revision);
       if (own !== undefined) {
-        const known = this.known.get(id);
-        if (known?.at === revocation.at) this.known.set(id, { ...known, revision: own });
+        this.onSaved(id, revocation.at, own);
         return;
       }
       const newest = await bucket.get(key);
       revision = newest.revision;
       revocation = exceed(newest.value, revocation);
-      this.noticed(key, { ...revocation, revision, writtenAt: Infinity });
+      this.observe(id, { ...revocation, revision, writtenAt: Infinity });
     }
     throw unavailable('other nodes keep revoking the same device');
   }
 
-  private noticed(key: string, { at, until, revision, writtenAt }: Known): void {
-    const id = this.subjects.textOf(key);
-    const known = this.known.get(id);
-    if (known && at < known.at) return;
-    this.known.set(id, { at, until, revision, writtenAt });
-    if (at !== known?.at) this.endpoint.revoked(id, at);
+  /** Writes what the bucket lacks. @throws {BackplaneError} */
+  private async save(bucket: Bucket<Revocation>): Promise<void> {
+    const ids = [...this.unsaved];
+    while (ids.length > 0)
+      await Promise.all(ids.splice(0, WRITTEN_TOGETHER).map((id) => this.saveOne(bucket, id)));
   }
+
+  private async saveOne(bucket: Bucket<Revocation>, id: string): Promise<void> {
+    const known = this.known.get(id);
+    if (!known || hasExpired(known)) {
+      this.unsaved.delete(id);
+      return;
+    }
+    const key = this.subjects.key(id);
+    const { value, revision, writtenAt } = await bucket.get(key);
+    if (value && value.at >= known.at) {
+      this.observe(id, { ...value, revision, writtenAt });
+      return;
+    }
+    const own = await bucket.put(key, { at: known.at, until: known.until }, revision);
+    // Another node was faster: it is looked at the next time.
+    if (own !== undefined) this.onSaved(id, known.at, own);
+  }
+
+  private onSaved(id: string, at: number, revision: number): void {
+    if (this.known.get(id)?.at !== at) return;
+    this.changeRevision(id, revision);
+    this.unsaved.delete(id);
+  }
+
+  private changeRevision(id: string, revision: number): void {
+    const known = this.known.get(id);
+    if (known) this.known.set(id, { ...known, revision });
+  }
+
+  private onEntry({ key, value, revision, writtenAt }: Kept<Revocation>): void {
+    const id = this.subjects.textOf(key);
+    if (value) this.observe(id, { ...value, revision, writtenAt });
+    // Somebody else has written over it.
+    else if (this.known.has(id)) this.unsaved.add(id);
+  }
+
+  /** Takes note of what the bucket has. */
+  private observe(id: string, entry: Known): void {
+    const known = this.known.get(id);
+    if (known && entry.at < known.at) {
+      this.changeRevision(id, entry.revision);
+      this.unsaved.add(id);
+      return;
+    }
+    this.known.set(id, entry);
+    if (entry.revision > 0) this.unsaved.delete(id);
+    if (entry.at !== known?.at) this.endpoint.revoked(id, entry.at);
+  }
+}
+
+/** Whether all it revokes has expired: both the node that revoked and the store may have a clock that is behind. */
+function hasExpired({ at, until, writtenAt }: Known): boolean {
+  return Math.max(until, writtenAt + until - at) <= Date.now();
 }
 
 /** A revocation after another one: that node may have given the device tokens of its generation since. */

@@ -5,8 +5,9 @@ function token(text: string): string {
 
 /** The subjects of one endpoint, and the keys of its entries. */
 export class Subjects {
+  /** What keys begin with, and names of buckets of this endpoint alone end with. */
+  readonly endpoint: string;
   private readonly root: string;
-  private readonly endpoint: string;
 
   constructor(namespace: string, path: string) {
     this.endpoint = token(path);

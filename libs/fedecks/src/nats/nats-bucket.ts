@@ -10,6 +10,7 @@ import { type KV, Kvm, KvWatchInclude } from '@nats-io/kv';
 import { nanos, type NatsConnection, TimeoutError } from '@nats-io/transport-node';
 import {
   type Bucket,
+  type BucketState,
   type Entries,
   type Kept,
   messageOf,
@@ -17,6 +18,7 @@ import {
   type Store,
   timeout,
   unavailable,
+  type Watcher,
 } from '../cluster/index.js';
 import { type BackplaneError } from '../server/index.js';
 import { type NatsLink } from './nats-link.js';
@@ -106,21 +108,24 @@ export class NatsBucket<T> implements Bucket<T> {
       .catch(failed(this.timeoutMs));
   }
 
-  async *scan(keys: string, from = 1): AsyncGenerator<Scanned<T>> {
+  async *scan(keys: string, from = 1, wanted = PAGE): AsyncGenerator<Scanned<T>> {
     const prefix = `$KV.${this.name}.`;
     const stream = `KV_${this.name}`;
+    const size = Math.min(wanted, PAGE);
     const consumer = await placed(() =>
       this.placing.js.consumers.get(stream, {
-        filter_subjects: prefix + keys,
+        // NATS 2.9 walks all of a stream for a filter, though it lets everything through.
+        ...(keys !== this.entries.keys && { filter_subjects: prefix + keys }),
         deliver_policy: DeliverPolicy.StartSequence,
         opt_start_seq: from,
       }),
     ).catch(failed(this.timeoutMs));
     try {
       let pending = (await consumer.info(true)).num_pending;
+      let last = 0;
       while (pending > 0) {
         let got = 0;
-        const page = await consumer.fetch({ max_messages: PAGE, expires: this.timeoutMs });
+        const page = await consumer.fetch({ max_messages: size, expires: this.timeoutMs });
         for await (const message of page) {
           pending = message.info.pending;
           const put = !message.headers?.has('KV-Operation');
@@ -132,29 +137,54 @@ export class NatsBucket<T> implements Bucket<T> {
             writtenAt: message.time.getTime(),
             pending,
           };
-          if (++got === PAGE || pending === 0) break;
+          // NATS 2.9 goes on counting as pending what was written anew meanwhile, though it has come under its new revision.
+          if (pending > 0 && message.seq >= last) {
+            last = (await this.state()).revision;
+            if (message.seq >= last) pending = 0;
+          }
+          if (++got === size || pending === 0) break;
         }
         if (got === 0) throw timeout(this.timeoutMs);
       }
     } catch (error) {
       throw failure(error, this.timeoutMs);
     } finally {
-      await consumer.delete().catch(() => undefined);
+      // Nobody waits for that: one that is not deleted ends by itself.
+      consumer.delete().catch(() => undefined);
     }
   }
 
-  async watch(keys: string, changed: (kept: Kept<T>) => void): Promise<() => void> {
+  async watch(keys: string, watcher: Watcher<T>, after?: number): Promise<() => void> {
     const changes = await placed(() =>
-      this.placing.kv.watch({ key: keys, include: KvWatchInclude.UpdatesOnly }),
+      this.placing.kv.watch({
+        key: keys,
+        include: KvWatchInclude.UpdatesOnly,
+        ...(after !== undefined && { resumeFromRevision: after + 1 }),
+      }),
     ).catch(failed(this.timeoutMs));
-    void (async () => {
+    let isStopped = false;
+    const read = async (): Promise<void> => {
       for await (const entry of changes) {
         const { key, revision, operation } = entry;
         const value = operation === 'PUT' ? this.valueOf(key, entry.value) : undefined;
-        changed({ key, revision, value, writtenAt: entry.created.getTime() });
+        watcher.changed({ key, revision, value, writtenAt: entry.created.getTime() });
       }
-    })().catch(() => undefined);
-    return () => changes.stop();
+      throw unavailable('JetStream has ended a watch');
+    };
+    read().catch((error: unknown) => {
+      changes.stop();
+      if (!isStopped) watcher.ended(error);
+    });
+    return () => {
+      isStopped = true;
+      changes.stop();
+    };
+  }
+
+  async state(): Promise<BucketState> {
+    const manager = await this.js.jetstreamManager(false);
+    const { created, state } = await manager.streams.info(`KV_${this.name}`).catch(failed(this.timeoutMs));
+    return { incarnation: created, revision: state.last_seq };
   }
 
   private valueOf(key: string, bytes: Uint8Array): T | undefined {

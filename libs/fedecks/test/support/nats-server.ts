@@ -4,7 +4,7 @@
  *     const nats = await NatsServer.start();        // one server; also .start(['--user', 'u', '--pass', 'p'])
  *     const nats = await NatsServer.configured('authorization { token: t }');       // with a configuration file
  *     await nats.kill();                            // SIGKILL, as a power cut; freeze() and thaw() stop and go on
- *     await nats.restart();                         // on the same port, with the same files
+ *     await nats.restart();                         // on the same port, with the same files; loseFiles() does so without
  *     await nats.close();                           // ends it and removes its files
  *
  *     const cluster = await NatsCluster.start();    // three that know each other, with a leader elected
@@ -87,6 +87,13 @@ export class NatsServer {
     const ended = once(child, 'exit');
     child.kill('SIGKILL');
     await ended;
+  }
+
+  /** Kills it, and starts it again without what JetStream has kept. */
+  async loseFiles(): Promise<void> {
+    await this.kill();
+    rmSync(join(this.directory, 'jetstream'), { recursive: true, force: true });
+    await this.restart();
   }
 
   /** Resolves when it has stopped: until the last of its threads has taken the signal, it goes on serving. */

@@ -1,0 +1,270 @@
+import { type BareNode, type BareToken } from './support/bare-node.js';
+import { eventually } from './support/eventually.js';
+import { type BareFleet, BARE_FLEETS, type BareFleetKind } from './support/bare-fleets.js';
+
+/** What holds with every backplane of several nodes: revocations, pushes and health, whatever fails. */
+describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
+  'Several nodes %s',
+  (_, kind: BareFleetKind) => {
+    /** A case, in as many histories as are worth their time, each with delays of its own. */
+    function history(title: string, test: (fleet: BareFleet) => Promise<void>): void {
+      it(
+        title,
+        async () => {
+          for (let seed = 1; seed <= kind.histories; seed++) {
+            try {
+              await kind.run(seed, test);
+            } catch (error) {
+              throw new Error(`with seed ${seed}: ${(error as Error).message}`, { cause: error });
+            }
+          }
+        },
+        60_000,
+      );
+    }
+
+    async function isUp(...nodes: BareNode[]): Promise<void> {
+      for (const { backplane } of nodes)
+        await eventually(
+          () => backplane.health,
+          ({ status }) => status === 'up',
+          30_000,
+        );
+    }
+
+    /** Has something happen, and resolves when all of the nodes have told that they are degraded. */
+    async function degrades(happen: () => void | Promise<void>, ...nodes: BareNode[]): Promise<void> {
+      const told = nodes.map(({ health }) => health.length);
+      await happen();
+      for (const [index, { health }] of nodes.entries())
+        await eventually(
+          () => health.slice(told[index]),
+          (changes) => changes.some(({ status }) => status === 'degraded'),
+          30_000,
+        );
+    }
+
+    /** That a revoked token is refused by all nodes in the end, and that none holds a connection it was let in for. */
+    async function isOut(id: string, token: BareToken, ...nodes: BareNode[]): Promise<void> {
+      for (const node of nodes) {
+        await eventually(
+          () => node.present(id, token),
+          (renewed) => renewed === false,
+        );
+      }
+      for (const node of nodes) {
+        await eventually(
+          () => node.held(id),
+          (device) => device === undefined,
+        );
+        expect(await node.present(id, token)).toBe(false);
+      }
+    }
+
+    async function letIn(node: BareNode, id: string): Promise<BareToken> {
+      const token = await node.login(id);
+      expect(token).not.toBe(false);
+      return token as BareToken;
+    }
+
+    history(
+      'end a connection that a revoked token was let in for before the word of it came',
+      async (fleet) => {
+        const [one, two, three] = [await fleet.node(), await fleet.node(), await fleet.node()];
+        const first = await letIn(one, 'lamp');
+        one.leave('lamp');
+        const revoked = one.revoke('lamp');
+        await fleet.sleep(fleet.random() * 6);
+        const renewed = [await two.present('lamp', first), await three.present('lamp', first)];
+        await revoked;
+        for (const token of [first, ...renewed]) if (token) await isOut('lamp', token, one, two, three);
+        // Whoever proves again who it is gets in.
+        const again = await letIn(two, 'lamp');
+        two.leave('lamp');
+        expect(await one.present('lamp', again)).not.toBe(false);
+      },
+    );
+
+    history('end a revoked connection behind a stalled network as soon as that goes on', async (fleet) => {
+      const [one, two] = [await fleet.node(), await fleet.node()];
+      const first = await letIn(one, 'lamp');
+      one.leave('lamp');
+      fleet.hold(two, 'down');
+      await one.revoke('lamp');
+      const renewed = await two.present('lamp', first);
+      expect(renewed).not.toBe(false);
+      fleet.release(two, 'down');
+      await isOut('lamp', renewed as BareToken, one, two);
+      expect(two.ended).toContainEqual({ id: 'lamp', cause: 'revoked' });
+    });
+
+    history('revoke what a node that was cut off holds, once it is back', async (fleet) => {
+      const [one, two] = [await fleet.node(), await fleet.node()];
+      const token = await letIn(two, 'lamp');
+      await degrades(() => fleet.cut(two), two);
+      await one.revoke('lamp');
+      two.leave('lamp');
+      const renewed = await two.present('lamp', token);
+      expect(renewed).not.toBe(false);
+      fleet.restore(two);
+      await isUp(two);
+      await isOut('lamp', token, one, two);
+      await isOut('lamp', renewed as BareToken, one, two);
+    });
+
+    history('keep a revocation that was made while there was no connection', async (fleet) => {
+      const [one, two] = [await fleet.node(), await fleet.node()];
+      const token = await letIn(one, 'lamp');
+      await degrades(() => fleet.cut(one), one);
+      await expect(one.revoke('lamp')).rejects.toMatchObject({ code: 'unavailable' });
+      fleet.restore(one);
+      await isUp(one);
+      await eventually(
+        () => two.backplane.revocations!.revokedAt('lamp'),
+        (at) => at !== undefined,
+      );
+      await isOut('lamp', token, one, two);
+    });
+
+    history('write revocations back that the store has lost with its files', async (fleet) => {
+      const [one, two] = [await fleet.node(), await fleet.node()];
+      const token = await letIn(one, 'lamp');
+      await one.revoke('lamp');
+      await degrades(() => fleet.loseFiles(), one, two);
+      await isUp(one, two);
+      const three = await fleet.node();
+      await isUp(three);
+      await isOut('lamp', token, one, two, three);
+    });
+
+    history('make deleted buckets again at once, with the revocations that were in them', async (fleet) => {
+      const [one, two] = [await fleet.node(), await fleet.node()];
+      const token = await letIn(one, 'lamp');
+      const other = await letIn(two, 'bulb');
+      await one.revoke('lamp');
+      await degrades(() => fleet.deleteBuckets(), one, two);
+      await isUp(one, two);
+      const three = await fleet.node();
+      await isUp(three);
+      await isOut('lamp', token, one, two, three);
+      await three.revoke('bulb');
+      await isOut('bulb', other, one, two, three);
+    });
+
+    history('learn of a revocation though the store has ended all watches', async (fleet) => {
+      const [one, two] = [await fleet.node(), await fleet.node()];
+      const changed: string[] = [];
+      two.backplane.presenceChanges$.subscribe(({ id }) => changed.push(id));
+      // Until the watch has begun, nothing is missed.
+      await fleet.sleep(300);
+      const token = await letIn(two, 'lamp');
+      await fleet.endWatches();
+      await one.revoke('lamp');
+      one.open('bulb');
+      await isOut('lamp', token, one, two);
+      await eventually(
+        () => changed,
+        (ids) => ids.includes('bulb'),
+      );
+      await isUp(one, two);
+    });
+
+    history('tell changes of presence though the store has ended all watches', async (fleet) => {
+      const [one, two] = [await fleet.node(), await fleet.node()];
+      const changed: string[] = [];
+      two.backplane.presenceChanges$.subscribe(({ id }) => changed.push(id));
+      // Until the watch has begun, nothing is missed.
+      await fleet.sleep(300);
+      await fleet.endWatches();
+      one.open('bulb');
+      await eventually(
+        () => changed,
+        (ids) => ids.includes('bulb'),
+      );
+      await isUp(one, two);
+    });
+
+    history('are up again after all of it, and have closed no connection for it', async (fleet) => {
+      const [one, two] = [await fleet.node(), await fleet.node()];
+      const ids = Array.from({ length: 10 }, (_each, index) => `device-${index}`);
+      for (const id of ids) (fleet.random() < 0.5 ? one : two).open(id);
+      await degrades(() => fleet.deleteBuckets(), one, two);
+      await isUp(one, two);
+      await degrades(() => fleet.loseFiles(), one, two);
+      await isUp(one, two);
+      expect([...one.all(), ...two.all()].map(({ id }) => id).sort()).toEqual(ids);
+      expect([...one.ended, ...two.ended]).toEqual([]);
+    });
+
+    history('do nothing of what was asked of a paused node when it goes on', async (fleet) => {
+      const [one, two] = [await fleet.node({ heartbeatMs: 5_000 }), await fleet.node({ heartbeatMs: 5_000 })];
+      await letIn(two, 'valve');
+      await eventually(
+        () => one.push('valve', 'hello'),
+        (result) => result === 'sent',
+      );
+      fleet.pause(two);
+      expect(await Promise.all(['open 1', 'open 2'].map((text) => one.push('valve', text)))).toEqual([
+        'timeout',
+        'timeout',
+      ]);
+      await fleet.sleep(1_000);
+      fleet.resume(two);
+      expect(await one.push('valve', 'close')).toBe('sent');
+      expect(two.written).toEqual(['hello', 'close']);
+    });
+
+    history(
+      'do a push once that is put again, since another holder of the device was paused',
+      async (fleet) => {
+        const options = { duplicates: 'allow', heartbeatMs: 5_000 } as const;
+        const [one, two, three] = [
+          await fleet.node(options),
+          await fleet.node(options),
+          await fleet.node(options),
+        ];
+        await letIn(two, 'valve');
+        await letIn(three, 'valve');
+        await fleet.sleep(200);
+        fleet.pause(two);
+        await fleet.sleep(400);
+        fleet.hold(three, 'up');
+        const result = one.push('valve', 'open');
+        await fleet.sleep(200);
+        fleet.resume(two);
+        // The paused one says that it has done nothing, and the question has come again when the other answers.
+        await fleet.sleep(100);
+        fleet.release(three, 'up');
+        expect(await result).toBe('sent');
+        expect(three.written).toEqual(['open']);
+      },
+    );
+
+    history('do each of many pushes once, though the holder pauses now and again', async (fleet) => {
+      const [one, two] = [await fleet.node({ heartbeatMs: 5_000 }), await fleet.node({ heartbeatMs: 5_000 })];
+      await letIn(two, 'valve');
+      await eventually(
+        () => one.push('valve', 'hello'),
+        (result) => result === 'sent',
+      );
+      const results = new Map<string, Promise<string>>();
+      for (let round = 0; round < 3; round++) {
+        for (const each of [1, 2, 3]) results.set(`${round}-${each}`, one.push('valve', `${round}-${each}`));
+        fleet.pause(two);
+        results.set(`${round}-paused`, one.push('valve', `${round}-paused`));
+        // Some of them may still be done in time, and others not.
+        await fleet.sleep(100 + fleet.random() * 1_500);
+        fleet.resume(two);
+        await fleet.sleep(fleet.random() * 300);
+      }
+      const ended = await Promise.all(
+        [...results].map(async ([text, result]) => [text, await result] as const),
+      );
+      for (const [text, result] of ended) {
+        const times = two.written.filter((each) => each === text).length;
+        if (result === 'sent') expect([text, times]).toEqual([text, 1]);
+        else expect(times).toBeLessThanOrEqual(1);
+      }
+    });
+  },
+);

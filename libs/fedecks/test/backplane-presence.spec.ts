@@ -1,0 +1,254 @@
+import { type BareNode } from './support/bare-node.js';
+import {
+  BARE_FLEETS,
+  type BareFleet,
+  type BareFleetKind,
+  type BareNodeOptions,
+} from './support/bare-fleets.js';
+import { eventually } from './support/eventually.js';
+import { type MemoryFaults } from './support/memory-cluster.js';
+
+/** How many devices a history has: what happens to one of them may depend on the others. */
+const DEVICES = 10;
+const IDS = Array.from({ length: DEVICES }, (_each, index) => `device-${index}`);
+
+const KINDS = BARE_FLEETS.flatMap((kind) =>
+  (['newest', 'oldest'] as const).map((duplicates) => [kind.name, duplicates, kind] as const),
+);
+
+/** A device has one connection in the end, and all nodes agree which, whatever fails while it moves. */
+describe.each(KINDS)(
+  'Presence of several nodes %s, where the %s connection stays,',
+  (_, duplicates, kind) => {
+    const newest = duplicates === 'newest';
+
+    /** A case, in as many histories as are worth their time, each with delays of its own. */
+    function history(title: string, test: (fleet: BareFleet) => Promise<void>, faults?: MemoryFaults): void {
+      it(title, () => inHistories(kind, test, faults), 120_000);
+    }
+
+    function nodes(fleet: BareFleet, count: number, options?: BareNodeOptions): Promise<BareNode[]> {
+      return Promise.all(Array.from({ length: count }, () => fleet.node({ duplicates, ...options })));
+    }
+
+    /** Connects as a device does: until it is let in, or knows that another connection of it is. */
+    async function come(fleet: BareFleet, id: string, node: BareNode): Promise<void> {
+      await fleet.sleep(fleet.random() * 2);
+      await node.login(id).catch(() => false);
+    }
+
+    async function go(id: string, node: BareNode): Promise<void> {
+      node.leave(id);
+    }
+
+    /** Has devices that no node holds come to the first. */
+    async function comeBack(nodes: readonly BareNode[]): Promise<void> {
+      for (const id of IDS)
+        await eventually(
+          async () => nodes.some((node) => node.held(id)) || (await nodes[0]!.login(id)) !== false,
+          (isHeld) => isHeld,
+        );
+    }
+
+    async function settle(fleet: BareFleet, nodes: BareNode[]): Promise<void> {
+      for (const { backplane } of nodes)
+        await eventually(
+          () => backplane.health,
+          ({ status }) => status === 'up',
+          30_000,
+        );
+      await fleet.sleep(500);
+    }
+
+    history('agrees on a device that comes to two nodes at once', async (fleet) => {
+      const all = await nodes(fleet, 3);
+      const [one, two] = all as [BareNode, BareNode];
+      await Promise.all(IDS.flatMap((id) => [come(fleet, id, one), come(fleet, id, two)]));
+      await agree(all);
+    });
+
+    history('agrees on a device that one node holds and that comes anew to two', async (fleet) => {
+      const all = await nodes(fleet, 3);
+      const [one, two] = all as [BareNode, BareNode];
+      await Promise.all(IDS.map((id) => come(fleet, id, one)));
+      await fleet.sleep(15);
+      await Promise.all(IDS.flatMap((id) => [come(fleet, id, one), come(fleet, id, two)]));
+      await agree(all);
+    });
+
+    history('agrees on a device that leaves one node and comes to another', async (fleet) => {
+      const all = await nodes(fleet, 3);
+      const [one, two] = all as [BareNode, BareNode];
+      await Promise.all(
+        IDS.map(async (id) => {
+          await come(fleet, id, one);
+          await fleet.sleep(fleet.random() * 2);
+          one.leave(id);
+          await eventually(
+            () => two.login(id),
+            (token) => token !== false,
+          );
+        }),
+      );
+      await agree(all, IDS, two);
+    });
+
+    history('agrees on a device that comes to three nodes at once', async (fleet) => {
+      const all = await nodes(fleet, 3);
+      await Promise.all(IDS.flatMap((id) => all.map((node) => come(fleet, id, node))));
+      await agree(all);
+    });
+
+    history(
+      'agrees though writes arrive late, and two that exclude each other are both accepted',
+      async (fleet) => {
+        const all = await nodes(fleet, 3);
+        for (let round = 0; round < 3; round++)
+          await Promise.all(
+            IDS.flatMap((id) =>
+              all.map((node) => (fleet.random() < 0.7 ? come(fleet, id, node) : go(id, node))),
+            ),
+          );
+        await fleet.sleep(2_000);
+        await comeBack(all);
+        await agree(all);
+      },
+      { lateWrites: 0.3, bothAccepted: 0.5 },
+    );
+
+    history('agrees though what a node writes is held back by the network', async (fleet) => {
+      const all = await nodes(fleet, 3);
+      const [one, two] = all as [BareNode, BareNode];
+      fleet.hold(one, 'up');
+      for (const id of IDS) one.open(id);
+      await fleet.sleep(20);
+      for (const id of IDS) two.open(id);
+      await fleet.sleep(20);
+      for (const id of IDS) if (fleet.random() < 0.5) one.leave(id);
+      await fleet.sleep(280);
+      fleet.release(one, 'up');
+      await agree(all);
+    });
+
+    history('agrees though the store stalls while devices move', async (fleet) => {
+      const all = await nodes(fleet, 3, { heartbeatMs: 1_000, requestTimeoutMs: 5_000 });
+      const [one, two] = all as [BareNode, BareNode];
+      await fleet.stall();
+      for (const id of IDS) one.open(id);
+      await fleet.sleep(100);
+      for (const id of IDS) {
+        if (fleet.random() < 0.5) one.leave(id);
+        two.open(id);
+      }
+      await fleet.sleep(700);
+      fleet.goOn();
+      await fleet.sleep(100);
+      for (const id of IDS) one.leave(id);
+      // Where the oldest stays, it may have had the other one closed before it left.
+      await fleet.sleep(2_000);
+      if (!newest) await comeBack([two]);
+      await agree(all, IDS, two);
+    });
+
+    history('agrees on devices that move while their node is paused', async (fleet) => {
+      const all = await nodes(fleet, 3);
+      const [one, two] = all as [BareNode, BareNode];
+      await Promise.all(IDS.map((id) => come(fleet, id, one)));
+      await fleet.sleep(200);
+      fleet.pause(one);
+      // Only when its lease is over may a device come in elsewhere, where the oldest stays.
+      await fleet.sleep(newest ? fleet.random() * 3_000 : 3_000);
+      await Promise.all(IDS.map((id) => come(fleet, id, two)));
+      await fleet.sleep(1_000);
+      fleet.resume(one);
+      await settle(fleet, all);
+      await agree(all, IDS, newest ? two : undefined);
+    });
+
+    history('agrees on devices that move while their node is cut off', async (fleet) => {
+      const all = await nodes(fleet, 3);
+      const [one, two] = all as [BareNode, BareNode];
+      await Promise.all(IDS.map((id) => come(fleet, id, one)));
+      await fleet.sleep(200);
+      fleet.cut(one);
+      await fleet.sleep(3_000);
+      await Promise.all(IDS.map((id) => come(fleet, id, two)));
+      for (const id of IDS) if (fleet.random() < 0.3) one.open(id);
+      fleet.restore(one);
+      await settle(fleet, all);
+      await agree(all);
+    });
+
+    history('agrees, and closes nobody, when the store has lost everything', async (fleet) => {
+      const all = await nodes(fleet, 3);
+      const [one, two] = all as [BareNode, BareNode];
+      await Promise.all(IDS.flatMap((id) => [come(fleet, id, one), come(fleet, id, two)]));
+      await agree(all);
+      const held = all.map((node) => IDS.filter((id) => node.held(id)));
+      for (const lose of [() => fleet.deleteBuckets(), () => fleet.loseFiles()]) {
+        await lose();
+        await fleet.sleep(1_000);
+        await settle(fleet, all);
+        await agree(all);
+        expect(all.map((node) => IDS.filter((id) => node.held(id)))).toEqual(held);
+      }
+    });
+
+    if (kind.hasClocks) {
+      history(
+        'agrees, and keeps who came last or first, whatever the clocks of its nodes say',
+        async (fleet) => {
+          const all = await nodes(fleet, 3);
+          const [one, two] = all as [BareNode, BareNode];
+          for (const node of all) fleet.setClock!(node, (fleet.random() - 0.5) * 7_200_000);
+          await Promise.all(IDS.map((id) => come(fleet, id, one)));
+          await agree(all, IDS, one);
+          for (const node of all) fleet.setClock!(node, (fleet.random() - 0.5) * 7_200_000);
+          await Promise.all(IDS.map((id) => come(fleet, id, two)));
+          await agree(all, IDS, newest ? two : one);
+        },
+      );
+    }
+  },
+);
+
+async function inHistories(
+  kind: BareFleetKind,
+  test: (fleet: BareFleet) => Promise<void>,
+  faults?: MemoryFaults,
+): Promise<void> {
+  for (let seed = 1; seed <= kind.histories; seed++) {
+    try {
+      await kind.run(seed, test, faults);
+    } catch (error) {
+      throw new Error(`with seed ${seed}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+}
+
+/** That one node holds each device, this one if it is given, and that all nodes say so. */
+async function agree(nodes: readonly BareNode[], ids = IDS, holder?: BareNode): Promise<void> {
+  const wrong = async (): Promise<string[]> => {
+    const found = await Promise.all(ids.map((id) => whatIsWrong(nodes, id, holder)));
+    return found.filter((each) => each !== undefined);
+  };
+  await eventually(wrong, (found) => found.length === 0, 20_000);
+}
+
+async function whatIsWrong(
+  nodes: readonly BareNode[],
+  id: string,
+  wanted: BareNode | undefined,
+): Promise<string | undefined> {
+  const holders = nodes.filter((node) => node.held(id));
+  const [holder] = holders;
+  if (!holder || holders.length > 1) return `${holders.length} nodes hold ${id}`;
+  if (wanted && holder !== wanted) return `${id} is held by node ${nodes.indexOf(holder)}`;
+  const entries = await Promise.all(nodes.map(({ backplane }) => backplane.presenceOf(id)));
+  const names = new Set(entries.map((entry) => (entry?.state === 'online' ? entry.node : entry?.state)));
+  const since = holder.held(id)?.since;
+  if (names.size > 1) return `nodes say of ${id}: ${[...names].join(', ')}`;
+  if (entries.some((entry) => entry?.state !== 'online' || entry.since !== since))
+    return `${id} is held, and presence says ${JSON.stringify(entries[0])}`;
+  return undefined;
+}

@@ -1,0 +1,200 @@
+/**
+ * What a gateway is to its backplane, without sockets: devices come, present tokens and go at once, and what the
+ * backplane has done with them can be looked at.
+ *
+ *     const node = new BareNode('newest', (endpoint) => new ClusterBackplane(..., endpoint));
+ *     await node.backplane.start();
+ *     const token = await node.login('lamp');                // false: it was refused
+ *     node.held('lamp');  node.leave('lamp');
+ *     await other.present('lamp', token);
+ *     node.written;                                          // the pushes the node has executed
+ */
+import {
+  type Backplane,
+  type BackplaneEndpoint,
+  type BackplaneFactory,
+  type BackplaneHealth,
+  type ConnectedDevice,
+  type DisconnectCause,
+} from '@fedecks/nest';
+import { Revocations } from '../../src/server/revocations.js';
+import { type SimulatedProcess } from './simulation.js';
+
+const TOKEN_LIFE_MS = 24 * 3_600_000;
+const UPGRADE_TIMEOUT_MS = 5_000;
+
+/** A token, as far as revocations look at it. */
+export interface BareToken {
+  readonly generation: number;
+}
+
+interface Held {
+  readonly device: ConnectedDevice;
+  readonly token: BareToken;
+}
+
+export class BareNode implements BackplaneEndpoint {
+  readonly path = '/fedecks';
+  readonly backplane: Backplane;
+  /** What was pushed, as text, in the order it was executed. */
+  readonly written: string[] = [];
+  /** Each change of health that was told. */
+  readonly health: BackplaneHealth[] = [];
+  readonly failures: string[] = [];
+  /** How connections ended that this node did not end by {@link leave}. */
+  readonly ended: { readonly id: string; readonly cause: DisconnectCause['type'] }[] = [];
+  private readonly connections = new Map<string, Held>();
+  private readonly revocations = new Revocations(TOKEN_LIFE_MS, UPGRADE_TIMEOUT_MS, { latestExpiry: 0 });
+
+  /** @param process the simulated process it is, where it is one. */
+  constructor(
+    readonly duplicates: BackplaneEndpoint['duplicates'],
+    factory: BackplaneFactory,
+    private readonly process?: SimulatedProcess,
+  ) {
+    this.backplane = this.run(() => factory(this));
+    if (this.backplane.revocations) this.revocations.keepIn(this.backplane.revocations);
+  }
+
+  start(): Promise<void> {
+    return this.run(() => this.backplane.start());
+  }
+
+  close(): Promise<void> {
+    return this.run(async () => {
+      for (const id of [...this.connections.keys()]) this.end(id, 'draining');
+      await this.backplane.close();
+    });
+  }
+
+  /** Lets a device in with credentials, and gives it a token; false where it is refused. */
+  login(id: string): Promise<BareToken | false> {
+    return this.run(async () => this.admit(id, { generation: await this.revocations.generationOf(id) }));
+  }
+
+  /** Lets a device in with a token, and gives it a new one; false where it is refused. */
+  present(id: string, token: BareToken): Promise<BareToken | false> {
+    return this.run(async () => {
+      if (await this.revocations.isRevoked(id, token.generation).catch(() => true)) return false;
+      return this.admit(id, token);
+    });
+  }
+
+  /** Has a connection of a device there is none of any more, without a login: it is let in, whatever else there is. */
+  open(id: string): void {
+    this.run(() => this.connect(id, { generation: 0 }));
+  }
+
+  leave(id: string): void {
+    this.run(() => this.end(id, 'closed_by_device'));
+  }
+
+  push(id: string, text: string): Promise<string> {
+    const term = Buffer.concat([Buffer.of(131, 109, 0, 0, 0, text.length), Buffer.from(text)]);
+    return this.run(() =>
+      this.backplane.push(id, term).catch((error: unknown) => (error as { code: string }).code),
+    );
+  }
+
+  revoke(id: string): Promise<void> {
+    return this.run(async () => {
+      const written = this.revocations.revoke(id);
+      this.endRevoked(id, Infinity);
+      await written;
+    });
+  }
+
+  // --- What the backplane sees -----------------------------------------------------------------------------
+
+  held(id: string): ConnectedDevice | undefined {
+    return this.connections.get(id)?.device;
+  }
+
+  *all(): Iterable<ConnectedDevice> {
+    for (const { device } of this.connections.values()) yield device;
+  }
+
+  write(id: string, bytes: Buffer): boolean | undefined {
+    if (!this.connections.has(id)) return undefined;
+    this.written.push(bytes.subarray(6).toString());
+    return true;
+  }
+
+  disconnect(id: string): boolean {
+    return this.endFrom('disconnected', id);
+  }
+
+  replace(id: string): void {
+    this.endFrom('replaced', id);
+  }
+
+  revoked(id: string, generation: number): void {
+    this.revocations.observe(id, generation);
+    this.endRevoked(id, generation);
+  }
+
+  writeToAll(): void {
+    // No test of bare nodes is about messages for many.
+  }
+
+  changed(health: BackplaneHealth): void {
+    this.health.push(health);
+  }
+
+  failed(what: string, error: unknown): void {
+    this.failures.push(`${what}: ${String(error)}`);
+  }
+
+  private async admit(id: string, token: BareToken): Promise<BareToken | false> {
+    if (this.duplicates === 'oldest') {
+      if (this.connections.has(id)) return false;
+      const device = { id, endpoint: this.path, remoteAddress: '127.0.0.1', claims: undefined };
+      if (!(await this.backplane.claim(device))) return false;
+      if (this.connections.has(id)) {
+        this.backplane.unclaim(id);
+        return false;
+      }
+    }
+    if (this.revocations.wasRevokedMeanwhile(id, token.generation)) {
+      this.backplane.unclaim(id);
+      return false;
+    }
+    this.connect(id, token);
+    return token;
+  }
+
+  private connect(id: string, token: BareToken): void {
+    if (this.connections.has(id)) this.end(id, 'replaced');
+    const device = {
+      id,
+      endpoint: this.path,
+      remoteAddress: '127.0.0.1',
+      claims: undefined,
+      since: Date.now(),
+    };
+    this.connections.set(id, { device, token });
+    this.backplane.opened(device);
+  }
+
+  private endRevoked(id: string, generation: number): void {
+    if ((this.connections.get(id)?.token.generation ?? Infinity) < generation) this.endFrom('revoked', id);
+  }
+
+  private endFrom(cause: 'disconnected' | 'replaced' | 'revoked', id: string): boolean {
+    if (!this.connections.has(id)) return false;
+    this.ended.push({ id, cause });
+    this.end(id, cause);
+    return true;
+  }
+
+  private end(id: string, type: DisconnectCause['type']): void {
+    const held = this.connections.get(id);
+    if (!held) return;
+    this.connections.delete(id);
+    this.backplane.closed(held.device, { type } as DisconnectCause);
+  }
+
+  private run<T>(work: () => T): T {
+    return this.process ? this.process.run(work) : work();
+  }
+}
