@@ -6,6 +6,9 @@ import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FedecksModule, OnMessage, OnRawMessage, Payload } from '../libs/fedecks/dist/server/index.js';
 
+/** How often it is looked whether the event loop comes round. */
+const RESOLUTION_MS = 5;
+
 class Handlers {
   echo(payload) {
     return payload;
@@ -43,11 +46,32 @@ Module({
 
 const app = await NestFactory.create(App, { logger: false });
 await app.listen(0, '127.0.0.1');
-const delay = monitorEventLoopDelay({ resolution: 5 });
+const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 delay.enable();
+
+/**
+ * The most CPU time that this process had while its event loop did not come round. A stall that is longer by the clock
+ * is one in which the machine ran something else.
+ */
+let stallCpuMs = 0;
+let cpuMs = cpuTimeMs();
+setInterval(() => {
+  const now = cpuTimeMs();
+  stallCpuMs = Math.max(stallCpuMs, now - cpuMs);
+  cpuMs = now;
+}, RESOLUTION_MS);
+
+function cpuTimeMs() {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1_000;
+}
+
 process.on('message', (question) => {
   if (question === 'collect garbage') for (let times = 0; times < 3; times++) globalThis.gc();
-  process.send({ stallMs: delay.max / 1e6, rss: process.memoryUsage().rss });
-  if (question === 'reset') delay.reset();
+  process.send({ stallMs: delay.max / 1e6, stallCpuMs, rss: process.memoryUsage().rss });
+  if (question !== 'reset') return;
+  delay.reset();
+  stallCpuMs = 0;
+  cpuMs = cpuTimeMs();
 });
 process.send({ port: app.getHttpServer().address().port });
