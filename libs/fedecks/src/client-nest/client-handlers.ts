@@ -44,7 +44,7 @@ export class ClientHandlers
 {
   readonly device: DeviceContext;
   /** What waits is decoded already: no piece of work is large. */
-  readonly rank = 'light';
+  readonly weight = 'light';
   private readonly logger = new Logger('FedecksClient');
   private readonly inbox: Inbox<Received>;
   /** Runs the handlers of the connection there is, or of the last one. */

@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import { type Rank, Turns, type Worker } from './turns.js';
+import { type Weight, Turns, type Worker } from './turns.js';
 
 /** A clock that only work moves. */
 class Clock {
@@ -11,11 +11,11 @@ class Clock {
 function worker(
   name: string,
   { turns, clock, served }: { turns: Turns; clock: Clock; served: string[] },
-  { rank = 'light', ms = 0.5, slices = 1 }: { rank?: Rank; ms?: number; slices?: number } = {},
+  { weight = 'light', ms = 0.5, slices = 1 }: { weight?: Weight; ms?: number; slices?: number } = {},
 ): Worker {
   let left = slices;
   const self: Worker = {
-    rank,
+    weight,
     work() {
       served.push(name);
       clock.ms += ms;
@@ -47,8 +47,8 @@ describe('Turns', () => {
   });
 
   it('serves light work before bulk and heavy work that came first', async () => {
-    for (const rank of ['heavy', 'bulk', 'light'] as const)
-      turns.add(worker(rank, { turns, clock, served }, { rank }));
+    for (const weight of ['heavy', 'bulk', 'light'] as const)
+      turns.add(worker(weight, { turns, clock, served }, { weight }));
     expect(turns.busy).toBe(true);
     await turn();
     expect(served).toEqual(['light', 'bulk', 'heavy']);
@@ -66,7 +66,7 @@ describe('Turns', () => {
   it('is busy for those it serves, so that heavy work they find waits its turn', async () => {
     let busy = false;
     turns.add({
-      rank: 'light',
+      weight: 'light',
       work() {
         busy = turns.busy;
       },
@@ -78,7 +78,7 @@ describe('Turns', () => {
 
   it('does not count what it has served against what arrives after it', async () => {
     turns.isUsed();
-    turns.add({ rank: 'heavy', work: () => void (clock.ms += 20) });
+    turns.add({ weight: 'heavy', work: () => void (clock.ms += 20) });
     await turn();
     expect(turns.isUsed()).toBe(false);
   });
@@ -87,15 +87,15 @@ describe('Turns', () => {
     const used: boolean[] = [];
     turns.isUsed();
     clock.ms += 8;
-    turns.add({ rank: 'light', work: () => void used.push(turns.isUsed()) });
+    turns.add({ weight: 'light', work: () => void used.push(turns.isUsed()) });
     await turn();
     expect(used).toEqual([false]);
   });
 
   it('serves one bulk and one heavy worker a turn, however much light work there is', async () => {
-    for (const rank of ['bulk', 'heavy'] as const)
-      for (const name of [`${rank} 1`, `${rank} 2`])
-        turns.add(worker(name, { turns, clock, served }, { rank, ms: 20 }));
+    for (const weight of ['bulk', 'heavy'] as const)
+      for (const name of [`${weight} 1`, `${weight} 2`])
+        turns.add(worker(name, { turns, clock, served }, { weight, ms: 20 }));
     for (let i = 0; i < 40; i++) turns.add(worker('light', { turns, clock, served }));
     await turn();
     expect(served.filter((name) => name !== 'light')).toEqual(['bulk 1', 'heavy 1']);
@@ -131,14 +131,14 @@ describe('Turns', () => {
     const serve = scheduled.mock.calls[0]![0];
     scheduled.mockRestore();
     const failing: Worker = {
-      rank: 'light',
+      weight: 'light',
       work() {
         throw new Error('a fault of ours');
       },
     };
     turns.add(failing);
-    for (const rank of ['light', 'bulk', 'heavy'] as const)
-      turns.add(worker(rank, { turns, clock, served }, { rank }));
+    for (const weight of ['light', 'bulk', 'heavy'] as const)
+      turns.add(worker(weight, { turns, clock, served }, { weight }));
     expect(serve).toThrow('a fault of ours');
     await turn();
     expect(served).toEqual(['first', 'light', 'bulk', 'heavy']);

@@ -2,12 +2,12 @@
  * Who goes first: `light` work, so that a device with small messages does not wait behind others with large ones;
  * then `bulk`, much work that can be done bit by bit; then `heavy` work, one piece of which may take long.
  */
-export type Rank = 'light' | 'bulk' | 'heavy';
+export type Weight = 'light' | 'bulk' | 'heavy';
 
 /** Someone who may have more work than fits into one turn of the event loop. */
 export interface Worker {
   /** Of its next piece of work. */
-  readonly rank: Rank;
+  readonly weight: Weight;
   /** Works for one slice; calls {@link Turns.add} again if work is left that could be done now. Must not throw. */
   work(): void;
 }
@@ -20,10 +20,10 @@ const TURN_MS = 8;
 
 /**
  * Shares the turns of the event loop. Whoever has used up a slice waits here for the next turn, behind those of its
- * rank that came before; and once a turn is used up, everybody does.
+ * weight that came before; and once a turn is used up, everybody does.
  */
 export class Turns {
-  private waiting: Record<Rank, Worker[]> = { light: [], bulk: [], heavy: [] };
+  private waiting: Record<Weight, Worker[]> = { light: [], bulk: [], heavy: [] };
   /** When the turn began; undefined while nobody has asked in it. */
   private startedAt: number | undefined;
   private scheduled = false;
@@ -54,13 +54,13 @@ export class Turns {
 
   /** Gives a worker a slice of a later turn. It must not be added twice. */
   add(worker: Worker): void {
-    this.waiting[worker.rank].push(worker);
+    this.waiting[worker.weight].push(worker);
     this.schedule();
   }
 
   /** Does bulk work: at once, or in a later turn if this one is used up. It must not throw. */
   run(work: () => void): void {
-    if (this.isUsed()) this.add({ rank: 'bulk', work });
+    if (this.isUsed()) this.add({ weight: 'bulk', work });
     else work();
   }
 

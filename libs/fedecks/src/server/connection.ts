@@ -6,7 +6,7 @@ import {
   Inbox,
   type InboxOwner,
   LONG_RUN_MS,
-  type Rank,
+  type Weight,
   type ResultSink,
   type Route,
   type Router,
@@ -162,7 +162,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (this.discardedBytes > MAX_DISCARDED_BYTES) this.socket.destroy();
   }
 
-  get rank(): Rank {
+  get weight(): Weight {
     const { next } = this.inbox;
     if (next !== undefined && isHeavy(next)) return 'heavy';
     return this.usedSlice || this.reader.pendingBytes > HEAVY_BYTES ? 'bulk' : 'light';
