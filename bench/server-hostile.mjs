@@ -1,4 +1,4 @@
-// The cloud half with its default limits, for hostile.mjs: an echo, a slow handler and an endless stream.
+// The cloud half with its default limits, for hostile.mjs: an echo, slow and asynchronous handlers, and an endless stream.
 import 'reflect-metadata';
 import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -23,9 +23,15 @@ class Handlers {
     for (let index = 0; ; index++) yield 'x'.repeat(10_000) + index;
   }
 
+  /** Works after it has returned its promise, which waits for nothing. */
+  async later() {
+    await null;
+    for (const end = performance.now() + 0.05; performance.now() < end;);
+  }
+
   ignore() {}
 }
-for (const name of ['echo', 'slow', 'stream']) handle(OnMessage(name), name);
+for (const name of ['echo', 'slow', 'stream', 'later']) handle(OnMessage(name), name);
 handle(OnMessage(), 'ignore');
 handle(OnRawMessage(), 'ignore');
 Payload()(Handlers.prototype, 'echo', 0);
