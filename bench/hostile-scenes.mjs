@@ -40,6 +40,7 @@ export const SCENES = {
   'deep keys': { flood: times(50, masked(deepKeys())) },
   '900 messages a second': { burst: times(90, SMALL), everyMs: 100 },
   'messages as fast as TCP takes them': { flood: times(4_000, SMALL) },
+  'messages to an asynchronous handler': { flood: times(1_000, masked(event('later'))) },
   '900 token requests a second': { burst: times(90, TOKEN_PLEASE), everyMs: 100 },
   'large messages': { flood: masked(Buffer.concat([Buffer.from([131]), LARGE])) },
   'empty fragments': { flood: EMPTY_FRAGMENTS },

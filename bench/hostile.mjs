@@ -7,26 +7,41 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { HostileDevice, sendRequests } from './hostile-device.mjs';
 import { SCENES } from './hostile-scenes.mjs';
+import { binary, event } from './hostile-terms.mjs';
+import { device, masked } from './load.mjs';
 
 const DEVICES = Number(process.env.HOSTILE_DEVICES ?? 100);
 const SECONDS = Number(process.env.HOSTILE_SECONDS ?? 8);
 /** A server that does not answer for so long has no figures. */
 const ANSWER_MS = 30_000;
+/** How long the server has to handle what is left of hostile devices that have gone. */
+const SETTLE_MS = 10_000;
+/** What the allocator may keep for later. */
+const SETTLED_BYTES = 16 * 1024 * 1024;
+/** How many devices come and go before the figures of a scene begin: less than one address may log in within a second. */
+const GUESTS = 300;
+const GUEST_ECHOES = 20;
 
-// The server has a core of its own where there are two. The honest device goes before the hostile ones.
+/** The hostile devices, which are in this process, go after the honest one, with which they share a core. */
+const HOSTILE_NICENESS = 10;
+
+// The server has a core of its own where there are two: threads of the load, such as those of its garbage collector,
+// must not run there either.
 const pin = availableParallelism() > 1 && spawnSync('taskset', ['--version']).status === 0;
-if (pin) spawnSync('taskset', ['-cp', '1', String(process.pid)]);
-setPriority(10);
+if (pin) spawnSync('taskset', ['-acp', '1', String(process.pid)]);
+setPriority(HOSTILE_NICENESS);
 
 class Child {
   static async start(file, core, ...args) {
     const path = fileURLToPath(new URL(file, import.meta.url));
+    // A child inherits the priority, and so do its threads: to change it later would only change the first of them.
+    setPriority(0);
     const child = new Child(
       fork(path, args, { execArgv: ['--expose-gc'], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }),
     );
+    setPriority(HOSTILE_NICENESS);
     child.process.once('exit', () => (child.ended = true));
     if (pin) spawnSync('taskset', ['-acp', String(core), String(child.process.pid)]);
-    setPriority(child.process.pid, 0);
     [child.hello] = await once(child.process, 'message');
     return child;
   }
@@ -63,21 +78,23 @@ class Child {
 async function play(name, scene) {
   const server = await Child.start('server-hostile.mjs', 0);
   const { port } = server.hello;
+  await warmUp(port);
   const honest = await Child.start('honest.mjs', 1, String(port));
   await sleep(1_000);
-  await honest.ask('reset');
   const before = await server.ask('collect garbage');
+  // What waited for the garbage collection is not the scene's.
+  await sleep(500);
+  await honest.ask('reset');
   await server.ask('reset');
 
   const counts = { accepted: 0, refused: 0 };
   const stops = begin(port, scene, counts);
   await sleep(1_000 * SECONDS);
   const latency = await honest.ask('report');
-  const { stallMs } = await server.ask('report');
+  const { stallMs, stallCpuMs } = await server.ask('report');
   await Promise.all(stops.map((stop) => stop()));
-  await sleep(2_000);
   const peak = server.peakBytes;
-  const after = await server.ask('collect garbage');
+  const after = await settled(server, before);
   const row = {
     scene: name,
     echoes: latency.echoes,
@@ -85,6 +102,7 @@ async function play(name, scene) {
     'p99 (ms)': round(latency.p99),
     'max (ms)': round(latency.max),
     'longest stall (ms)': round(stallMs),
+    'in CPU time, main thread (ms)': [stallCpuMs?.process, stallCpuMs?.main].map(round).join(' '),
     'RSS before, peak, after (MiB)': [before.rss, peak, after.rss].map(mib).join(' '),
     'let in': counts.accepted,
     refused: counts.refused,
@@ -93,6 +111,28 @@ async function play(name, scene) {
   honest.kill();
   server.kill();
   return row;
+}
+
+/** Its memory once that is back where it was before, or when it has had {@link SETTLE_MS} for that. */
+async function settled(server, before) {
+  const deadline = performance.now() + SETTLE_MS;
+  for (;;) {
+    await sleep(2_000);
+    const after = await server.ask('collect garbage');
+    const isBack = after.rss <= before.rss + SETTLED_BYTES;
+    if (isBack || after.rss === undefined || performance.now() >= deadline) return after;
+  }
+}
+
+/** A server that has run for a while has compiled what it runs. */
+async function warmUp(port) {
+  const echoes = Buffer.concat(Array(GUEST_ECHOES).fill(masked(event('echo', binary('?')))));
+  for (let guest = 0; guest < GUESTS; guest++) {
+    const { socket } = await device(port, `guest-${guest}`);
+    socket.write(echoes);
+    await once(socket, 'data');
+    socket.destroy();
+  }
 }
 
 /** Lets the hostile ones loose, and returns what stops them. */

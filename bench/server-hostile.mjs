@@ -1,10 +1,14 @@
-// The cloud half with its default limits, for hostile.mjs: an echo, a slow handler and an endless stream.
+// The cloud half with its default limits, for hostile.mjs: an echo, slow and asynchronous handlers, and an endless stream.
 import 'reflect-metadata';
+import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FedecksModule, OnMessage, OnRawMessage, Payload } from '../libs/fedecks/dist/server/index.js';
+
+/** How often it is looked whether the event loop comes round. */
+const RESOLUTION_MS = 5;
 
 class Handlers {
   echo(payload) {
@@ -19,9 +23,15 @@ class Handlers {
     for (let index = 0; ; index++) yield 'x'.repeat(10_000) + index;
   }
 
+  /** Works after it has returned its promise, which waits for nothing. */
+  async later() {
+    await null;
+    for (const end = performance.now() + 0.05; performance.now() < end;);
+  }
+
   ignore() {}
 }
-for (const name of ['echo', 'slow', 'stream']) handle(OnMessage(name), name);
+for (const name of ['echo', 'slow', 'stream', 'later']) handle(OnMessage(name), name);
 handle(OnMessage(), 'ignore');
 handle(OnRawMessage(), 'ignore');
 Payload()(Handlers.prototype, 'echo', 0);
@@ -43,11 +53,43 @@ Module({
 
 const app = await NestFactory.create(App, { logger: false });
 await app.listen(0, '127.0.0.1');
-const delay = monitorEventLoopDelay({ resolution: 5 });
+const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 delay.enable();
+
+/**
+ * The most CPU time that this process, and its main thread alone, had while the event loop did not come round. A stall
+ * that is longer by the clock is one in which the machine ran something else; one of which little is the main thread's
+ * is one in which threads of V8, which collect garbage, had the core.
+ */
+const stallCpuMs = { process: 0, main: 0 };
+let cpuMs = cpuTimesMs();
+setInterval(() => {
+  const now = cpuTimesMs();
+  for (const whose of ['process', 'main'])
+    stallCpuMs[whose] = Math.max(stallCpuMs[whose], now[whose] - cpuMs[whose]);
+  cpuMs = now;
+}, RESOLUTION_MS);
+
+function cpuTimesMs() {
+  const { user, system } = process.cpuUsage();
+  return { process: (user + system) / 1_000, main: mainThreadMs() };
+}
+
+/** NaN where the system does not tell. */
+function mainThreadMs() {
+  try {
+    return Number(readFileSync('/proc/self/schedstat', 'latin1').split(' ', 1)) / 1e6;
+  } catch {
+    return NaN;
+  }
+}
+
 process.on('message', (question) => {
   if (question === 'collect garbage') for (let times = 0; times < 3; times++) globalThis.gc();
-  process.send({ stallMs: delay.max / 1e6, rss: process.memoryUsage().rss });
-  if (question === 'reset') delay.reset();
+  process.send({ stallMs: delay.max / 1e6, stallCpuMs, rss: process.memoryUsage().rss });
+  if (question !== 'reset') return;
+  delay.reset();
+  stallCpuMs.process = stallCpuMs.main = 0;
+  cpuMs = cpuTimesMs();
 });
 process.send({ port: app.getHttpServer().address().port });

@@ -42,6 +42,14 @@ class Listener {
     await new Promise<void>((resolve) => this.hung.put(resolve));
   }
 
+  /** All of its work comes after it has returned its promise. */
+  @OnMessage('later')
+  async later(@Device() { id }: ConnectedDevice) {
+    await Promise.resolve();
+    for (const end = performance.now() + 0.2; performance.now() < end;);
+    this.handledFor.push(id);
+  }
+
   @OnMessage()
   any(_: unknown, @Device() { id }: ConnectedDevice) {
     this.handledFor.push(id);
@@ -82,6 +90,7 @@ const part = (payload: string | Uint8Array = ''): Buffer =>
   frame(OPCODE.continuation, payload, { fin: false });
 const begin = (payload: string | Uint8Array = ''): Buffer => frame(OPCODE.binary, payload, { fin: false });
 const hang = binary(term(tuple(str('hang'), str(''))));
+const later = binary(term(tuple(str('later'), str(''))));
 const small = binary(term(str('hello')));
 /** A term of 40,000 elements: it takes far longer to decode than a small one. */
 const heavy = binary(term(list(...new Array<Buffer>(40_000).fill(int(1)))));
@@ -117,6 +126,21 @@ describe('One device and others', () => {
     await expectAlive(modest);
     expect(listener.handledFor.filter((id) => id === 'greedy').length).toBeLessThan(50);
     for (let count = 0; count < 50; count++) await greedy.expectFrame();
+  });
+
+  it('serves a device before the asynchronous handlers of another are through', async () => {
+    await start({ messagesPerSecond: 0 });
+    const [greedy, modest] = [
+      await site.open({ deviceId: 'greedy' }),
+      await site.open({ deviceId: 'modest' }),
+    ];
+    greedy.write(times(2_000, later));
+    await eventually(
+      () => listener.handledFor.length,
+      (count) => count > 0,
+    );
+    await expectAlive(modest);
+    expect(listener.handledFor.filter((id) => id === 'greedy').length).toBeLessThan(2_000);
   });
 
   it('serves a device before another that has sent a thousand small messages in one write is through', async () => {

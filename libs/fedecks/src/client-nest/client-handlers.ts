@@ -44,7 +44,7 @@ export class ClientHandlers
 {
   readonly device: DeviceContext;
   /** What waits is decoded already: no piece of work is large. */
-  readonly heavy = false;
+  readonly weight = 'light';
   private readonly logger = new Logger('FedecksClient');
   private readonly inbox: Inbox<Received>;
   /** Runs the handlers of the connection there is, or of the last one. */
@@ -120,7 +120,7 @@ export class ClientHandlers
   }
 
   onReady(): void {
-    if (turns.used) turns.add(this);
+    if (turns.isUsed()) turns.add(this);
     else this.work();
   }
 
@@ -132,7 +132,6 @@ export class ClientHandlers
       spentMs = performance.now() - startedAt;
     }
     if (this.inbox.ready) turns.add(this);
-    turns.spend(spentMs);
     if (this.dropping && this.inbox.roomy) this.takeAgain();
   }
 

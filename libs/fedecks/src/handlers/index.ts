@@ -20,4 +20,4 @@ export { HandlerRunner, type ResultSink } from './handler-runner.js';
 export { Inbox, type InboxLimits, type InboxOwner, LONG_RUN_MS } from './inbox.js';
 export { type HandlerResult, stop, Stop } from './result.js';
 export { type Handler, type Route, Router } from './router.js';
-export { SLICE_MS, turns, type Worker } from './turns.js';
+export { SLICE_MS, turns, type Weight, type Worker } from './turns.js';

@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import { Turns, type Worker } from './turns.js';
+import { type Weight, Turns, type Worker } from './turns.js';
 
 /** A clock that only work moves. */
 class Clock {
@@ -11,11 +11,11 @@ class Clock {
 function worker(
   name: string,
   { turns, clock, served }: { turns: Turns; clock: Clock; served: string[] },
-  { heavy = false, ms = 0.5, slices = 1 } = {},
+  { weight = 'light', ms = 0.5, slices = 1 }: { weight?: Weight; ms?: number; slices?: number } = {},
 ): Worker {
   let left = slices;
   const self: Worker = {
-    heavy,
+    weight,
     work() {
       served.push(name);
       clock.ms += ms;
@@ -46,12 +46,12 @@ describe('Turns', () => {
     expect(served).toEqual(['a', 'b', 'a', 'b']);
   });
 
-  it('serves light work before heavy work that came first', async () => {
-    turns.add(worker('heavy', { turns, clock, served }, { heavy: true }));
-    turns.add(worker('light', { turns, clock, served }));
+  it('serves light work before bulk and heavy work that came first', async () => {
+    for (const weight of ['heavy', 'bulk', 'light'] as const)
+      turns.add(worker(weight, { turns, clock, served }, { weight }));
     expect(turns.busy).toBe(true);
     await turn();
-    expect(served).toEqual(['light', 'heavy']);
+    expect(served).toEqual(['light', 'bulk', 'heavy']);
     expect(turns.busy).toBe(false);
   });
 
@@ -66,7 +66,7 @@ describe('Turns', () => {
   it('is busy for those it serves, so that heavy work they find waits its turn', async () => {
     let busy = false;
     turns.add({
-      heavy: false,
+      weight: 'light',
       work() {
         busy = turns.busy;
       },
@@ -77,28 +77,52 @@ describe('Turns', () => {
   });
 
   it('does not count what it has served against what arrives after it', async () => {
-    turns.add({ heavy: true, work: () => turns.spend(20) });
+    turns.isUsed();
+    turns.add({ weight: 'heavy', work: () => void (clock.ms += 20) });
     await turn();
-    expect(turns.used).toBe(false);
+    expect(turns.isUsed()).toBe(false);
   });
 
-  it('serves one heavy worker a turn, however much light work there is', async () => {
-    for (const name of ['h1', 'h2'])
-      turns.add(worker(name, { turns, clock, served }, { heavy: true, ms: 20 }));
+  it('does not count what it has served before against what it serves', async () => {
+    const used: boolean[] = [];
+    turns.isUsed();
+    clock.ms += 8;
+    turns.add({ weight: 'light', work: () => void used.push(turns.isUsed()) });
+    await turn();
+    expect(used).toEqual([false]);
+  });
+
+  it('serves one bulk and one heavy worker a turn, however much light work there is', async () => {
+    for (const weight of ['bulk', 'heavy'] as const)
+      for (const name of [`${weight} 1`, `${weight} 2`])
+        turns.add(worker(name, { turns, clock, served }, { weight, ms: 20 }));
     for (let i = 0; i < 40; i++) turns.add(worker('light', { turns, clock, served }));
     await turn();
-    expect(served.filter((name) => name !== 'light')).toEqual(['h1']);
+    expect(served.filter((name) => name !== 'light')).toEqual(['bulk 1', 'heavy 1']);
     await turn();
-    expect(served.filter((name) => name !== 'light')).toEqual(['h1', 'h2']);
+    expect(served.filter((name) => name !== 'light')).toEqual(['bulk 1', 'heavy 1', 'bulk 2', 'heavy 2']);
   });
 
-  it('is used up after 8 ms of counted work, until the next turn', async () => {
-    turns.spend(4);
-    expect(turns.used).toBe(false);
-    turns.spend(4);
-    expect(turns.used).toBe(true);
+  it('is used up 8 ms after it was first asked, until the next turn', async () => {
+    expect(turns.isUsed()).toBe(false);
+    clock.ms += 7;
+    expect(turns.isUsed()).toBe(false);
+    clock.ms += 1;
+    expect(turns.isUsed()).toBe(true);
     await turn();
-    expect(turns.used).toBe(false);
+    expect(turns.isUsed()).toBe(false);
+  });
+
+  it('runs work at once until the turn is used up, and then in the next one', async () => {
+    for (const name of ['a', 'b', 'c']) {
+      turns.run(() => {
+        served.push(name);
+        clock.ms += 4;
+      });
+    }
+    expect(served).toEqual(['a', 'b']);
+    await turn();
+    expect(served).toEqual(['a', 'b', 'c']);
   });
 
   it('serves the others when one throws', async () => {
@@ -107,16 +131,16 @@ describe('Turns', () => {
     const serve = scheduled.mock.calls[0]![0];
     scheduled.mockRestore();
     const failing: Worker = {
-      heavy: false,
+      weight: 'light',
       work() {
         throw new Error('a fault of ours');
       },
     };
     turns.add(failing);
-    turns.add(worker('light', { turns, clock, served }));
-    turns.add(worker('heavy', { turns, clock, served }, { heavy: true }));
+    for (const weight of ['light', 'bulk', 'heavy'] as const)
+      turns.add(worker(weight, { turns, clock, served }, { weight }));
     expect(serve).toThrow('a fault of ours');
     await turn();
-    expect(served).toEqual(['first', 'light', 'heavy']);
+    expect(served).toEqual(['first', 'light', 'bulk', 'heavy']);
   });
 });

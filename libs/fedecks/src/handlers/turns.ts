@@ -1,7 +1,13 @@
+/**
+ * Who goes first: `light` work, so that a device with small messages does not wait behind others with large ones;
+ * then `bulk`, much work that can be done bit by bit; then `heavy` work, one piece of which may take long.
+ */
+export type Weight = 'light' | 'bulk' | 'heavy';
+
 /** Someone who may have more work than fits into one turn of the event loop. */
 export interface Worker {
-  /** Whether its next piece of work may take long: others go first. */
-  readonly heavy: boolean;
+  /** Of its next piece of work. */
+  readonly weight: Weight;
   /** Works for one slice; calls {@link Turns.add} again if work is left that could be done now. Must not throw. */
   work(): void;
 }
@@ -9,47 +15,53 @@ export interface Worker {
 /** How long, in ms, a worker works at a stretch. One piece of work is never interrupted, so it may take longer. */
 export const SLICE_MS = 0.5;
 
-/** How long, in ms, workers may work before what else waits for the event loop is served. */
+/** How long, in ms, a turn lasts before what else waits for the event loop is served. */
 const TURN_MS = 8;
 
 /**
- * Shares the turns of the event loop. Whoever has used up a slice waits here for the next turn, behind those that
- * came before; and once a turn is used up, everybody does. Light work is served first, so that a device with small
- * messages does not wait behind others with large ones.
+ * Shares the turns of the event loop. Whoever has used up a slice waits here for the next turn, behind those of its
+ * weight that came before; and once a turn is used up, everybody does.
  */
 export class Turns {
-  private light: Worker[] = [];
-  private heavy: Worker[] = [];
-  private spentMs = 0;
+  private waiting: Record<Weight, Worker[]> = { light: [], bulk: [], heavy: [] };
+  /** When the turn began; undefined while nobody has asked in it. */
+  private startedAt: number | undefined;
   private scheduled = false;
   private serving = false;
 
   constructor(private readonly now: () => number = () => performance.now()) {}
 
-  /** Whether this turn is used up: what arrives waits for the next one. */
-  get used(): boolean {
-    return this.spentMs >= TURN_MS;
+  /**
+   * Whether heavy work has to queue: behind other heavy work, and if it is found in a turn of lighter work, in which
+   * each such piece would hold up all that is behind it.
+   */
+  get busy(): boolean {
+    return this.serving || this.waiting.heavy.length > 0;
   }
 
   /**
-   * Whether heavy work has to queue: behind other heavy work, and if it is found in a turn of light work, in which
-   * each such piece would hold up all light work behind it.
+   * Whether this turn is used up: then what arrives waits for the next one. A turn begins when this is first asked.
+   * All time since then counts, also that of promises and of Node itself: the event loop comes round only after it,
+   * and while a turn is under way it never idles.
    */
-  get busy(): boolean {
-    return this.serving || this.heavy.length > 0;
-  }
-
-  /** Counts time that was used in this turn. Very little does not count: most turns have only that. */
-  spend(ms: number): void {
-    if (ms < SLICE_MS / 4) return;
-    this.spentMs += ms;
-    this.schedule();
+  isUsed(now = this.now()): boolean {
+    if (this.startedAt === undefined) {
+      this.startedAt = now;
+      this.schedule();
+    }
+    return now - this.startedAt >= TURN_MS;
   }
 
   /** Gives a worker a slice of a later turn. It must not be added twice. */
   add(worker: Worker): void {
-    (worker.heavy ? this.heavy : this.light).push(worker);
+    this.waiting[worker.weight].push(worker);
     this.schedule();
+  }
+
+  /** Does bulk work: at once, or in a later turn if this one is used up. It must not throw. */
+  run(work: () => void): void {
+    if (this.isUsed()) this.add({ weight: 'bulk', work });
+    else work();
   }
 
   private schedule(): void {
@@ -60,25 +72,28 @@ export class Turns {
 
   private serve(): void {
     this.scheduled = false;
-    this.spentMs = 0;
-    const until = this.now() + TURN_MS;
+    const until = (this.startedAt = this.now()) + TURN_MS;
     // Those that add themselves again meanwhile are in the next turn.
-    const { light, heavy } = this;
-    this.light = [];
-    this.heavy = [];
+    const { light, bulk, heavy } = this.waiting;
+    this.waiting = { light: [], bulk: [], heavy: [] };
     this.serving = true;
     try {
       this.workOff(light, 0, until);
-      // At least one, or heavy work would never be done beside much light work.
+      // At least one each, or they would never be served beside much light work.
+      this.workOff(bulk, 1, until);
       this.workOff(heavy, 1, until);
     } finally {
       this.serving = false;
-      // What was spent in here does not hold up what arrives next.
-      this.spentMs = 0;
+      // What arrives next has a turn of its own.
+      this.startedAt = undefined;
       // Also after one that has thrown: it must not take the others with it.
-      this.light = [...light, ...this.light];
-      this.heavy = [...heavy, ...this.heavy];
-      if (this.light.length + this.heavy.length > 0) this.schedule();
+      const added = this.waiting;
+      this.waiting = {
+        light: [...light, ...added.light],
+        bulk: [...bulk, ...added.bulk],
+        heavy: [...heavy, ...added.heavy],
+      };
+      if (Object.values(this.waiting).some(({ length }) => length > 0)) this.schedule();
     }
   }
 

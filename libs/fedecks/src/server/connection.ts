@@ -6,6 +6,7 @@ import {
   Inbox,
   type InboxOwner,
   LONG_RUN_MS,
+  type Weight,
   type ResultSink,
   type Route,
   type Router,
@@ -41,7 +42,10 @@ const LINGER_MS = 1_000;
 /** What a peer may still send after its connection was closed: one that sends on would keep the process reading. */
 const MAX_DISCARDED_BYTES = 256 * 1024;
 
-/** A message of more bytes than this may take long to decode: it waits for a turn of its own if others work too. */
+/**
+ * A message of more bytes than this may take long to decode: it waits for a turn of its own if others work too. A
+ * device of which more than this waits to be read goes behind those with less.
+ */
 const HEAVY_BYTES = 4 * 1024;
 
 /** The slowest, in bytes per ms, that a message larger than fits `idleTimeoutMs` may arrive. */
@@ -85,6 +89,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private unfinishedSince = 0;
   /** Whether it waits in `turns`. */
   private queued = false;
+  /** Whether it waits there because it has worked for a whole slice. */
+  private usedSlice = false;
   /** Whether it reads no frames until the inbox has room. */
   private choked = false;
   private draining = false;
@@ -146,7 +152,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.lastDataAt = now;
     this.reader.append(chunk);
     if (this.queued) return;
-    if (turns.used) this.queue();
+    if (turns.isUsed(now)) this.queue();
     else this.proceed(now);
   }
 
@@ -156,14 +162,15 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (this.discardedBytes > MAX_DISCARDED_BYTES) this.socket.destroy();
   }
 
-  /** Whether what comes next may take long. */
-  get heavy(): boolean {
-    const next = this.inbox.next;
-    return next !== undefined && isHeavy(next);
+  get weight(): Weight {
+    const { next } = this.inbox;
+    if (next !== undefined && isHeavy(next)) return 'heavy';
+    return this.usedSlice || this.reader.pendingBytes > HEAVY_BYTES ? 'bulk' : 'light';
   }
 
   work(): void {
     this.queued = false;
+    this.usedSlice = false;
     this.proceed(performance.now());
   }
 
@@ -171,9 +178,10 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private proceed(startedAt: number): void {
     let steps = 0;
     while (!this.queued && this.step(steps)) {
-      if ((++steps & 7) === 0 && performance.now() - startedAt >= SLICE_MS) this.queue();
+      if ((++steps & 7) !== 0 || performance.now() - startedAt < SLICE_MS) continue;
+      this.usedSlice = true;
+      this.queue();
     }
-    turns.spend(performance.now() - startedAt);
     this.updateReading();
   }
 
@@ -238,7 +246,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     const { inbox } = this;
     if (inbox.busy) {
       inbox.take(keepable(data), data.length);
-    } else if (isHeavy(data) && (steps > 0 || turns.used || turns.busy)) {
+    } else if (isHeavy(data) && (steps > 0 || turns.isUsed() || turns.busy)) {
       inbox.defer(keepable(data), data.length);
       this.queue();
     } else {
@@ -312,8 +320,9 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
 
   onReady(): void {
     if (this.queued) return;
-    if (turns.used) this.queue();
-    else this.proceed(performance.now());
+    const now = performance.now();
+    if (turns.isUsed(now)) this.queue();
+    else this.proceed(now);
   }
 
   onFailure(error: unknown): void {

@@ -10,7 +10,7 @@ import {
 } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
-import { HandlerExplorer, HandlerRunner, Router } from '../handlers/index.js';
+import { HandlerExplorer, HandlerRunner, Router, turns } from '../handlers/index.js';
 import { CLOSE, type DecodeOptions, encodeTokenMessage, type Term } from '../wire/index.js';
 import { type Backplane } from './backplane.js';
 import { drain } from './drain.js';
@@ -143,6 +143,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       isConnected: (deviceId) => this.registry.of(deviceId).length > 0,
       isBehind: (deviceId) => this.leftovers.areFull(deviceId),
       report: this.report.bind(this),
+      run: (work) => turns.run(work),
     });
   }
 

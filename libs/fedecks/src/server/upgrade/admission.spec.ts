@@ -37,6 +37,9 @@ class Endpoint implements AdmissionContext {
   isRevoked = false;
   isFree = true;
   holds = false;
+  /** Whether the turn of the event loop is used up. */
+  isTurnUsed = false;
+  private readonly queued: (() => void)[] = [];
   readonly asked: UpgradeRequest[] = [];
   readonly unclaimed: string[] = [];
   readonly reports: SocketError[] = [];
@@ -77,6 +80,15 @@ class Endpoint implements AdmissionContext {
 
   report(error: SocketError): void {
     this.reports.push(error);
+  }
+
+  run(work: () => void): void {
+    if (this.isTurnUsed) this.queued.push(work);
+    else work();
+  }
+
+  nextTurn(): void {
+    for (const work of this.queued.splice(0)) work();
   }
 }
 
@@ -151,6 +163,33 @@ describe('Admission', () => {
     const all = await Promise.all([...ofOne, ...ofOthers, ...withTokens]);
     expect(all.filter((decision) => decision && 'device' in decision)).toHaveLength(2 * MAX_WAITING);
     endpoint.holds = false;
+    expect(await decide(admission, login())).toMatchObject({ device: {} });
+  });
+
+  it('asks no guard before the next turn of the event loop when this one is used up, and none for a device that has gone', async () => {
+    const endpoint = new Endpoint();
+    const admission = new Admission(endpoint);
+    endpoint.isTurnUsed = true;
+    const gone = login('gone');
+    const decisions = [decide(admission, gone), decide(admission, login('stays'))];
+    admission.abort(gone);
+    expect(endpoint.asked).toEqual([]);
+    endpoint.nextTurn();
+    expect(await Promise.all(decisions)).toMatchObject([undefined, { device: { id: 'stays' } }]);
+    expect(endpoint.asked.map(({ deviceId }) => deviceId)).toEqual(['stays']);
+  });
+
+  it('refuses logins that would wait for a later turn with 503 once as many wait as may, and gives the places back', async () => {
+    const endpoint = new Endpoint();
+    const admission = new Admission(endpoint);
+    endpoint.isTurnUsed = true;
+    const requests = Array.from({ length: MAX_WAITING / 2 }, () => login());
+    const decisions = requests.map((request) => decide(admission, request));
+    expect(await decide(admission, login())).toEqual(NOT_NOW);
+    for (const request of requests) admission.abort(request);
+    endpoint.nextTurn();
+    await Promise.all(decisions);
+    endpoint.isTurnUsed = false;
     expect(await decide(admission, login())).toMatchObject({ device: {} });
   });
 

@@ -50,6 +50,8 @@ export interface AdmissionContext {
   /** Whether messages of the device's ended connections still wait for handlers, as many as may. */
   isBehind(deviceId: string): boolean;
   report(error: SocketError): void;
+  /** Does a piece of work: at once, or in a later turn of the event loop if this one is used up. */
+  run(work: () => void): void;
 }
 
 /** One kind of upgrades, with limits of its own. */
@@ -158,15 +160,22 @@ export class Admission {
         release();
         if (this.waiting.has(request)) settle(this.refuse(request, new Error('upgradeTimeoutMs has passed')));
       }, this.context.options.upgradeTimeoutMs).unref();
-      const onResult = (decision: () => UpgradeDecision): void => {
+      const onEnd = (): void => {
         clearTimeout(timer);
         release();
+      };
+      const onResult = (decision: () => UpgradeDecision): void => {
+        onEnd();
         if (this.waiting.delete(request)) resolve(decision());
       };
-      this.context.authenticate(request).then(
-        (authenticated) => onResult(() => authenticated),
-        (error: unknown) => onResult(() => this.refuse(request, error)),
-      );
+      // Many that come together, as after a restart, must not hold up those that are connected.
+      this.context.run(() => {
+        if (!this.waiting.has(request)) return onEnd();
+        this.context.authenticate(request).then(
+          (authenticated) => onResult(() => authenticated),
+          (error: unknown) => onResult(() => this.refuse(request, error)),
+        );
+      });
     });
   }
 

@@ -1,0 +1,93 @@
+import { PassThrough } from 'node:stream';
+import { Router, turns } from '../handlers/index.js';
+import { encodeTerm } from '../wire/index.js';
+import { Connection, type Endpoint } from './connection.js';
+import { resolveOptions } from './fedecks-options.js';
+
+/** A whole binary message, masked with zeros. */
+function message(text: string): Buffer {
+  const payload = encodeTerm(text);
+  return Buffer.concat([Buffer.from([0x82, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe('the turns of connections', () => {
+  /** Whose messages have been handled, in their order. */
+  let handled: string[];
+  let sockets: PassThrough[];
+  beforeEach(async () => {
+    handled = [];
+    sockets = [];
+    // Nothing is left of a turn that was begun before.
+    await turn();
+  });
+  afterEach(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+
+  function open(id: string, onMessage: () => void = () => undefined): Connection {
+    const log = handled;
+    const endpoint: Endpoint = {
+      options: resolveOptions({
+        secrets: ['a secret of thirty-two bytes, or more'],
+        authenticator: { authenticate: () => true },
+      }),
+      router: new Router([]),
+      decoding: {},
+      tokenFrame: () => Buffer.alloc(0),
+      report: () => undefined,
+      received: () => {
+        log.push(id);
+        onMessage();
+      },
+      ended: () => undefined,
+    };
+    const socket = new PassThrough();
+    sockets.push(socket);
+    const device = { id, remoteAddress: '', claims: undefined, endpoint: '/fedecks', since: 0 };
+    const connection = new Connection(device, socket, endpoint, { generation: 0, expiresAt: 0 });
+    connection.start(Buffer.alloc(0));
+    return connection;
+  }
+
+  it('handle what arrives at once, unless the turn is used up', async () => {
+    const device = open('device');
+    device.onData(message('a'));
+    expect(handled).toHaveLength(1);
+    await turn();
+    // It began so long ago that nothing is left of it.
+    turns.isUsed(performance.now() - 1_000);
+    device.onData(message('b'));
+    expect(handled).toHaveLength(1);
+    await turn();
+    expect(handled).toHaveLength(2);
+  });
+
+  it('go first to a device of which little waits to be read', async () => {
+    const flood = open('flood');
+    const small = open('small');
+    turns.isUsed(performance.now() - 1_000);
+    flood.onData(Buffer.concat(Array.from({ length: 600 }, () => message('one of many'))));
+    small.onData(message('one'));
+    await turn();
+    expect(handled[0]).toBe('small');
+    expect(handled).toContain('flood');
+  });
+
+  it('go first to a device that has not used up a slice', async () => {
+    const slow = open('slow', () => {
+      const until = performance.now() + 1;
+      while (performance.now() < until);
+    });
+    const small = open('small');
+    slow.onData(Buffer.concat(Array.from({ length: 16 }, () => message('slow'))));
+    const before = handled.length;
+    expect(before).toBeLessThan(16);
+    small.onData(message('one'));
+    expect(handled).toHaveLength(before);
+    await turn();
+    expect(handled[before]).toBe('small');
+    expect(handled[before + 1]).toBe('slow');
+  });
+});
