@@ -24,6 +24,7 @@ export interface Entries<T> {
   readonly publishAs?: string | undefined;
   /** Where every key in the bucket matches this: a scan of them is a scan of everything. @default unknown */
   readonly keys?: string | undefined;
+  /** Whether it is what nodes keep there. */
   isOne(key: string, value: unknown): value is T;
   /** Something else was found, and is taken for no value. */
   stray(key: string): void;
@@ -39,6 +40,7 @@ export interface BucketState {
 
 /** Hears of what changes in a bucket. */
 export interface Watcher<T> {
+  /** Something was written, or removed. */
   changed(kept: Kept<T>): void;
   /** Nothing is told any more: the store has ended the watch, or has lost it. Not called after it was stopped. */
   ended(error: unknown): void;
