@@ -1,5 +1,6 @@
 import { jest } from '@jest/globals';
 import { FedecksClient, MemoryTokenStore, type FedecksClientOptions } from '@fedecks/nest/client';
+import { Certificates } from './support/certificates.js';
 import { ClientLog } from './support/client-log.js';
 import { PhoenixPeer, type PeerConnection } from './support/phoenix-peer.js';
 import { chars, str, strMap, term, tuple } from './support/term-bytes.js';
@@ -268,6 +269,39 @@ describe('a refused upgrade (§1, §3)', () => {
       clearInterval(drip);
     }
     await accept();
+  });
+});
+
+describe('an attempt that the device gives up (§3.2)', () => {
+  const certificates = new Certificates();
+  const { key, cert } = certificates.make({ name: 'localhost', alt: 'IP:127.0.0.1' });
+  certificates.remove();
+  let secured: PhoenixPeer;
+
+  beforeEach(async () => {
+    secured = await PhoenixPeer.listen({ tls: { key, cert } });
+  });
+
+  afterEach(() => secured.close());
+
+  it.each(['ws', 'wss'])(
+    'is reset, so that its request does not arrive after the next one (%s)',
+    async (scheme) => {
+      const peer = scheme === 'ws' ? cloud : secured;
+      await start({ url: peer.url, upgradeTimeoutMs: 300, ...(scheme === 'wss' && { tls: { ca: cert } }) });
+      const device = await peer.accept();
+      expect(await device.ended()).toBe('rst');
+      await log.until('upgrade_failed');
+    },
+  );
+
+  it('is reset when a login takes its place', async () => {
+    await start();
+    const device = await cloud.accept();
+    const login = expect(client.login({ username: 'marvin' })).rejects.toThrow('stopped');
+    expect(await device.ended()).toBe('rst');
+    await client.stop();
+    await login;
   });
 });
 

@@ -19,6 +19,14 @@ export interface ConnectSettings {
   readonly tls: TlsOptions;
 }
 
+/** A connection to a server. */
+export interface Reached {
+  /** What is spoken over: TCP, or TLS. */
+  readonly socket: Socket;
+  /** The TCP connection below. Only it can be reset: of TLS, Node can do no more than close it. */
+  readonly tcp: Socket;
+}
+
 /**
  * A connection to the server of a URL, by TCP for `ws` and TLS for `wss`, through a proxy if there is one. Nothing
  * has been written to it, so when TLS does not please us no secret was sent. The host is looked up anew at each call
@@ -26,7 +34,7 @@ export interface ConnectSettings {
  * @param signal ends the attempt.
  * @throws {Error} (rejects) when there will be none; sockets that were opened for it are gone by then.
  */
-export async function connect(settings: ConnectSettings, signal: AbortSignal): Promise<Socket> {
+export async function connect(settings: ConnectSettings, signal: AbortSignal): Promise<Reached> {
   const { protocol, hostname, port } = new URL(settings.url);
   const secure = protocol === 'wss:';
   const target = {
@@ -35,12 +43,10 @@ export async function connect(settings: ConnectSettings, signal: AbortSignal): P
     autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS,
   };
   const proxy = settings.proxy(settings.url);
-  const open = async (): Promise<{ socket: Socket } | typeof target> =>
-    proxy === undefined ? target : { socket: await tunnel(proxy, target, signal) };
-  if (!secure) {
-    const way = await open();
-    return 'socket' in way ? way.socket : ready(connectTcp(way), 'connect', signal);
-  }
+  const open = (): Promise<Socket> =>
+    proxy === undefined ? ready(connectTcp(target), 'connect', signal) : tunnel(proxy, target, signal);
+  const tcp = await open();
+  if (!secure) return { socket: tcp, tcp };
 
   const { pins = [], servername, ...certificates } = settings.tls;
   const identity = {
@@ -53,22 +59,18 @@ export async function connect(settings: ConnectSettings, signal: AbortSignal): P
   };
   let socket: TLSSocket;
   try {
-    socket = await ready(
-      connectTls({ ...(await open()), ...certificates, ...identity }),
-      'secureConnect',
-      signal,
-    );
+    socket = await ready(connectTls({ socket: tcp, ...certificates, ...identity }), 'secureConnect', signal);
   } catch (error) {
     // For its date alone: nothing of ours is sent that could be stolen.
     const unverified = async (): Promise<TLSSocket> =>
       ready(
-        connectTls({ ...(await open()), ...identity, rejectUnauthorized: false }),
+        connectTls({ socket: await open(), ...identity, rejectUnauthorized: false }),
         'secureConnect',
         signal,
       );
     throw await explainedByClock(error, unverified, signal);
   }
-  if (pins.length === 0 || isPinned(socket, pins)) return socket;
+  if (pins.length === 0 || isPinned(socket, pins)) return { socket, tcp };
   socket.destroy();
   throw new Error("the server's certificate is valid, but its key is none of 'tls.pins'");
 }

@@ -1,8 +1,7 @@
 import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
-import { type Socket } from 'node:net';
 import { WebSocket, type ClientOptions, type RawData } from 'ws';
 import { AUTH_HEADER } from '../wire/index.js';
-import { connect, reasonOf, type ConnectSettings } from './connect.js';
+import { connect, reasonOf, type ConnectSettings, type Reached } from './connect.js';
 import { NotConnectedError, SendBufferFullError } from './errors.js';
 import { type AttemptEvent } from './state.js';
 import { missingCertificate } from './tls.js';
@@ -39,7 +38,7 @@ export class DeviceSocket {
   readonly gone: Promise<void>;
 
   /** Both from the time on when the server has been reached. */
-  private tcp: Socket | undefined;
+  private reached: Reached | undefined;
   private socket: WebSocket | undefined;
   private readonly reaching = new AbortController();
   private readonly upgradeTimer: NodeJS.Timeout;
@@ -53,7 +52,7 @@ export class DeviceSocket {
     this.upgradeTimer = setTimeout(() => {
       const missing = this.phase === 'reaching' ? 'connection' : 'answer to the upgrade';
       this.failed(`no ${missing} within ${settings.upgradeTimeoutMs} ms`);
-      this.cut();
+      this.reset();
     }, settings.upgradeTimeoutMs);
     this.gone = this.run();
   }
@@ -73,7 +72,7 @@ export class DeviceSocket {
     return new Promise((resolve, reject) => {
       socket.send(bytes, { binary: true }, (error) => {
         // Of a write that was under way when its socket was destroyed, Node says that it went well.
-        if (error || this.tcp?.destroyed) reject(new NotConnectedError('connection-ended'));
+        if (error || this.reached?.socket.destroyed) reject(new NotConnectedError('connection-ended'));
         else resolve();
       });
     });
@@ -91,24 +90,27 @@ export class DeviceSocket {
 
   /** Ends TCP at once, without a close frame. No event follows. */
   drop(): void {
+    const isUnanswered = this.phase === 'upgrading';
     this.end();
-    this.cut();
+    if (isUnanswered) this.reset();
+    else this.cut();
   }
 
   private async run(): Promise<void> {
     const { settings } = this;
-    let tcp: Socket;
+    let reached: Reached;
     try {
-      tcp = await connect(settings, this.reaching.signal);
+      reached = await connect(settings, this.reaching.signal);
     } catch (error) {
       this.failed(reasonOf(error));
       return;
     }
-    this.tcp = tcp;
-    const gone = new Promise<void>((resolve) => tcp.once('close', () => resolve()));
+    this.reached = reached;
+    const { socket } = reached;
+    const gone = new Promise<void>((resolve) => socket.once('close', () => resolve()));
     // Dropped in the very moment it was reached: the signal came too late for it.
-    if (this.reaching.signal.aborted) tcp.destroy();
-    if (!tcp.destroyed) {
+    if (this.reaching.signal.aborted) socket.destroy();
+    if (!socket.destroyed) {
       this.phase = 'upgrading';
       // The published types do not know `closeTimeout` yet.
       const options: ClientOptions & { closeTimeout: number } = {
@@ -117,14 +119,14 @@ export class DeviceSocket {
         followRedirects: false,
         maxPayload: settings.maxFrameBytes,
         closeTimeout: settings.closeTimeoutMs,
-        createConnection: () => tcp,
+        createConnection: () => socket,
       };
       this.socket = new WebSocket(settings.url, options);
-      this.listen(this.socket, missingCertificate(tcp, settings.tls));
+      this.listen(this.socket, missingCertificate(socket, settings.tls));
     } else {
       this.failed('the server ended the connection at once');
     }
-    if (!tcp.closed) await gone;
+    if (!socket.closed) await gone;
   }
 
   /** @param missing why the server may end the connection in place of an answer. */
@@ -165,6 +167,16 @@ export class DeviceSocket {
   private cut(): void {
     this.reaching.abort();
     this.socket?.terminate();
+  }
+
+  /**
+   * Ends an attempt that is not answered. The system would go on sending the request of a connection that is closed,
+   * for minutes, and the cloud would take it for a newer attempt than the next one. What is reset is forgotten.
+   */
+  private reset(): void {
+    const tcp = this.reached?.tcp;
+    if (tcp?.destroyed === false) tcp.resetAndDestroy();
+    this.cut();
   }
 
   private failed(reason: string): void {
