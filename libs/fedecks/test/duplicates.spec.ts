@@ -11,11 +11,12 @@ import {
   Payload,
   type SocketError,
 } from '@fedecks/nest';
-import { tokenHeader } from './support/cloud.js';
+import { authHeader, request, tokenHeader } from './support/cloud.js';
+import { eventually } from './support/eventually.js';
 import { Inbox } from './support/inbox.js';
 import { type RawPeer } from './support/raw-peer.js';
 import { closeCode, PasswordOnly, SECRET, Site, tokenOf } from './support/site.js';
-import { str, term } from './support/term-bytes.js';
+import { atom, str, term } from './support/term-bytes.js';
 
 const ID = 'nerves-242a';
 
@@ -149,6 +150,77 @@ describe('A device id that connects twice', () => {
     }
     await site.fedecks.disconnect(ID);
     expect(await Promise.all(results)).toEqual(['sent', 'sent']);
+  });
+});
+
+describe('A device that names its attempts (§1.7)', () => {
+  const PROCESS = 'AAECAwQFBgcICQoLDA0ODw';
+  const attempt = (number: number, process = PROCESS) => ({
+    headers: { 'x-fedecks-attempt': `${process}/${number}` },
+  });
+
+  it('keeps its newer connection when an older attempt arrives late: that one is refused with 503', async () => {
+    await start();
+    const newer = await site.open(attempt(2));
+    const { response } = await site.ask(attempt(1));
+    expect(response.statusLine).toBe('HTTP/1.1 503 Service Unavailable');
+    expect(response.headers.get('content-length')).toBe('0');
+    expect(response.headers.get('retry-after')).toBe('10');
+    expect(response.alone).toBe(true);
+    expect(await listener.errors.next()).toMatchObject({ deviceId: ID, type: 'late_attempt' });
+    await expectAlive(newer);
+    expect(site.fedecks.devices()).toMatchObject([{ attempt: { process: PROCESS, number: 2 } }]);
+  });
+
+  it.each([
+    ['a higher number', attempt(3)],
+    ['the same number, as a proxy repeats it', attempt(2)],
+    ['another process', attempt(1, `B${PROCESS.slice(1)}`)],
+    ['no attempt', {}],
+    ['something else in the header', { headers: { 'x-fedecks-attempt': `${PROCESS}/one` } }],
+  ])('has its connection replaced by one with %s', async (_, next) => {
+    await start();
+    const older = await site.open(attempt(2));
+    await expectAlive(await site.open(next));
+    expect(closeCode(await older.expectFrame())).toBe(4152);
+    expect(listener.errors.size).toBe(0);
+  });
+
+  it('is let in with an older number when nothing is left to replace', async () => {
+    await start();
+    (await site.open(attempt(2))).destroy();
+    await listener.disconnected.next();
+    await expectAlive(await site.open(attempt(1)));
+  });
+});
+
+describe('An upgrade that is decided after one that was asked for later', () => {
+  it('does not replace it, and is refused with 503', async () => {
+    let letIn: (() => void) | undefined;
+    site = await Site.start({
+      imports: [
+        FedecksModule.forRoot({
+          secrets: [SECRET],
+          drainMs: 0,
+          authenticator: {
+            authenticate: ({ slow }) => {
+              if (slow !== true) return true;
+              return new Promise<boolean>((resolve) => (letIn = () => resolve(true)));
+            },
+          },
+        }),
+      ],
+      providers: [Listener],
+    });
+    listener = site.app.get(Listener);
+    const early = await site.connect();
+    early.write(request({ auth: authHeader({ 'fedecks-device-id': str(ID), slow: atom('true') }) }));
+    await eventually(() => letIn !== undefined, Boolean);
+    const late = await site.open();
+    letIn?.();
+    expect((await early.response()).statusLine).toBe('HTTP/1.1 503 Service Unavailable');
+    await expectAlive(late);
+    expect(await listener.errors.next()).toMatchObject({ type: 'late_attempt' });
   });
 });
 

@@ -110,6 +110,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     private readonly endpoint: Endpoint,
     /** What it was let in by. */
     readonly grant: Grant,
+    /** When the upgrade was asked for. */
+    readonly askedAt: number,
   ) {
     const { options } = endpoint;
     this.lastDataAt = this.countedFrom = performance.now();

@@ -15,12 +15,7 @@ import { CLOSE, type DecodeOptions, encodeTokenMessage, type Term } from '../wir
 import { type Backplane } from './backplane.js';
 import { drain } from './drain.js';
 import { Connection, type Endpoint } from './connection.js';
-import {
-  type AuthenticatedDevice,
-  type ConnectedDevice,
-  type DisconnectCause,
-  type SocketError,
-} from './device.js';
+import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { FEDECKS_OPTIONS, type ResolvedOptions } from './fedecks-options.js';
 import { Fedecks } from './fedecks.service.js';
 import { Flapping } from './flapping.js';
@@ -33,10 +28,12 @@ import { Registry } from './registry.js';
 import { MemoryRevocations, Revocations, type RevocationStore } from './revocations.js';
 import { type Grant, Tokens } from './token.js';
 import { Admission, type UpgradeDecision } from './upgrade/admission.js';
+import { type Arrival, isOlder } from './upgrade/arrival.js';
 import { FedecksAuthGuard } from './upgrade/auth.guard.js';
 import { type PathOwner, UpgradeDispatcher } from './upgrade/dispatcher.js';
 import { reply, retryAfter, UPGRADE_REQUIRED } from './upgrade/http-reply.js';
 import { passGuards } from './upgrade/pass-guards.js';
+import { type Authenticated, type UpgradeRequest } from './upgrade/upgrade-request.js';
 import { binaryFrame } from './websocket/frame-writer.js';
 import { acceptHandshake, checkHandshake } from './websocket/handshake.js';
 
@@ -141,6 +138,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       authenticate: (request) =>
         passGuards(request, guards, new ExecutionContextHost([request], FedecksGateway, handler)),
       isConnected: (deviceId) => this.registry.of(deviceId).length > 0,
+      isOutdated: this.isOutdated.bind(this),
       isBehind: (deviceId) => this.leftovers.areFull(deviceId),
       report: this.report.bind(this),
     });
@@ -155,7 +153,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     );
   }
 
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  upgrade(request: UpgradeRequest, socket: Duplex, head: Buffer): void {
     // Until the websocket has it, an error of the socket is nobody's.
     const onError = (): void => undefined;
     const onClose = (): void => this.admission.abort(request);
@@ -167,7 +165,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       else if (fault) reply(socket, fault.status, fault.status === 426 ? UPGRADE_REQUIRED : {});
       else {
         socket.off('error', onError).off('close', onClose);
-        this.open(request, socket, head, decision.device, decision.grant);
+        this.open(request, socket, head, decision);
         return true;
       }
       return false;
@@ -186,6 +184,14 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     this.admission.decide(request, false, act).catch((error: unknown) => this.abort(response, error));
   }
 
+  /** Of two upgrades at the same moment the newer one wins, whichever is decided first. */
+  private isOutdated(deviceId: string, arrival: Arrival): boolean {
+    if (this.options.duplicates !== 'newest') return false;
+    return this.registry
+      .of(deviceId)
+      .some(({ askedAt, device: { attempt } }) => isOlder(arrival, { askedAt, attempt }));
+  }
+
   /** What nobody expects to fail has failed: the peer may come again. */
   private abort(peer: Duplex | ServerResponse, error: unknown): void {
     this.limited.error('An upgrade failed', error);
@@ -193,14 +199,14 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   }
 
   private open(
-    request: IncomingMessage,
+    request: UpgradeRequest,
     socket: Duplex,
     head: Buffer,
-    { id, remoteAddress, claims, endpoint }: AuthenticatedDevice,
-    grant: Grant,
+    { device: { id, remoteAddress, claims, endpoint }, grant }: Authenticated,
   ): void {
+    const { askedAt, attempt } = request.arrival ?? { askedAt: performance.now(), attempt: undefined };
     // One literal for all devices: a spread would give each a hidden class of its own on Node 20.
-    const device: ConnectedDevice = { id, remoteAddress, claims, endpoint, since: Date.now() };
+    const device: ConnectedDevice = { id, remoteAddress, claims, endpoint, since: Date.now(), attempt };
     const older = this.options.duplicates === 'newest' ? [...this.registry.of(id)] : [];
     for (const connection of older) connection.end('replaced', CLOSE.replaced, 'replaced');
     if (older.length > 0 && this.flapping.notice(id)) {
@@ -211,7 +217,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       });
     }
     socket.write(acceptHandshake(request));
-    const connection = new Connection(device, socket, this, grant);
+    const connection = new Connection(device, socket, this, grant, askedAt);
     this.registry.add(connection);
     this.backplane.opened(device);
     this.fedecks.changed({ type: 'connected', device });

@@ -1,3 +1,4 @@
+export { type Attempt, ATTEMPT_HEADER, decodeAttempt, encodeAttempt } from './attempt.js';
 export {
   type AuthHeader,
   type AuthHeaderProblem,

@@ -1,9 +1,11 @@
 import { messageOf } from '../../faults/index.js';
+import { ATTEMPT_HEADER, decodeAttempt } from '../../wire/index.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
 import { type ResolvedOptions } from '../fedecks-options.js';
 import { type Revocations } from '../revocations.js';
 import { type Tokens } from '../token.js';
 import { networkOf, PeerAddress } from './address.js';
+import { type Arrival } from './arrival.js';
 import { Places, UpgradeLimiter } from './limits.js';
 import {
   type Authenticated,
@@ -47,6 +49,8 @@ export interface AdmissionContext {
   authenticate(request: UpgradeRequest): Promise<Authenticated>;
   /** Whether this node holds a connection of the device. */
   isConnected(deviceId: string): boolean;
+  /** Whether an upgrade is older than the connection it would replace. */
+  isOutdated(deviceId: string, arrival: Arrival): boolean;
   /** Whether messages of the device's ended connections still wait for handlers, as many as may. */
   isBehind(deviceId: string): boolean;
   report(error: SocketError): void;
@@ -97,6 +101,8 @@ export class Admission {
   async decide(request: UpgradeRequest, opens: boolean, act: OnDecision): Promise<void> {
     if (this.draining) return void act(DRAINING);
     const { options, claims } = this.context;
+    const attempt = decodeAttempt(request.headers[ATTEMPT_HEADER]);
+    const arrival = (request.arrival = { askedAt: performance.now(), attempt });
     const key = networkOf((request.remoteAddress = this.address.of(request, this.onUnixSocket)));
     const presented = readPresented(request, this.context.tokens);
     const lane = presented.type === 'token' ? this.tokenLane : this.strangerLane;
@@ -108,7 +114,7 @@ export class Admission {
     const decision = isClaimed ? await this.claim(authorized) : authorized;
     let opened = false;
     try {
-      opened = act('device' in decision ? this.recheck(decision) : decision);
+      opened = act('device' in decision ? this.recheck(decision, arrival) : decision);
     } finally {
       if (isClaimed && 'device' in decision && !opened) claims.unclaim(decision.device.id);
     }
@@ -182,7 +188,7 @@ export class Admission {
   }
 
   /** What may have changed while the guards ran. Nothing is waited for between this and the 101. */
-  private recheck(authenticated: Authenticated): UpgradeDecision {
+  private recheck(authenticated: Authenticated, arrival: Arrival): UpgradeDecision {
     const { device, grant } = authenticated;
     if (this.draining) return DRAINING;
     if (this.context.revocations.wasRevokedMeanwhile(device.id, grant.generation)) {
@@ -196,6 +202,11 @@ export class Admission {
     }
     if (this.context.options.duplicates === 'oldest' && this.context.isConnected(device.id))
       return this.duplicate(device);
+    if (this.context.isOutdated(device.id, arrival)) {
+      const info = 'a newer attempt of this device is connected already';
+      this.context.report({ deviceId: device.id, type: 'late_attempt', info });
+      return NOT_NOW;
+    }
     return authenticated;
   }
 
