@@ -126,12 +126,16 @@ describe('what a device does when its cloud', () => {
     await expectLoginHelps();
   });
 
-  it('gives its place to another with the same id (4152): two do not fight for it', async () => {
+  it('gives its place to another with the same id (4152): it comes back, and two do not fight for long', async () => {
     await connected();
     const other = make();
     others.push(other);
     await other.login({ password: PASSWORD });
-    expect(await log.until('connection_lost')).toMatchObject({ code: 4152 });
+    for (let time = 1; time <= 3; time++) {
+      expect(await log.until('connection_lost')).toMatchObject({ code: 4152 });
+      if (time < 3)
+        expect((await log.until('connection_scheduled')).delayMs).toBeLessThanOrEqual(SOON.retryMaxMs);
+    }
     await expectSlow('connection_lost');
     expect(other.status).toBe('connected');
   });

@@ -86,6 +86,7 @@ describe('upgrade (§1)', () => {
       'sec-websocket-key',
       'sec-websocket-version',
       'upgrade',
+      'x-fedecks-attempt',
       'x-fedecks-auth',
     ]);
     const end = client.stop();

@@ -122,7 +122,7 @@ describe('a lost connection (§3)', () => {
     expect(await tokenStore.load()).toBeUndefined();
   });
 
-  it.each([4150, 4152, 4199])('with close code %i is made anew slowly (§5)', async (code) => {
+  it.each([4150, 4151, 4199])('with close code %i is made anew slowly (§5)', async (code) => {
     await start();
     const device = await accept();
     device.close(code);
@@ -130,6 +130,18 @@ describe('a lost connection (§3)', () => {
     const { delayMs } = await log.until('connection_scheduled');
     expect(delayMs).toBeGreaterThanOrEqual(50_000);
     expect(client.details.tokenHeld).toBe(true);
+  });
+
+  it('with close code 4152 is made anew soon, and slowly after the third time in a row (§5)', async () => {
+    await start();
+    for (const least of [0, 0, 50_000]) {
+      const device = await accept();
+      device.close(4152);
+      device.fin();
+      const { delayMs } = await log.until('connection_scheduled');
+      expect(delayMs).toBeGreaterThanOrEqual(least);
+      expect(delayMs).toBeLessThanOrEqual(least === 0 ? 20 : 60_000);
+    }
   });
 });
 
@@ -269,6 +281,27 @@ describe('a refused upgrade (§1, §3)', () => {
       clearInterval(drip);
     }
     await accept();
+  });
+});
+
+describe('the attempts of a device (§1.7)', () => {
+  it('are named by a random process and counted, logins too', async () => {
+    await start();
+    const name = ({ request }: PeerConnection): string => request.headers['x-fedecks-attempt'] ?? '';
+    const first = await cloud.accept();
+    const [process] = /^[\w-]{22}(?=\/1$)/.exec(name(first)) ?? [];
+    expect(process).toBeDefined();
+    first.refuse(500);
+    const second = await accept();
+    expect(name(second)).toBe(`${process}/2`);
+    const login = expect(client.login({ username: 'marvin' })).rejects.toThrow('stopped');
+    expect(name(await cloud.accept())).toBe(`${process}/3`);
+    await client.stop();
+    await login;
+    await start();
+    const [other = ''] = name(await cloud.accept()).split('/');
+    expect(other).toHaveLength(22);
+    expect(other).not.toBe(process);
   });
 });
 

@@ -85,7 +85,8 @@ export interface FedecksClientOptions {
 
   /**
    * The shortest wait, in milliseconds, after the token was refused (HTTP 401 or 403), or the server closed with a
-   * code from 4150 to 4199 (PROTOCOL.md §5). `login` ends the wait.
+   * code from 4150 to 4199 (PROTOCOL.md §5); with 4152 only from the third time within five minutes on. `login` ends
+   * the wait.
    * @default 900_000, which is 15 minutes
    */
   readonly slowRetryMinMs?: number;

@@ -1,6 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { firstValueFrom, from, ReplaySubject, Subject, takeUntil, throwIfEmpty, type Observable } from 'rxjs';
 import { GuardedObservable, nameOf } from '../faults/index.js';
-import { encodeTerm, TOKEN_PLEASE, tuple, type Term } from '../wire/index.js';
+import { encodeAttempt, encodeTerm, TOKEN_PLEASE, tuple, type Term } from '../wire/index.js';
 import { loginHeader, tokenHeader, type Credentials } from './auth.js';
 import { delayOf } from './backoff.js';
 import { failureIn, type ClientEvent } from './client-event.js';
@@ -67,6 +68,9 @@ export class FedecksClient {
   private readonly messages = new Subject<Term>();
   private readonly heartbeat: Heartbeat;
 
+  /** What the cloud knows the attempts of this client by (PROTOCOL.md §1.7). */
+  private readonly process = randomBytes(16).toString('base64url');
+  private attempts = 0;
   private state = INITIAL_STATE;
   private since = new Date();
   /** By `performance.now()`. */
@@ -262,7 +266,7 @@ export class FedecksClient {
     this.dispatching = true;
     try {
       for (let each = this.queue.shift(); each; each = this.queue.shift()) {
-        const { state, effects } = next(this.state, each);
+        const { state, effects } = next(this.state, each, performance.now());
         if (state.status !== this.state.status) this.since = new Date();
         this.state = state;
         for (const effect of effects) this.perform(effect);
@@ -310,8 +314,9 @@ export class FedecksClient {
     const { urls } = this.options;
     const url = urls[turn % urls.length] ?? '';
     this.report({ type: 'connecting', url, with: effect.with });
+    const name = encodeAttempt({ process: this.process, number: ++this.attempts });
     const socket = new DeviceSocket(
-      { ...this.options, url, header },
+      { ...this.options, url, header, attempt: name },
       {
         alive: () => this.heartbeat.alive(),
         frame: (bytes, isBinary) => this.receive(attempt, bytes, isBinary),

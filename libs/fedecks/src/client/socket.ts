@@ -1,6 +1,6 @@
 import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { WebSocket, type ClientOptions, type RawData } from 'ws';
-import { AUTH_HEADER } from '../wire/index.js';
+import { ATTEMPT_HEADER, AUTH_HEADER } from '../wire/index.js';
 import { connect, reasonOf, type ConnectSettings, type Reached } from './connect.js';
 import { NotConnectedError, SendBufferFullError } from './errors.js';
 import { type AttemptEvent } from './state.js';
@@ -9,6 +9,8 @@ import { missingCertificate } from './tls.js';
 export interface SocketSettings extends ConnectSettings {
   /** The value of the auth header (PROTOCOL.md §1). */
   readonly header: string;
+  /** Which attempt this is (PROTOCOL.md §1.7). */
+  readonly attempt: string;
   readonly upgradeTimeoutMs: number;
   readonly closeTimeoutMs: number;
   readonly maxFrameBytes: number;
@@ -114,7 +116,7 @@ export class DeviceSocket {
       this.phase = 'upgrading';
       // The published types do not know `closeTimeout` yet.
       const options: ClientOptions & { closeTimeout: number } = {
-        headers: { [AUTH_HEADER]: settings.header },
+        headers: { [AUTH_HEADER]: settings.header, [ATTEMPT_HEADER]: settings.attempt },
         perMessageDeflate: false,
         followRedirects: false,
         maxPayload: settings.maxFrameBytes,

@@ -1,4 +1,6 @@
-import { INITIAL_STATE, next, type Effect, type State, type StateEvent, type Step } from './state.js';
+import { INITIAL_STATE, next as step, type Effect, type State, type StateEvent, type Step } from './state.js';
+
+const next = (state: State, event: StateEvent, now = 0): Step => step(state, event, now);
 
 const OLD = 'header with the old token';
 const NEW = 'header with the new token';
@@ -39,6 +41,7 @@ const EVENTS = {
   'closed 1000': closed(1000),
   'closed 4000': closed(4000),
   'closed 4100': closed(4100),
+  'closed 4150': closed(4150),
   'closed 4152': closed(4152),
   token: { type: 'token', attempt: 3, token: 'T', header: NEW },
   'token overdue': { type: 'token_overdue', attempt: 3 },
@@ -51,7 +54,14 @@ const TO_SLOW = 'connection_scheduled: unwatch, drop, connection_lost, schedule 
 const LOGIN_LOST = 'unregistered: unwatch, drop, connection_lost, fail login 7, unregistered';
 const LOGIN_LOST_HELD =
   'connection_scheduled: unwatch, drop, connection_lost, fail login 7, schedule backoff';
-const ANY_LOSS = ['heartbeat missed', 'closed 1000', 'closed 4000', 'closed 4100', 'closed 4152'];
+const ANY_LOSS = [
+  'heartbeat missed',
+  'closed 1000',
+  'closed 4000',
+  'closed 4100',
+  'closed 4150',
+  'closed 4152',
+];
 const LOGOUT = 'unregistered: cancel_retry, unwatch, close, forget_token, unregistered';
 const LOGOUT_IN_LOGIN =
   'unregistered: fail login 7, cancel_retry, unwatch, close, forget_token, unregistered';
@@ -111,7 +121,8 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
     'closed 1000': TO_BACKOFF,
     'closed 4000': TO_BACKOFF,
     'closed 4100': 'unregistered: unwatch, drop, connection_lost, forget_token, unregistered',
-    'closed 4152': TO_SLOW,
+    'closed 4150': TO_SLOW,
+    'closed 4152': TO_BACKOFF,
     token: 'connected: store_token',
     stable: 'connected: failures := 0',
   },
@@ -251,6 +262,20 @@ describe('the state machine of a client (§3)', () => {
     expect(next(stable, EVENTS['closed 1000']).effects).toContainEqual(
       expect.objectContaining({ do: 'schedule', pace: 'backoff', failures: 0 }),
     );
+  });
+
+  it('comes back soon when it is replaced, and slowly from the third time within five minutes on', () => {
+    const MINUTE_MS = 60_000;
+    const paces = (...minutes: number[]): string[] => {
+      let state = STATES['connected with token'];
+      return minutes.map((minute) => {
+        const lost = next(state, closed(4152), minute * MINUTE_MS);
+        state = { ...lost.state, status: 'connected' };
+        return lost.effects.flatMap((effect) => (effect.do === 'schedule' ? [effect.pace] : []))[0] ?? '';
+      });
+    };
+    expect(paces(0, 1, 4.9, 5.5)).toEqual(['backoff', 'backoff', 'slow', 'slow']);
+    expect(paces(0, 1, 5, 6, 7)).toEqual(['backoff', 'backoff', 'backoff', 'backoff', 'slow']);
   });
 
   it('waits for as long as the server asks', () => {

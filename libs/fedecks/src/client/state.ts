@@ -1,4 +1,4 @@
-import { closeCodeAdvice } from '../wire/index.js';
+import { CLOSE, closeCodeAdvice } from '../wire/index.js';
 import { type Pace } from './backoff.js';
 import {
   type ClientEvent,
@@ -18,6 +18,8 @@ export interface State {
   readonly attempt: number;
   /** How often connecting or staying connected has failed since a connection was last stable. */
   readonly failures: number;
+  /** When connections were last closed because the device id had connected elsewhere, by a monotonic clock, in ms. */
+  readonly replacements: readonly number[];
   /** Which of the server's URLs is asked next, counted up for ever: it stays at one that works. */
   readonly turn: number;
   /** The auth header that presents the token held. A login replaces it only when the new token has arrived. */
@@ -92,13 +94,17 @@ export const INITIAL_STATE: State = Object.freeze({
   status: 'unregistered',
   attempt: 0,
   failures: 0,
+  replacements: [],
   turn: 0,
   header: undefined,
   login: undefined,
 });
 
-/** What a client does about an event: its whole behaviour, without a clock, a socket or a disk (PROTOCOL.md §3). */
-export function next(state: State, event: StateEvent): Step {
+/**
+ * What a client does about an event: its whole behaviour, without a clock, a socket or a disk (PROTOCOL.md §3).
+ * @param now by a monotonic clock, in ms.
+ */
+export function next(state: State, event: StateEvent, now: number): Step {
   const nothing: Step = { state, effects: [] };
   if (state.status === 'stopped') return nothing;
   if ('attempt' in event && event.attempt !== state.attempt) return nothing;
@@ -128,12 +134,12 @@ export function next(state: State, event: StateEvent): Step {
         ? { state, effects: [report({ type: 'connection_error', reason: event.reason })] }
         : nothing;
     case 'lost':
-      return status === 'connected' ? lost(state, event.loss) : nothing;
+      return status === 'connected' ? lost(state, event.loss, now) : nothing;
     case 'token':
       return status === 'connected' ? tokenArrived(state, event) : nothing;
     case 'token_overdue':
       return status === 'connected' && state.login !== undefined
-        ? lost(state, { cause: 'no_token' })
+        ? lost(state, { cause: 'no_token' }, now)
         : nothing;
     case 'stable':
       return status === 'connected' ? { state: { ...state, failures: 0 }, effects: [] } : nothing;
@@ -257,8 +263,9 @@ function refused(state: State, failure: UpgradeFailure, retryAfterMs: number): S
   );
 }
 
-function lost(before: State, loss: ConnectionLoss): Step {
-  const state = before.failures < FAITHFUL_FOR ? before : elsewhere(before);
+function lost(before: State, loss: ConnectionLoss, now: number): Step {
+  const replacements = loss.code === CLOSE.replaced ? lately(before.replacements, now) : before.replacements;
+  const state = { ...(before.failures < FAITHFUL_FOR ? before : elsewhere(before)), replacements };
   const effects: Effect[] = [{ do: 'unwatch' }, { do: 'drop' }, report({ type: 'connection_lost', ...loss })];
   if (state.login !== undefined) {
     // Whatever the close code says, it is about these credentials and not about the token held from before.
@@ -271,7 +278,18 @@ function lost(before: State, loss: ConnectionLoss): Step {
     effects.push({ do: 'forget_token' });
     return resume({ ...state, header: undefined }, { ...LOST, pace: 'backoff' }, effects);
   }
-  return resume(state, { ...LOST, pace: advice === 'slow' ? 'slow' : 'backoff' }, effects);
+  // Once, it may have been an attempt of our own that arrived late; over and over, it is another machine.
+  const isSlow = loss.code === CLOSE.replaced ? replacements.length >= MAX_REPLACEMENTS : advice === 'slow';
+  return resume(state, { ...LOST, pace: isSlow ? 'slow' : 'backoff' }, effects);
+}
+
+/** How often a device is replaced within {@link REPLACED_WITHIN_MS} before it comes back slowly. */
+const MAX_REPLACEMENTS = 3;
+const REPLACED_WITHIN_MS = 5 * 60_000;
+
+/** Adds a replacement to those that still count. */
+function lately(replacements: readonly number[], now: number): readonly number[] {
+  return [...replacements.filter((at) => now - at < REPLACED_WITHIN_MS), now].slice(-MAX_REPLACEMENTS);
 }
 
 /** A server that let us in is asked again first, but one that does nothing but accept and close is not for ever. */
