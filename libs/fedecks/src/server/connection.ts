@@ -97,6 +97,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private frames = 0;
   private countedFrom: number;
   private discardedBytes = 0;
+  /** Whether the device has sent anything: a request that arrives late opens a connection, and then nothing comes. */
+  hasSpoken = false;
   /** Why it ended, until `@OnDisconnected` has been called. */
   private cause: DisconnectCause | undefined;
   /** Called when `@OnDisconnected` has been called, or waits to be as the last. */
@@ -146,6 +148,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     }
     const now = performance.now();
     this.lastDataAt = now;
+    this.hasSpoken = true;
     this.reader.append(chunk);
     if (this.queued) return;
     if (turns.used) this.queue();

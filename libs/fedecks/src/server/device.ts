@@ -59,6 +59,7 @@ export interface SocketError {
    * - `upgrade_failed`: the authenticator or a guard threw or took too long, or messages of the device's ended
    *   connections still wait for handlers; the device may come again.
    * - `duplicate`: refused by `duplicates: 'oldest'`. `flapping`: replaced over and over.
+   * - `clone_suspected`: two machines use this device id, at the addresses in `info`; or one of them was refused.
    * - `late_attempt`: refused, since a newer attempt of the device is connected. It has given this one up.
    * - `handler_failed`: a handler threw, or what it returned is no term. `unhandled_message`: none takes it.
    * - `handler_stalled`: a handler has been running for 60 s, and what the device sends waits for it. Told once.
@@ -73,6 +74,7 @@ export interface SocketError {
     | 'upgrade_failed'
     | 'duplicate'
     | 'flapping'
+    | 'clone_suspected'
     | 'late_attempt'
     | 'handler_failed'
     | 'handler_stalled'

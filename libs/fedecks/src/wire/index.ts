@@ -12,6 +12,7 @@ export { FedecksError, type TermDecodeCode, TermDecodeError, TermEncodeError } f
 export {
   AUTH_HEADER,
   beginsAsTerm,
+  CLONE_REASON,
   CLOSE,
   closeCodeAdvice,
   DEFAULT_PATH,
@@ -25,6 +26,7 @@ export {
   looksLikeTokenMessage,
   MAX_AUTH_HEADER_LENGTH,
   MAX_DEVICE_ID_BYTES,
+  REFUSAL_HEADER,
   TOKEN_KEY,
   TOKEN_PLEASE,
   tokenIn,

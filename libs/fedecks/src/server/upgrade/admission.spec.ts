@@ -75,6 +75,10 @@ class Endpoint implements AdmissionContext {
     return id === 'outdated';
   }
 
+  isRefusedClone(id: string): boolean {
+    return id === 'clone';
+  }
+
   isConnected(id: string): boolean {
     return this.connected.has(id);
   }

@@ -1,5 +1,5 @@
 import { messageOf } from '../../faults/index.js';
-import { ATTEMPT_HEADER, decodeAttempt } from '../../wire/index.js';
+import { ATTEMPT_HEADER, CLONE_REASON, decodeAttempt } from '../../wire/index.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
 import { type ResolvedOptions } from '../fedecks-options.js';
 import { type Revocations } from '../revocations.js';
@@ -16,7 +16,8 @@ import {
 } from './upgrade-request.js';
 
 /** Whether a device is let in, or the HTTP status that refuses it. */
-export type UpgradeDecision = Authenticated | { readonly status: number; readonly retryAfterS?: number };
+export type UpgradeDecision =
+  Authenticated | { readonly status: number; readonly retryAfterS?: number; readonly reason?: string };
 
 /** Acts on a decision, and returns whether a connection was opened. Called once, unless the upgrade is aborted. */
 export type OnDecision = (decision: UpgradeDecision) => boolean;
@@ -31,6 +32,9 @@ const NOT_NOW: UpgradeDecision = { status: 503, retryAfterS: RETRY_AFTER_S };
 
 /** Another node, or the next start of this one, takes the device at once. */
 const DRAINING: UpgradeDecision = { status: 503, retryAfterS: 1 };
+
+/** What a machine is told whose device id another one uses. It comes again to see whether that has ended. */
+const CLONE: UpgradeDecision = { status: 503, retryAfterS: 60, reason: CLONE_REASON };
 
 /** What admission needs of its endpoint. */
 export interface AdmissionContext {
@@ -51,6 +55,8 @@ export interface AdmissionContext {
   isConnected(deviceId: string): boolean;
   /** Whether an upgrade is older than the connection it would replace. */
   isOutdated(deviceId: string, arrival: Arrival): boolean;
+  /** Whether an upgrade is of a machine that is refused, because another one uses its device id. */
+  isRefusedClone(deviceId: string, arrival: Arrival): boolean;
   /** Whether messages of the device's ended connections still wait for handlers, as many as may. */
   isBehind(deviceId: string): boolean;
   report(error: SocketError): void;
@@ -206,6 +212,11 @@ export class Admission {
       const info = 'a newer attempt of this device is connected already';
       this.context.report({ deviceId: device.id, type: 'late_attempt', info });
       return NOT_NOW;
+    }
+    if (this.context.isRefusedClone(device.id, arrival)) {
+      const info = `refused at ${device.remoteAddress}: another machine with this device id is connected`;
+      this.context.report({ deviceId: device.id, type: 'clone_suspected', info });
+      return CLONE;
     }
     return authenticated;
   }
