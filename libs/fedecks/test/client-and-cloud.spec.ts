@@ -116,13 +116,15 @@ describe('what a device does when its cloud', () => {
     await expectLoginHelps();
   });
 
-  it('refuses its token (403): it tries again slowly, or with a login', async () => {
+  it('refuses its token (403): it tries again after a while, or with a login', async () => {
     cloud = await startCloud();
     client = make({ tokenStore: new MemoryTokenStore('a token of another cloud') });
     log = new ClientLog(client);
     await client.start();
     expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status: 403 });
-    await expectSlow('upgrade_failed');
+    const { delayMs } = await log.until('connection_scheduled');
+    expect(delayMs).toBeGreaterThanOrEqual(30_000);
+    expect(delayMs).toBeLessThanOrEqual(60_000);
     await expectLoginHelps();
   });
 
@@ -138,6 +140,36 @@ describe('what a device does when its cloud', () => {
     }
     await expectSlow('connection_lost');
     expect(other.status).toBe('connected');
+  });
+
+  it("has another machine with its id, and is told so: it has the event 'clone_suspected', as the other has", async () => {
+    await connected();
+    const other = make();
+    const otherLog = new ClientLog(other);
+    others.push(other);
+    expect(client.details.cloneSuspectedAt).toBeUndefined();
+    await other.login({ password: PASSWORD });
+    // In one round: replaced, back, and replaced again.
+    await log.until('clone_suspected');
+    await otherLog.until('clone_suspected');
+    expect(client.details.cloneSuspectedAt).toBeInstanceOf(Date);
+    expect(client.details.lastError).toContain('clone_suspected: another machine uses this device id');
+  });
+
+  it('refuses clones: the one that is not connected is told so, and comes back when the other has gone', async () => {
+    await connected({ clones: 'refuse' });
+    const other = make();
+    others.push(other);
+    const otherLog = new ClientLog(other);
+    await other.login({ password: PASSWORD });
+    const refusal = Promise.race([log.until('upgrade_failed'), otherLog.until('upgrade_failed')]);
+    expect(await refusal).toEqual({ type: 'upgrade_failed', status: 503 });
+    const [refused, holder] = client.status === 'connected' ? [other, client] : [client, other];
+    expect(refused.details.cloneSuspectedAt).toBeInstanceOf(Date);
+    expect(holder.status).toBe('connected');
+    await holder.stop();
+    await refused.login({ password: PASSWORD });
+    expect(refused.status).toBe('connected');
   });
 
   it('has no room (503): it waits for as long as the Retry-After says, and a little longer', async () => {

@@ -190,20 +190,51 @@ describe('backoff (§3)', () => {
 
 describe('a refused upgrade (§1, §3)', () => {
   it.each([401, 403])(
-    'with a token and status %i is tried again slowly, though the server keeps the connection',
+    'with a token, status %i and no body is tried again after 30 to 60 s, and then after twice as long',
     async (status) => {
-      await start();
-      const device = await cloud.accept();
-      device.refuse(status, 'connection: keep-alive\r\n');
-      expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status });
-      const { delayMs, cause } = await log.until('connection_scheduled');
-      expect(cause).toBe('upgrade_failed');
-      expect(delayMs).toBeGreaterThanOrEqual(50_000);
-      expect(delayMs).toBeLessThanOrEqual(60_000);
+      await start({ refusedRetryMs: 60, slowRetryMinMs: 1, slowRetryMaxMs: 120 });
+      for (const maxMs of [60, 120, 120]) {
+        const device = await cloud.accept();
+        device.refuse(status, 'connection: keep-alive\r\n');
+        expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status });
+        const { delayMs, cause } = await log.until('connection_scheduled');
+        expect(cause).toBe('upgrade_failed');
+        expect(delayMs).toBeGreaterThanOrEqual(maxMs / 2);
+        expect(delayMs).toBeLessThanOrEqual(maxMs);
+        await device.ended();
+      }
       expect(await tokenStore.load()).toBe('stored-token');
-      await device.ended();
+      (await accept()).fin();
+      (await cloud.accept()).refuse(status);
+      await log.until('upgrade_failed');
+      expect((await log.until('connection_scheduled')).delayMs).toBeLessThanOrEqual(60);
     },
   );
+
+  it.each([
+    ['content-length: 13\r\n\r\n<html></html>'],
+    ['transfer-encoding: chunked\r\n\r\nd\r\n<html></html>\r\n0\r\n\r\n'],
+    ['connection: close\r\n\r\n<html></html>'],
+  ])('with status 403 and a body is of something on the way, and tried again soon: %j', async (rest) => {
+    await start();
+    (await cloud.accept()).write(`HTTP/1.1 403 Forbidden\r\n${rest}`);
+    expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status: 403, hasBody: true });
+    expect((await log.until('connection_scheduled')).delayMs).toBeLessThanOrEqual(20);
+  });
+
+  it('with status 403 and an empty body in chunks is one of the cloud', async () => {
+    await start({ refusedRetryMs: 30_000 });
+    (await cloud.accept()).write('HTTP/1.1 403 Forbidden\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n');
+    expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status: 403 });
+    expect((await log.until('connection_scheduled')).delayMs).toBeGreaterThanOrEqual(15_000);
+  });
+
+  it('with status 403, whose body never comes, ends the attempt in time', async () => {
+    await start({ upgradeTimeoutMs: 150 });
+    (await cloud.accept()).write('HTTP/1.1 403 Forbidden\r\ncontent-length: 13\r\n\r\n');
+    await log.until('upgrade_failed');
+    await accept();
+  });
 
   it('is not waited for when a login comes', async () => {
     await start();

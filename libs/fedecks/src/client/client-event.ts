@@ -1,3 +1,5 @@
+import { CLONE_REASON } from '../wire/index.js';
+
 /**
  * What happens to a client, as `events$` tells it (PROTOCOL.md §3). The first five are its states. A failure is
  * told before the state that follows from it. No event holds credentials, tokens or payloads.
@@ -17,6 +19,11 @@ export type ClientEvent =
   /** A fault on an open connection: a reset, or a frame that breaks RFC 6455 or is too big. It is lost next. */
   | { readonly type: 'connection_error'; readonly reason: string }
   | ({ readonly type: 'connection_lost' } & ConnectionLoss)
+  /**
+   * Another machine uses this device id: the cloud says so, or connections were replaced three times within five
+   * minutes. Give each machine an id and a login of its own.
+   */
+  | { readonly type: 'clone_suspected' }
   | { readonly type: 'token_stored' }
   /** The new token is held in memory, and is gone with the process; or a forgotten one is still in the store. */
   | { readonly type: 'token_store_failed'; readonly reason: string }
@@ -38,9 +45,13 @@ export type UnregisteredCause = 'no_token' | 'login_failed' | 'token_expired' | 
 export type ScheduleCause =
   'started' | 'connection_failed' | 'upgrade_failed' | 'connection_lost' | 'login_failed';
 
-/** Why an upgrade failed: the HTTP status of the server's refusal, or what was wrong with its answer, in words. */
+/**
+ * Why an upgrade failed: the HTTP status of the server's refusal, or what was wrong with its answer, in words. A 401 or
+ * 403 that `hasBody` is of something on the way: the cloud's has none (PROTOCOL.md §1.4).
+ */
 export type UpgradeFailure =
-  { readonly status: number; readonly reason?: never } | { readonly reason: string; readonly status?: never };
+  | { readonly status: number; readonly hasBody?: true; readonly reason?: never }
+  | { readonly reason: string; readonly status?: never };
 
 /** Why a connection has ended, and its close code where the server has sent one. */
 export type ConnectionLoss =
@@ -65,6 +76,8 @@ export function failureIn(event: ClientEvent): string | undefined {
       return `${event.type}: ${event.reason ?? `HTTP status ${event.status}`}`;
     case 'connection_lost':
       return `${event.type}: ${event.cause}${event.code === undefined ? '' : ` ${event.code}`}`;
+    case 'clone_suspected':
+      return `${event.type}: ${CLONE_REASON}`;
     default:
       return undefined;
   }

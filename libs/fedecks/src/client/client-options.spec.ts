@@ -27,6 +27,7 @@ describe('the options of FedecksClient', () => {
       pongTimeoutMs: 19_000,
       retryMinMs: 1_000,
       retryMaxMs: 60_000,
+      refusedRetryMs: 60_000,
       slowRetryMinMs: 900_000,
       slowRetryMaxMs: 3_600_000,
       stableAfterMs: 60_000,

@@ -84,8 +84,15 @@ export interface FedecksClientOptions {
   readonly retryMaxMs?: number;
 
   /**
-   * The shortest wait, in milliseconds, after the token was refused (HTTP 401 or 403), or the server closed with a
-   * code from 4150 to 4199 (PROTOCOL.md §5); with 4152 only from the third time within five minutes on. `login` ends
+   * The longest first wait, in milliseconds, after the token was refused (HTTP 401 or 403 without a body). The wait is
+   * at least half of it, doubles with every further refusal up to `slowRetryMaxMs`, and begins anew after a
+   * connection. `login` ends it. A refusal with a body is not the cloud's: it counts as any other failure.
+   * @default 60_000
+   */
+  readonly refusedRetryMs?: number;
+
+  /**
+   * The shortest wait, in milliseconds, after the server closed with a code from 4150 to 4199 (PROTOCOL.md §5); with 4152 only from the third time within five minutes on. `login` ends
    * the wait.
    * @default 900_000, which is 15 minutes
    */
@@ -141,6 +148,7 @@ const DEFAULTS = Object.freeze({
   pongTimeoutMs: 19_000,
   retryMinMs: 1_000,
   retryMaxMs: 60_000,
+  refusedRetryMs: 60_000,
   slowRetryMinMs: 15 * 60_000,
   slowRetryMaxMs: 60 * 60_000,
   stableAfterMs: 60_000,

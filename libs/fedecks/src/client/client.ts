@@ -37,6 +37,8 @@ export interface ClientDetails {
   readonly tokenHeld: boolean;
   /** When the next attempt begins, in the state `connection_scheduled`. */
   readonly nextAttemptAt: Date | undefined;
+  /** When it was last suspected that another machine uses this device id (event `clone_suspected`). */
+  readonly cloneSuspectedAt: Date | undefined;
   /** The failure told last by an event, in words. It stays when the client has recovered. */
   readonly lastError: string | undefined;
 }
@@ -73,8 +75,9 @@ export class FedecksClient {
   private attempts = 0;
   private state = INITIAL_STATE;
   private since = new Date();
-  /** By `performance.now()`. */
+  /** These two by `performance.now()`. */
   private retryDueAt = 0;
+  private cloneSuspectedAt: number | undefined;
   private lastError: string | undefined;
 
   private readonly queue: StateEvent[] = [];
@@ -122,10 +125,8 @@ export class FedecksClient {
       since: this.since,
       deviceId: this.options.deviceId,
       tokenHeld: this.state.header !== undefined,
-      nextAttemptAt:
-        this.state.status === 'connection_scheduled'
-          ? new Date(Date.now() + this.retryDueAt - performance.now())
-          : undefined,
+      nextAttemptAt: this.state.status === 'connection_scheduled' ? dateOf(this.retryDueAt) : undefined,
+      cloneSuspectedAt: this.cloneSuspectedAt === undefined ? undefined : dateOf(this.cloneSuspectedAt),
       lastError: this.lastError,
     };
   }
@@ -383,10 +384,16 @@ export class FedecksClient {
   private report(event: ClientEvent): void {
     this.lastError = failureIn(event) ?? this.lastError;
     this.lastEvent = event.type;
+    if (event.type === 'clone_suspected') this.cloneSuspectedAt = performance.now();
     this.events.next(event);
   }
 
   private observerFailed(error: unknown): void {
     this.report({ type: 'observer_failed', reason: nameOf(error), error });
   }
+}
+
+/** What the clock says of a moment, which `performance.now()` has given or will give. */
+function dateOf(at: number): Date {
+  return new Date(Date.now() + at - performance.now());
 }

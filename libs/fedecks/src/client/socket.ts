@@ -1,6 +1,6 @@
 import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { WebSocket, type ClientOptions, type RawData } from 'ws';
-import { ATTEMPT_HEADER, AUTH_HEADER } from '../wire/index.js';
+import { ATTEMPT_HEADER, AUTH_HEADER, CLONE_REASON, REFUSAL_HEADER } from '../wire/index.js';
 import { connect, reasonOf, type ConnectSettings, type Reached } from './connect.js';
 import { NotConnectedError, SendBufferFullError } from './errors.js';
 import { type AttemptEvent } from './state.js';
@@ -140,19 +140,19 @@ export class DeviceSocket {
       listener.event({ type: 'upgraded' });
     });
     socket.once('unexpected-response', (_request: ClientRequest, response: IncomingMessage) => {
-      const failure = { status: response.statusCode ?? 0 };
-      const retryAfterMs = retryAfter(response.headers);
-      if (this.end()) listener.event({ type: 'refused', failure, retryAfterMs });
-      socket.terminate();
+      void this.onRefusal(socket, response);
     });
     socket.on('error', (error) => {
       if (this.phase === 'open') listener.event({ type: 'errored', reason: reasonOf(error) });
       else this.failed(missing === undefined ? reasonOf(error) : `${reasonOf(error)}; ${missing}`);
     });
-    socket.once('close', (code) => {
-      const closed = code !== NO_CLOSE_FRAME;
-      if (this.end())
-        listener.event({ type: 'lost', loss: closed ? { cause: 'closed', code } : { cause: 'ended' } });
+    socket.once('close', (code, reason) => {
+      if (!this.end()) return;
+      if (code === NO_CLOSE_FRAME) listener.event({ type: 'lost', loss: { cause: 'ended' } });
+      else {
+        const isClone = reason.toString() === CLONE_REASON;
+        listener.event({ type: 'lost', loss: { cause: 'closed', code }, isClone });
+      }
     });
     const alive = (): void => {
       if (this.phase === 'open') listener.alive();
@@ -164,6 +164,16 @@ export class DeviceSocket {
       // 'nodebuffer', the default `binaryType`, makes every message one Buffer.
       if (this.phase === 'open') listener.frame(data as Buffer, isBinary);
     });
+  }
+
+  private async onRefusal(socket: WebSocket, response: IncomingMessage): Promise<void> {
+    const { statusCode: status = 0, headers } = response;
+    const isOfToken = status === 401 || status === 403;
+    const failure = { status, ...(isOfToken && (await hasBody(response)) && { hasBody: true as const }) };
+    const isClone = headers[REFUSAL_HEADER] === CLONE_REASON;
+    if (this.end())
+      this.listener.event({ type: 'refused', failure, retryAfterMs: retryAfter(headers), isClone });
+    socket.terminate();
   }
 
   private cut(): void {
@@ -185,7 +195,9 @@ export class DeviceSocket {
     const reached = this.phase === 'upgrading';
     if (!this.end()) return;
     this.listener.event(
-      reached ? { type: 'refused', failure: { reason }, retryAfterMs: 0 } : { type: 'unreachable', reason },
+      reached
+        ? { type: 'refused', failure: { reason }, retryAfterMs: 0, isClone: false }
+        : { type: 'unreachable', reason },
     );
   }
 
@@ -196,6 +208,15 @@ export class DeviceSocket {
     this.phase = 'ended';
     return first;
   }
+}
+
+/** Resolves when the first byte of the body has come, or its end. One that is cut off is one, too. */
+function hasBody(response: IncomingMessage): Promise<boolean> {
+  return new Promise((resolve) => {
+    response.on('error', () => undefined);
+    response.once('end', () => resolve(false));
+    for (const event of ['data', 'close']) response.once(event, () => resolve(true));
+  });
 }
 
 /**

@@ -19,8 +19,9 @@ const STATES = {
   stopped: at({ status: 'stopped', header: OLD }),
 };
 
-const refused = (status: number): StateEvent => {
-  return { type: 'refused', attempt: 3, failure: { status }, retryAfterMs: 0 };
+const refused = (status: number, hasBody?: true): StateEvent => {
+  const failure = { status, ...(hasBody && { hasBody }) };
+  return { type: 'refused', attempt: 3, failure, retryAfterMs: 0, isClone: false };
 };
 const closed = (code: number): StateEvent => ({ type: 'lost', attempt: 3, loss: { cause: 'closed', code } });
 
@@ -35,6 +36,7 @@ const EVENTS = {
   unreachable: { type: 'unreachable', attempt: 3, reason: 'ECONNREFUSED' },
   'refused 403': refused(403),
   'refused 401': refused(401),
+  'refused 403 with a body': refused(403, true),
   'refused 503': refused(503),
   errored: { type: 'errored', attempt: 3, reason: 'ECONNRESET' },
   'heartbeat missed': { type: 'lost', attempt: 3, loss: { cause: 'heartbeat_missed' } },
@@ -88,8 +90,9 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
     stop: STOP,
     upgraded: 'connected: ask_for_token, watch, connected',
     unreachable: 'connection_scheduled: connection_failed, schedule backoff',
-    'refused 403': 'connection_scheduled: upgrade_failed, schedule slow',
-    'refused 401': 'connection_scheduled: upgrade_failed, schedule slow',
+    'refused 403': 'connection_scheduled: upgrade_failed, schedule refused',
+    'refused 401': 'connection_scheduled: upgrade_failed, schedule refused',
+    'refused 403 with a body': 'connection_scheduled: upgrade_failed, schedule backoff',
     'refused 503': 'connection_scheduled: upgrade_failed, schedule backoff',
   },
   'connecting for login': {
@@ -100,6 +103,7 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
     unreachable: 'unregistered: connection_failed, fail login 7, unregistered',
     'refused 403': 'unregistered: upgrade_failed, fail login 7, unregistered',
     'refused 401': 'unregistered: upgrade_failed, fail login 7, unregistered',
+    'refused 403 with a body': 'unregistered: upgrade_failed, fail login 7, unregistered',
     'refused 503': 'unregistered: upgrade_failed, fail login 7, unregistered',
   },
   'connecting for login, token held': {
@@ -110,6 +114,7 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
     unreachable: 'connection_scheduled: connection_failed, fail login 7, schedule backoff',
     'refused 403': 'connection_scheduled: upgrade_failed, fail login 7, schedule backoff',
     'refused 401': 'connection_scheduled: upgrade_failed, fail login 7, schedule backoff',
+    'refused 403 with a body': 'connection_scheduled: upgrade_failed, fail login 7, schedule backoff',
     'refused 503': 'connection_scheduled: upgrade_failed, fail login 7, schedule backoff',
   },
   'connected with token': {
@@ -276,6 +281,32 @@ describe('the state machine of a client (§3)', () => {
     };
     expect(paces(0, 1, 4.9, 5.5)).toEqual(['backoff', 'backoff', 'slow', 'slow']);
     expect(paces(0, 1, 5, 6, 7)).toEqual(['backoff', 'backoff', 'backoff', 'backoff', 'slow']);
+  });
+
+  it('suspects another machine when it is replaced for the third time, or the cloud says so', () => {
+    const isSuspected = ({ effects }: Step): boolean =>
+      effects.some((effect) => effect.do === 'report' && effect.event.type === 'clone_suspected');
+    const connected = STATES['connected with token'];
+    expect(isSuspected(next({ ...connected, replacements: [1] }, closed(4152), 2))).toBe(false);
+    expect(isSuspected(next({ ...connected, replacements: [1, 2] }, closed(4152), 3))).toBe(true);
+    expect(isSuspected(next({ ...connected, replacements: [1, 2] }, closed(1000), 3))).toBe(false);
+    expect(isSuspected(next(connected, { ...closed(4152), isClone: true } as StateEvent))).toBe(true);
+    const connecting = STATES['connecting with token'];
+    expect(isSuspected(next(connecting, { ...refused(503), isClone: true } as StateEvent))).toBe(true);
+    expect(isSuspected(next(connecting, refused(503)))).toBe(false);
+  });
+
+  it('counts refusals of its token apart from failures, until it is connected', () => {
+    const count = (step: Step): number | undefined =>
+      step.effects.flatMap((effect) => (effect.do === 'schedule' ? [effect.failures] : []))[0];
+    const first = next(STATES['connecting with token'], refused(403));
+    expect(count(first)).toBe(0);
+    const again = next({ ...first.state, status: 'connecting' }, refused(403));
+    expect(count(again)).toBe(1);
+    const between = next({ ...again.state, status: 'connecting' }, refused(503));
+    expect(count(next({ ...between.state, status: 'connecting' }, refused(401)))).toBe(2);
+    const connected = next({ ...between.state, status: 'connecting' }, EVENTS.upgraded);
+    expect(connected.state.refusals).toBe(0);
   });
 
   it('waits for as long as the server asks', () => {

@@ -18,6 +18,8 @@ export interface State {
   readonly attempt: number;
   /** How often connecting or staying connected has failed since a connection was last stable. */
   readonly failures: number;
+  /** How often the token was refused since a connection. */
+  readonly refusals: number;
   /** When connections were last closed because the device id had connected elsewhere, by a monotonic clock, in ms. */
   readonly replacements: readonly number[];
   /** Which of the server's URLs is asked next, counted up for ever: it stays at one that works. */
@@ -40,9 +42,15 @@ export type StateEvent =
 export type AttemptEvent =
   | { readonly type: 'upgraded' }
   | { readonly type: 'unreachable'; readonly reason: string }
-  | { readonly type: 'refused'; readonly failure: UpgradeFailure; readonly retryAfterMs: number }
+  | {
+      readonly type: 'refused';
+      readonly failure: UpgradeFailure;
+      readonly retryAfterMs: number;
+      /** The server says that another machine uses this device id. */
+      readonly isClone: boolean;
+    }
   | { readonly type: 'errored'; readonly reason: string }
-  | { readonly type: 'lost'; readonly loss: ConnectionLoss }
+  | { readonly type: 'lost'; readonly loss: ConnectionLoss; readonly isClone?: boolean }
   | { readonly type: 'token'; readonly token: string; readonly header: string }
   | { readonly type: 'token_overdue' }
   | { readonly type: 'stable' };
@@ -94,6 +102,7 @@ export const INITIAL_STATE: State = Object.freeze({
   status: 'unregistered',
   attempt: 0,
   failures: 0,
+  refusals: 0,
   replacements: [],
   turn: 0,
   header: undefined,
@@ -127,19 +136,19 @@ export function next(state: State, event: StateEvent, now: number): Step {
     case 'unreachable':
       return status === 'connecting' ? unreachable(state, event.reason) : nothing;
     case 'refused':
-      return status === 'connecting' ? refused(state, event.failure, event.retryAfterMs) : nothing;
+      return status === 'connecting' ? refused(state, event) : nothing;
 
     case 'errored':
       return status === 'connected'
         ? { state, effects: [report({ type: 'connection_error', reason: event.reason })] }
         : nothing;
     case 'lost':
-      return status === 'connected' ? lost(state, event.loss, now) : nothing;
+      return status === 'connected' ? lost(state, event, now) : nothing;
     case 'token':
       return status === 'connected' ? tokenArrived(state, event) : nothing;
     case 'token_overdue':
       return status === 'connected' && state.login !== undefined
-        ? lost(state, { cause: 'no_token' }, now)
+        ? lost(state, { loss: { cause: 'no_token' } }, now)
         : nothing;
     case 'stable':
       return status === 'connected' ? { state: { ...state, failures: 0 }, effects: [] } : nothing;
@@ -176,10 +185,12 @@ function resume(
       effects: [...before, report({ type: 'unregistered', cause: why })],
     };
   }
+  const counted = pace === 'refused' ? state.refusals : state.failures;
   const failures = pace === 'start' ? state.failures : state.failures + 1;
+  const refusals = pace === 'refused' ? state.refusals + 1 : state.refusals;
   return {
-    state: { ...state, status: 'connection_scheduled', failures, login: undefined },
-    effects: [...before, { do: 'schedule', pace, failures: state.failures, notBeforeMs, cause }],
+    state: { ...state, status: 'connection_scheduled', failures, refusals, login: undefined },
+    effects: [...before, { do: 'schedule', pace, failures: counted, notBeforeMs, cause }],
   };
 }
 
@@ -228,7 +239,7 @@ function connectAgain(state: State): Step {
 
 function connected(state: State): Step {
   return {
-    state: { ...state, status: 'connected' },
+    state: { ...state, status: 'connected', refusals: 0 },
     effects: [
       { do: 'ask_for_token' },
       { do: 'watch', attempt: state.attempt, awaitToken: state.login !== undefined },
@@ -245,10 +256,14 @@ function unreachable(state: State, reason: string): Step {
   ]);
 }
 
-function refused(state: State, failure: UpgradeFailure, retryAfterMs: number): Step {
+function refused(
+  state: State,
+  { failure, retryAfterMs, isClone }: Extract<StateEvent, { type: 'refused' }>,
+): Step {
   const byToken = state.login === undefined;
-  // The token will hardly be liked better in a second. What was refused with a login are its credentials.
-  const pace = byToken && (failure.status === 401 || failure.status === 403) ? 'slow' : 'backoff';
+  // What was refused with a login are its credentials, and not the token held. What has a body is not the cloud's.
+  const isOfCloud = (failure.status === 401 || failure.status === 403) && failure.hasBody !== true;
+  const pace = byToken && isOfCloud ? 'refused' : 'backoff';
   const detail =
     failure.reason === undefined
       ? `the server refused with HTTP status ${failure.status}.`
@@ -258,15 +273,22 @@ function refused(state: State, failure: UpgradeFailure, retryAfterMs: number): S
     { cause: byToken ? 'upgrade_failed' : 'login_failed', pace, notBeforeMs: retryAfterMs },
     [
       report({ type: 'upgrade_failed', ...failure }),
+      ...(isClone ? [CLONE_SUSPECTED] : []),
       ...failLogin(state, 'upgrade-failed', detail, failure.status),
     ],
   );
 }
 
-function lost(before: State, loss: ConnectionLoss, now: number): Step {
+function lost(
+  before: State,
+  { loss, isClone = false }: { readonly loss: ConnectionLoss; readonly isClone?: boolean },
+  now: number,
+): Step {
   const replacements = loss.code === CLOSE.replaced ? lately(before.replacements, now) : before.replacements;
   const state = { ...(before.failures < FAITHFUL_FOR ? before : elsewhere(before)), replacements };
   const effects: Effect[] = [{ do: 'unwatch' }, { do: 'drop' }, report({ type: 'connection_lost', ...loss })];
+  const isReplacedOften = loss.code === CLOSE.replaced && replacements.length >= MAX_REPLACEMENTS;
+  if (isClone || isReplacedOften) effects.push(CLONE_SUSPECTED);
   if (state.login !== undefined) {
     // Whatever the close code says, it is about these credentials and not about the token held from before.
     const code = loss.cause === 'no_token' ? 'no-token' : 'connection-lost';
@@ -279,9 +301,11 @@ function lost(before: State, loss: ConnectionLoss, now: number): Step {
     return resume({ ...state, header: undefined }, { ...LOST, pace: 'backoff' }, effects);
   }
   // Once, it may have been an attempt of our own that arrived late; over and over, it is another machine.
-  const isSlow = loss.code === CLOSE.replaced ? replacements.length >= MAX_REPLACEMENTS : advice === 'slow';
+  const isSlow = loss.code === CLOSE.replaced ? isReplacedOften : advice === 'slow';
   return resume(state, { ...LOST, pace: isSlow ? 'slow' : 'backoff' }, effects);
 }
+
+const CLONE_SUSPECTED: Effect = { do: 'report', event: { type: 'clone_suspected' } };
 
 /** How often a device is replaced within {@link REPLACED_WITHIN_MS} before it comes back slowly. */
 const MAX_REPLACEMENTS = 3;
