@@ -243,7 +243,7 @@ describe('login (§3)', () => {
   });
 
   it('fails when no token comes, and drops the connection', async () => {
-    make({ upgradeTimeoutMs: 200 });
+    make({ phaseTimeoutMs: 200 });
     const login = client.login(CREDENTIALS);
     const device = await accept();
     await expect(login).rejects.toMatchObject({ code: 'no-token' });

@@ -50,9 +50,18 @@ export interface FedecksClientOptions {
   readonly startDelayMs?: number;
 
   /**
-   * How long an attempt may take, in milliseconds, from the DNS query to the answer to the upgrade; then it has
-   * failed. Also how long a login then waits for its token.
-   * @default 10_000
+   * How long each phase of an attempt may take, in milliseconds: DNS, TCP, the proxy, TLS, and the answer to the
+   * upgrade. Then the attempt has failed, with the phase and how long those before it took as the reason. After three
+   * such failures in a row it is doubled, up to 2 minutes, until a connection shows that less will do. Also how long a
+   * login then waits for its token.
+   * @default 20_000
+   */
+  readonly phaseTimeoutMs?: number;
+
+  /**
+   * How long an attempt may take in all, in milliseconds, from the DNS query to the answer to the upgrade. It is
+   * doubled together with `phaseTimeoutMs`, up to 2 minutes.
+   * @default 60_000
    */
   readonly upgradeTimeoutMs?: number;
 
@@ -143,7 +152,8 @@ export interface ResolvedClientOptions extends Required<Omit<FedecksClientOption
 
 const DEFAULTS = Object.freeze({
   startDelayMs: 5_000,
-  upgradeTimeoutMs: 10_000,
+  phaseTimeoutMs: 20_000,
+  upgradeTimeoutMs: 60_000,
   pingIntervalMs: 19_000,
   pongTimeoutMs: 19_000,
   retryMinMs: 1_000,

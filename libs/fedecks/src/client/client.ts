@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { firstValueFrom, from, ReplaySubject, Subject, takeUntil, throwIfEmpty, type Observable } from 'rxjs';
 import { GuardedObservable, nameOf } from '../faults/index.js';
 import { encodeAttempt, encodeTerm, TOKEN_PLEASE, tuple, type Term } from '../wire/index.js';
+import { type AttemptLimits } from './attempt-clock.js';
 import { loginHeader, tokenHeader, type Credentials } from './auth.js';
 import { delayOf } from './backoff.js';
 import { failureIn, type ClientEvent } from './client-event.js';
@@ -311,13 +312,21 @@ export class FedecksClient {
   }
 
   private open(effect: Extract<Effect, { do: 'open' }>): void {
-    const { attempt, header, turn } = effect;
+    const { attempt, header, turn, patience } = effect;
     const { urls } = this.options;
     const url = urls[turn % urls.length] ?? '';
     this.report({ type: 'connecting', url, with: effect.with });
     const name = encodeAttempt({ process: this.process, number: ++this.attempts });
     const socket = new DeviceSocket(
-      { ...this.options, url, header, attempt: name },
+      {
+        ...this.options,
+        url,
+        header,
+        attempt: name,
+        firstAddress: Math.floor(turn / urls.length),
+        limits: limitsOf(this.options, patience),
+        ordinaryLimits: this.options,
+      },
       {
         alive: () => this.heartbeat.alive(),
         frame: (bytes, isBinary) => this.receive(attempt, bytes, isBinary),
@@ -338,11 +347,12 @@ export class FedecksClient {
   }
 
   private watch(attempt: number, awaitToken: boolean): void {
-    const { stableAfterMs, upgradeTimeoutMs } = this.options;
+    const { stableAfterMs, phaseTimeoutMs, upgradeTimeoutMs } = this.options;
     this.heartbeat.start();
     this.stableTimer = setTimeout(() => this.dispatch({ type: 'stable', attempt }), stableAfterMs);
     if (!awaitToken) return;
-    this.tokenTimer = setTimeout(() => this.dispatch({ type: 'token_overdue', attempt }), upgradeTimeoutMs);
+    const timeoutMs = Math.min(phaseTimeoutMs, upgradeTimeoutMs);
+    this.tokenTimer = setTimeout(() => this.dispatch({ type: 'token_overdue', attempt }), timeoutMs);
   }
 
   private unwatch(): void {
@@ -391,6 +401,14 @@ export class FedecksClient {
   private observerFailed(error: unknown): void {
     this.report({ type: 'observer_failed', reason: nameOf(error), error });
   }
+}
+
+/** What the time of an attempt grows to on networks that are slow, in ms, unless it is more from the beginning. */
+const MAX_PATIENCE_MS = 120_000;
+
+function limitsOf({ phaseTimeoutMs, upgradeTimeoutMs }: AttemptLimits, patience: number): AttemptLimits {
+  const grown = (ms: number): number => Math.max(ms, Math.min(ms * patience, MAX_PATIENCE_MS));
+  return { phaseTimeoutMs: grown(phaseTimeoutMs), upgradeTimeoutMs: grown(upgradeTimeoutMs) };
 }
 
 /** What the clock says of a moment, which `performance.now()` has given or will give. */

@@ -1,6 +1,7 @@
 import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { WebSocket, type ClientOptions, type RawData } from 'ws';
 import { ATTEMPT_HEADER, AUTH_HEADER, CLONE_REASON, REFUSAL_HEADER } from '../wire/index.js';
+import { AttemptClock, type AttemptLimits } from './attempt-clock.js';
 import { connect, reasonOf, type ConnectSettings, type Reached } from './connect.js';
 import { NotConnectedError, SendBufferFullError } from './errors.js';
 import { type AttemptEvent } from './state.js';
@@ -11,7 +12,10 @@ export interface SocketSettings extends ConnectSettings {
   readonly header: string;
   /** Which attempt this is (PROTOCOL.md §1.7). */
   readonly attempt: string;
-  readonly upgradeTimeoutMs: number;
+  /** How long this attempt may take. */
+  readonly limits: AttemptLimits;
+  /** How long one may take after which none is given more time. */
+  readonly ordinaryLimits: AttemptLimits;
   readonly closeTimeoutMs: number;
   readonly maxFrameBytes: number;
   readonly maxBufferedBytes: number;
@@ -43,19 +47,17 @@ export class DeviceSocket {
   private reached: Reached | undefined;
   private socket: WebSocket | undefined;
   private readonly reaching = new AbortController();
-  private readonly upgradeTimer: NodeJS.Timeout;
+  private readonly clock: AttemptClock;
   private phase: 'reaching' | 'upgrading' | 'open' | 'ended' = 'reaching';
 
   constructor(
     private readonly settings: SocketSettings,
     private readonly listener: SocketListener,
   ) {
-    // A timer of our own: that of `ws` starts anew with every byte, so a server that drips could hold us for ever.
-    this.upgradeTimer = setTimeout(() => {
-      const missing = this.phase === 'reaching' ? 'connection' : 'answer to the upgrade';
-      this.failed(`no ${missing} within ${settings.upgradeTimeoutMs} ms`);
+    this.clock = new AttemptClock(settings.limits, (reason) => {
+      this.failed(reason, true);
       this.reset();
-    }, settings.upgradeTimeoutMs);
+    });
     this.gone = this.run();
   }
 
@@ -102,7 +104,7 @@ export class DeviceSocket {
     const { settings } = this;
     let reached: Reached;
     try {
-      reached = await connect(settings, this.reaching.signal);
+      reached = await connect(settings, this.clock, this.reaching.signal);
     } catch (error) {
       this.failed(reasonOf(error));
       return;
@@ -114,6 +116,7 @@ export class DeviceSocket {
     if (this.reaching.signal.aborted) socket.destroy();
     if (!socket.destroyed) {
       this.phase = 'upgrading';
+      this.clock.begin('answer');
       // The published types do not know `closeTimeout` yet.
       const options: ClientOptions & { closeTimeout: number } = {
         headers: { [AUTH_HEADER]: settings.header, [ATTEMPT_HEADER]: settings.attempt },
@@ -135,9 +138,9 @@ export class DeviceSocket {
   private listen(socket: WebSocket, missing: string | undefined): void {
     const { listener } = this;
     socket.once('open', () => {
-      clearTimeout(this.upgradeTimer);
+      this.clock.end();
       this.phase = 'open';
-      listener.event({ type: 'upgraded' });
+      listener.event({ type: 'upgraded', isQuick: this.clock.isWithin(this.settings.ordinaryLimits) });
     });
     socket.once('unexpected-response', (_request: ClientRequest, response: IncomingMessage) => {
       void this.onRefusal(socket, response);
@@ -191,19 +194,19 @@ export class DeviceSocket {
     this.cut();
   }
 
-  private failed(reason: string): void {
+  private failed(reason: string, isTimeout = false): void {
     const reached = this.phase === 'upgrading';
     if (!this.end()) return;
     this.listener.event(
       reached
-        ? { type: 'refused', failure: { reason }, retryAfterMs: 0, isClone: false }
-        : { type: 'unreachable', reason },
+        ? { type: 'refused', failure: { reason }, retryAfterMs: 0, isClone: false, isTimeout }
+        : { type: 'unreachable', reason, isTimeout },
     );
   }
 
   /** False if it has ended before: errors and a close that follow upon the end are not news. */
   private end(): boolean {
-    clearTimeout(this.upgradeTimer);
+    this.clock.end();
     const first = this.phase !== 'ended';
     this.phase = 'ended';
     return first;

@@ -32,8 +32,8 @@ const EVENTS = {
   logout: { type: 'logout' },
   'retry due': { type: 'retry_due' },
   stop: { type: 'stop' },
-  upgraded: { type: 'upgraded', attempt: 3 },
-  unreachable: { type: 'unreachable', attempt: 3, reason: 'ECONNREFUSED' },
+  upgraded: { type: 'upgraded', attempt: 3, isQuick: true },
+  unreachable: { type: 'unreachable', attempt: 3, reason: 'ECONNREFUSED', isTimeout: false },
   'refused 403': refused(403),
   'refused 401': refused(401),
   'refused 403 with a body': refused(403, true),
@@ -212,13 +212,20 @@ describe('the state machine of a client (§3)', () => {
   it('numbers its attempts, so that a new one makes the old one past', () => {
     const { state, effects } = next(STATES.scheduled, EVENTS['retry due']);
     expect(state.attempt).toBe(4);
-    expect(effects).toContainEqual({ do: 'open', attempt: 4, turn: 0, with: 'token', header: OLD });
+    expect(effects).toContainEqual({
+      do: 'open',
+      attempt: 4,
+      turn: 0,
+      patience: 1,
+      with: 'token',
+      header: OLD,
+    });
   });
 
   it('keeps the token it holds while a login is under way, and replaces it when the new one has arrived', () => {
     const loggingIn = next(STATES['connected with token'], EVENTS.login).state;
     expect(loggingIn.header).toBe(OLD);
-    const connected = next(loggingIn, { type: 'upgraded', attempt: 4 }).state;
+    const connected = next(loggingIn, { ...EVENTS.upgraded, attempt: 4 }).state;
     expect(connected.header).toBe(OLD);
     const { state } = next(connected, { ...EVENTS.token, attempt: 4 });
     expect(state).toMatchObject({ header: NEW, login: undefined });
@@ -241,7 +248,7 @@ describe('the state machine of a client (§3)', () => {
     const failed = next(STATES['connecting with token'], EVENTS.unreachable);
     expect(failed.effects).toContainEqual(expect.objectContaining({ do: 'schedule', failures: 2 }));
     const connecting = next(failed.state, EVENTS['retry due']).state;
-    const connected = next(connecting, { type: 'upgraded', attempt: 4 }).state;
+    const connected = next(connecting, { ...EVENTS.upgraded, attempt: 4 }).state;
     const lost = next(connected, { type: 'lost', attempt: 4, loss: { cause: 'ended' } });
     expect(lost.effects).toContainEqual(expect.objectContaining({ do: 'schedule', failures: 3 }));
   });
@@ -307,6 +314,31 @@ describe('the state machine of a client (§3)', () => {
     expect(count(next({ ...between.state, status: 'connecting' }, refused(401)))).toBe(2);
     const connected = next({ ...between.state, status: 'connecting' }, EVENTS.upgraded);
     expect(connected.state.refusals).toBe(0);
+  });
+
+  it('gives an attempt twice as much time after every three that ran out of it, until a quick connection', () => {
+    const late: StateEvent = { ...EVENTS.unreachable, isTimeout: true };
+    const lateAnswer: StateEvent = {
+      ...refused(0),
+      failure: { reason: 'late' },
+      isTimeout: true,
+    } as StateEvent;
+    const slow: StateEvent = { ...EVENTS.upgraded, isQuick: false };
+    const patienceAfter = (...events: StateEvent[]): number | undefined => {
+      let state = STATES['connecting with token'];
+      for (const event of events) state = { ...next(state, event).state, status: 'connecting' };
+      const { effects } = next({ ...state, status: 'connection_scheduled' }, EVENTS['retry due']);
+      return effects.flatMap((effect) => (effect.do === 'open' ? [effect.patience] : []))[0];
+    };
+    const three = [late, lateAnswer, late];
+    expect(patienceAfter(late, late)).toBe(1);
+    expect(patienceAfter(...three)).toBe(2);
+    expect(patienceAfter(...three, ...three)).toBe(4);
+    expect(patienceAfter(late, late, EVENTS.unreachable, late)).toBe(1);
+    expect(patienceAfter(...three, EVENTS.unreachable)).toBe(2);
+    expect(patienceAfter(...three, late, late, EVENTS['refused 503'], late)).toBe(2);
+    expect(patienceAfter(...three, slow)).toBe(2);
+    expect(patienceAfter(...three, EVENTS.upgraded)).toBe(1);
   });
 
   it('waits for as long as the server asks', () => {

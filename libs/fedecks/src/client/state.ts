@@ -18,6 +18,8 @@ export interface State {
   readonly attempt: number;
   /** How often connecting or staying connected has failed since a connection was last stable. */
   readonly failures: number;
+  /** How many attempts in a row were not answered in time; those that other failures came between count in threes. */
+  readonly timeouts: number;
   /** How often the token was refused since a connection. */
   readonly refusals: number;
   /** When connections were last closed because the device id had connected elsewhere, by a monotonic clock, in ms. */
@@ -40,14 +42,16 @@ export type StateEvent =
 
 /** What happens to one attempt to connect, and to the connection it becomes. */
 export type AttemptEvent =
-  | { readonly type: 'upgraded' }
-  | { readonly type: 'unreachable'; readonly reason: string }
+  /** @property isQuick it has taken no more time than any attempt has. */
+  | { readonly type: 'upgraded'; readonly isQuick: boolean }
+  | { readonly type: 'unreachable'; readonly reason: string; readonly isTimeout: boolean }
   | {
       readonly type: 'refused';
       readonly failure: UpgradeFailure;
       readonly retryAfterMs: number;
       /** The server says that another machine uses this device id. */
       readonly isClone: boolean;
+      readonly isTimeout?: boolean;
     }
   | { readonly type: 'errored'; readonly reason: string }
   | { readonly type: 'lost'; readonly loss: ConnectionLoss; readonly isClone?: boolean }
@@ -61,6 +65,8 @@ export type Effect =
       readonly do: 'open';
       readonly attempt: number;
       readonly turn: number;
+      /** By how much longer than the first it may take. */
+      readonly patience: number;
       readonly with: 'token' | 'credentials';
       readonly header: string;
     }
@@ -102,6 +108,7 @@ export const INITIAL_STATE: State = Object.freeze({
   status: 'unregistered',
   attempt: 0,
   failures: 0,
+  timeouts: 0,
   refusals: 0,
   replacements: [],
   turn: 0,
@@ -132,9 +139,9 @@ export function next(state: State, event: StateEvent, now: number): Step {
       return { state: { ...state, status: 'stopped', login: undefined }, effects: STOP };
 
     case 'upgraded':
-      return status === 'connecting' ? connected(state) : nothing;
+      return status === 'connecting' ? connected(state, event.isQuick) : nothing;
     case 'unreachable':
-      return status === 'connecting' ? unreachable(state, event.reason) : nothing;
+      return status === 'connecting' ? unreachable(state, event) : nothing;
     case 'refused':
       return status === 'connecting' ? refused(state, event) : nothing;
 
@@ -203,7 +210,7 @@ function login(state: State, event: Extract<StateEvent, { type: 'login' }>): Ste
     effects.push({ do: 'unwatch' }, { do: 'drop' }, report(event));
   }
   const attempt = state.attempt + 1;
-  effects.push({ do: 'open', attempt, turn: state.turn, with: 'credentials', header: event.header });
+  effects.push(open(state, attempt, 'credentials', event.header));
   return { state: { ...state, status: 'connecting', attempt, login: event.login }, effects };
 }
 
@@ -233,11 +240,26 @@ function connectAgain(state: State): Step {
   const attempt = state.attempt + 1;
   return {
     state: { ...state, status: 'connecting', attempt },
-    effects: [{ do: 'open', attempt, turn: state.turn, with: 'token', header: state.header }],
+    effects: [open(state, attempt, 'token', state.header)],
   };
 }
 
-function connected(state: State): Step {
+/** How many attempts must run out of time for the next ones to be given twice as much. */
+const TIMEOUTS_BEFORE_PATIENCE = 3;
+
+function open(state: State, attempt: number, by: 'token' | 'credentials', header: string): Effect {
+  const patience = 2 ** Math.floor(state.timeouts / TIMEOUTS_BEFORE_PATIENCE);
+  return { do: 'open', attempt, turn: state.turn, patience, with: by, header };
+}
+
+/** The patience of before remains, until a connection shows that it is not needed. */
+function countTimeout(state: State, isTimeout: boolean): State {
+  const { timeouts } = state;
+  return { ...state, timeouts: isTimeout ? timeouts + 1 : timeouts - (timeouts % TIMEOUTS_BEFORE_PATIENCE) };
+}
+
+function connected(before: State, isQuick: boolean): Step {
+  const state = isQuick ? { ...before, timeouts: 0 } : countTimeout(before, false);
   return {
     state: { ...state, status: 'connected', refusals: 0 },
     effects: [
@@ -248,7 +270,11 @@ function connected(state: State): Step {
   };
 }
 
-function unreachable(state: State, reason: string): Step {
+function unreachable(
+  before: State,
+  { reason, isTimeout }: Extract<StateEvent, { type: 'unreachable' }>,
+): Step {
+  const state = countTimeout(before, isTimeout);
   const cause = state.login === undefined ? 'connection_failed' : 'login_failed';
   return resume(elsewhere(state), { cause, pace: 'backoff', notBeforeMs: 0 }, [
     report({ type: 'connection_failed', reason }),
@@ -257,9 +283,10 @@ function unreachable(state: State, reason: string): Step {
 }
 
 function refused(
-  state: State,
-  { failure, retryAfterMs, isClone }: Extract<StateEvent, { type: 'refused' }>,
+  before: State,
+  { failure, retryAfterMs, isClone, isTimeout = false }: Extract<StateEvent, { type: 'refused' }>,
 ): Step {
+  const state = countTimeout(before, isTimeout);
   const byToken = state.login === undefined;
   // What was refused with a login are its credentials, and not the token held. What has a body is not the cloud's.
   const isOfCloud = (failure.status === 401 || failure.status === 403) && failure.hasBody !== true;
