@@ -473,7 +473,11 @@ describe('send', () => {
       ['a login takes its place', () => void client.login(CREDENTIALS).catch(() => undefined)],
       ['the client is stopped', () => void client.stop()],
     ])('rejects what was being written, and what waited behind it, when %s', async (_how, end) => {
-      const device = await stalled({ pingIntervalMs: 50, pongTimeoutMs: 100 });
+      const device = await stalled({
+        pingIntervalMs: 50,
+        pongTimeoutMs: 100,
+        minBytesPerSecond: 1_000_000_000,
+      });
       const sends = [client.sendRaw(TOO_MUCH), client.send('second'), client.send('third')];
       end(device);
       for (const result of await Promise.allSettled(sends)) {

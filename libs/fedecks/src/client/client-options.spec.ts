@@ -26,6 +26,7 @@ describe('the options of FedecksClient', () => {
       upgradeTimeoutMs: 60_000,
       pingIntervalMs: 19_000,
       pongTimeoutMs: 19_000,
+      minBytesPerSecond: 1_000,
       retryMinMs: 1_000,
       retryMaxMs: 60_000,
       refusedRetryMs: 60_000,

@@ -80,6 +80,14 @@ export interface FedecksClientOptions {
   readonly pongTimeoutMs?: number;
 
   /**
+   * The slowest link that still counts as one, in bytes per second. A message that is being received, and what was sent
+   * and is not confirmed by a pong, have as much time as they take at this rate; `pongTimeoutMs` comes on top. Of what
+   * was sent at most `maxBufferedBytes` count.
+   * @default 1_000
+   */
+  readonly minBytesPerSecond?: number;
+
+  /**
    * The longest wait before the first retry, in milliseconds. It doubles with every failure; the wait itself is a
    * random part of it.
    * @default 1_000
@@ -156,6 +164,7 @@ const DEFAULTS = Object.freeze({
   upgradeTimeoutMs: 60_000,
   pingIntervalMs: 19_000,
   pongTimeoutMs: 19_000,
+  minBytesPerSecond: 1_000,
   retryMinMs: 1_000,
   retryMaxMs: 60_000,
   refusedRetryMs: 60_000,
@@ -212,6 +221,7 @@ export function resolveOptions(given: FedecksClientOptions): ResolvedClientOptio
     if (problem !== undefined) check.problem(problem);
   }
   for (const key of DURATIONS) check.whole(key, 'milliseconds', key === 'startDelayMs' ? 0 : 1, MAX_TIMER_MS);
+  check.whole('minBytesPerSecond', 'bytes per second', 1);
   check.whole('maxFrameBytes', 'bytes', 1024, 2 ** 30);
   check.whole('maxBufferedBytes', 'bytes', 1024, 2 ** 30);
   if (options.retryMinMs > options.retryMaxMs) check.problem("'retryMaxMs' must be at least 'retryMinMs'.");

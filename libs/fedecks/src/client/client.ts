@@ -109,6 +109,8 @@ export class FedecksClient {
     this.tokens = new TokenWriter(this.options.tokenStore, (event) => this.report(event));
     this.heartbeat = new Heartbeat(this.options, {
       ping: () => this.socket?.ping(this.options.deviceId),
+      bytesRead: () => this.socket?.bytesRead ?? 0,
+      unconfirmedBytes: () => this.socket?.unconfirmedBytes ?? 0,
       missed: () =>
         this.dispatch({ type: 'lost', attempt: this.state.attempt, loss: { cause: 'heartbeat_missed' } }),
     });
@@ -292,7 +294,7 @@ export class FedecksClient {
         return clearTimeout(this.retryTimer);
       case 'ask_for_token':
         // If it cannot be written, the connection is being lost, and that is told.
-        this.socket?.send(TOKEN_PLEASE).catch(() => undefined);
+        this.socket?.send(TOKEN_PLEASE, false).catch(() => undefined);
         return;
       case 'watch':
         return this.watch(effect.attempt, effect.awaitToken);

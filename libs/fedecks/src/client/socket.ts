@@ -6,6 +6,7 @@ import { connect, reasonOf, type ConnectSettings, type Reached } from './connect
 import { NotConnectedError, SendBufferFullError } from './errors.js';
 import { type AttemptEvent } from './state.js';
 import { missingCertificate } from './tls.js';
+import { Unconfirmed } from './unconfirmed.js';
 
 export interface SocketSettings extends ConnectSettings {
   /** The value of the auth header (PROTOCOL.md §1). */
@@ -48,6 +49,7 @@ export class DeviceSocket {
   private socket: WebSocket | undefined;
   private readonly reaching = new AbortController();
   private readonly clock: AttemptClock;
+  private readonly unconfirmed = new Unconfirmed();
   private phase: 'reaching' | 'upgrading' | 'open' | 'ended' = 'reaching';
 
   constructor(
@@ -66,13 +68,14 @@ export class DeviceSocket {
    * @throws {NotConnectedError} (rejects) if the connection ends before that.
    * @throws {SendBufferFullError} (rejects) if too many bytes wait for that already.
    */
-  send(bytes: Uint8Array): Promise<void> {
+  send(bytes: Uint8Array, isMessage = true): Promise<void> {
     const { socket } = this;
     if (!socket) return Promise.reject(new NotConnectedError('not-connected'));
     const waiting = socket.bufferedAmount;
     if (waiting > 0 && waiting + bytes.length > this.settings.maxBufferedBytes) {
       return Promise.reject(new SendBufferFullError(waiting, this.settings.maxBufferedBytes));
     }
+    this.unconfirmed.onSent(bytes.length, isMessage ? 1 : 0);
     return new Promise((resolve, reject) => {
       socket.send(bytes, { binary: true }, (error) => {
         // Of a write that was under way when its socket was destroyed, Node says that it went well.
@@ -83,7 +86,18 @@ export class DeviceSocket {
   }
 
   ping(payload: string): void {
+    this.unconfirmed.onPing();
     this.socket?.ping(payload);
+  }
+
+  /** How many bytes have come from the server, those of TLS included. */
+  get bytesRead(): number {
+    return this.reached?.tcp.bytesRead ?? 0;
+  }
+
+  /** How many bytes are perhaps on their way: no more than `maxBufferedBytes`, also where no ping is answered. */
+  get unconfirmedBytes(): number {
+    return Math.min(this.unconfirmed.bytes, this.settings.maxBufferedBytes);
   }
 
   /** Says goodbye with 1000, and ends TCP after `closeTimeoutMs` if the server does not. An attempt is dropped. */
@@ -161,7 +175,10 @@ export class DeviceSocket {
       if (this.phase === 'open') listener.alive();
     };
     socket.on('ping', alive);
-    socket.on('pong', alive);
+    socket.on('pong', () => {
+      this.unconfirmed.onPong();
+      alive();
+    });
     socket.on('message', (data: RawData, isBinary) => {
       alive();
       // 'nodebuffer', the default `binaryType`, makes every message one Buffer.
