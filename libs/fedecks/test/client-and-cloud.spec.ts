@@ -72,7 +72,9 @@ describe('what a device does about the close code of a cloud (§5)', () => {
     async (code) => {
       await connected();
       await client.send('close with', code);
-      expect(await log.until('connection_lost')).toEqual({ type: 'connection_lost', cause: 'closed', code });
+      // The message that asks for it: no ping has followed it.
+      const lost = { type: 'connection_lost', cause: 'closed', code, unconfirmed: 1 };
+      expect(await log.until('connection_lost')).toEqual(lost);
       expect((await log.until('connection_scheduled')).delayMs).toBeLessThanOrEqual(SOON.retryMaxMs);
       expect((await log.until('connecting')).with).toBe('token');
       await log.until('connected');
@@ -97,6 +99,37 @@ describe('what a device does about the close code of a cloud (§5)', () => {
       await expectLoginHelps();
     },
   );
+});
+
+describe('a device that sends faster than its cloud allows (§1.9)', () => {
+  it('goes no faster than that, and loses nothing', async () => {
+    await connected({ messagesPerSecond: 400 });
+    const answers = new Promise<void>((resolve) => {
+      let heard = 0;
+      client.messages$.subscribe(() => ++heard === 1_000 && resolve());
+    });
+    const startedAt = performance.now();
+    for (let count = 0; count < 1_000; count++) await client.send('echo', count);
+    await answers;
+    expect(performance.now() - startedAt).toBeGreaterThan(3_000);
+    expect((await log.rest()).map(({ type }) => type)).not.toContain('connection_lost');
+  }, 20_000);
+
+  it('rejects what would wait beyond maxBufferedBytes, and what waits when the connection ends', async () => {
+    cloud = await startCloud({ messagesPerSecond: 20 });
+    client = make({ maxBufferedBytes: 10_000 });
+    log = new ClientLog(client);
+    await client.login({ password: PASSWORD });
+    const sends = Array.from({ length: 100 }, () => client.send('x'.repeat(500)));
+    const end = client.stop();
+    const codes = (await Promise.allSettled(sends)).map((send) =>
+      send.status === 'fulfilled' ? 'sent' : (send.reason as { code: string }).code,
+    );
+    expect(codes.slice(0, 8)).toEqual(new Array(8).fill('sent'));
+    expect(codes[8]).toBe('connection-ended');
+    expect(codes.at(-1)).toBe('send-buffer-full');
+    await end;
+  });
 });
 
 describe('what a device does when its cloud', () => {

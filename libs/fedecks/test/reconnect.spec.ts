@@ -317,6 +317,29 @@ describe('a refused upgrade (§1, §3)', () => {
   });
 });
 
+describe('messages that the server has perhaps not read', () => {
+  it('are counted when the connection ends: those after the last ping that was answered', async () => {
+    await start({ pingIntervalMs: 100, pongTimeoutMs: 10_000 });
+    const device = await accept();
+    await client.send('read');
+    for (let frame = await device.frame(); frame.opcode !== 9;) frame = await device.frame();
+    device.pong(Buffer.from('nerves-242a'));
+    device.binary('8361ff');
+    await new Promise((resolve) => client.messages$.subscribe(resolve));
+    device.stopReading();
+    for (let count = 0; count < 3; count++) await client.send(count);
+    device.close(4003);
+    device.fin();
+    expect(await log.until('connection_lost')).toEqual({
+      type: 'connection_lost',
+      cause: 'closed',
+      code: 4003,
+      unconfirmed: 3,
+    });
+    expect(client.details.lastError).toBe('connection_lost: closed 4003, up to 3 messages were not read');
+  });
+});
+
 describe('the attempts of a device (§1.7)', () => {
   it('are named by a random process and counted, logins too', async () => {
     await start();

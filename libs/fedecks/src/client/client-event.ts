@@ -53,8 +53,15 @@ export type UpgradeFailure =
   | { readonly status: number; readonly hasBody?: true; readonly reason?: never }
   | { readonly reason: string; readonly status?: never };
 
-/** Why a connection has ended, and its close code where the server has sent one. */
-export type ConnectionLoss =
+/**
+ * Why a connection has ended, and its close code where the server has sent one. `unconfirmed` is how many messages were
+ * written to it that the server has perhaps not read; it is left out where it has read all of them. TCP does not say
+ * what has arrived, but a pong does: it counts what was sent after the last ping that one has followed, so it may be
+ * more than were lost. That a message was read does not say that it was handled.
+ */
+export type ConnectionLoss = ConnectionEnd & { readonly unconfirmed?: number };
+
+type ConnectionEnd =
   /** The server closed it, with this code (PROTOCOL.md §5); 1005 stands for a close frame without one. */
   | { readonly cause: 'closed'; readonly code: number }
   /**
@@ -75,7 +82,9 @@ export function failureIn(event: ClientEvent): string | undefined {
     case 'upgrade_failed':
       return `${event.type}: ${event.reason ?? `HTTP status ${event.status}`}`;
     case 'connection_lost':
-      return `${event.type}: ${event.cause}${event.code === undefined ? '' : ` ${event.code}`}`;
+      return `${event.type}: ${event.cause}${event.code === undefined ? '' : ` ${event.code}`}${
+        event.unconfirmed === undefined ? '' : `, up to ${event.unconfirmed} messages were not read`
+      }`;
     case 'clone_suspected':
       return `${event.type}: ${CLONE_REASON}`;
     default:

@@ -108,11 +108,15 @@ export class FedecksClient {
     this.messages$ = new GuardedObservable(this.messages, (error) => this.observerFailed(error));
     this.tokens = new TokenWriter(this.options.tokenStore, (event) => this.report(event));
     this.heartbeat = new Heartbeat(this.options, {
-      ping: () => this.socket?.ping(this.options.deviceId),
+      ping: () => this.socket?.ping(),
       bytesRead: () => this.socket?.bytesRead ?? 0,
       unconfirmedBytes: () => this.socket?.unconfirmedBytes ?? 0,
       missed: () =>
-        this.dispatch({ type: 'lost', attempt: this.state.attempt, loss: { cause: 'heartbeat_missed' } }),
+        this.dispatch({
+          type: 'lost',
+          attempt: this.state.attempt,
+          loss: { cause: 'heartbeat_missed', ...this.socket?.unconfirmedMessages },
+        }),
     });
   }
 
@@ -183,7 +187,8 @@ export class FedecksClient {
 
   /**
    * Sends a message: an event with its payload, or any term. Resolves when it has been written to the socket, which
-   * does not say that the cloud has it.
+   * does not say that the cloud has it: `unconfirmed` of the event `connection_lost` counts those it may not have read.
+   * It is written no sooner than the cloud allows, where the cloud tells that (PROTOCOL.md §1.9).
    * Nothing is kept for later: what cannot be written now is the caller's to send again, or to drop.
    * @throws {NotConnectedError} (rejects) when not connected, or the connection ended before it was written.
    * @throws {SendBufferFullError} (rejects) when more than `maxBufferedBytes` would wait for a stalled link.

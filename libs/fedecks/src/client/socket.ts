@@ -1,9 +1,18 @@
 import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { WebSocket, type ClientOptions, type RawData } from 'ws';
-import { ATTEMPT_HEADER, AUTH_HEADER, CLONE_REASON, REFUSAL_HEADER } from '../wire/index.js';
+import {
+  ATTEMPT_HEADER,
+  AUTH_HEADER,
+  CLONE_REASON,
+  decodeLimits,
+  LIMITS_HEADER,
+  REFUSAL_HEADER,
+} from '../wire/index.js';
 import { AttemptClock, type AttemptLimits } from './attempt-clock.js';
+import { type ConnectionLoss } from './client-event.js';
 import { connect, reasonOf, type ConnectSettings, type Reached } from './connect.js';
 import { NotConnectedError, SendBufferFullError } from './errors.js';
+import { Pacer } from './pacer.js';
 import { type AttemptEvent } from './state.js';
 import { missingCertificate } from './tls.js';
 import { Unconfirmed } from './unconfirmed.js';
@@ -18,6 +27,7 @@ export interface SocketSettings extends ConnectSettings {
   /** How long one may take after which none is given more time. */
   readonly ordinaryLimits: AttemptLimits;
   readonly closeTimeoutMs: number;
+  readonly deviceId: string;
   readonly maxFrameBytes: number;
   readonly maxBufferedBytes: number;
 }
@@ -50,6 +60,11 @@ export class DeviceSocket {
   private readonly reaching = new AbortController();
   private readonly clock: AttemptClock;
   private readonly unconfirmed = new Unconfirmed();
+  private pacer = this.pace(undefined);
+  /** How many bytes of messages wait for their turn in `pacer`. */
+  private pacedBytes = 0;
+  /** How many messages `send` has said of that they are written. */
+  private writtenMessages = 0;
   private phase: 'reaching' | 'upgrading' | 'open' | 'ended' = 'reaching';
 
   constructor(
@@ -64,30 +79,43 @@ export class DeviceSocket {
   }
 
   /**
-   * Resolves when the bytes have been handed to the operating system.
+   * Resolves when the bytes have been handed to the operating system, no sooner than the server allows.
+   * @param isMessage of the application: anything else is sent at once.
    * @throws {NotConnectedError} (rejects) if the connection ends before that.
    * @throws {SendBufferFullError} (rejects) if too many bytes wait for that already.
    */
   send(bytes: Uint8Array, isMessage = true): Promise<void> {
     const { socket } = this;
     if (!socket) return Promise.reject(new NotConnectedError('not-connected'));
-    const waiting = socket.bufferedAmount;
+    const waiting = socket.bufferedAmount + this.pacedBytes;
     if (waiting > 0 && waiting + bytes.length > this.settings.maxBufferedBytes) {
       return Promise.reject(new SendBufferFullError(waiting, this.settings.maxBufferedBytes));
     }
-    this.unconfirmed.onSent(bytes.length, isMessage ? 1 : 0);
     return new Promise((resolve, reject) => {
-      socket.send(bytes, { binary: true }, (error) => {
-        // Of a write that was under way when its socket was destroyed, Node says that it went well.
-        if (error || this.reached?.socket.destroyed) reject(new NotConnectedError('connection-ended'));
-        else resolve();
+      const write = (): void => {
+        this.unconfirmed.onSent(bytes.length, isMessage ? 1 : 0);
+        socket.send(bytes, { binary: true }, (error) => {
+          // Of a write that was under way when its socket was destroyed, Node says that it went well.
+          if (error || this.reached?.socket.destroyed)
+            return reject(new NotConnectedError('connection-ended'));
+          if (isMessage) this.writtenMessages++;
+          resolve();
+        });
+      };
+      if (!isMessage) return write();
+      this.pacedBytes += bytes.length;
+      this.pacer.send(() => {
+        this.pacedBytes -= bytes.length;
+        if (this.phase === 'ended') reject(new NotConnectedError('connection-ended'));
+        else write();
       });
     });
   }
 
-  ping(payload: string): void {
+  /** Its payload is the device id (PROTOCOL.md §2.5). */
+  ping(): void {
     this.unconfirmed.onPing();
-    this.socket?.ping(payload);
+    this.socket?.ping(this.settings.deviceId);
   }
 
   /** How many bytes have come from the server, those of TLS included. */
@@ -98,6 +126,12 @@ export class DeviceSocket {
   /** How many bytes are perhaps on their way: no more than `maxBufferedBytes`, also where no ping is answered. */
   get unconfirmedBytes(): number {
     return Math.min(this.unconfirmed.bytes, this.settings.maxBufferedBytes);
+  }
+
+  /** What is told of the messages the server has perhaps not read, when the connection is lost. */
+  get unconfirmedMessages(): Pick<ConnectionLoss, 'unconfirmed'> {
+    const unconfirmed = this.writtenMessages - this.unconfirmed.confirmedMessages;
+    return unconfirmed > 0 ? { unconfirmed } : {};
   }
 
   /** Says goodbye with 1000, and ends TCP after `closeTimeoutMs` if the server does not. An attempt is dropped. */
@@ -151,6 +185,9 @@ export class DeviceSocket {
   /** @param missing why the server may end the connection in place of an answer. */
   private listen(socket: WebSocket, missing: string | undefined): void {
     const { listener } = this;
+    socket.once('upgrade', ({ headers }: IncomingMessage) => {
+      this.pacer = this.pace(decodeLimits(headers[LIMITS_HEADER]).framesPerSecond);
+    });
     socket.once('open', () => {
       this.clock.end();
       this.phase = 'open';
@@ -165,10 +202,11 @@ export class DeviceSocket {
     });
     socket.once('close', (code, reason) => {
       if (!this.end()) return;
-      if (code === NO_CLOSE_FRAME) listener.event({ type: 'lost', loss: { cause: 'ended' } });
+      const rest = this.unconfirmedMessages;
+      if (code === NO_CLOSE_FRAME) listener.event({ type: 'lost', loss: { cause: 'ended', ...rest } });
       else {
         const isClone = reason.toString() === CLONE_REASON;
-        listener.event({ type: 'lost', loss: { cause: 'closed', code }, isClone });
+        listener.event({ type: 'lost', loss: { cause: 'closed', code, ...rest }, isClone });
       }
     });
     const alive = (): void => {
@@ -177,6 +215,7 @@ export class DeviceSocket {
     socket.on('ping', alive);
     socket.on('pong', () => {
       this.unconfirmed.onPong();
+      if (this.phase === 'open') this.pacer.onPong();
       alive();
     });
     socket.on('message', (data: RawData, isBinary) => {
@@ -194,6 +233,15 @@ export class DeviceSocket {
     if (this.end())
       this.listener.event({ type: 'refused', failure, retryAfterMs: retryAfter(headers), isClone });
     socket.terminate();
+  }
+
+  private pace(framesPerSecond: number | undefined): Pacer {
+    const { unconfirmed } = this;
+    return new Pacer(framesPerSecond, {
+      ping: () => this.ping(),
+      sentMessages: () => unconfirmed.sentMessages,
+      confirmedMessages: () => unconfirmed.confirmedMessages,
+    });
   }
 
   private cut(): void {
@@ -226,6 +274,7 @@ export class DeviceSocket {
     this.clock.end();
     const first = this.phase !== 'ended';
     this.phase = 'ended';
+    this.pacer.end();
     return first;
   }
 }

@@ -16,6 +16,7 @@ import {
   CLONE_REASON,
   CLOSE,
   type DecodeOptions,
+  encodeLimits,
   encodeTokenMessage,
   type Term,
 } from '../wire/index.js';
@@ -75,6 +76,8 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   private readonly leftovers: Leftovers<Connection>;
   /** @internal */
   readonly decoding: DecodeOptions;
+  /** What a device is told of the limits of its connection. */
+  private readonly limits: string;
   private admission!: Admission;
   private ticking: NodeJS.Timeout | undefined;
 
@@ -103,6 +106,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     this.backplane = options.backplane(this.node);
     this.leftovers = new Leftovers(options);
     this.decoding = decodingOf(options);
+    this.limits = encodeLimits({ framesPerSecond: options.messagesPerSecond || undefined });
   }
 
   onModuleInit(): void {
@@ -255,7 +259,8 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
         info: 'replaced five times within a minute: do two machines use this device id?',
       });
     }
-    socket.write(acceptHandshake(request));
+    // Only to a device that has named its attempt: an Elixir device's 101 stays as it is, byte for byte.
+    socket.write(acceptHandshake(request, attempt && this.limits));
     const connection = new Connection(device, socket, this, grant, askedAt);
     this.registry.add(connection);
     this.backplane.opened(device);
