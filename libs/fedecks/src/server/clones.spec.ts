@@ -23,6 +23,7 @@ describe('Clones', () => {
     ['A A B A', 'address of B'],
     ['A B C A', 'address of B'],
     ['A B A B', 'address of A'],
+    ['B A A A A B', 'address of A'],
   ])('when %s have been replaced, the other machine is %j', (processes, other) => {
     const clones = new Clones();
     expect(replace(clones, processes)).toBe(other);
