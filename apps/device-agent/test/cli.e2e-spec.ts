@@ -5,6 +5,8 @@ import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
 import { EXIT, EXIT_MEANINGS } from '../src/cli/exit.js';
 import { VARIABLES } from '../src/config.js';
 import { type AgentStatus } from '../src/control/status.js';
@@ -137,6 +139,21 @@ describe('device-agent', () => {
     await second.logged('Connected');
     expect(await status()).toMatchObject({ code: EXIT.ok, state: 'connected' });
     expect(cloud.logins).toBe(1);
+  });
+
+  it('tells when it started and connected by the clock as it is set now', async () => {
+    const preload = fileURLToPath(new URL('support/stepped-clock.mjs', import.meta.url));
+    const before = Date.now() - 1_000;
+    const running = program.run({ ...env, NODE_OPTIONS: `--import=${preload}` });
+    await running.logged('log it in with `device-agent login`');
+    await login();
+    expect((await status()).startedAt).toMatch(/^1970-01-01T/);
+    running.kill('SIGWINCH');
+    const { since, startedAt } = await eventually(status, ({ startedAt }) => !startedAt.startsWith('1970'));
+    for (const time of [since, startedAt]) {
+      expect(Date.parse(time)).toBeGreaterThanOrEqual(before);
+      expect(Date.parse(time)).toBeLessThanOrEqual(Date.now() + 1_000);
+    }
   });
 
   it('keeps directory, socket and token to its user, whatever the umask', async () => {

@@ -1,5 +1,7 @@
 import { ask } from '../control/control-client.js';
 import { type AgentStatus } from '../control/status.js';
+import { durationOf } from '../text/duration.js';
+import { RELEASED } from '../version.js';
 import { EXIT, type ExitStatus } from './exit.js';
 
 const TIMEOUT_MS = 5_000;
@@ -28,19 +30,18 @@ export function table(agent: AgentStatus, now: Date): string {
 }
 
 function expiry(at: string | null, now: Date): string {
-  return at === null ? 'held' : `held, expires ${moment(at, now)}`;
+  if (at === null) return 'held';
+  // Somebody else's clock has set it.
+  return `held, expires ${now < RELEASED ? dateOf(at) : moment(at, now)}`;
 }
 
-const UNITS = [
-  ['d', 86_400],
-  ['h', 3_600],
-  ['min', 60],
-] as const;
-
-/** `2026-05-04T10:00:00Z (3 min ago)` */
+/** `2026-05-04T10:00:00Z (3 min ago)`; without the date where the clock cannot be right. */
 function moment(iso: string, now: Date): string {
-  const seconds = Math.round((Date.parse(iso) - now.getTime()) / 1000);
-  const [unit, size] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? ['s', 1];
-  const distance = `${Math.floor(Math.abs(seconds) / size)} ${unit}`;
-  return `${iso.replace(/\.\d+Z$/, 'Z')} (${seconds > 0 ? `in ${distance}` : `${distance} ago`})`;
+  const distanceMs = Date.parse(iso) - now.getTime();
+  const distance = distanceMs > 0 ? `in ${durationOf(distanceMs)}` : `${durationOf(-distanceMs)} ago`;
+  return now < RELEASED ? distance : `${dateOf(iso)} (${distance})`;
+}
+
+function dateOf(iso: string): string {
+  return iso.replace(/\.\d+Z$/, 'Z');
 }

@@ -1,4 +1,5 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { PastMoment } from '@fedecks/nest/client';
 import { FedecksClient } from '@fedecks/nest/client-nest';
 import { type ExpiringTokenStore } from '../connection/expiring-token-store.js';
 import { inVariables } from '../connection/tls-files.js';
@@ -8,7 +9,7 @@ import { type AgentStatus } from './status.js';
 /** Tells how the agent is. */
 @Injectable()
 export class StatusReport implements OnModuleInit {
-  private readonly startedAt = new Date();
+  private readonly startedAt = new PastMoment();
 
   /** @param url is told until one is asked. */
   constructor(
@@ -37,7 +38,7 @@ export class StatusReport implements OnModuleInit {
       tokenExpiresAt: expiresAt?.toISOString() ?? null,
       version: VERSION,
       pid: process.pid,
-      startedAt: this.startedAt.toISOString(),
+      startedAt: this.startedAt.date.toISOString(),
     };
   }
 }

@@ -13,6 +13,7 @@ import {
 import { ClientStoppedError, LoginFailedError, NotConnectedError } from './errors.js';
 import { Heartbeat } from './heartbeat.js';
 import { readFrame } from './inbound.js';
+import { PastMoment } from './past-moment.js';
 import { DeviceSocket } from './socket.js';
 import {
   INITIAL_STATE,
@@ -28,7 +29,7 @@ import { TokenWriter } from './token-writer.js';
 export interface ClientDetails {
   /** The same as `status` of the client. */
   readonly state: ClientStatus;
-  /** When it came into this state. */
+  /** When it came into this state, by the system's clock as that is set now. */
   readonly since: Date;
   /** What it calls itself. */
   readonly deviceId: string;
@@ -68,7 +69,7 @@ export class FedecksClient {
   private readonly heartbeat: Heartbeat;
 
   private state = INITIAL_STATE;
-  private since = new Date();
+  private since = new PastMoment();
   /** By `performance.now()`. */
   private retryDueAt = 0;
   private lastError: string | undefined;
@@ -115,7 +116,7 @@ export class FedecksClient {
   get details(): ClientDetails {
     return {
       state: this.state.status,
-      since: this.since,
+      since: this.since.date,
       deviceId: this.options.deviceId,
       tokenHeld: this.state.header !== undefined,
       nextAttemptAt:
@@ -263,7 +264,7 @@ export class FedecksClient {
     try {
       for (let each = this.queue.shift(); each; each = this.queue.shift()) {
         const { state, effects } = next(this.state, each);
-        if (state.status !== this.state.status) this.since = new Date();
+        if (state.status !== this.state.status) this.since = new PastMoment();
         this.state = state;
         for (const effect of effects) this.perform(effect);
       }

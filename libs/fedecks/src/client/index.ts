@@ -8,6 +8,7 @@ export {
   type UpgradeFailure,
 } from './client-event.js';
 export { type FedecksClientOptions } from './client-options.js';
+export { PastMoment } from './past-moment.js';
 export { proxyFromEnvironment, type ProxyChoice } from './proxy.js';
 export { type TlsOptions } from './tls.js';
 export { type ClientStatus } from './state.js';
