@@ -23,6 +23,7 @@ import {
   type Effect,
   type StateEvent,
 } from './state.js';
+import { expiryOf } from './token-claims.js';
 import { TokenWriter } from './token-writer.js';
 
 /** A client as it stands, for a status page or a log line. */
@@ -35,6 +36,8 @@ export interface ClientDetails {
   readonly deviceId: string;
   /** Whether it can connect without a login. */
   readonly tokenHeld: boolean;
+  /** When the token that is held expires; undefined if it does not tell: only a JWT does. */
+  readonly tokenExpiresAt: Date | undefined;
   /** When the next attempt begins, in the state `connection_scheduled`. */
   readonly nextAttemptAt: Date | undefined;
   /** The failure told last by an event, in words. It stays when the client has recovered. */
@@ -119,6 +122,7 @@ export class FedecksClient {
       since: this.since.date,
       deviceId: this.options.deviceId,
       tokenHeld: this.state.header !== undefined,
+      tokenExpiresAt: this.state.expiresAtMs === undefined ? undefined : new Date(this.state.expiresAtMs),
       nextAttemptAt:
         this.state.status === 'connection_scheduled'
           ? new Date(Date.now() + this.retryDueAt - performance.now())
@@ -243,7 +247,8 @@ export class FedecksClient {
     if (typeof token === 'string' && header === undefined) {
       failed('The stored token is too long to be presented: there is no token.');
     }
-    this.dispatch({ type: 'started', header });
+    const expiresAtMs = typeof token === 'string' && header !== undefined ? expiryOf(token) : undefined;
+    this.dispatch({ type: 'started', header, expiresAtMs });
   }
 
   private async finish(): Promise<void> {
@@ -358,6 +363,7 @@ export class FedecksClient {
           attempt,
           token: inbound.token,
           header: inbound.header,
+          expiresAtMs: expiryOf(inbound.token),
         });
       default:
         return this.report({ type: 'ignored_frame', kind: inbound.kind, bytes: bytes.length });

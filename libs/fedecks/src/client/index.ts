@@ -4,6 +4,7 @@ export {
   type ClientEvent,
   type ConnectionLoss,
   type ScheduleCause,
+  type TokenRefusal,
   type UnregisteredCause,
   type UpgradeFailure,
 } from './client-event.js';

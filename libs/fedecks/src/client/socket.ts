@@ -4,7 +4,7 @@ import { WebSocket, type ClientOptions, type RawData } from 'ws';
 import { AUTH_HEADER } from '../wire/index.js';
 import { connect, reasonOf, type ConnectSettings } from './connect.js';
 import { NotConnectedError, SendBufferFullError } from './errors.js';
-import { type AttemptEvent } from './state.js';
+import { type AttemptEvent, type Denial } from './state.js';
 import { missingCertificate } from './tls.js';
 
 export interface SocketSettings extends ConnectSettings {
@@ -138,7 +138,8 @@ export class DeviceSocket {
     socket.once('unexpected-response', (_request: ClientRequest, response: IncomingMessage) => {
       const failure = { status: response.statusCode ?? 0 };
       const retryAfterMs = retryAfter(response.headers);
-      if (this.end()) listener.event({ type: 'refused', failure, retryAfterMs });
+      const denial = denialIn(response);
+      if (this.end()) listener.event({ type: 'refused', failure, retryAfterMs, ...(denial && { denial }) });
       socket.terminate();
     });
     socket.on('error', (error) => {
@@ -182,6 +183,13 @@ export class DeviceSocket {
     this.phase = 'ended';
     return first;
   }
+}
+
+/** A cloud refuses without a body (PROTOCOL.md §1.4); a captive portal or a firewall has something to say. */
+function denialIn({ statusCode, headers }: IncomingMessage): Denial | undefined {
+  if (statusCode !== 403 || headers['content-length'] !== '0') return undefined;
+  const dateMs = Date.parse(headers.date ?? '');
+  return { timeMs: Number.isNaN(dateMs) ? Date.now() : dateMs };
 }
 
 /**

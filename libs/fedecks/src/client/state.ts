@@ -1,9 +1,10 @@
-import { closeCodeAdvice } from '../wire/index.js';
+import { CLOSE, closeCodeAdvice } from '../wire/index.js';
 import { type Pace } from './backoff.js';
 import {
   type ClientEvent,
   type ConnectionLoss,
   type ScheduleCause,
+  type TokenRefusal,
   type UpgradeFailure,
 } from './client-event.js';
 import { type LoginFailure } from './errors.js';
@@ -22,12 +23,20 @@ export interface State {
   readonly turn: number;
   /** The auth header that presents the token held. A login replaces it only when the new token has arrived. */
   readonly header: string | undefined;
+  /** When that token expires, in milliseconds since 1970; undefined if it does not tell, or there is none. */
+  readonly expiresAtMs: number | undefined;
+  /** How often in a row a cloud has refused that token; a connection that was closed as revoked counts. */
+  readonly denials: number;
   /** The login under way: from the call of `login` until its token arrives. */
   readonly login: number | undefined;
 }
 
 export type StateEvent =
-  | { readonly type: 'started'; readonly header: string | undefined }
+  | {
+      readonly type: 'started';
+      readonly header: string | undefined;
+      readonly expiresAtMs?: number | undefined;
+    }
   | { readonly type: 'login'; readonly login: number; readonly header: string }
   | { readonly type: 'logout' }
   | { readonly type: 'retry_due' }
@@ -38,12 +47,29 @@ export type StateEvent =
 export type AttemptEvent =
   | { readonly type: 'upgraded' }
   | { readonly type: 'unreachable'; readonly reason: string }
-  | { readonly type: 'refused'; readonly failure: UpgradeFailure; readonly retryAfterMs: number }
+  | {
+      readonly type: 'refused';
+      readonly failure: UpgradeFailure;
+      readonly retryAfterMs: number;
+      /** Given for the refusal of a cloud. What stands between refuses as well, but with other words. */
+      readonly denial?: Denial;
+    }
   | { readonly type: 'errored'; readonly reason: string }
   | { readonly type: 'lost'; readonly loss: ConnectionLoss }
-  | { readonly type: 'token'; readonly token: string; readonly header: string }
+  | {
+      readonly type: 'token';
+      readonly token: string;
+      readonly header: string;
+      readonly expiresAtMs?: number | undefined;
+    }
   | { readonly type: 'token_overdue' }
   | { readonly type: 'stable' };
+
+/** The refusal of a cloud: a 403 without a body (PROTOCOL.md §1.4). */
+export interface Denial {
+  /** By the server's clock if it tells its date, as that of a device may be wrong; in milliseconds since 1970. */
+  readonly timeMs: number;
+}
 
 export type Effect =
   /** Open a socket for this attempt, to the URL whose turn it is, with this auth header. */
@@ -94,6 +120,8 @@ export const INITIAL_STATE: State = Object.freeze({
   failures: 0,
   turn: 0,
   header: undefined,
+  expiresAtMs: undefined,
+  denials: 0,
   login: undefined,
 });
 
@@ -106,7 +134,9 @@ export function next(state: State, event: StateEvent): Step {
 
   switch (event.type) {
     case 'started':
-      return status === 'unregistered' ? resume({ ...state, header: event.header }, STARTED) : nothing;
+      return status === 'unregistered'
+        ? resume({ ...state, header: event.header, expiresAtMs: event.expiresAtMs }, STARTED)
+        : nothing;
     case 'login':
       return login(state, event);
     case 'logout':
@@ -121,7 +151,7 @@ export function next(state: State, event: StateEvent): Step {
     case 'unreachable':
       return status === 'connecting' ? unreachable(state, event.reason) : nothing;
     case 'refused':
-      return status === 'connecting' ? refused(state, event.failure, event.retryAfterMs) : nothing;
+      return status === 'connecting' ? refused(state, event) : nothing;
 
     case 'errored':
       return status === 'connected'
@@ -198,6 +228,8 @@ function logout(state: State): Step {
       status: 'unregistered',
       attempt: state.attempt + 1,
       header: undefined,
+      expiresAtMs: undefined,
+      denials: 0,
       login: undefined,
     },
     effects: [
@@ -222,7 +254,7 @@ function connectAgain(state: State): Step {
 
 function connected(state: State): Step {
   return {
-    state: { ...state, status: 'connected' },
+    state: { ...state, status: 'connected', denials: state.login === undefined ? 0 : state.denials },
     effects: [
       { do: 'ask_for_token' },
       { do: 'watch', attempt: state.attempt, awaitToken: state.login !== undefined },
@@ -239,8 +271,12 @@ function unreachable(state: State, reason: string): Step {
   ]);
 }
 
-function refused(state: State, failure: UpgradeFailure, retryAfterMs: number): Step {
-  const byToken = state.login === undefined;
+function refused(
+  before: State,
+  { failure, retryAfterMs, denial }: Extract<AttemptEvent, { type: 'refused' }>,
+): Step {
+  const byToken = before.login === undefined;
+  const state = byToken && denial ? { ...before, denials: before.denials + 1 } : before;
   // The token will hardly be liked better in a second. What was refused with a login are its credentials.
   const pace = byToken && (failure.status === 401 || failure.status === 403) ? 'slow' : 'backoff';
   const detail =
@@ -252,10 +288,21 @@ function refused(state: State, failure: UpgradeFailure, retryAfterMs: number): S
     { cause: byToken ? 'upgrade_failed' : 'login_failed', pace, notBeforeMs: retryAfterMs },
     [
       report({ type: 'upgrade_failed', ...failure }),
+      ...(byToken && denial ? refuseToken(state, denial) : []),
       ...failLogin(state, 'upgrade-failed', detail, failure.status),
     ],
   );
 }
+
+/** A cloud may refuse once by mistake, while it starts for example; not so a token of which it knows that it has expired. */
+function refuseToken({ expiresAtMs, denials }: State, { timeMs }: Denial): Effect[] {
+  const isExpired = expiresAtMs !== undefined && timeMs >= expiresAtMs;
+  if (!isExpired && denials < DENIALS_THAT_COUNT) return [];
+  const cause: TokenRefusal = isExpired ? 'expired' : 'refused';
+  return [report({ type: 'token_refused', cause })];
+}
+
+const DENIALS_THAT_COUNT = 2;
 
 function lost(before: State, loss: ConnectionLoss): Step {
   const state = before.failures < FAITHFUL_FOR ? before : elsewhere(before);
@@ -267,9 +314,17 @@ function lost(before: State, loss: ConnectionLoss): Step {
     return resume(state, { cause: 'login_failed', pace: 'backoff', notBeforeMs: 0 }, effects);
   }
   const advice = loss.cause === 'closed' ? closeCodeAdvice(loss.code) : 'retry';
+  if (loss.code === CLOSE.revoked) {
+    effects.push(report({ type: 'token_refused', cause: 'revoked' }));
+    return resume({ ...state, denials: state.denials + 1 }, { ...LOST, pace: 'slow' }, effects);
+  }
   if (advice === 'login') {
     effects.push({ do: 'forget_token' });
-    return resume({ ...state, header: undefined }, { ...LOST, pace: 'backoff' }, effects);
+    return resume(
+      { ...state, header: undefined, expiresAtMs: undefined },
+      { ...LOST, pace: 'backoff' },
+      effects,
+    );
   }
   return resume(state, { ...LOST, pace: advice === 'slow' ? 'slow' : 'backoff' }, effects);
 }
@@ -287,9 +342,12 @@ function told(loss: ConnectionLoss): string {
   return loss.cause === 'closed' ? `the server closed with ${loss.code}` : loss.cause.replace('_', ' ');
 }
 
-function tokenArrived(state: State, { token, header }: Extract<StateEvent, { type: 'token' }>): Step {
+function tokenArrived(
+  state: State,
+  { token, header, expiresAtMs }: Extract<StateEvent, { type: 'token' }>,
+): Step {
   return {
-    state: { ...state, header, login: undefined },
+    state: { ...state, header, expiresAtMs, denials: 0, login: undefined },
     effects: [{ do: 'store_token', token, login: state.login }],
   };
 }
