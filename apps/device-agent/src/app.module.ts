@@ -5,8 +5,7 @@ import { Commands } from './commands/commands.js';
 import { Restart } from './commands/restart.js';
 import { type Config, readSystemdSettings } from './config.js';
 import { ConnectionLog } from './connection/connection-log.js';
-import { ExpiringTokenStore } from './connection/expiring-token-store.js';
-import { FirstLogin, LoginFile } from './connection/first-login.js';
+import { FileLogin, LoginFile } from './connection/file-login.js';
 import { ControlRoutes } from './control/control-routes.js';
 import { ControlServer } from './control/control-server.js';
 import { socketPath } from './control/socket-path.js';
@@ -27,7 +26,7 @@ export class AppModule {
   /** @param log is what `device-agent logs` shows. */
   static with(config: Config, log: RecentLog): DynamicModule {
     const { urls, deviceId, stateDir, tls, environment, startDelayMs } = config;
-    const tokenStore = new ExpiringTokenStore(new FileTokenStore(stateDir, deviceId));
+    const tokenStore = new FileTokenStore(stateDir, deviceId);
     return {
       module: AppModule,
       imports: [
@@ -45,8 +44,8 @@ export class AppModule {
         { provide: RecentLog, useValue: log },
         {
           provide: StatusReport,
-          inject: [FedecksClient],
-          useFactory: (client: FedecksClient) => new StatusReport(client, tokenStore, urls[0]),
+          inject: [FedecksClient, FileLogin],
+          useFactory: (client: FedecksClient, login: FileLogin) => new StatusReport(client, login, urls[0]),
         },
         {
           provide: ControlServer,
@@ -64,7 +63,7 @@ export class AppModule {
         },
         ConnectionLog,
         ControlRoutes,
-        FirstLogin,
+        FileLogin,
         Restart,
         Commands,
         ThreadWork,

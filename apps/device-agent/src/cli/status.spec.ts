@@ -11,6 +11,8 @@ const CONNECTED: AgentStatus = {
   nextAttemptAt: null,
   tokenHeld: true,
   tokenExpiresAt: '2027-06-01T10:00:00.000Z',
+  tokenRefused: false,
+  fileLogin: null,
   version: '0.1.0',
   pid: 42,
   startedAt: '2027-05-02T10:00:00.000Z',
@@ -46,6 +48,35 @@ describe('the table of the status', () => {
     expect(text).toContain('Last error    connection_lost: ended\n');
     expect(text).toContain('Next attempt  2027-05-04T10:00:12Z (in 12 s)\n');
     expect(text).toContain('Token         held\n');
+  });
+
+  it('shows a token that has expired, and one that the cloud refuses', () => {
+    const expired = {
+      ...CONNECTED,
+      state: 'connection_scheduled',
+      tokenExpiresAt: '2027-05-01T10:00:00.000Z',
+    } as const;
+    expect(table(expired, NOW)).toContain('Token         held, expired 2027-05-01T10:00:00Z (3 d ago)\n');
+    expect(table({ ...expired, tokenRefused: true }, NOW)).toContain(
+      'Token         held, but the cloud refuses it (expired or revoked): device-agent login\n',
+    );
+  });
+
+  it('shows a login file that is being tried, and why it has failed', () => {
+    const fileLogin = { file: '/data/login.json', nextTryAt: null, lastError: null };
+    const unregistered = {
+      ...CONNECTED,
+      state: 'unregistered',
+      tokenHeld: false,
+      tokenExpiresAt: null,
+    } as const;
+    const trying = table({ ...unregistered, fileLogin }, NOW);
+    expect(trying).toContain('Token         none\nLogin         with /data/login.json, being tried\n');
+    const nextTryAt = '2027-05-04T10:00:45.500Z';
+    const lastError = 'The login file cannot be read (ENOENT).';
+    expect(table({ ...unregistered, fileLogin: { ...fileLogin, nextTryAt, lastError } }, NOW)).toContain(
+      'Login         with /data/login.json, tried again 2027-05-04T10:00:45Z (in 45 s). The login file cannot be read (ENOENT).\n',
+    );
   });
 
   it('shows no date by a clock that cannot be right', () => {

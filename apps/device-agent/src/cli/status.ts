@@ -23,16 +23,27 @@ export function table(agent: AgentStatus, now: Date): string {
     ['URL', agent.url],
     ['Last error', agent.lastError ?? 'none'],
     ['Next attempt', agent.nextAttemptAt === null ? 'none is due' : moment(agent.nextAttemptAt, now)],
-    ['Token', agent.tokenHeld ? expiry(agent.tokenExpiresAt, now) : 'none: device-agent login'],
+    ['Token', token(agent, now)],
+    ...(agent.fileLogin ? [['Login', loginOf(agent.fileLogin, now)]] : []),
     ['Agent', `${agent.version}, process ${agent.pid}, started ${moment(agent.startedAt, now)}`],
   ];
   return rows.map(([name = '', value = '']) => `${name.padEnd(14)}${value}\n`).join('');
 }
 
-function expiry(at: string | null, now: Date): string {
-  if (at === null) return 'held';
+function token({ tokenHeld, tokenRefused, tokenExpiresAt, fileLogin }: AgentStatus, now: Date): string {
+  const remedy = fileLogin ? '' : ': device-agent login';
+  if (!tokenHeld) return `none${remedy}`;
+  if (tokenRefused) return `held, but the cloud refuses it (expired or revoked)${remedy}`;
+  if (tokenExpiresAt === null) return 'held';
   // Somebody else's clock has set it.
-  return `held, expires ${now < RELEASED ? dateOf(at) : moment(at, now)}`;
+  if (now < RELEASED) return `held, expires ${dateOf(tokenExpiresAt)}`;
+  const isExpired = Date.parse(tokenExpiresAt) <= now.getTime();
+  return `held, ${isExpired ? 'expired' : 'expires'} ${moment(tokenExpiresAt, now)}`;
+}
+
+function loginOf({ file, nextTryAt, lastError }: NonNullable<AgentStatus['fileLogin']>, now: Date): string {
+  const attempt = nextTryAt === null ? 'being tried' : `tried again ${moment(nextTryAt, now)}`;
+  return `with ${file}, ${attempt}${lastError === null ? '' : `. ${lastError}`}`;
 }
 
 /** `2026-05-04T10:00:00Z (3 min ago)`; without the date where the clock cannot be right. */
