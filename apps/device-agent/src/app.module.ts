@@ -11,6 +11,7 @@ import { ControlServer } from './control/control-server.js';
 import { socketPath } from './control/socket-path.js';
 import { StatusReport } from './control/status-report.js';
 import { RecentLog } from './log/recent-log.js';
+import { HealthFile } from './service/health-file.js';
 import { Systemd } from './service/systemd.js';
 import { ThreadWork } from './service/thread-work.js';
 import { Collector } from './telemetry/collector.js';
@@ -25,7 +26,7 @@ import { TelemetryFeed } from './telemetry/telemetry.js';
 export class AppModule {
   /** @param log is what `device-agent logs` shows. */
   static with(config: Config, log: RecentLog): DynamicModule {
-    const { urls, deviceId, stateDir, tls, environment, startDelayMs } = config;
+    const { urls, deviceId, stateDir, tls, environment, startDelayMs, pingIntervalMs } = config;
     const tokenStore = new FileTokenStore(stateDir, deviceId);
     return {
       module: AppModule,
@@ -37,6 +38,7 @@ export class AppModule {
           proxy: proxyFromEnvironment(environment),
           ...(tls !== undefined && { tls }),
           ...(startDelayMs !== undefined && { startDelayMs }),
+          ...(pingIntervalMs !== undefined && { pingIntervalMs }),
         }),
       ],
       providers: [
@@ -60,6 +62,11 @@ export class AppModule {
           provide: Systemd,
           inject: [FedecksClient],
           useFactory: (client: FedecksClient) => new Systemd(client, readSystemdSettings()),
+        },
+        {
+          provide: HealthFile,
+          inject: [FedecksClient],
+          useFactory: (client: FedecksClient) => new HealthFile(client, config.healthFile),
         },
         ConnectionLog,
         ControlRoutes,

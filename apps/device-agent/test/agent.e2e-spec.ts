@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type INestApplicationContext, Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { type Term } from '@fedecks/nest/wire';
+import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
 import { Inbox } from '../../../libs/fedecks/test/support/inbox.js';
 import { AppModule } from '../src/app.module.js';
 import { readConfig } from '../src/config.js';
@@ -259,6 +260,30 @@ describe('device-agent', () => {
     it('sends telemetry again at each interval', async () => {
       await start({ FEDECKS_LOGIN_FILE: loginFile, TELEMETRY_INTERVAL_MS: '1000' });
       for (let times = 0; times < 3; times++) await cloud.event('telemetry');
+    });
+
+    it('sends telemetry before the interval has passed when something changes notably, and only then', async () => {
+      let celsius = 40;
+      let looks = 0;
+      const sensors = {
+        temperature: async () => {
+          looks++;
+          return { temperatureCelsius: celsius };
+        },
+      };
+      await start(
+        { FEDECKS_LOGIN_FILE: loginFile },
+        new TelemetryFeed(new Collector(sensors), 86_400_000, 20),
+      );
+      expect(await cloud.event('telemetry')).toEqual({ temperatureCelsius: 40 });
+      celsius = 44;
+      const before = looks;
+      await eventually(
+        () => looks,
+        (now) => now > before + 3,
+      );
+      celsius = 45;
+      expect(await cloud.event('telemetry')).toEqual({ temperatureCelsius: 45 });
     });
 
     it('answers ping with the data it came with', async () => {
