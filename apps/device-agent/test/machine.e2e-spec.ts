@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -104,6 +104,15 @@ if (!namespace) {
         `mount --bind ${directory}/${name} /mnt && mount -o remount,bind,ro /mnt`;
       await run(mounts('a'), cloud.url, '/mnt').logged('Connected');
       await run(mounts('b'), cloud.url, '/mnt').logged('Connected');
+    });
+
+    it('runs as a user who may not read the configuration that systemd has read for it', async () => {
+      mkdirSync(join(directory, 'etc/fedecks'), { recursive: true });
+      const file = join(directory, 'etc/fedecks/device-agent.env');
+      writeFileSync(file, 'FEDECKS_URL=ws://127.0.0.1:9/\n', { mode: 0o600 });
+      chmodSync(directory, 0o777);
+      const nobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups';
+      await run(`mount --bind ${directory}/etc /etc && set -- ${nobody} "$@"`).logged('Connected');
     });
 
     it('tells the temperature of the hottest sensor that can be read, in degrees', async () => {
