@@ -16,6 +16,12 @@ export type ClientEvent =
   | { readonly type: 'connection_failed'; readonly reason: string }
   /** It was reached and did not answer with a websocket: with another HTTP status, or with something broken. */
   | ({ readonly type: 'upgrade_failed' } & UpgradeFailure)
+  /**
+   * The cloud refuses the token that is held: only a `login` helps. The token is kept, and presented again all the same.
+   * `expired`: refused when it had expired, by the server's date if it tells one. `revoked`: the connection was closed with 4150.
+   * `refused`: refused twice in a row, or after `revoked`.
+   */
+  | { readonly type: 'token_refused'; readonly cause: TokenRefusal }
   /** A fault on an open connection: a reset, or a frame that breaks RFC 6455 or is too big. It is lost next. */
   | { readonly type: 'connection_error'; readonly reason: string }
   | ({ readonly type: 'connection_lost' } & ConnectionLoss)
@@ -40,6 +46,9 @@ export type ClientEvent =
 
 /** Why there is no token to connect with. */
 export type UnregisteredCause = 'no_token' | 'login_failed' | 'token_expired' | 'logged_out';
+
+/** Why a cloud that knows the token does not take it. */
+export type TokenRefusal = 'expired' | 'revoked' | 'refused';
 
 /** Why an attempt to connect is scheduled: what has just happened. */
 export type ScheduleCause =
@@ -81,6 +90,8 @@ export function failureIn(event: ClientEvent): string | undefined {
       return `${event.type}: ${event.reason}`;
     case 'upgrade_failed':
       return `${event.type}: ${event.reason ?? `HTTP status ${event.status}`}`;
+    case 'token_refused':
+      return `${event.type}: ${event.cause}`;
     case 'connection_lost':
       return `${event.type}: ${event.cause}${event.code === undefined ? '' : ` ${event.code}`}${
         event.unconfirmed === undefined ? '' : `, up to ${event.unconfirmed} messages were not read`

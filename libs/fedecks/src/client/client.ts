@@ -15,6 +15,7 @@ import {
 import { ClientStoppedError, LoginFailedError, NotConnectedError } from './errors.js';
 import { Heartbeat } from './heartbeat.js';
 import { readFrame } from './inbound.js';
+import { PastMoment } from './past-moment.js';
 import { DeviceSocket } from './socket.js';
 import {
   INITIAL_STATE,
@@ -24,18 +25,21 @@ import {
   type Effect,
   type StateEvent,
 } from './state.js';
+import { expiryOf } from './token-claims.js';
 import { TokenWriter } from './token-writer.js';
 
 /** A client as it stands, for a status page or a log line. */
 export interface ClientDetails {
   /** The same as `status` of the client. */
   readonly state: ClientStatus;
-  /** When it came into this state. */
+  /** When it came into this state, by the system's clock as that is set now. */
   readonly since: Date;
   /** What it calls itself. */
   readonly deviceId: string;
   /** Whether it can connect without a login. */
   readonly tokenHeld: boolean;
+  /** When the token that is held expires; undefined if it does not tell: only a JWT does. */
+  readonly tokenExpiresAt: Date | undefined;
   /** When the next attempt begins, in the state `connection_scheduled`. */
   readonly nextAttemptAt: Date | undefined;
   /** When it was last suspected that another machine uses this device id (event `clone_suspected`). */
@@ -75,7 +79,7 @@ export class FedecksClient {
   private readonly process = randomBytes(16).toString('base64url');
   private attempts = 0;
   private state = INITIAL_STATE;
-  private since = new Date();
+  private since = new PastMoment();
   /** These two by `performance.now()`. */
   private retryDueAt = 0;
   private cloneSuspectedAt: number | undefined;
@@ -129,9 +133,10 @@ export class FedecksClient {
   get details(): ClientDetails {
     return {
       state: this.state.status,
-      since: this.since,
+      since: this.since.date,
       deviceId: this.options.deviceId,
       tokenHeld: this.state.header !== undefined,
+      tokenExpiresAt: this.state.expiresAtMs === undefined ? undefined : new Date(this.state.expiresAtMs),
       nextAttemptAt: this.state.status === 'connection_scheduled' ? dateOf(this.retryDueAt) : undefined,
       cloneSuspectedAt: this.cloneSuspectedAt === undefined ? undefined : dateOf(this.cloneSuspectedAt),
       lastError: this.lastError,
@@ -255,7 +260,8 @@ export class FedecksClient {
     if (typeof token === 'string' && header === undefined) {
       failed('The stored token is too long to be presented: there is no token.');
     }
-    this.dispatch({ type: 'started', header });
+    const expiresAtMs = typeof token === 'string' && header !== undefined ? expiryOf(token) : undefined;
+    this.dispatch({ type: 'started', header, expiresAtMs });
   }
 
   private async finish(): Promise<void> {
@@ -276,7 +282,7 @@ export class FedecksClient {
     try {
       for (let each = this.queue.shift(); each; each = this.queue.shift()) {
         const { state, effects } = next(this.state, each, performance.now());
-        if (state.status !== this.state.status) this.since = new Date();
+        if (state.status !== this.state.status) this.since = new PastMoment();
         this.state = state;
         for (const effect of effects) this.perform(effect);
       }
@@ -380,6 +386,7 @@ export class FedecksClient {
           attempt,
           token: inbound.token,
           header: inbound.header,
+          expiresAtMs: expiryOf(inbound.token),
         });
       default:
         return this.report({ type: 'ignored_frame', kind: inbound.kind, bytes: bytes.length });

@@ -13,7 +13,7 @@ import { type ConnectionLoss } from './client-event.js';
 import { connect, reasonOf, type ConnectSettings, type Reached } from './connect.js';
 import { NotConnectedError, SendBufferFullError } from './errors.js';
 import { Pacer } from './pacer.js';
-import { type AttemptEvent } from './state.js';
+import { type AttemptEvent, type Denial } from './state.js';
 import { missingCertificate } from './tls.js';
 import { Unconfirmed } from './unconfirmed.js';
 
@@ -228,10 +228,19 @@ export class DeviceSocket {
   private async onRefusal(socket: WebSocket, response: IncomingMessage): Promise<void> {
     const { statusCode: status = 0, headers } = response;
     const isOfToken = status === 401 || status === 403;
-    const failure = { status, ...(isOfToken && (await hasBody(response)) && { hasBody: true as const }) };
+    const hasText = isOfToken && (await hasBody(response));
+    const failure = { status, ...(hasText && { hasBody: true as const }) };
     const isClone = headers[REFUSAL_HEADER] === CLONE_REASON;
+    // A cloud refuses without a body (PROTOCOL.md §1.4); a captive portal or a firewall has something to say.
+    const denial = status === 403 && !hasText ? denialAt(headers) : undefined;
     if (this.end())
-      this.listener.event({ type: 'refused', failure, retryAfterMs: retryAfter(headers), isClone });
+      this.listener.event({
+        type: 'refused',
+        failure,
+        retryAfterMs: retryAfter(headers),
+        isClone,
+        ...(denial && { denial }),
+      });
     socket.terminate();
   }
 
@@ -286,6 +295,12 @@ function hasBody(response: IncomingMessage): Promise<boolean> {
     response.once('end', () => resolve(false));
     for (const event of ['data', 'close']) response.once(event, () => resolve(true));
   });
+}
+
+/** When a cloud refused, by its own clock if it tells its date. */
+function denialAt({ date }: IncomingHttpHeaders): Denial {
+  const timeMs = Date.parse(date ?? '');
+  return { timeMs: Number.isNaN(timeMs) ? Date.now() : timeMs };
 }
 
 /**

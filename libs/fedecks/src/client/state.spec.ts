@@ -23,6 +23,17 @@ const refused = (status: number, hasBody?: true): StateEvent => {
   const failure = { status, ...(hasBody && { hasBody }) };
   return { type: 'refused', attempt: 3, failure, retryAfterMs: 0, isClone: false };
 };
+/** By a cloud whose clock says this, in milliseconds. */
+const denied = (timeMs = 0): StateEvent => {
+  return {
+    type: 'refused',
+    attempt: 3,
+    failure: { status: 403 },
+    retryAfterMs: 0,
+    isClone: false,
+    denial: { timeMs },
+  };
+};
 const closed = (code: number): StateEvent => ({ type: 'lost', attempt: 3, loss: { cause: 'closed', code } });
 
 const EVENTS = {
@@ -52,7 +63,6 @@ const EVENTS = {
 
 const LOGIN = 'connecting: open by credentials';
 const TO_BACKOFF = 'connection_scheduled: unwatch, drop, connection_lost, schedule backoff';
-const TO_SLOW = 'connection_scheduled: unwatch, drop, connection_lost, schedule slow';
 const LOGIN_LOST = 'unregistered: unwatch, drop, connection_lost, fail login 7, unregistered';
 const LOGIN_LOST_HELD =
   'connection_scheduled: unwatch, drop, connection_lost, fail login 7, schedule backoff';
@@ -126,7 +136,7 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
     'closed 1000': TO_BACKOFF,
     'closed 4000': TO_BACKOFF,
     'closed 4100': 'unregistered: unwatch, drop, connection_lost, forget_token, unregistered',
-    'closed 4150': TO_SLOW,
+    'closed 4150': 'connection_scheduled: unwatch, drop, connection_lost, token_refused, schedule slow',
     'closed 4152': TO_BACKOFF,
     token: 'connected: store_token',
     stable: 'connected: failures := 0',
@@ -339,6 +349,46 @@ describe('the state machine of a client (§3)', () => {
     expect(patienceAfter(...three, late, late, EVENTS['refused 503'], late)).toBe(2);
     expect(patienceAfter(...three, slow)).toBe(2);
     expect(patienceAfter(...three, EVENTS.upgraded)).toBe(1);
+  });
+
+  /** What is said of the token, by causes, as these events follow upon one another with an attempt before each. */
+  function refusals(state: State, ...events: StateEvent[]): string[] {
+    const causes: string[] = [];
+    for (const event of events) {
+      const step = next(
+        { ...state, status: event.type === 'lost' ? 'connected' : 'connecting', attempt: 3 },
+        event,
+      );
+      state = step.state;
+      causes.push(
+        ...step.effects.flatMap((effect) =>
+          effect.do === 'report' && effect.event.type === 'token_refused' ? [effect.event.cause] : [],
+        ),
+      );
+    }
+    return causes;
+  }
+  const HELD = { ...STATES['connecting with token'], expiresAtMs: 5_000 };
+
+  it("takes a token for refused that has expired by the server's date", () => {
+    expect(refusals(HELD, denied(5_000))).toEqual(['expired']);
+    expect(refusals(HELD, denied(4_999))).toEqual([]);
+    expect(refusals({ ...HELD, expiresAtMs: undefined }, denied(5_000))).toEqual([]);
+  });
+
+  it('takes a token for refused that a cloud refuses twice in a row', () => {
+    expect(refusals(HELD, denied(), denied(4_999), denied())).toEqual(['refused', 'refused']);
+    expect(refusals(HELD, denied(), EVENTS.upgraded, denied())).toEqual([]);
+    expect(refusals(HELD, denied(), EVENTS.unreachable, denied())).toEqual(['refused']);
+  });
+
+  it('takes a token for refused when it was revoked, and at the next refusal', () => {
+    expect(refusals(HELD, closed(4150), denied())).toEqual(['revoked', 'refused']);
+  });
+
+  it('does not take a 403 with a body for the refusal of a cloud, nor one of a login', () => {
+    expect(refusals(HELD, refused(403), refused(403), refused(403))).toEqual([]);
+    expect(refusals({ ...HELD, login: 7 }, denied(6_000))).toEqual([]);
   });
 
   it('waits for as long as the server asks', () => {

@@ -4,6 +4,7 @@ import {
   type ClientEvent,
   type ConnectionLoss,
   type ScheduleCause,
+  type TokenRefusal,
   type UpgradeFailure,
 } from './client-event.js';
 import { type LoginFailure } from './errors.js';
@@ -28,12 +29,20 @@ export interface State {
   readonly turn: number;
   /** The auth header that presents the token held. A login replaces it only when the new token has arrived. */
   readonly header: string | undefined;
+  /** When that token expires, in milliseconds since 1970; undefined if it does not tell, or there is none. */
+  readonly expiresAtMs: number | undefined;
+  /** How often in a row a cloud has refused that token; a connection that was closed as revoked counts. */
+  readonly denials: number;
   /** The login under way: from the call of `login` until its token arrives. */
   readonly login: number | undefined;
 }
 
 export type StateEvent =
-  | { readonly type: 'started'; readonly header: string | undefined }
+  | {
+      readonly type: 'started';
+      readonly header: string | undefined;
+      readonly expiresAtMs?: number | undefined;
+    }
   | { readonly type: 'login'; readonly login: number; readonly header: string }
   | { readonly type: 'logout' }
   | { readonly type: 'retry_due' }
@@ -52,12 +61,25 @@ export type AttemptEvent =
       /** The server says that another machine uses this device id. */
       readonly isClone: boolean;
       readonly isTimeout?: boolean;
+      /** Given for the refusal of a cloud. What stands between refuses as well, but with other words. */
+      readonly denial?: Denial;
     }
   | { readonly type: 'errored'; readonly reason: string }
   | { readonly type: 'lost'; readonly loss: ConnectionLoss; readonly isClone?: boolean }
-  | { readonly type: 'token'; readonly token: string; readonly header: string }
+  | {
+      readonly type: 'token';
+      readonly token: string;
+      readonly header: string;
+      readonly expiresAtMs?: number | undefined;
+    }
   | { readonly type: 'token_overdue' }
   | { readonly type: 'stable' };
+
+/** The refusal of a cloud: a 403 without a body (PROTOCOL.md §1.4). */
+export interface Denial {
+  /** By the server's clock if it tells its date, as that of a device may be wrong; in milliseconds since 1970. */
+  readonly timeMs: number;
+}
 
 export type Effect =
   /** Open a socket for this attempt, to the URL whose turn it is, with this auth header. */
@@ -113,6 +135,8 @@ export const INITIAL_STATE: State = Object.freeze({
   replacements: [],
   turn: 0,
   header: undefined,
+  expiresAtMs: undefined,
+  denials: 0,
   login: undefined,
 });
 
@@ -128,7 +152,9 @@ export function next(state: State, event: StateEvent, now: number): Step {
 
   switch (event.type) {
     case 'started':
-      return status === 'unregistered' ? resume({ ...state, header: event.header }, STARTED) : nothing;
+      return status === 'unregistered'
+        ? resume({ ...state, header: event.header, expiresAtMs: event.expiresAtMs }, STARTED)
+        : nothing;
     case 'login':
       return login(state, event);
     case 'logout':
@@ -222,6 +248,8 @@ function logout(state: State): Step {
       status: 'unregistered',
       attempt: state.attempt + 1,
       header: undefined,
+      expiresAtMs: undefined,
+      denials: 0,
       login: undefined,
     },
     effects: [
@@ -261,7 +289,12 @@ function countTimeout(state: State, isTimeout: boolean): State {
 function connected(before: State, isQuick: boolean): Step {
   const state = isQuick ? { ...before, timeouts: 0 } : countTimeout(before, false);
   return {
-    state: { ...state, status: 'connected', refusals: 0 },
+    state: {
+      ...state,
+      status: 'connected',
+      refusals: 0,
+      denials: state.login === undefined ? 0 : state.denials,
+    },
     effects: [
       { do: 'ask_for_token' },
       { do: 'watch', attempt: state.attempt, awaitToken: state.login !== undefined },
@@ -284,10 +317,11 @@ function unreachable(
 
 function refused(
   before: State,
-  { failure, retryAfterMs, isClone, isTimeout = false }: Extract<StateEvent, { type: 'refused' }>,
+  { failure, retryAfterMs, isClone, isTimeout = false, denial }: Extract<AttemptEvent, { type: 'refused' }>,
 ): Step {
-  const state = countTimeout(before, isTimeout);
-  const byToken = state.login === undefined;
+  const counted = countTimeout(before, isTimeout);
+  const byToken = before.login === undefined;
+  const state = byToken && denial ? { ...counted, denials: counted.denials + 1 } : counted;
   // What was refused with a login are its credentials, and not the token held. What has a body is not the cloud's.
   const isOfCloud = (failure.status === 401 || failure.status === 403) && failure.hasBody !== true;
   const pace = byToken && isOfCloud ? 'refused' : 'backoff';
@@ -301,10 +335,21 @@ function refused(
     [
       report({ type: 'upgrade_failed', ...failure }),
       ...(isClone ? [CLONE_SUSPECTED] : []),
+      ...(byToken && denial ? refuseToken(state, denial) : []),
       ...failLogin(state, 'upgrade-failed', detail, failure.status),
     ],
   );
 }
+
+/** A cloud may refuse once by mistake, while it starts for example; not so a token of which it knows that it has expired. */
+function refuseToken({ expiresAtMs, denials }: State, { timeMs }: Denial): Effect[] {
+  const isExpired = expiresAtMs !== undefined && timeMs >= expiresAtMs;
+  if (!isExpired && denials < DENIALS_THAT_COUNT) return [];
+  const cause: TokenRefusal = isExpired ? 'expired' : 'refused';
+  return [report({ type: 'token_refused', cause })];
+}
+
+const DENIALS_THAT_COUNT = 2;
 
 function lost(
   before: State,
@@ -323,9 +368,17 @@ function lost(
     return resume(state, { cause: 'login_failed', pace: 'backoff', notBeforeMs: 0 }, effects);
   }
   const advice = loss.cause === 'closed' ? closeCodeAdvice(loss.code) : 'retry';
+  if (loss.code === CLOSE.revoked) {
+    effects.push(report({ type: 'token_refused', cause: 'revoked' }));
+    return resume({ ...state, denials: state.denials + 1 }, { ...LOST, pace: 'slow' }, effects);
+  }
   if (advice === 'login') {
     effects.push({ do: 'forget_token' });
-    return resume({ ...state, header: undefined }, { ...LOST, pace: 'backoff' }, effects);
+    return resume(
+      { ...state, header: undefined, expiresAtMs: undefined },
+      { ...LOST, pace: 'backoff' },
+      effects,
+    );
   }
   // Once, it may have been an attempt of our own that arrived late; over and over, it is another machine.
   const isSlow = loss.code === CLOSE.replaced ? isReplacedOften : advice === 'slow';
@@ -356,9 +409,12 @@ function told(loss: ConnectionLoss): string {
   return loss.cause === 'closed' ? `the server closed with ${loss.code}` : loss.cause.replace('_', ' ');
 }
 
-function tokenArrived(state: State, { token, header }: Extract<StateEvent, { type: 'token' }>): Step {
+function tokenArrived(
+  state: State,
+  { token, header, expiresAtMs }: Extract<StateEvent, { type: 'token' }>,
+): Step {
   return {
-    state: { ...state, header, login: undefined },
+    state: { ...state, header, expiresAtMs, denials: 0, login: undefined },
     effects: [{ do: 'store_token', token, login: state.login }],
   };
 }
