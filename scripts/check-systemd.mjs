@@ -136,7 +136,10 @@ function install(root, url) {
   writeFileSync(`${unit}.d/check.conf`, DROP_IN);
   copyFileSync(join(repository, 'dist/device-agent.mjs'), join(root, 'opt/fedecks/device-agent.mjs'));
   writeFileSync(join(root, 'opt/fedecks/hang.cjs'), "process.on('SIGUSR2', () => { for (;;); });");
-  writeFileSync(join(root, 'etc/fedecks/agent.env'), `FEDECKS_URL=${url}\nFEDECKS_DEVICE_ID=${DEVICE}\n`);
+  writeFileSync(
+    join(root, 'etc/fedecks/device-agent.env'),
+    `FEDECKS_URL=${url}\nFEDECKS_DEVICE_ID=${DEVICE}\n`,
+  );
 }
 
 /** The container's first process, with which all of them end. */
@@ -147,7 +150,7 @@ function init() {
 /** Runs a command in the container, as its root. */
 function inside(command, input = '') {
   must(machine.exitCode === null, 'the container has ended');
-  const env = ['env', '-i', 'PATH=/usr/bin:/bin', 'FEDECKS_STATE_DIR=/var/lib/fedecks'];
+  const env = ['env', '-i', 'PATH=/usr/bin:/bin'];
   const args = ['-t', init(), '-m', '-p', '-u', '-i', '-C', '--', ...env, ...command];
   return spawnSync('nsenter', args, { input, encoding: 'utf8', timeout: 30_000 });
 }

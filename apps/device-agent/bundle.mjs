@@ -2,8 +2,10 @@
 // it beside it. It takes what `nest build` has compiled, because esbuild does not write down the types of constructor
 // parameters, which Nest reads. Run: npm run bundle.
 import { readFileSync, readdirSync, writeFileSync, chmodSync } from 'node:fs';
+import { builtinModules } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parse } from 'acorn';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -43,6 +45,23 @@ const frugal = {
   },
 };
 
+/**
+ * Makes Node's own modules load when they are first used, and not before the first line: a Node that is too old lacks
+ * some of their exports, and would print the bundle instead of what `require-node.ts` says.
+ */
+const lateBuiltins = {
+  name: "Node's own modules when they are used",
+  setup(plugin) {
+    const names = builtinModules.map((name) => name.replaceAll('/', '\\/')).join('|');
+    plugin.onResolve({ filter: new RegExp(`^(node:)?(${names})$`) }, ({ path, kind }) =>
+      kind === 'import-statement' ? { path, namespace: 'builtin' } : undefined,
+    );
+    plugin.onLoad({ filter: /./, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = require('${path}');`,
+    }));
+  },
+};
+
 const { metafile } = await build({
   absWorkingDir: root,
   entryPoints: [compiled],
@@ -50,13 +69,14 @@ const { metafile } = await build({
   bundle: true,
   platform: 'node',
   format: 'esm',
-  target: 'node20',
+  // Every Node that starts ES modules at all must get as far as `require-node.ts`.
+  target: 'node16',
   mainFields: ['es2015', 'module', 'main'],
   // Names stay, so that a stack trace from the field can be read.
   minifyWhitespace: true,
   minifySyntax: true,
   external: ABSENT,
-  plugins: [frugal],
+  plugins: [frugal, lateBuiltins],
   // Native parts of `ws` that are not there, so they need not be looked for.
   define: { 'process.env.WS_NO_BUFFER_UTIL': '"1"', 'process.env.WS_NO_UTF_8_VALIDATE': '"1"' },
   banner: {
@@ -71,6 +91,7 @@ const { metafile } = await build({
   logLevel: 'warning',
 });
 chmodSync(outfile, 0o755);
+mustReachItsGuard(readFileSync(outfile, 'utf8'));
 
 const [{ bytes, inputs }] = Object.values(metafile.outputs);
 const packages = new Set(
@@ -82,6 +103,17 @@ const packages = new Set(
 const notices = [...packages].sort().map(notice);
 writeFileSync(join(root, 'dist/device-agent.licenses.txt'), notices.join(`\n${'-'.repeat(80)}\n`));
 console.log(`dist/device-agent.mjs: ${Math.round(bytes / 1024)} KiB, with ${packages.size} packages in it`);
+
+/** Node 16 has to parse the bundle (ECMAScript 2022), and to find all it imports before the first line runs. */
+function mustReachItsGuard(text) {
+  const { body } = parse(text, { ecmaVersion: 2022, sourceType: 'module', allowHashBang: true });
+  const imported = body.filter(({ type }) => type === 'ImportDeclaration').map(({ source }) => source.value);
+  if (imported.join() !== 'node:module') {
+    throw new Error(
+      `the bundle must import node:module alone before it runs, and imports ${imported.join(', ')}`,
+    );
+  }
+}
 
 /** A package's name, version and licence, with the text its licence asks to be passed on. */
 function notice(directory) {

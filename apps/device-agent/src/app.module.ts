@@ -5,13 +5,13 @@ import { Commands } from './commands/commands.js';
 import { Restart } from './commands/restart.js';
 import { type Config, readSystemdSettings } from './config.js';
 import { ConnectionLog } from './connection/connection-log.js';
-import { ExpiringTokenStore } from './connection/expiring-token-store.js';
-import { FirstLogin, LoginFile } from './connection/first-login.js';
+import { FileLogin, LoginFile } from './connection/file-login.js';
 import { ControlRoutes } from './control/control-routes.js';
 import { ControlServer } from './control/control-server.js';
 import { socketPath } from './control/socket-path.js';
 import { StatusReport } from './control/status-report.js';
 import { RecentLog } from './log/recent-log.js';
+import { HealthFile } from './service/health-file.js';
 import { Systemd } from './service/systemd.js';
 import { ThreadWork } from './service/thread-work.js';
 import { Collector } from './telemetry/collector.js';
@@ -26,8 +26,8 @@ import { TelemetryFeed } from './telemetry/telemetry.js';
 export class AppModule {
   /** @param log is what `device-agent logs` shows. */
   static with(config: Config, log: RecentLog): DynamicModule {
-    const { urls, deviceId, stateDir, tls, environment, startDelayMs } = config;
-    const tokenStore = new ExpiringTokenStore(new FileTokenStore(stateDir, deviceId));
+    const { urls, deviceId, stateDir, tls, environment, startDelayMs, pingIntervalMs } = config;
+    const tokenStore = new FileTokenStore(stateDir, deviceId);
     return {
       module: AppModule,
       imports: [
@@ -38,6 +38,7 @@ export class AppModule {
           proxy: proxyFromEnvironment(environment),
           ...(tls !== undefined && { tls }),
           ...(startDelayMs !== undefined && { startDelayMs }),
+          ...(pingIntervalMs !== undefined && { pingIntervalMs }),
         }),
       ],
       providers: [
@@ -45,8 +46,8 @@ export class AppModule {
         { provide: RecentLog, useValue: log },
         {
           provide: StatusReport,
-          inject: [FedecksClient],
-          useFactory: (client: FedecksClient) => new StatusReport(client, tokenStore, urls[0]),
+          inject: [FedecksClient, FileLogin],
+          useFactory: (client: FedecksClient, login: FileLogin) => new StatusReport(client, login, urls[0]),
         },
         {
           provide: ControlServer,
@@ -62,9 +63,14 @@ export class AppModule {
           inject: [FedecksClient],
           useFactory: (client: FedecksClient) => new Systemd(client, readSystemdSettings()),
         },
+        {
+          provide: HealthFile,
+          inject: [FedecksClient],
+          useFactory: (client: FedecksClient) => new HealthFile(client, config.healthFile),
+        },
         ConnectionLog,
         ControlRoutes,
-        FirstLogin,
+        FileLogin,
         Restart,
         Commands,
         ThreadWork,

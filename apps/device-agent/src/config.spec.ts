@@ -37,10 +37,12 @@ describe('readConfig', () => {
       deviceId: hostname(),
       stateDir: expect.stringMatching(/fedecks-agent$/) as string,
       loginFile: undefined,
+      healthFile: undefined,
       tls: undefined,
       environment: { FEDECKS_URL: url },
-      telemetryIntervalMs: 10_000,
+      telemetryIntervalMs: 60_000,
       startDelayMs: undefined,
+      pingIntervalMs: undefined,
     });
   });
 
@@ -50,7 +52,9 @@ describe('readConfig', () => {
       FEDECKS_DEVICE_ID: 'greenhouse-1',
       FEDECKS_STATE_DIR: '/data/agent',
       FEDECKS_LOGIN_FILE: '/data/login.json',
+      FEDECKS_HEALTH_FILE: '/dev/shm/connected',
       FEDECKS_START_DELAY_MS: '0',
+      FEDECKS_PING_INTERVAL_MS: '55000',
       FEDECKS_SERVERNAME: 'cloud.internal',
       FEDECKS_PINS: `sha256/${'A'.repeat(43)}= sha256/${'B'.repeat(43)}=`,
       TELEMETRY_INTERVAL_MS: '1000',
@@ -60,6 +64,7 @@ describe('readConfig', () => {
       deviceId: 'greenhouse-1',
       stateDir: '/data/agent',
       loginFile: '/data/login.json',
+      healthFile: '/dev/shm/connected',
       tls: {
         servername: 'cloud.internal',
         pins: [`sha256/${'A'.repeat(43)}=`, `sha256/${'B'.repeat(43)}=`],
@@ -67,6 +72,7 @@ describe('readConfig', () => {
       environment: env,
       telemetryIntervalMs: 1000,
       startDelayMs: 0,
+      pingIntervalMs: 55_000,
     });
   });
 

@@ -15,14 +15,18 @@ export interface Config {
   readonly deviceId: string;
   /** The directory the token and the control socket are kept in. */
   readonly stateDir: string;
-  /** A JSON file with the credentials of the first login. Without it, the agent waits for `device-agent login`. */
+  /** A JSON file with the credentials of an unattended login. Without it, the agent waits for `device-agent login`. */
   readonly loginFile: string | undefined;
+  /** A file that is fresh while the agent is connected, for health checks. */
+  readonly healthFile: string | undefined;
   readonly tls: TlsOptions | undefined;
   /** The variables that name a proxy are in here. */
   readonly environment: Environment;
   readonly telemetryIntervalMs: number;
   /** See `startDelayMs` of `FedecksClient`; undefined leaves it at its default. */
   readonly startDelayMs: number | undefined;
+  /** See `pingIntervalMs` of `FedecksClient`; undefined leaves it at its default. */
+  readonly pingIntervalMs: number | undefined;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -39,24 +43,31 @@ export class ConfigError extends CommandError {
 
 /** The limits of the telemetry interval, in milliseconds: a second, and a day. */
 export const INTERVAL = { minMs: 1_000, maxMs: 86_400_000 } as const;
-const DEFAULT_INTERVAL_MS = 10_000;
+const DEFAULT_INTERVAL_MS = 60_000;
+/** The limits of the ping interval, in milliseconds: a second, and an hour. */
+const PING_INTERVAL = { minMs: 1_000, maxMs: 3_600_000 } as const;
 const MAX_START_DELAY_MS = 600_000;
 
 /** Read if it is there and no other is named. */
 export const DEFAULT_CONFIG_FILE = '/etc/fedecks/device-agent.env';
+/** Under systemd the file is root's: systemd has read it, and handed it on as the environment. */
+const HANDED_ON_BY = 'FEDECKS_URL';
 
 /** Every variable there is, but for those that name a proxy, and what it is for, as the help shows it. */
 export const VARIABLES = {
   FEDECKS_URL: 'where the cloud is: wss://...; several, divided by commas or spaces, are tried in turn',
   FEDECKS_DEVICE_ID: `what the device is called, at most ${MAX_DEVICE_ID_BYTES} bytes (default: the host name)`,
   FEDECKS_STATE_DIR: 'the directory of the token and the control socket',
-  FEDECKS_LOGIN_FILE: 'a JSON file with the credentials of an unattended first login',
+  FEDECKS_LOGIN_FILE: 'a JSON file with the credentials of an unattended login',
+  FEDECKS_HEALTH_FILE:
+    'a file that is written every minute while the agent is connected, and removed otherwise',
   FEDECKS_CA_FILE: 'PEM certificates of the CAs to trust, in place of the well-known ones',
   FEDECKS_CERT_FILE: 'the PEM certificate of the device, with FEDECKS_KEY_FILE',
   FEDECKS_KEY_FILE: 'the PEM private key of that certificate',
   FEDECKS_SERVERNAME: "the name in the cloud's certificate (default: the host of the URL)",
   FEDECKS_PINS: 'sha256/... of public keys, one of which the cloud must hold, divided by commas or spaces',
   FEDECKS_START_DELAY_MS: 'the first connection begins after a random part of it (default: 5000)',
+  FEDECKS_PING_INTERVAL_MS: `from one ping to the next, ${PING_INTERVAL.minMs} to ${PING_INTERVAL.maxMs}; the cloud ends a connection after 60 s of silence (default: 19000)`,
   TELEMETRY_INTERVAL_MS: `from one telemetry to the next, ${INTERVAL.minMs} to ${INTERVAL.maxMs} (default: ${DEFAULT_INTERVAL_MS})`,
 } as const;
 
@@ -68,7 +79,7 @@ export const VARIABLES = {
  */
 export async function readConfig(file?: string, env: Environment = process.env): Promise<Config> {
   const problems: string[] = [];
-  const fromFile = await readConfigFile(file, problems);
+  const fromFile = await readConfigFile(file, problems, env);
   const environment = { ...fromFile, ...env };
   const get = (name: keyof typeof VARIABLES): string | undefined => environment[name] || undefined;
 
@@ -105,6 +116,7 @@ export async function readConfig(file?: string, env: Environment = process.env):
   };
   const telemetryIntervalMs = whole('TELEMETRY_INTERVAL_MS', INTERVAL.minMs, INTERVAL.maxMs);
   const startDelayMs = whole('FEDECKS_START_DELAY_MS', 0, MAX_START_DELAY_MS);
+  const pingIntervalMs = whole('FEDECKS_PING_INTERVAL_MS', PING_INTERVAL.minMs, PING_INTERVAL.maxMs);
 
   // Loads OpenSSL's bindings, which the commands that only talk to the agent can do without.
   const { readTls } = await import('./connection/tls-files.js');
@@ -128,10 +140,12 @@ export async function readConfig(file?: string, env: Environment = process.env):
     deviceId,
     stateDir,
     loginFile: get('FEDECKS_LOGIN_FILE'),
+    healthFile: get('FEDECKS_HEALTH_FILE'),
     tls,
     environment,
     telemetryIntervalMs: telemetryIntervalMs ?? DEFAULT_INTERVAL_MS,
     startDelayMs,
+    pingIntervalMs,
   };
 }
 
@@ -144,20 +158,26 @@ export async function readStateDir(file?: string, env: Environment = process.env
   const given = env['FEDECKS_STATE_DIR'];
   if (file === undefined && given) return given;
   const problems: string[] = [];
-  const { FEDECKS_STATE_DIR: fromFile } = await readConfigFile(file, problems);
+  const { FEDECKS_STATE_DIR: fromFile } = await readConfigFile(file, problems, env);
   if (problems.length > 0) throw new ConfigError(problems);
   return (given ?? fromFile) || defaultStateDir();
 }
 
 /** Names are checked in the file, not in the environment, which others may put theirs into. */
-async function readConfigFile(file: string | undefined, problems: string[]): Promise<Environment> {
+async function readConfigFile(
+  file: string | undefined,
+  problems: string[],
+  env: Environment,
+): Promise<Environment> {
   const path = file ?? DEFAULT_CONFIG_FILE;
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    if (file !== undefined || code !== 'ENOENT') problems.push(`The file ${path} cannot be read (${code}).`);
+    const isHandedOn = code === 'EACCES' && env[HANDED_ON_BY];
+    if (file !== undefined || (code !== 'ENOENT' && !isHandedOn))
+      problems.push(`The file ${path} cannot be read (${code}).`);
     return {};
   }
   const variables = parseEnv(text) as Environment;

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './require-node.js';
 import { statusOf } from './cli/exit.js';
 
 process.exitCode = await main(process.argv).catch(statusOf);

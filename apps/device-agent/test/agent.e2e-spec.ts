@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { type INestApplicationContext, Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { type Term } from '@fedecks/nest/wire';
+import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
 import { Inbox } from '../../../libs/fedecks/test/support/inbox.js';
 import { AppModule } from '../src/app.module.js';
 import { readConfig } from '../src/config.js';
+import { StatusReport } from '../src/control/status-report.js';
 import { RecentLog } from '../src/log/recent-log.js';
 import { Collector } from '../src/telemetry/collector.js';
 import { TelemetryFeed } from '../src/telemetry/telemetry.js';
@@ -121,6 +123,77 @@ describe('device-agent', () => {
     });
   });
 
+  describe('with a token that the cloud refuses', () => {
+    /** A cloud whose tokens end at once, and an agent that was off for longer than that. */
+    async function comeBackExpired(env?: NodeJS.ProcessEnv): Promise<INestApplicationContext> {
+      await cloud.close();
+      cloud = await Cloud.start(0, undefined, { tokenExpiry: '1s', tokenRefresh: '900ms' });
+      const first = await start();
+      expect(await cloud.changes.next()).toBe('connected');
+      await logged('Logged in');
+      await first.close();
+      expect(await cloud.changes.next()).toBe('disconnected');
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      return start(env);
+    }
+
+    it('logs in again with the login file when the token has expired', async () => {
+      await comeBackExpired();
+      expect(await cloud.changes.next()).toBe('connected');
+      expect(cloud.logins).toBe(2);
+    });
+
+    it('says what to do when the token has expired and there is no login file', async () => {
+      const agent = await comeBackExpired({});
+      await logged('The cloud refuses the token of this device (expired or revoked): log it in');
+      expect(agent.get(StatusReport).status()).toMatchObject({
+        state: 'connection_scheduled',
+        tokenHeld: true,
+        tokenRefused: true,
+        lastError: 'The cloud refuses the token, which has expired',
+      });
+      expect(cloud.logins).toBe(1);
+    });
+
+    it('keeps the token until the login has worked', async () => {
+      await writeFile(`${loginFile}.wrong`, JSON.stringify({ ...CREDENTIALS, password: 'open barley' }));
+      const agent = await comeBackExpired({ FEDECKS_LOGIN_FILE: `${loginFile}.wrong` });
+      await logged('Login failed: ');
+      const { tokenHeld, fileLogin } = agent.get(StatusReport).status();
+      expect(tokenHeld).toBe(true);
+      expect(fileLogin).toMatchObject({
+        file: `${loginFile}.wrong`,
+        lastError: expect.stringContaining('403') as string,
+      });
+      await rename(loginFile, `${loginFile}.wrong`);
+    });
+
+    it('logs in again with the login file when it was revoked', async () => {
+      await start();
+      expect(await cloud.changes.next()).toBe('connected');
+      await logged('Logged in');
+      await cloud.revoke(ID);
+      expect(await cloud.changes.next()).toBe('disconnected');
+      expect(await cloud.changes.next()).toBe('connected');
+      expect(cloud.logins).toBe(2);
+      await logged('Logged in');
+    });
+
+    it('says what to do when it was revoked and there is no login file', async () => {
+      const first = await start();
+      await logged('Logged in');
+      await first.close();
+      const agent = await start({});
+      await logged('Connected');
+      await cloud.revoke(ID);
+      await logged('The cloud refuses the token of this device (expired or revoked): log it in');
+      expect(agent.get(StatusReport).status()).toMatchObject({
+        state: 'connection_scheduled',
+        tokenRefused: true,
+      });
+    });
+  });
+
   it('logs how its connection fares, without credentials and tokens', async () => {
     const { username, password } = CREDENTIALS;
     const agent = await start();
@@ -187,6 +260,30 @@ describe('device-agent', () => {
     it('sends telemetry again at each interval', async () => {
       await start({ FEDECKS_LOGIN_FILE: loginFile, TELEMETRY_INTERVAL_MS: '1000' });
       for (let times = 0; times < 3; times++) await cloud.event('telemetry');
+    });
+
+    it('sends telemetry before the interval has passed when something changes notably, and only then', async () => {
+      let celsius = 40;
+      let looks = 0;
+      const sensors = {
+        temperature: async () => {
+          looks++;
+          return { temperatureCelsius: celsius };
+        },
+      };
+      await start(
+        { FEDECKS_LOGIN_FILE: loginFile },
+        new TelemetryFeed(new Collector(sensors), 86_400_000, 20),
+      );
+      expect(await cloud.event('telemetry')).toEqual({ temperatureCelsius: 40 });
+      celsius = 44;
+      const before = looks;
+      await eventually(
+        () => looks,
+        (now) => now > before + 3,
+      );
+      celsius = 45;
+      expect(await cloud.event('telemetry')).toEqual({ temperatureCelsius: 45 });
     });
 
     it('answers ping with the data it came with', async () => {

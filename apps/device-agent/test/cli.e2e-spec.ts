@@ -1,10 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
 import { EXIT, EXIT_MEANINGS } from '../src/cli/exit.js';
 import { VARIABLES } from '../src/config.js';
 import { type AgentStatus } from '../src/control/status.js';
@@ -12,6 +14,10 @@ import { AgentProgram, type Ended } from './support/agent-program.js';
 import { Cloud, CREDENTIALS } from './support/cloud.js';
 
 const ID = 'greenhouse-1';
+/** What the image's HEALTHCHECK runs. */
+const [, , HEALTH_CHECK = ''] = JSON.parse(
+  /^ +CMD (\[.*\])$/m.exec(readFileSync(new URL('../Dockerfile', import.meta.url), 'utf8'))![1]!,
+) as string[];
 const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
 
 let program: AgentProgram;
@@ -137,6 +143,44 @@ describe('device-agent', () => {
     await second.logged('Connected');
     expect(await status()).toMatchObject({ code: EXIT.ok, state: 'connected' });
     expect(cloud.logins).toBe(1);
+  });
+
+  it('tells when it started and connected by the clock as it is set now', async () => {
+    const preload = fileURLToPath(new URL('support/stepped-clock.mjs', import.meta.url));
+    const before = Date.now() - 1_000;
+    const running = program.run({ ...env, NODE_OPTIONS: `--import=${preload}` });
+    await running.logged('log it in with `device-agent login`');
+    await login();
+    expect((await status()).startedAt).toMatch(/^1970-01-01T/);
+    running.kill('SIGWINCH');
+    const { since, startedAt } = await eventually(status, ({ startedAt }) => !startedAt.startsWith('1970'));
+    for (const time of [since, startedAt]) {
+      expect(Date.parse(time)).toBeGreaterThanOrEqual(before);
+      expect(Date.parse(time)).toBeLessThanOrEqual(Date.now() + 1_000);
+    }
+  });
+
+  it('keeps a file fresh while it is connected, for health checks, and removes it otherwise', async () => {
+    const file = join(directory, 'connected');
+    const check = async (): Promise<number | null> =>
+      (await program.shell(HEALTH_CHECK, { FEDECKS_HEALTH_FILE: file }, directory)).code;
+    env['FEDECKS_HEALTH_FILE'] = file;
+    const running = await unregistered();
+    expect(await check()).not.toBe(0);
+    await login();
+    await eventually(check, (code) => code === 0);
+    await utimes(file, new Date(), new Date(Date.now() - 150_000));
+    expect(await check()).not.toBe(0);
+    await agent('logout');
+    await eventually(
+      () => existsSync(file),
+      (exists) => !exists,
+    );
+    await login();
+    await eventually(check, (code) => code === 0);
+    running.kill('SIGTERM');
+    expect(await running.ended()).toBe(EXIT.ok);
+    expect(existsSync(file)).toBe(false);
   });
 
   it('keeps directory, socket and token to its user, whatever the umask', async () => {

@@ -1,10 +1,11 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { EXIT } from '../src/cli/exit.js';
 import { AgentProgram, type RunningAgent } from './support/agent-program.js';
 import { Cloud, CREDENTIALS } from './support/cloud.js';
 
@@ -64,19 +65,55 @@ if (!namespace) {
     });
 
     /** `device-agent run` after a command that makes the machine another one; by default the zones are its sensors. */
-    function run(mount = `mount --bind "$0" ${THERMAL}`, url = cloud.url): RunningAgent {
+    function run(
+      mount = `mount --bind "$0" ${THERMAL}`,
+      url = cloud.url,
+      stateDir = join(directory, 'state'),
+    ): RunningAgent {
       return program.runIn(
         ['unshare', '--mount', 'sh', '-c', `${mount} && exec "$@"`, join(directory, 'thermal')],
         {
           FEDECKS_URL: url,
           FEDECKS_DEVICE_ID: ID,
-          FEDECKS_STATE_DIR: join(directory, 'state'),
+          FEDECKS_STATE_DIR: stateDir,
           FEDECKS_START_DELAY_MS: '0',
           FEDECKS_LOGIN_FILE: join(directory, 'login.json'),
           TELEMETRY_INTERVAL_MS: '1000',
         },
       );
     }
+
+    it('does not start beside another one with the same read-only state directory', async () => {
+      mkdirSync(join(directory, 'state'));
+      const readOnly = `mount --bind ${directory}/state ${directory}/state && mount -o remount,bind,ro ${directory}/state`;
+      const first = run(readOnly);
+      await first.logged('No command reaches this agent');
+      await first.logged('Connected');
+      const second = run(readOnly);
+      await second.logged('Another agent is running with this state directory');
+      expect(await second.ended()).toBe(EXIT.alreadyRunning);
+      first.kill('SIGKILL');
+      await first.ended();
+      await run(readOnly).logged('Connected');
+      expect(await cloud.changes.next()).toBe('connected');
+    });
+
+    it('starts beside another one with another read-only state directory', async () => {
+      for (const name of ['a', 'b']) mkdirSync(join(directory, name));
+      const mounts = (name: string): string =>
+        `mount --bind ${directory}/${name} /mnt && mount -o remount,bind,ro /mnt`;
+      await run(mounts('a'), cloud.url, '/mnt').logged('Connected');
+      await run(mounts('b'), cloud.url, '/mnt').logged('Connected');
+    });
+
+    it('runs as a user who may not read the configuration that systemd has read for it', async () => {
+      mkdirSync(join(directory, 'etc/fedecks'), { recursive: true });
+      const file = join(directory, 'etc/fedecks/device-agent.env');
+      writeFileSync(file, 'FEDECKS_URL=ws://127.0.0.1:9/\n', { mode: 0o600 });
+      chmodSync(directory, 0o777);
+      const nobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups';
+      await run(`mount --bind ${directory}/etc /etc && set -- ${nobody} "$@"`).logged('Connected');
+    });
 
     it('tells the temperature of the hottest sensor that can be read, in degrees', async () => {
       writeFileSync(zone(0), '41500\n');

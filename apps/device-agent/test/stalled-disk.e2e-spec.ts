@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,25 +32,30 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** A connected agent whose disk does not answer any more: it has a token to save, and reading the one before hangs. */
-async function stalled(): Promise<RunningAgent> {
-  const token = join(directory, 'token');
-  const env = {
+function environment(stalledFile: string): NodeJS.ProcessEnv {
+  return {
     FEDECKS_URL: cloud.url,
     FEDECKS_DEVICE_ID: ID,
     FEDECKS_STATE_DIR: directory,
     FEDECKS_START_DELAY_MS: '0',
+    NODE_OPTIONS: `--import=${fileURLToPath(new URL('support/stalled-disk.mjs', import.meta.url))}`,
+    STALLED_FILE: stalledFile,
   };
+}
+
+/** A connected agent whose disk does not answer any more: it has a token to save, and opening its file hangs. */
+async function stalled(): Promise<RunningAgent> {
+  const env = environment('token.new');
   const running = program.run(env);
   await running.logged('log it in with `device-agent login`');
   const login = (): Promise<unknown> =>
     program.command(['login', '--stdin'], env, JSON.stringify(CREDENTIALS));
   await login();
-  await rm(token);
-  execFileSync('mkfifo', [token]);
+  await rm(join(directory, 'token'));
+  execFileSync('mkfifo', [join(directory, 'stalled')]);
   // It ends with the agent.
   void login().catch(() => undefined);
-  await eventually(() => existsSync(join(directory, 'token.new')), Boolean);
+  for (let times = 0; times < 2; times++) await cloud.event('telemetry');
   return running;
 }
 
@@ -75,12 +81,8 @@ describe('a disk that hangs', () => {
   }, 30_000);
 
   it('does not keep an agent that is starting from ending', async () => {
-    execFileSync('mkfifo', [join(directory, 'token')]);
-    const running = program.run({
-      FEDECKS_URL: cloud.url,
-      FEDECKS_DEVICE_ID: ID,
-      FEDECKS_STATE_DIR: directory,
-    });
+    execFileSync('mkfifo', [join(directory, 'stalled')]);
+    const running = program.run(environment('token'));
     await eventually(() => existsSync(join(directory, 'agent.sock')), Boolean);
     running.kill('SIGTERM');
     expect(await running.ended()).toBeNull();

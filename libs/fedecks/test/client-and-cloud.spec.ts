@@ -72,7 +72,9 @@ describe('what a device does about the close code of a cloud (§5)', () => {
     async (code) => {
       await connected();
       await client.send('close with', code);
-      expect(await log.until('connection_lost')).toEqual({ type: 'connection_lost', cause: 'closed', code });
+      // The message that asks for it: no ping has followed it.
+      const lost = { type: 'connection_lost', cause: 'closed', code, unconfirmed: 1 };
+      expect(await log.until('connection_lost')).toEqual(lost);
       expect((await log.until('connection_scheduled')).delayMs).toBeLessThanOrEqual(SOON.retryMaxMs);
       expect((await log.until('connecting')).with).toBe('token');
       await log.until('connected');
@@ -99,6 +101,37 @@ describe('what a device does about the close code of a cloud (§5)', () => {
   );
 });
 
+describe('a device that sends faster than its cloud allows (§1.9)', () => {
+  it('goes no faster than that, and loses nothing', async () => {
+    await connected({ messagesPerSecond: 400 });
+    const answers = new Promise<void>((resolve) => {
+      let heard = 0;
+      client.messages$.subscribe(() => ++heard === 1_000 && resolve());
+    });
+    const startedAt = performance.now();
+    for (let count = 0; count < 1_000; count++) await client.send('echo', count);
+    await answers;
+    expect(performance.now() - startedAt).toBeGreaterThan(3_000);
+    expect((await log.rest()).map(({ type }) => type)).not.toContain('connection_lost');
+  }, 20_000);
+
+  it('rejects what would wait beyond maxBufferedBytes, and what waits when the connection ends', async () => {
+    cloud = await startCloud({ messagesPerSecond: 20 });
+    client = make({ maxBufferedBytes: 10_000 });
+    log = new ClientLog(client);
+    await client.login({ password: PASSWORD });
+    const sends = Array.from({ length: 100 }, () => client.send('x'.repeat(500)));
+    const end = client.stop();
+    const codes = (await Promise.allSettled(sends)).map((send) =>
+      send.status === 'fulfilled' ? 'sent' : (send.reason as { code: string }).code,
+    );
+    expect(codes.slice(0, 8)).toEqual(new Array(8).fill('sent'));
+    expect(codes[8]).toBe('connection-ended');
+    expect(codes.at(-1)).toBe('send-buffer-full');
+    await end;
+  });
+});
+
 describe('what a device does when its cloud', () => {
   it('shuts down (4000): it tries again soon', async () => {
     await connected({ drainMs: 0 });
@@ -116,24 +149,60 @@ describe('what a device does when its cloud', () => {
     await expectLoginHelps();
   });
 
-  it('refuses its token (403): it tries again slowly, or with a login', async () => {
+  it('refuses its token (403): it tries again after a while, or with a login', async () => {
     cloud = await startCloud();
     client = make({ tokenStore: new MemoryTokenStore('a token of another cloud') });
     log = new ClientLog(client);
     await client.start();
     expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status: 403 });
-    await expectSlow('upgrade_failed');
+    const { delayMs } = await log.until('connection_scheduled');
+    expect(delayMs).toBeGreaterThanOrEqual(30_000);
+    expect(delayMs).toBeLessThanOrEqual(60_000);
     await expectLoginHelps();
   });
 
-  it('gives its place to another with the same id (4152): two do not fight for it', async () => {
+  it('gives its place to another with the same id (4152): it comes back, and two do not fight for long', async () => {
     await connected();
     const other = make();
     others.push(other);
     await other.login({ password: PASSWORD });
-    expect(await log.until('connection_lost')).toMatchObject({ code: 4152 });
+    for (let time = 1; time <= 3; time++) {
+      expect(await log.until('connection_lost')).toMatchObject({ code: 4152 });
+      if (time < 3)
+        expect((await log.until('connection_scheduled')).delayMs).toBeLessThanOrEqual(SOON.retryMaxMs);
+    }
     await expectSlow('connection_lost');
     expect(other.status).toBe('connected');
+  });
+
+  it("has another machine with its id, and is told so: it has the event 'clone_suspected', as the other has", async () => {
+    await connected();
+    const other = make();
+    const otherLog = new ClientLog(other);
+    others.push(other);
+    expect(client.details.cloneSuspectedAt).toBeUndefined();
+    await other.login({ password: PASSWORD });
+    // In one round: replaced, back, and replaced again.
+    await log.until('clone_suspected');
+    await otherLog.until('clone_suspected');
+    expect(client.details.cloneSuspectedAt).toBeInstanceOf(Date);
+    expect(client.details.lastError).toContain('clone_suspected: another machine uses this device id');
+  });
+
+  it('refuses clones: the one that is not connected is told so, and comes back when the other has gone', async () => {
+    await connected({ clones: 'refuse' });
+    const other = make();
+    others.push(other);
+    const otherLog = new ClientLog(other);
+    await other.login({ password: PASSWORD });
+    const refusal = Promise.race([log.until('upgrade_failed'), otherLog.until('upgrade_failed')]);
+    expect(await refusal).toEqual({ type: 'upgrade_failed', status: 503 });
+    const [refused, holder] = client.status === 'connected' ? [other, client] : [client, other];
+    expect(refused.details.cloneSuspectedAt).toBeInstanceOf(Date);
+    expect(holder.status).toBe('connected');
+    await holder.stop();
+    await refused.login({ password: PASSWORD });
+    expect(refused.status).toBe('connected');
   });
 
   it('has no room (503): it waits for as long as the Retry-After says, and a little longer', async () => {

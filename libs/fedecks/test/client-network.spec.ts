@@ -133,8 +133,50 @@ describe('the name in the url', () => {
     expect(reason).toContain(`127.0.0.4:${cloud.port}`);
   });
 
+  it('may have five addresses of which four never answer: they share the time of the attempt', async () => {
+    const dead = ['127.0.0.3', '127.0.0.4', '127.0.0.5', '127.0.0.6'];
+    const holes = await Promise.all(dead.map((address) => BlackHole.at(address, cloud.port)));
+    try {
+      resolveTo(...dead, '127.0.0.1');
+      await start({ url: `ws://cloud.example.com:${cloud.port}/`, phaseTimeoutMs: 6_000 });
+      (await cloud.accept(10_000)).upgrade();
+      for (const type of ['connection_scheduled', 'connecting', 'connected'])
+        expect(await log.next()).toMatchObject({ type });
+    } finally {
+      await client.stop();
+      for (const hole of holes) await hole.close();
+    }
+  }, 15_000);
+
+  it('may have an address whose server does not work: the next attempt begins with another one', async () => {
+    const second = await listen({ host: '127.0.0.2', port: cloud.port });
+    resolveTo('127.0.0.1', '127.0.0.2');
+    await start({ url: `ws://cloud.example.com:${cloud.port}/` });
+    (await cloud.accept()).refuse(503);
+    (await second.accept()).refuse(503);
+    await accept();
+  });
+
+  it('is not looked up again while the lookup before hangs', async () => {
+    let works = false;
+    const waiting: (() => void)[] = [];
+    const hang: Lookup = (_host, _options, done) => {
+      const answer = (): void => done(null, [{ address: '127.0.0.1', family: 4 }]);
+      if (works) answer();
+      else waiting.push(answer);
+    };
+    const lookup = jest.spyOn(dns, 'lookup').mockImplementation(hang as unknown as typeof dns.lookup);
+    await start({ url: `ws://slow.example.com:${cloud.port}/`, phaseTimeoutMs: 50 });
+    for (let time = 0; time < 3; time++)
+      expect((await log.until('connection_failed')).reason).toBe('no answer of the name server within 50 ms');
+    expect(lookup).toHaveBeenCalledTimes(1);
+    works = true;
+    for (const answer of waiting) answer();
+    await accept();
+  });
+
   it.each(['ws', 'wss', 'a proxy'] as const)(
-    'may have an address that never answers: it has 2.5 s, and the next one gets the rest of the attempt (%s)',
+    'may have an address that never answers: after 2.5 s the next one is tried as well (%s)',
     async (how) => {
       const certificates = new Certificates();
       const { key, cert } = certificates.make({ name: 'cloud.example.com' });
@@ -170,6 +212,54 @@ describe('the name in the url', () => {
     },
     15_000,
   );
+});
+
+describe('an attempt that takes too long (§3.2)', () => {
+  it('is told with the phase that was slow, and what those before it took: TCP', async () => {
+    const hole = await BlackHole.at('127.0.0.3', cloud.port);
+    try {
+      await start({
+        url: `ws://127.0.0.3:${cloud.port}/`,
+        phaseTimeoutMs: 100,
+        retryMinMs: 60_000,
+        retryMaxMs: 60_000,
+      });
+      expect((await log.until('connection_failed')).reason).toBe('no connection within 100 ms');
+    } finally {
+      await client.stop();
+      await hole.close();
+    }
+  });
+
+  it('is told with the phase that was slow, and what those before it took: TLS', async () => {
+    await start({ url: cloud.url.replace('ws:', 'wss:'), phaseTimeoutMs: 100 });
+    expect((await log.until('connection_failed')).reason).toMatch(
+      /^no end of the TLS handshake within 100 ms \(TCP took \d+ ms\)$/,
+    );
+  });
+
+  it('is told with the phase that was slow, and what those before it took: the answer', async () => {
+    await start({ url: cloud.url.replace('127.0.0.1', 'localhost'), phaseTimeoutMs: 100 });
+    expect((await log.until('upgrade_failed')).reason).toMatch(
+      /^no answer to the upgrade within 100 ms \(DNS took \d+ ms, TCP took \d+ ms\)$/,
+    );
+  });
+
+  it('ends when all phases together have taken upgradeTimeoutMs', async () => {
+    await start({ phaseTimeoutMs: 60_000, upgradeTimeoutMs: 100 });
+    const { reason } = await log.until('upgrade_failed');
+    expect(reason).toMatch(/^no answer to the upgrade within (100|\d\d) ms/);
+  });
+
+  it('has twice the time after three that were not answered in theirs', async () => {
+    await start({ phaseTimeoutMs: 400 });
+    for (let time = 0; time < 3; time++) await log.until('upgrade_failed');
+    for (let time = 0; time < 3; time++) await cloud.accept();
+    const device = await cloud.accept();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    device.upgrade();
+    await log.until('connected');
+  });
 });
 
 (HAS_IPV6 ? describe : describe.skip)('IPv6', () => {
@@ -246,8 +336,10 @@ describe('an HTTP proxy', () => {
 
   it('that never answers is given up in time, and nothing of it is left', async () => {
     proxy.answer = 0;
-    await start({ proxy: proxy.url, upgradeTimeoutMs: 100, retryMinMs: 60_000, retryMaxMs: 60_000 });
-    expect((await log.until('connection_failed')).reason).toBe('no connection within 100 ms');
+    await start({ proxy: proxy.url, phaseTimeoutMs: 100, retryMinMs: 60_000, retryMaxMs: 60_000 });
+    expect((await log.until('connection_failed')).reason).toMatch(
+      /^no answer of the proxy within 100 ms \(TCP took \d+ ms\)$/,
+    );
     await client.stop();
     expect(process.getActiveResourcesInfo()).not.toContain('TCPConnectWrap');
     while (proxy.open > 0) await new Promise((resolve) => setImmediate(resolve));

@@ -86,6 +86,7 @@ describe('upgrade (§1)', () => {
       'sec-websocket-key',
       'sec-websocket-version',
       'upgrade',
+      'x-fedecks-attempt',
       'x-fedecks-auth',
     ]);
     const end = client.stop();
@@ -242,7 +243,7 @@ describe('login (§3)', () => {
   });
 
   it('fails when no token comes, and drops the connection', async () => {
-    make({ upgradeTimeoutMs: 200 });
+    make({ phaseTimeoutMs: 200 });
     const login = client.login(CREDENTIALS);
     const device = await accept();
     await expect(login).rejects.toMatchObject({ code: 'no-token' });
@@ -472,7 +473,11 @@ describe('send', () => {
       ['a login takes its place', () => void client.login(CREDENTIALS).catch(() => undefined)],
       ['the client is stopped', () => void client.stop()],
     ])('rejects what was being written, and what waited behind it, when %s', async (_how, end) => {
-      const device = await stalled({ pingIntervalMs: 50, pongTimeoutMs: 100 });
+      const device = await stalled({
+        pingIntervalMs: 50,
+        pongTimeoutMs: 100,
+        minBytesPerSecond: 1_000_000_000,
+      });
       const sends = [client.sendRaw(TOO_MUCH), client.send('second'), client.send('third')];
       end(device);
       for (const result of await Promise.allSettled(sends)) {

@@ -11,11 +11,12 @@ import {
   Payload,
   type SocketError,
 } from '@fedecks/nest';
-import { tokenHeader } from './support/cloud.js';
+import { authHeader, request, tokenHeader } from './support/cloud.js';
+import { eventually } from './support/eventually.js';
 import { Inbox } from './support/inbox.js';
-import { type RawPeer } from './support/raw-peer.js';
+import { type Frame, type RawPeer } from './support/raw-peer.js';
 import { closeCode, PasswordOnly, SECRET, Site, tokenOf } from './support/site.js';
-import { str, term } from './support/term-bytes.js';
+import { atom, str, term } from './support/term-bytes.js';
 
 const ID = 'nerves-242a';
 
@@ -44,19 +45,28 @@ let site: Site;
 let listener: Listener;
 afterEach(() => site.close());
 
-async function start(duplicates?: FedecksOptions['duplicates']): Promise<void> {
+async function start(
+  duplicates?: FedecksOptions['duplicates'],
+  clones: FedecksOptions['clones'] = 'report',
+): Promise<void> {
   site = await Site.start({
     imports: [
       FedecksModule.forRoot({
         secrets: [SECRET],
         authenticator: new PasswordOnly(),
         drainMs: 0,
+        clones,
         ...(duplicates && { duplicates }),
       }),
     ],
     providers: [Listener],
   });
   listener = site.app.get(Listener);
+}
+
+function reasonOf(frame: Frame): string {
+  expect(closeCode(frame)).toBe(4152);
+  return frame.payload.toString('utf8', 2);
 }
 
 async function expectAlive(peer: RawPeer): Promise<void> {
@@ -152,7 +162,142 @@ describe('A device id that connects twice', () => {
   });
 });
 
+describe('A device that names its attempts (§1.7)', () => {
+  const PROCESS = 'AAECAwQFBgcICQoLDA0ODw';
+  const attempt = (number: number, process = PROCESS) => ({
+    headers: { 'x-fedecks-attempt': `${process}/${number}` },
+  });
+
+  it('keeps its newer connection when an older attempt arrives late: that one is refused with 503', async () => {
+    await start();
+    const newer = await site.open(attempt(2));
+    const { response } = await site.ask(attempt(1));
+    expect(response.statusLine).toBe('HTTP/1.1 503 Service Unavailable');
+    expect(response.headers.get('content-length')).toBe('0');
+    expect(response.headers.get('retry-after')).toBe('10');
+    expect(response.alone).toBe(true);
+    expect(await listener.errors.next()).toMatchObject({ deviceId: ID, type: 'late_attempt' });
+    await expectAlive(newer);
+    expect(site.fedecks.devices()).toMatchObject([{ attempt: { process: PROCESS, number: 2 } }]);
+  });
+
+  it.each([
+    ['a higher number', attempt(3)],
+    ['the same number, as a proxy repeats it', attempt(2)],
+    ['another process', attempt(1, `B${PROCESS.slice(1)}`)],
+    ['no attempt', {}],
+    ['something else in the header', { headers: { 'x-fedecks-attempt': `${PROCESS}/one` } }],
+  ])('has its connection replaced by one with %s', async (_, next) => {
+    await start();
+    const older = await site.open(attempt(2));
+    await expectAlive(await site.open(next));
+    expect(closeCode(await older.expectFrame())).toBe(4152);
+    expect(listener.errors.size).toBe(0);
+  });
+
+  it('is let in with an older number when nothing is left to replace', async () => {
+    await start();
+    (await site.open(attempt(2))).destroy();
+    await listener.disconnected.next();
+    await expectAlive(await site.open(attempt(1)));
+  });
+});
+
+describe('An upgrade that is decided after one that was asked for later', () => {
+  it('does not replace it, and is refused with 503', async () => {
+    let letIn: (() => void) | undefined;
+    site = await Site.start({
+      imports: [
+        FedecksModule.forRoot({
+          secrets: [SECRET],
+          drainMs: 0,
+          authenticator: {
+            authenticate: ({ slow }) => {
+              if (slow !== true) return true;
+              return new Promise<boolean>((resolve) => (letIn = () => resolve(true)));
+            },
+          },
+        }),
+      ],
+      providers: [Listener],
+    });
+    listener = site.app.get(Listener);
+    const early = await site.connect();
+    early.write(request({ auth: authHeader({ 'fedecks-device-id': str(ID), slow: atom('true') }) }));
+    await eventually(() => letIn !== undefined, Boolean);
+    const late = await site.open();
+    letIn?.();
+    expect((await early.response()).statusLine).toBe('HTTP/1.1 503 Service Unavailable');
+    await expectAlive(late);
+    expect(await listener.errors.next()).toMatchObject({ type: 'late_attempt' });
+  });
+});
+
 describe('Two machines that use one device id', () => {
+  /** Each connects in turn, as these processes and with these numbers; returns the last one. */
+  async function takeTurns(...turns: string[]): Promise<RawPeer> {
+    let peer: RawPeer | undefined;
+    for (const turn of turns) {
+      const headers = { 'x-fedecks-attempt': `${turn[0]?.repeat(22)}/${turn.slice(1)}` };
+      peer = await site.open({ headers });
+    }
+    return peer!;
+  }
+
+  it('are reported in one round, with both addresses, and told with the reason of 4152 (§1.8)', async () => {
+    await start();
+    const a = await takeTurns('a1');
+    const b = await takeTurns('b1');
+    expect(reasonOf(await a.expectFrame())).toBe('replaced');
+    const aAgain = await takeTurns('a2');
+    expect(reasonOf(await b.expectFrame())).toBe('replaced');
+    expect(listener.errors.size).toBe(0);
+    const bAgain = await takeTurns('b2');
+    expect(await listener.errors.next()).toEqual({
+      deviceId: ID,
+      type: 'clone_suspected',
+      info: 'two machines use this device id, at 127.0.0.1 and 127.0.0.1: give each an id and a login of its own',
+    });
+    expect(reasonOf(await aAgain.expectFrame())).toBe('another machine uses this device id');
+    await expectAlive(bAgain);
+  });
+
+  it('are not suspected when a device is started anew over and over', async () => {
+    await start();
+    await takeTurns('a1', 'b1', 'c1', 'c2', 'd1');
+    expect(listener.errors.size).toBe(0);
+  });
+
+  it('are not suspected when requests of a process that has ended arrive late: nothing follows them', async () => {
+    await start();
+    await takeTurns('a1', 'b1');
+    for (const number of [2, 3, 4]) {
+      const { peer } = await site.ask({ headers: { 'x-fedecks-attempt': `${'a'.repeat(22)}/${number}` } });
+      await takeTurns(`b${number}`);
+      expect(reasonOf(await peer.expectFrame())).toBe('replaced');
+    }
+    // Seven replacements are reported as what they are.
+    expect(await listener.errors.next()).toMatchObject({ type: 'flapping' });
+    expect(listener.errors.size).toBe(0);
+  });
+
+  it("with clones: 'refuse', the one that is connected stays, and the other is refused with 503 and the reason (§1.8)", async () => {
+    await start('newest', 'refuse');
+    const holder = await takeTurns('a1', 'b1', 'a2', 'b2');
+    await listener.errors.next();
+    const { response } = await site.ask({ headers: { 'x-fedecks-attempt': `${'a'.repeat(22)}/3` } });
+    expect(response.statusLine).toBe('HTTP/1.1 503 Service Unavailable');
+    expect(response.headers.get('content-length')).toBe('0');
+    expect(response.headers.get('retry-after')).toBe('60');
+    expect(response.headers.get('x-fedecks-refusal')).toBe('another machine uses this device id');
+    expect(await listener.errors.next()).toMatchObject({ deviceId: ID, type: 'clone_suspected' });
+    await expectAlive(holder);
+    // The one that holds the id may come again itself.
+    await expectAlive(await takeTurns('b3'));
+    // A device that names no attempt is treated as ever.
+    await expectAlive(await site.open());
+  });
+
   it('are reported once, at the fifth replacement in a minute, and go on being served', async () => {
     await start();
     const auth = tokenHeader(ID, await tokenOf(await site.open()));

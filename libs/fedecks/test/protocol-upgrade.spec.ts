@@ -75,6 +75,38 @@ function headerOfLength(length: number): string {
   return header;
 }
 
+describe('the limits in the answer (§1.9)', () => {
+  it.each([
+    ['that names its attempt', { 'x-fedecks-attempt': 'AAECAwQFBgcICQoLDA0ODw/1' }, 'frames-per-second=1000'],
+    ['that names none', {}, undefined],
+    ['that names something else', { 'x-fedecks-attempt': 'first' }, undefined],
+  ])('are told to a device %s as %s', async (_, headers, limits) => {
+    const cloud = await startCloud();
+    try {
+      const { response } = await cloud.ask({ headers });
+      expect(response.headers.get('x-fedecks-limits')).toBe(limits);
+      expect([...response.headers.keys()].filter((name) => name !== 'x-fedecks-limits')).toEqual([
+        'upgrade',
+        'connection',
+        'sec-websocket-accept',
+      ]);
+      expect(response.alone).toBe(true);
+    } finally {
+      await cloud.close();
+    }
+  });
+
+  it('are not told where there are none', async () => {
+    const cloud = await startCloud({ messagesPerSecond: 0 });
+    try {
+      const { response } = await cloud.ask({ headers: { 'x-fedecks-attempt': 'AAECAwQFBgcICQoLDA0ODw/1' } });
+      expect(response.headers.has('x-fedecks-limits')).toBe(false);
+    } finally {
+      await cloud.close();
+    }
+  });
+});
+
 describe('A device that is let in', () => {
   it('is answered with 101, the accept of its key, and nothing it has not asked for (§1.3)', async () => {
     const { peer, response } = await cloud.ask();

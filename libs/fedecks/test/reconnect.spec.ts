@@ -1,5 +1,6 @@
 import { jest } from '@jest/globals';
 import { FedecksClient, MemoryTokenStore, type FedecksClientOptions } from '@fedecks/nest/client';
+import { Certificates } from './support/certificates.js';
 import { ClientLog } from './support/client-log.js';
 import { PhoenixPeer, type PeerConnection } from './support/phoenix-peer.js';
 import { chars, str, strMap, term, tuple } from './support/term-bytes.js';
@@ -121,7 +122,7 @@ describe('a lost connection (§3)', () => {
     expect(await tokenStore.load()).toBeUndefined();
   });
 
-  it.each([4150, 4152, 4199])('with close code %i is made anew slowly (§5)', async (code) => {
+  it.each([4150, 4151, 4199])('with close code %i is made anew slowly (§5)', async (code) => {
     await start();
     const device = await accept();
     device.close(code);
@@ -129,6 +130,18 @@ describe('a lost connection (§3)', () => {
     const { delayMs } = await log.until('connection_scheduled');
     expect(delayMs).toBeGreaterThanOrEqual(50_000);
     expect(client.details.tokenHeld).toBe(true);
+  });
+
+  it('with close code 4152 is made anew soon, and slowly after the third time in a row (§5)', async () => {
+    await start();
+    for (const least of [0, 0, 50_000]) {
+      const device = await accept();
+      device.close(4152);
+      device.fin();
+      const { delayMs } = await log.until('connection_scheduled');
+      expect(delayMs).toBeGreaterThanOrEqual(least);
+      expect(delayMs).toBeLessThanOrEqual(least === 0 ? 20 : 60_000);
+    }
   });
 });
 
@@ -177,20 +190,51 @@ describe('backoff (§3)', () => {
 
 describe('a refused upgrade (§1, §3)', () => {
   it.each([401, 403])(
-    'with a token and status %i is tried again slowly, though the server keeps the connection',
+    'with a token, status %i and no body is tried again after 30 to 60 s, and then after twice as long',
     async (status) => {
-      await start();
-      const device = await cloud.accept();
-      device.refuse(status, 'connection: keep-alive\r\n');
-      expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status });
-      const { delayMs, cause } = await log.until('connection_scheduled');
-      expect(cause).toBe('upgrade_failed');
-      expect(delayMs).toBeGreaterThanOrEqual(50_000);
-      expect(delayMs).toBeLessThanOrEqual(60_000);
+      await start({ refusedRetryMs: 60, slowRetryMinMs: 1, slowRetryMaxMs: 120 });
+      for (const maxMs of [60, 120, 120]) {
+        const device = await cloud.accept();
+        device.refuse(status, 'connection: keep-alive\r\n');
+        expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status });
+        const { delayMs, cause } = await log.until('connection_scheduled');
+        expect(cause).toBe('upgrade_failed');
+        expect(delayMs).toBeGreaterThanOrEqual(maxMs / 2);
+        expect(delayMs).toBeLessThanOrEqual(maxMs);
+        await device.ended();
+      }
       expect(await tokenStore.load()).toBe('stored-token');
-      await device.ended();
+      (await accept()).fin();
+      (await cloud.accept()).refuse(status);
+      await log.until('upgrade_failed');
+      expect((await log.until('connection_scheduled')).delayMs).toBeLessThanOrEqual(60);
     },
   );
+
+  it.each([
+    ['content-length: 13\r\n\r\n<html></html>'],
+    ['transfer-encoding: chunked\r\n\r\nd\r\n<html></html>\r\n0\r\n\r\n'],
+    ['connection: close\r\n\r\n<html></html>'],
+  ])('with status 403 and a body is of something on the way, and tried again soon: %j', async (rest) => {
+    await start();
+    (await cloud.accept()).write(`HTTP/1.1 403 Forbidden\r\n${rest}`);
+    expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status: 403, hasBody: true });
+    expect((await log.until('connection_scheduled')).delayMs).toBeLessThanOrEqual(20);
+  });
+
+  it('with status 403 and an empty body in chunks is one of the cloud', async () => {
+    await start({ refusedRetryMs: 30_000 });
+    (await cloud.accept()).write('HTTP/1.1 403 Forbidden\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n');
+    expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status: 403 });
+    expect((await log.until('connection_scheduled')).delayMs).toBeGreaterThanOrEqual(15_000);
+  });
+
+  it('with status 403, whose body never comes, ends the attempt in time', async () => {
+    await start({ phaseTimeoutMs: 150 });
+    (await cloud.accept()).write('HTTP/1.1 403 Forbidden\r\ncontent-length: 13\r\n\r\n');
+    await log.until('upgrade_failed');
+    await accept();
+  });
 
   it('is not waited for when a login comes', async () => {
     await start();
@@ -258,16 +302,95 @@ describe('a refused upgrade (§1, §3)', () => {
   });
 
   it('because of no answer ends the attempt, also when bytes keep dripping in', async () => {
-    await start({ upgradeTimeoutMs: 150 });
+    await start({ phaseTimeoutMs: 150 });
     const device = await cloud.accept();
     device.write('HTTP/1.1 101 Switching Protocols\r\n');
     const drip = setInterval(() => device.write('x: y\r\n'), 20);
     try {
-      expect((await log.until('upgrade_failed')).reason).toBe('no answer to the upgrade within 150 ms');
+      expect((await log.until('upgrade_failed')).reason).toMatch(
+        /^no answer to the upgrade within 150 ms \(TCP took \d+ ms\)$/,
+      );
     } finally {
       clearInterval(drip);
     }
     await accept();
+  });
+});
+
+describe('messages that the server has perhaps not read', () => {
+  it('are counted when the connection ends: those after the last ping that was answered', async () => {
+    await start({ pingIntervalMs: 100, pongTimeoutMs: 10_000 });
+    const device = await accept();
+    await client.send('read');
+    for (let frame = await device.frame(); frame.opcode !== 9;) frame = await device.frame();
+    device.pong(Buffer.from('nerves-242a'));
+    device.binary('8361ff');
+    await new Promise((resolve) => client.messages$.subscribe(resolve));
+    device.stopReading();
+    for (let count = 0; count < 3; count++) await client.send(count);
+    device.close(4003);
+    device.fin();
+    expect(await log.until('connection_lost')).toEqual({
+      type: 'connection_lost',
+      cause: 'closed',
+      code: 4003,
+      unconfirmed: 3,
+    });
+    expect(client.details.lastError).toBe('connection_lost: closed 4003, up to 3 messages were not read');
+  });
+});
+
+describe('the attempts of a device (§1.7)', () => {
+  it('are named by a random process and counted, logins too', async () => {
+    await start();
+    const name = ({ request }: PeerConnection): string => request.headers['x-fedecks-attempt'] ?? '';
+    const first = await cloud.accept();
+    const [process] = /^[\w-]{22}(?=\/1$)/.exec(name(first)) ?? [];
+    expect(process).toBeDefined();
+    first.refuse(500);
+    const second = await accept();
+    expect(name(second)).toBe(`${process}/2`);
+    const login = expect(client.login({ username: 'marvin' })).rejects.toThrow('stopped');
+    expect(name(await cloud.accept())).toBe(`${process}/3`);
+    await client.stop();
+    await login;
+    await start();
+    const [other = ''] = name(await cloud.accept()).split('/');
+    expect(other).toHaveLength(22);
+    expect(other).not.toBe(process);
+  });
+});
+
+describe('an attempt that the device gives up (§3.2)', () => {
+  const certificates = new Certificates();
+  const { key, cert } = certificates.make({ name: 'localhost', alt: 'IP:127.0.0.1' });
+  certificates.remove();
+  let secured: PhoenixPeer;
+
+  beforeEach(async () => {
+    secured = await PhoenixPeer.listen({ tls: { key, cert } });
+  });
+
+  afterEach(() => secured.close());
+
+  it.each(['ws', 'wss'])(
+    'is reset, so that its request does not arrive after the next one (%s)',
+    async (scheme) => {
+      const peer = scheme === 'ws' ? cloud : secured;
+      await start({ url: peer.url, phaseTimeoutMs: 300, ...(scheme === 'wss' && { tls: { ca: cert } }) });
+      const device = await peer.accept();
+      expect(await device.ended()).toBe('rst');
+      await log.until('upgrade_failed');
+    },
+  );
+
+  it('is reset when a login takes its place', async () => {
+    await start();
+    const device = await cloud.accept();
+    const login = expect(client.login({ username: 'marvin' })).rejects.toThrow('stopped');
+    expect(await device.ended()).toBe('rst');
+    await client.stop();
+    await login;
   });
 });
 

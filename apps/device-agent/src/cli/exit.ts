@@ -1,3 +1,5 @@
+import { isJournal, journalLines, PRIORITY } from '../log/journal.js';
+
 /** How `device-agent` ends: its exit statuses. The help shows them in these words, and the README. */
 export const EXIT = {
   ok: 0,
@@ -36,7 +38,8 @@ export function exitHelp(): string {
 
 /** Says why a command has failed, and gives the status to end with. */
 export function statusOf(error: unknown): ExitStatus {
-  process.stderr.write(`device-agent: ${error instanceof Error ? error.message : String(error)}\n`);
+  const text = `device-agent: ${error instanceof Error ? error.message : String(error)}`;
+  process.stderr.write(isJournal(2) ? journalLines(PRIORITY.error, text) : `${text}\n`);
   return error instanceof CommandError ? error.status : EXIT.failed;
 }
 

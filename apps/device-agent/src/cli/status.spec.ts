@@ -1,19 +1,21 @@
 import { type AgentStatus } from '../control/status.js';
 import { table } from './status.js';
 
-const NOW = new Date('2026-05-04T10:00:00.500Z');
+const NOW = new Date('2027-05-04T10:00:00.500Z');
 const CONNECTED: AgentStatus = {
   state: 'connected',
-  since: '2026-05-04T09:57:00.400Z',
+  since: '2027-05-04T09:57:00.400Z',
   deviceId: 'greenhouse-1',
   url: 'wss://cloud.example.com/fedecks/websocket',
   lastError: null,
   nextAttemptAt: null,
   tokenHeld: true,
-  tokenExpiresAt: '2026-06-01T10:00:00.000Z',
+  tokenExpiresAt: '2027-06-01T10:00:00.000Z',
+  tokenRefused: false,
+  fileLogin: null,
   version: '0.1.0',
   pid: 42,
-  startedAt: '2026-05-02T10:00:00.000Z',
+  startedAt: '2027-05-02T10:00:00.000Z',
 };
 
 describe('the table of the status', () => {
@@ -21,13 +23,13 @@ describe('the table of the status', () => {
     expect(table(CONNECTED, NOW)).toBe(
       [
         'State         connected',
-        'Since         2026-05-04T09:57:00Z (3 min ago)',
+        'Since         2027-05-04T09:57:00Z (3 min ago)',
         'Device id     greenhouse-1',
         'URL           wss://cloud.example.com/fedecks/websocket',
         'Last error    none',
         'Next attempt  none is due',
-        'Token         held, expires 2026-06-01T10:00:00Z (in 28 d)',
-        'Agent         0.1.0, process 42, started 2026-05-02T10:00:00Z (2 d ago)',
+        'Token         held, expires 2027-06-01T10:00:00Z (in 28 d)',
+        'Agent         0.1.0, process 42, started 2027-05-02T10:00:00Z (2 d ago)',
         '',
       ].join('\n'),
     );
@@ -38,14 +40,54 @@ describe('the table of the status', () => {
       ...CONNECTED,
       state: 'connection_scheduled',
       lastError: 'connection_lost: ended',
-      nextAttemptAt: '2026-05-04T10:00:12.600Z',
+      nextAttemptAt: '2027-05-04T10:00:12.600Z',
       tokenExpiresAt: null,
     };
     const text = table(waiting, NOW);
     expect(text).toContain('State         connection scheduled\n');
     expect(text).toContain('Last error    connection_lost: ended\n');
-    expect(text).toContain('Next attempt  2026-05-04T10:00:12Z (in 12 s)\n');
+    expect(text).toContain('Next attempt  2027-05-04T10:00:12Z (in 12 s)\n');
     expect(text).toContain('Token         held\n');
+  });
+
+  it('shows a token that has expired, and one that the cloud refuses', () => {
+    const expired = {
+      ...CONNECTED,
+      state: 'connection_scheduled',
+      tokenExpiresAt: '2027-05-01T10:00:00.000Z',
+    } as const;
+    expect(table(expired, NOW)).toContain('Token         held, expired 2027-05-01T10:00:00Z (3 d ago)\n');
+    expect(table({ ...expired, tokenRefused: true }, NOW)).toContain(
+      'Token         held, but the cloud refuses it (expired or revoked): device-agent login\n',
+    );
+  });
+
+  it('shows a login file that is being tried, and why it has failed', () => {
+    const fileLogin = { file: '/data/login.json', nextTryAt: null, lastError: null };
+    const unregistered = {
+      ...CONNECTED,
+      state: 'unregistered',
+      tokenHeld: false,
+      tokenExpiresAt: null,
+    } as const;
+    const trying = table({ ...unregistered, fileLogin }, NOW);
+    expect(trying).toContain('Token         none\nLogin         with /data/login.json, being tried\n');
+    const nextTryAt = '2027-05-04T10:00:45.500Z';
+    const lastError = 'The login file cannot be read (ENOENT).';
+    expect(table({ ...unregistered, fileLogin: { ...fileLogin, nextTryAt, lastError } }, NOW)).toContain(
+      'Login         with /data/login.json, tried again 2027-05-04T10:00:45Z (in 45 s). The login file cannot be read (ENOENT).\n',
+    );
+  });
+
+  it('shows no date by a clock that cannot be right', () => {
+    const text = table(
+      { ...CONNECTED, since: '1970-01-01T00:00:10.000Z', startedAt: '1970-01-01T00:00:05.000Z' },
+      new Date('1970-01-01T00:03:10.000Z'),
+    );
+    expect(text).toContain('Since         3 min ago\n');
+    expect(text).toContain('started 3 min ago\n');
+    expect(text).toContain('Token         held, expires 2027-06-01T10:00:00Z\n');
+    expect(text).not.toContain('1970');
   });
 
   it('shows how to get a token where there is none', () => {

@@ -1,5 +1,7 @@
 import { ask } from '../control/control-client.js';
 import { type AgentStatus } from '../control/status.js';
+import { durationOf } from '../text/duration.js';
+import { RELEASED } from '../version.js';
 import { EXIT, type ExitStatus } from './exit.js';
 
 const TIMEOUT_MS = 5_000;
@@ -21,26 +23,36 @@ export function table(agent: AgentStatus, now: Date): string {
     ['URL', agent.url],
     ['Last error', agent.lastError ?? 'none'],
     ['Next attempt', agent.nextAttemptAt === null ? 'none is due' : moment(agent.nextAttemptAt, now)],
-    ['Token', agent.tokenHeld ? expiry(agent.tokenExpiresAt, now) : 'none: device-agent login'],
+    ['Token', token(agent, now)],
+    ...(agent.fileLogin ? [['Login', loginOf(agent.fileLogin, now)]] : []),
     ['Agent', `${agent.version}, process ${agent.pid}, started ${moment(agent.startedAt, now)}`],
   ];
   return rows.map(([name = '', value = '']) => `${name.padEnd(14)}${value}\n`).join('');
 }
 
-function expiry(at: string | null, now: Date): string {
-  return at === null ? 'held' : `held, expires ${moment(at, now)}`;
+function token({ tokenHeld, tokenRefused, tokenExpiresAt, fileLogin }: AgentStatus, now: Date): string {
+  const remedy = fileLogin ? '' : ': device-agent login';
+  if (!tokenHeld) return `none${remedy}`;
+  if (tokenRefused) return `held, but the cloud refuses it (expired or revoked)${remedy}`;
+  if (tokenExpiresAt === null) return 'held';
+  // Somebody else's clock has set it.
+  if (now < RELEASED) return `held, expires ${dateOf(tokenExpiresAt)}`;
+  const isExpired = Date.parse(tokenExpiresAt) <= now.getTime();
+  return `held, ${isExpired ? 'expired' : 'expires'} ${moment(tokenExpiresAt, now)}`;
 }
 
-const UNITS = [
-  ['d', 86_400],
-  ['h', 3_600],
-  ['min', 60],
-] as const;
+function loginOf({ file, nextTryAt, lastError }: NonNullable<AgentStatus['fileLogin']>, now: Date): string {
+  const attempt = nextTryAt === null ? 'being tried' : `tried again ${moment(nextTryAt, now)}`;
+  return `with ${file}, ${attempt}${lastError === null ? '' : `. ${lastError}`}`;
+}
 
-/** `2026-05-04T10:00:00Z (3 min ago)` */
+/** `2026-05-04T10:00:00Z (3 min ago)`; without the date where the clock cannot be right. */
 function moment(iso: string, now: Date): string {
-  const seconds = Math.round((Date.parse(iso) - now.getTime()) / 1000);
-  const [unit, size] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? ['s', 1];
-  const distance = `${Math.floor(Math.abs(seconds) / size)} ${unit}`;
-  return `${iso.replace(/\.\d+Z$/, 'Z')} (${seconds > 0 ? `in ${distance}` : `${distance} ago`})`;
+  const distanceMs = Date.parse(iso) - now.getTime();
+  const distance = distanceMs > 0 ? `in ${durationOf(distanceMs)}` : `${durationOf(-distanceMs)} ago`;
+  return now < RELEASED ? distance : `${dateOf(iso)} (${distance})`;
+}
+
+function dateOf(iso: string): string {
+  return iso.replace(/\.\d+Z$/, 'Z');
 }

@@ -1,7 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type Server as Lock } from 'node:net';
+import { dirname } from 'node:path';
 import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { AlreadyRunningError, listenAt } from './control-socket.js';
 import { ControlError, type ControlRoutes } from './control-routes.js';
+import { lockStateDirectory } from './state-lock.js';
 
 /** Nothing that is asked of an agent is larger: credentials, or a message to send. */
 const MAX_BODY_BYTES = 256 * 1024;
@@ -23,12 +26,14 @@ const AGAIN_MS = 60_000;
  * a connection of its own. Who may open the socket may do everything. What comes through it is bounded in size, time
  * and number, and no request can end the agent.
  *
- * Without a disk to make it on, the agent goes on without it, and tries again every minute.
+ * Without a disk to make it on, the agent goes on without it, and tries again every minute. A lock keeps other agents from
+ * the state directory meanwhile.
  */
 @Injectable()
 export class ControlServer implements OnModuleInit, OnApplicationShutdown {
   private readonly logger = new Logger('Control');
   private server: Server | undefined;
+  private lock: Lock | undefined;
   private again: NodeJS.Timeout | undefined;
 
   constructor(
@@ -42,6 +47,7 @@ export class ControlServer implements OnModuleInit, OnApplicationShutdown {
       await this.open();
     } catch (error) {
       if (error instanceof AlreadyRunningError) throw error;
+      this.lock = await lockStateDirectory(dirname(this.path));
       this.openLater(error);
     }
   }
@@ -67,6 +73,7 @@ export class ControlServer implements OnModuleInit, OnApplicationShutdown {
 
   onApplicationShutdown(): void {
     clearTimeout(this.again);
+    this.lock?.close();
     this.server?.close();
     // Those who follow the log would follow it for ever.
     this.server?.closeAllConnections();

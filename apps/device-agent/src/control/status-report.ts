@@ -1,43 +1,60 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
-import { FedecksClient } from '@fedecks/nest/client-nest';
-import { type ExpiringTokenStore } from '../connection/expiring-token-store.js';
-import { inVariables } from '../connection/tls-files.js';
+import { PastMoment } from '@fedecks/nest/client';
+import { type ClientEvent, FedecksClient } from '@fedecks/nest/client-nest';
+import { type FileLogin } from '../connection/file-login.js';
+import { sentenceFor } from '../connection/sentences.js';
 import { VERSION } from '../version.js';
 import { type AgentStatus } from './status.js';
 
 /** Tells how the agent is. */
 @Injectable()
 export class StatusReport implements OnModuleInit {
-  private readonly startedAt = new Date();
+  private readonly startedAt = new PastMoment();
+  private lastError: string | undefined;
+  private tokenRefused = false;
 
   /** @param url is told until one is asked. */
   constructor(
     private readonly client: FedecksClient,
-    private readonly tokens: ExpiringTokenStore,
+    private readonly fileLogin: Pick<FileLogin, 'progress'>,
     private url: string,
   ) {}
 
   onModuleInit(): void {
-    this.client.events$.subscribe((event) => {
-      if (event.type === 'connecting') this.url = event.url;
-    });
+    this.client.events$.subscribe((event) => this.onEvent(event));
+  }
+
+  private onEvent(event: ClientEvent): void {
+    if (event.type === 'connecting') this.url = event.url;
+    if (event.type === 'token_refused') this.tokenRefused = true;
+    if (event.type === 'connected' || event.type === 'unregistered') this.tokenRefused = false;
+    this.lastError = sentenceFor(event) ?? this.lastError;
   }
 
   status(): AgentStatus {
-    const { state, since, deviceId, lastError, nextAttemptAt, tokenHeld } = this.client.details;
-    const expiresAt = tokenHeld ? this.tokens.expiresAt : undefined;
+    const { state, since, deviceId, nextAttemptAt, tokenHeld, tokenExpiresAt } = this.client.details;
+    const { progress } = this.fileLogin;
+    const inMs = (dueAt: number): Date => new Date(Date.now() + Math.max(0, dueAt - performance.now()));
     return {
       state,
       since: since.toISOString(),
       deviceId,
       url: this.url,
-      lastError: lastError === undefined ? null : inVariables(lastError),
+      lastError: this.lastError ?? null,
       nextAttemptAt: nextAttemptAt?.toISOString() ?? null,
       tokenHeld,
-      tokenExpiresAt: expiresAt?.toISOString() ?? null,
+      tokenExpiresAt: tokenExpiresAt?.toISOString() ?? null,
+      tokenRefused: tokenHeld && this.tokenRefused,
+      fileLogin: progress
+        ? {
+            file: progress.file,
+            nextTryAt: progress.nextTryAt === undefined ? null : inMs(progress.nextTryAt).toISOString(),
+            lastError: progress.lastError ?? null,
+          }
+        : null,
       version: VERSION,
       pid: process.pid,
-      startedAt: this.startedAt.toISOString(),
+      startedAt: this.startedAt.date.toISOString(),
     };
   }
 }

@@ -14,6 +14,15 @@ export interface AgentStatus {
   readonly tokenHeld: boolean;
   /** Null if there is no token, or if it does not tell. */
   readonly tokenExpiresAt: string | null;
+  /** Whether the cloud has refused it, as expired or revoked: only a login helps. */
+  readonly tokenRefused: boolean;
+  /** The login with FEDECKS_LOGIN_FILE, while one is needed. */
+  readonly fileLogin: {
+    readonly file: string;
+    /** Null while it is being tried. */
+    readonly nextTryAt: string | null;
+    readonly lastError: string | null;
+  } | null;
   readonly version: string;
   readonly pid: number;
   readonly startedAt: string;

@@ -1,9 +1,15 @@
 import { isatty } from 'node:tty';
 import { ConsoleLogger, type LogLevel } from '@nestjs/common';
+import { isJournal, journalLines, PRIORITY } from './journal.js';
 import { type RecentLog } from './recent-log.js';
 
-/** Logs to the console as Nest does, and into the lines that `device-agent logs` shows. */
+/**
+ * Logs to the console as Nest does, and into the lines that `device-agent logs` shows. The journal gets a priority with
+ * each line, and neither date nor process id: it has its own.
+ */
 export class AgentLogger extends ConsoleLogger {
+  private readonly inJournal = isJournal(1);
+
   constructor(private readonly recent: RecentLog) {
     // In a journal or a file, colours are bytes that nobody can read.
     super({ prefix: 'device-agent', colors: isatty(1) });
@@ -19,7 +25,13 @@ export class AgentLogger extends ConsoleLogger {
       const text = typeof message === 'string' ? message : this.stringifyMessage(message, logLevel);
       const source = context === '' ? '' : `[${context}] `;
       this.recent.add(`${new Date().toISOString()} ${logLevel.toUpperCase().padEnd(5)} ${source}${text}`);
+      if (this.inJournal) process.stdout.write(journalLines(PRIORITY[logLevel], `${source}${text}`));
     }
-    super.printMessages(messages, context, logLevel, ...rest);
+    if (!this.inJournal) super.printMessages(messages, context, logLevel, ...rest);
+  }
+
+  protected override printStackTrace(stack: string): void {
+    if (!this.inJournal) super.printStackTrace(stack);
+    else if (stack) process.stdout.write(journalLines(PRIORITY.error, stack));
   }
 }

@@ -2,8 +2,8 @@ import { type ClientEvent } from '@fedecks/nest/client-nest';
 
 /** How long after its time something may come: a busy device is slow, and not dead. */
 const GRACE_MS = 30_000;
-/** The longest an attempt to connect takes: the client ends it by itself after `upgradeTimeoutMs`, 10 s. */
-const CONNECTING_MS = 10_000;
+/** The longest an attempt to connect takes: `upgradeTimeoutMs`, 60 s, and twice that after timeouts. */
+const CONNECTING_MS = 120_000;
 
 /**
  * Whether the client still has something it waits for. It reads no clock of its own, and times must come from one

@@ -59,10 +59,15 @@ export class Cloud {
   /**
    * @param port 0 takes a free one.
    * @param httpsOptions make it one that is reached by TLS.
+   * @param options of the module, in place of its defaults.
    */
-  static async start(port = 0, httpsOptions?: NestApplicationOptions['httpsOptions']): Promise<Cloud> {
+  static async start(
+    port = 0,
+    httpsOptions?: NestApplicationOptions['httpsOptions'],
+    options: Partial<Parameters<typeof FedecksModule.forRoot>[0]> = {},
+  ): Promise<Cloud> {
     const module = await Test.createTestingModule({
-      imports: [FedecksModule.forRoot({ secrets: ['x'.repeat(32)], authenticator: Application })],
+      imports: [FedecksModule.forRoot({ secrets: ['x'.repeat(32)], authenticator: Application, ...options })],
       providers: [Application],
     }).compile();
     const app = module.createNestApplication(httpsOptions ? { httpsOptions } : {});
@@ -79,6 +84,11 @@ export class Cloud {
   /** How often credentials have been looked at. */
   get logins(): number {
     return this.application.logins;
+  }
+
+  /** Ends all tokens the device has. */
+  async revoke(deviceId: string): Promise<void> {
+    await this.app.get(Fedecks).revoke(deviceId);
   }
 
   async push(deviceId: string, message: Term): Promise<void> {

@@ -24,6 +24,7 @@ describe('the delay before an attempt', () => {
     startDelayMs: 5_000,
     retryMinMs: 1_000,
     retryMaxMs: 60_000,
+    refusedRetryMs: 60_000,
     slowRetryMinMs: 900_000,
     slowRetryMaxMs: 3_600_000,
   };
@@ -38,6 +39,16 @@ describe('the delay before an attempt', () => {
 
   it('is at least slowRetryMinMs, whatever the failures, where trying soon is pointless', () => {
     expect([0, 1].map((share) => delayOf('slow', 9, times, () => share))).toEqual([900_000, 3_600_000]);
+  });
+
+  it('is from 30 to 60 s after a first refusal, and doubles up to slowRetryMaxMs', () => {
+    const range = (refusals: number): number[] =>
+      [0, 1].map((share) => delayOf('refused', refusals, times, () => share));
+    expect(range(0)).toEqual([30_000, 60_000]);
+    expect(range(1)).toEqual([60_000, 120_000]);
+    expect(range(5)).toEqual([960_000, 1_920_000]);
+    expect(range(6)).toEqual([1_800_000, 3_600_000]);
+    expect(range(2_000)).toEqual([1_800_000, 3_600_000]);
   });
 
   it('is a whole number', () => {

@@ -20,21 +20,25 @@ export function backoff(
   return random() * Math.min(maxMs, minMs * 2 ** attempt);
 }
 
-/** What an attempt waits for: the first of a process, one after a failure, or one that will hardly do better soon. */
-export type Pace = 'start' | 'backoff' | 'slow';
+/**
+ * What an attempt waits for: the first of a process, one after a failure, one after the token was refused, or one that
+ * will hardly do better soon.
+ */
+export type Pace = 'start' | 'backoff' | 'refused' | 'slow';
 
 /** The options that say how long that is. */
 export interface RetryTimes {
   readonly startDelayMs: number;
   readonly retryMinMs: number;
   readonly retryMaxMs: number;
+  readonly refusedRetryMs: number;
   readonly slowRetryMinMs: number;
   readonly slowRetryMaxMs: number;
 }
 
 /**
  * How long to wait before an attempt, in whole milliseconds.
- * @param failures how many tries have failed before.
+ * @param failures how many tries have failed, or were refused, before.
  */
 export function delayOf(
   pace: Pace,
@@ -47,6 +51,10 @@ export function delayOf(
       return Math.round(between({ minMs: 0, maxMs: times.startDelayMs }, random));
     case 'backoff':
       return Math.round(backoff(failures, { minMs: times.retryMinMs, maxMs: times.retryMaxMs }, random));
+    case 'refused': {
+      const maxMs = Math.min(times.refusedRetryMs * 2 ** failures, times.slowRetryMaxMs);
+      return Math.round(between({ minMs: maxMs / 2, maxMs }, random));
+    }
     case 'slow':
       return Math.round(between({ minMs: times.slowRetryMinMs, maxMs: times.slowRetryMaxMs }, random));
   }

@@ -1,3 +1,5 @@
+import { CLONE_REASON } from '../wire/index.js';
+
 /**
  * What happens to a client, as `events$` tells it (PROTOCOL.md §3). The first five are its states. A failure is
  * told before the state that follows from it. No event holds credentials, tokens or payloads.
@@ -14,9 +16,20 @@ export type ClientEvent =
   | { readonly type: 'connection_failed'; readonly reason: string }
   /** It was reached and did not answer with a websocket: with another HTTP status, or with something broken. */
   | ({ readonly type: 'upgrade_failed' } & UpgradeFailure)
+  /**
+   * The cloud refuses the token that is held: only a `login` helps. The token is kept, and presented again all the same.
+   * `expired`: refused when it had expired, by the server's date if it tells one. `revoked`: the connection was closed with 4150.
+   * `refused`: refused twice in a row, or after `revoked`.
+   */
+  | { readonly type: 'token_refused'; readonly cause: TokenRefusal }
   /** A fault on an open connection: a reset, or a frame that breaks RFC 6455 or is too big. It is lost next. */
   | { readonly type: 'connection_error'; readonly reason: string }
   | ({ readonly type: 'connection_lost' } & ConnectionLoss)
+  /**
+   * Another machine uses this device id: the cloud says so, or connections were replaced three times within five
+   * minutes. Give each machine an id and a login of its own.
+   */
+  | { readonly type: 'clone_suspected' }
   | { readonly type: 'token_stored' }
   /** The new token is held in memory, and is gone with the process; or a forgotten one is still in the store. */
   | { readonly type: 'token_store_failed'; readonly reason: string }
@@ -34,16 +47,30 @@ export type ClientEvent =
 /** Why there is no token to connect with. */
 export type UnregisteredCause = 'no_token' | 'login_failed' | 'token_expired' | 'logged_out';
 
+/** Why a cloud that knows the token does not take it. */
+export type TokenRefusal = 'expired' | 'revoked' | 'refused';
+
 /** Why an attempt to connect is scheduled: what has just happened. */
 export type ScheduleCause =
   'started' | 'connection_failed' | 'upgrade_failed' | 'connection_lost' | 'login_failed';
 
-/** Why an upgrade failed: the HTTP status of the server's refusal, or what was wrong with its answer, in words. */
+/**
+ * Why an upgrade failed: the HTTP status of the server's refusal, or what was wrong with its answer, in words. A 401 or
+ * 403 that `hasBody` is of something on the way: the cloud's has none (PROTOCOL.md §1.4).
+ */
 export type UpgradeFailure =
-  { readonly status: number; readonly reason?: never } | { readonly reason: string; readonly status?: never };
+  | { readonly status: number; readonly hasBody?: true; readonly reason?: never }
+  | { readonly reason: string; readonly status?: never };
 
-/** Why a connection has ended, and its close code where the server has sent one. */
-export type ConnectionLoss =
+/**
+ * Why a connection has ended, and its close code where the server has sent one. `unconfirmed` is how many messages were
+ * written to it that the server has perhaps not read; it is left out where it has read all of them. TCP does not say
+ * what has arrived, but a pong does: it counts what was sent after the last ping that one has followed, so it may be
+ * more than were lost. That a message was read does not say that it was handled.
+ */
+export type ConnectionLoss = ConnectionEnd & { readonly unconfirmed?: number };
+
+type ConnectionEnd =
   /** The server closed it, with this code (PROTOCOL.md §5); 1005 stands for a close frame without one. */
   | { readonly cause: 'closed'; readonly code: number }
   /**
@@ -63,8 +90,14 @@ export function failureIn(event: ClientEvent): string | undefined {
       return `${event.type}: ${event.reason}`;
     case 'upgrade_failed':
       return `${event.type}: ${event.reason ?? `HTTP status ${event.status}`}`;
+    case 'token_refused':
+      return `${event.type}: ${event.cause}`;
     case 'connection_lost':
-      return `${event.type}: ${event.cause}${event.code === undefined ? '' : ` ${event.code}`}`;
+      return `${event.type}: ${event.cause}${event.code === undefined ? '' : ` ${event.code}`}${
+        event.unconfirmed === undefined ? '' : `, up to ${event.unconfirmed} messages were not read`
+      }`;
+    case 'clone_suspected':
+      return `${event.type}: ${CLONE_REASON}`;
     default:
       return undefined;
   }

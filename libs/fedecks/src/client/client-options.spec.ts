@@ -22,11 +22,14 @@ describe('the options of FedecksClient', () => {
   it('have the defaults that their documentation names', () => {
     expect(resolveOptions(GOOD)).toMatchObject({
       startDelayMs: 5_000,
-      upgradeTimeoutMs: 10_000,
+      phaseTimeoutMs: 20_000,
+      upgradeTimeoutMs: 60_000,
       pingIntervalMs: 19_000,
       pongTimeoutMs: 19_000,
+      minBytesPerSecond: 1_000,
       retryMinMs: 1_000,
       retryMaxMs: 60_000,
+      refusedRetryMs: 60_000,
       slowRetryMinMs: 900_000,
       slowRetryMaxMs: 3_600_000,
       stableAfterMs: 60_000,

@@ -50,9 +50,18 @@ export interface FedecksClientOptions {
   readonly startDelayMs?: number;
 
   /**
-   * How long an attempt may take, in milliseconds, from the DNS query to the answer to the upgrade; then it has
-   * failed. Also how long a login then waits for its token.
-   * @default 10_000
+   * How long each phase of an attempt may take, in milliseconds: DNS, TCP, the proxy, TLS, and the answer to the
+   * upgrade. Then the attempt has failed, with the phase and how long those before it took as the reason. After three
+   * such failures in a row it is doubled, up to 2 minutes, until a connection shows that less will do. Also how long a
+   * login then waits for its token.
+   * @default 20_000
+   */
+  readonly phaseTimeoutMs?: number;
+
+  /**
+   * How long an attempt may take in all, in milliseconds, from the DNS query to the answer to the upgrade. It is
+   * doubled together with `phaseTimeoutMs`, up to 2 minutes.
+   * @default 60_000
    */
   readonly upgradeTimeoutMs?: number;
 
@@ -71,6 +80,14 @@ export interface FedecksClientOptions {
   readonly pongTimeoutMs?: number;
 
   /**
+   * The slowest link that still counts as one, in bytes per second. A message that is being received, and what was sent
+   * and is not confirmed by a pong, have as much time as they take at this rate; `pongTimeoutMs` comes on top. Of what
+   * was sent at most `maxBufferedBytes` count.
+   * @default 1_000
+   */
+  readonly minBytesPerSecond?: number;
+
+  /**
    * The longest wait before the first retry, in milliseconds. It doubles with every failure; the wait itself is a
    * random part of it.
    * @default 1_000
@@ -84,8 +101,16 @@ export interface FedecksClientOptions {
   readonly retryMaxMs?: number;
 
   /**
-   * The shortest wait, in milliseconds, after the token was refused (HTTP 401 or 403), or the server closed with a
-   * code from 4150 to 4199 (PROTOCOL.md §5). `login` ends the wait.
+   * The longest first wait, in milliseconds, after the token was refused (HTTP 401 or 403 without a body). The wait is
+   * at least half of it, doubles with every further refusal up to `slowRetryMaxMs`, and begins anew after a
+   * connection. `login` ends it. A refusal with a body is not the cloud's: it counts as any other failure.
+   * @default 60_000
+   */
+  readonly refusedRetryMs?: number;
+
+  /**
+   * The shortest wait, in milliseconds, after the server closed with a code from 4150 to 4199 (PROTOCOL.md §5); with 4152 only from the third time within five minutes on. `login` ends
+   * the wait.
    * @default 900_000, which is 15 minutes
    */
   readonly slowRetryMinMs?: number;
@@ -135,11 +160,14 @@ export interface ResolvedClientOptions extends Required<Omit<FedecksClientOption
 
 const DEFAULTS = Object.freeze({
   startDelayMs: 5_000,
-  upgradeTimeoutMs: 10_000,
+  phaseTimeoutMs: 20_000,
+  upgradeTimeoutMs: 60_000,
   pingIntervalMs: 19_000,
   pongTimeoutMs: 19_000,
+  minBytesPerSecond: 1_000,
   retryMinMs: 1_000,
   retryMaxMs: 60_000,
+  refusedRetryMs: 60_000,
   slowRetryMinMs: 15 * 60_000,
   slowRetryMaxMs: 60 * 60_000,
   stableAfterMs: 60_000,
@@ -193,6 +221,7 @@ export function resolveOptions(given: FedecksClientOptions): ResolvedClientOptio
     if (problem !== undefined) check.problem(problem);
   }
   for (const key of DURATIONS) check.whole(key, 'milliseconds', key === 'startDelayMs' ? 0 : 1, MAX_TIMER_MS);
+  check.whole('minBytesPerSecond', 'bytes per second', 1);
   check.whole('maxFrameBytes', 'bytes', 1024, 2 ** 30);
   check.whole('maxBufferedBytes', 'bytes', 1024, 2 ** 30);
   if (options.retryMinMs > options.retryMaxMs) check.problem("'retryMaxMs' must be at least 'retryMinMs'.");

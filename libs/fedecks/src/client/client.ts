@@ -1,6 +1,8 @@
+import { randomBytes } from 'node:crypto';
 import { firstValueFrom, from, ReplaySubject, Subject, takeUntil, throwIfEmpty, type Observable } from 'rxjs';
 import { GuardedObservable, nameOf } from '../faults/index.js';
-import { encodeTerm, TOKEN_PLEASE, tuple, type Term } from '../wire/index.js';
+import { encodeAttempt, encodeTerm, TOKEN_PLEASE, tuple, type Term } from '../wire/index.js';
+import { type AttemptLimits } from './attempt-clock.js';
 import { loginHeader, tokenHeader, type Credentials } from './auth.js';
 import { delayOf } from './backoff.js';
 import { failureIn, type ClientEvent } from './client-event.js';
@@ -13,6 +15,7 @@ import {
 import { ClientStoppedError, LoginFailedError, NotConnectedError } from './errors.js';
 import { Heartbeat } from './heartbeat.js';
 import { readFrame } from './inbound.js';
+import { PastMoment } from './past-moment.js';
 import { DeviceSocket } from './socket.js';
 import {
   INITIAL_STATE,
@@ -22,20 +25,25 @@ import {
   type Effect,
   type StateEvent,
 } from './state.js';
+import { expiryOf } from './token-claims.js';
 import { TokenWriter } from './token-writer.js';
 
 /** A client as it stands, for a status page or a log line. */
 export interface ClientDetails {
   /** The same as `status` of the client. */
   readonly state: ClientStatus;
-  /** When it came into this state. */
+  /** When it came into this state, by the system's clock as that is set now. */
   readonly since: Date;
   /** What it calls itself. */
   readonly deviceId: string;
   /** Whether it can connect without a login. */
   readonly tokenHeld: boolean;
+  /** When the token that is held expires; undefined if it does not tell: only a JWT does. */
+  readonly tokenExpiresAt: Date | undefined;
   /** When the next attempt begins, in the state `connection_scheduled`. */
   readonly nextAttemptAt: Date | undefined;
+  /** When it was last suspected that another machine uses this device id (event `clone_suspected`). */
+  readonly cloneSuspectedAt: Date | undefined;
   /** The failure told last by an event, in words. It stays when the client has recovered. */
   readonly lastError: string | undefined;
 }
@@ -67,10 +75,14 @@ export class FedecksClient {
   private readonly messages = new Subject<Term>();
   private readonly heartbeat: Heartbeat;
 
+  /** What the cloud knows the attempts of this client by (PROTOCOL.md §1.7). */
+  private readonly process = randomBytes(16).toString('base64url');
+  private attempts = 0;
   private state = INITIAL_STATE;
-  private since = new Date();
-  /** By `performance.now()`. */
+  private since = new PastMoment();
+  /** These two by `performance.now()`. */
   private retryDueAt = 0;
+  private cloneSuspectedAt: number | undefined;
   private lastError: string | undefined;
 
   private readonly queue: StateEvent[] = [];
@@ -100,9 +112,15 @@ export class FedecksClient {
     this.messages$ = new GuardedObservable(this.messages, (error) => this.observerFailed(error));
     this.tokens = new TokenWriter(this.options.tokenStore, (event) => this.report(event));
     this.heartbeat = new Heartbeat(this.options, {
-      ping: () => this.socket?.ping(this.options.deviceId),
+      ping: () => this.socket?.ping(),
+      bytesRead: () => this.socket?.bytesRead ?? 0,
+      unconfirmedBytes: () => this.socket?.unconfirmedBytes ?? 0,
       missed: () =>
-        this.dispatch({ type: 'lost', attempt: this.state.attempt, loss: { cause: 'heartbeat_missed' } }),
+        this.dispatch({
+          type: 'lost',
+          attempt: this.state.attempt,
+          loss: { cause: 'heartbeat_missed', ...this.socket?.unconfirmedMessages },
+        }),
     });
   }
 
@@ -115,13 +133,12 @@ export class FedecksClient {
   get details(): ClientDetails {
     return {
       state: this.state.status,
-      since: this.since,
+      since: this.since.date,
       deviceId: this.options.deviceId,
       tokenHeld: this.state.header !== undefined,
-      nextAttemptAt:
-        this.state.status === 'connection_scheduled'
-          ? new Date(Date.now() + this.retryDueAt - performance.now())
-          : undefined,
+      tokenExpiresAt: this.state.expiresAtMs === undefined ? undefined : new Date(this.state.expiresAtMs),
+      nextAttemptAt: this.state.status === 'connection_scheduled' ? dateOf(this.retryDueAt) : undefined,
+      cloneSuspectedAt: this.cloneSuspectedAt === undefined ? undefined : dateOf(this.cloneSuspectedAt),
       lastError: this.lastError,
     };
   }
@@ -175,7 +192,8 @@ export class FedecksClient {
 
   /**
    * Sends a message: an event with its payload, or any term. Resolves when it has been written to the socket, which
-   * does not say that the cloud has it.
+   * does not say that the cloud has it: `unconfirmed` of the event `connection_lost` counts those it may not have read.
+   * It is written no sooner than the cloud allows, where the cloud tells that (PROTOCOL.md §1.9).
    * Nothing is kept for later: what cannot be written now is the caller's to send again, or to drop.
    * @throws {NotConnectedError} (rejects) when not connected, or the connection ended before it was written.
    * @throws {SendBufferFullError} (rejects) when more than `maxBufferedBytes` would wait for a stalled link.
@@ -242,7 +260,8 @@ export class FedecksClient {
     if (typeof token === 'string' && header === undefined) {
       failed('The stored token is too long to be presented: there is no token.');
     }
-    this.dispatch({ type: 'started', header });
+    const expiresAtMs = typeof token === 'string' && header !== undefined ? expiryOf(token) : undefined;
+    this.dispatch({ type: 'started', header, expiresAtMs });
   }
 
   private async finish(): Promise<void> {
@@ -262,8 +281,8 @@ export class FedecksClient {
     this.dispatching = true;
     try {
       for (let each = this.queue.shift(); each; each = this.queue.shift()) {
-        const { state, effects } = next(this.state, each);
-        if (state.status !== this.state.status) this.since = new Date();
+        const { state, effects } = next(this.state, each, performance.now());
+        if (state.status !== this.state.status) this.since = new PastMoment();
         this.state = state;
         for (const effect of effects) this.perform(effect);
       }
@@ -286,7 +305,7 @@ export class FedecksClient {
         return clearTimeout(this.retryTimer);
       case 'ask_for_token':
         // If it cannot be written, the connection is being lost, and that is told.
-        this.socket?.send(TOKEN_PLEASE).catch(() => undefined);
+        this.socket?.send(TOKEN_PLEASE, false).catch(() => undefined);
         return;
       case 'watch':
         return this.watch(effect.attempt, effect.awaitToken);
@@ -306,12 +325,21 @@ export class FedecksClient {
   }
 
   private open(effect: Extract<Effect, { do: 'open' }>): void {
-    const { attempt, header, turn } = effect;
+    const { attempt, header, turn, patience } = effect;
     const { urls } = this.options;
     const url = urls[turn % urls.length] ?? '';
     this.report({ type: 'connecting', url, with: effect.with });
+    const name = encodeAttempt({ process: this.process, number: ++this.attempts });
     const socket = new DeviceSocket(
-      { ...this.options, url, header },
+      {
+        ...this.options,
+        url,
+        header,
+        attempt: name,
+        firstAddress: Math.floor(turn / urls.length),
+        limits: limitsOf(this.options, patience),
+        ordinaryLimits: this.options,
+      },
       {
         alive: () => this.heartbeat.alive(),
         frame: (bytes, isBinary) => this.receive(attempt, bytes, isBinary),
@@ -332,11 +360,12 @@ export class FedecksClient {
   }
 
   private watch(attempt: number, awaitToken: boolean): void {
-    const { stableAfterMs, upgradeTimeoutMs } = this.options;
+    const { stableAfterMs, phaseTimeoutMs, upgradeTimeoutMs } = this.options;
     this.heartbeat.start();
     this.stableTimer = setTimeout(() => this.dispatch({ type: 'stable', attempt }), stableAfterMs);
     if (!awaitToken) return;
-    this.tokenTimer = setTimeout(() => this.dispatch({ type: 'token_overdue', attempt }), upgradeTimeoutMs);
+    const timeoutMs = Math.min(phaseTimeoutMs, upgradeTimeoutMs);
+    this.tokenTimer = setTimeout(() => this.dispatch({ type: 'token_overdue', attempt }), timeoutMs);
   }
 
   private unwatch(): void {
@@ -357,6 +386,7 @@ export class FedecksClient {
           attempt,
           token: inbound.token,
           header: inbound.header,
+          expiresAtMs: expiryOf(inbound.token),
         });
       default:
         return this.report({ type: 'ignored_frame', kind: inbound.kind, bytes: bytes.length });
@@ -378,10 +408,24 @@ export class FedecksClient {
   private report(event: ClientEvent): void {
     this.lastError = failureIn(event) ?? this.lastError;
     this.lastEvent = event.type;
+    if (event.type === 'clone_suspected') this.cloneSuspectedAt = performance.now();
     this.events.next(event);
   }
 
   private observerFailed(error: unknown): void {
     this.report({ type: 'observer_failed', reason: nameOf(error), error });
   }
+}
+
+/** What the time of an attempt grows to on networks that are slow, in ms, unless it is more from the beginning. */
+const MAX_PATIENCE_MS = 120_000;
+
+function limitsOf({ phaseTimeoutMs, upgradeTimeoutMs }: AttemptLimits, patience: number): AttemptLimits {
+  const grown = (ms: number): number => Math.max(ms, Math.min(ms * patience, MAX_PATIENCE_MS));
+  return { phaseTimeoutMs: grown(phaseTimeoutMs), upgradeTimeoutMs: grown(upgradeTimeoutMs) };
+}
+
+/** What the clock says of a moment, which `performance.now()` has given or will give. */
+function dateOf(at: number): Date {
+  return new Date(Date.now() + at - performance.now());
 }

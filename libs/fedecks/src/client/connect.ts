@@ -1,46 +1,57 @@
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
+import { type AttemptClock } from './attempt-clock.js';
 import { explainedByClock } from './clock.js';
+import { dial, type Dialling } from './dial.js';
 import { tunnel, withoutBrackets, type ProxyChoice } from './proxy.js';
 import { isPinned, type TlsOptions } from './tls.js';
-
-/**
- * How long one of several addresses of a host may take before the next is tried. Node's own 250 ms are for an office:
- * over a satellite or GPRS every address takes longer, and the one that works would be given up like the others.
- */
-const ADDRESS_TIMEOUT_MS = 2_500;
 
 /** How a server is reached. */
 export interface ConnectSettings {
   readonly url: string;
   readonly proxy: ProxyChoice;
   readonly tls: TlsOptions;
+  /** Which of a host's addresses is tried first, counted up for ever. */
+  readonly firstAddress: number;
+}
+
+/** A connection to a server. */
+export interface Reached {
+  /** What is spoken over: TCP, or TLS. */
+  readonly socket: Socket;
+  /** The TCP connection below. Only it can be reset: of TLS, Node can do no more than close it. */
+  readonly tcp: Socket;
 }
 
 /**
  * A connection to the server of a URL, by TCP for `ws` and TLS for `wss`, through a proxy if there is one. Nothing
  * has been written to it, so when TLS does not please us no secret was sent. The host is looked up anew at each call
- * (by the operating system), and its addresses are tried as RFC 8305 says.
+ * (by the operating system).
+ * @param clock is told what is done.
  * @param signal ends the attempt.
  * @throws {Error} (rejects) when there will be none; sockets that were opened for it are gone by then.
  */
-export async function connect(settings: ConnectSettings, signal: AbortSignal): Promise<Socket> {
+export async function connect(
+  settings: ConnectSettings,
+  clock: AttemptClock,
+  signal: AbortSignal,
+): Promise<Reached> {
   const { protocol, hostname, port } = new URL(settings.url);
   const secure = protocol === 'wss:';
   const target = {
     host: withoutBrackets(hostname),
     port: Number(port) || (secure ? 443 : 80),
-    autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS,
   };
+  const { firstAddress } = settings;
   const proxy = settings.proxy(settings.url);
-  const open = async (): Promise<{ socket: Socket } | typeof target> =>
-    proxy === undefined ? target : { socket: await tunnel(proxy, target, signal) };
-  if (!secure) {
-    const way = await open();
-    return 'socket' in way ? way.socket : ready(connectTcp(way), 'connect', signal);
-  }
+  const open = (onPhase: Dialling['onPhase']): Promise<Socket> => {
+    const dialling = { firstAddress, limitMs: clock.phaseLimitMs, onPhase };
+    return proxy === undefined ? dial(target, dialling, signal) : tunnel(proxy, target, dialling, signal);
+  };
+  const tcp = await open((phase) => clock.begin(phase));
+  if (!secure) return { socket: tcp, tcp };
 
   const { pins = [], servername, ...certificates } = settings.tls;
   const identity = {
@@ -51,24 +62,20 @@ export async function connect(settings: ConnectSettings, signal: AbortSignal): P
     ALPNProtocols: ['http/1.1'],
     ...(servername === undefined && isIP(target.host) === 6 && { checkServerIdentity: checkAddress }),
   };
+  clock.begin('TLS');
   let socket: TLSSocket;
   try {
-    socket = await ready(
-      connectTls({ ...(await open()), ...certificates, ...identity }),
-      'secureConnect',
-      signal,
-    );
+    socket = await ready(connectTls({ socket: tcp, ...certificates, ...identity }), signal);
   } catch (error) {
     // For its date alone: nothing of ours is sent that could be stolen.
     const unverified = async (): Promise<TLSSocket> =>
       ready(
-        connectTls({ ...(await open()), ...identity, rejectUnauthorized: false }),
-        'secureConnect',
+        connectTls({ socket: await open(() => undefined), ...identity, rejectUnauthorized: false }),
         signal,
       );
     throw await explainedByClock(error, unverified, signal);
   }
-  if (pins.length === 0 || isPinned(socket, pins)) return socket;
+  if (pins.length === 0 || isPinned(socket, pins)) return { socket, tcp };
   socket.destroy();
   throw new Error("the server's certificate is valid, but its key is none of 'tls.pins'");
 }
@@ -81,18 +88,14 @@ function checkAddress(address: string, { raw, subjectaltname }: PeerCertificate)
   );
 }
 
-async function ready<S extends Socket>(
-  socket: S,
-  event: 'connect' | 'secureConnect',
-  signal: AbortSignal,
-): Promise<S> {
+async function ready(socket: TLSSocket, signal: AbortSignal): Promise<TLSSocket> {
   // Whoever uses the socket next listens for errors a moment later than one may come.
   socket.on('error', () => undefined);
   const abort = (): void => void socket.destroy(new Error('cancelled'));
   signal.addEventListener('abort', abort);
   if (signal.aborted) abort();
   try {
-    await once(socket, event);
+    await once(socket, 'secureConnect');
     return socket;
   } catch (error) {
     socket.destroy();

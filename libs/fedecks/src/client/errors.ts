@@ -43,7 +43,7 @@ export class SendBufferFullError extends FedecksError {
  * - `connection-failed`: the server could not be reached.
  * - `upgrade-failed`: it answered, but not with a websocket. `status` is its HTTP status; 403 is its "no".
  * - `connection-lost`: the connection ended before the token arrived.
- * - `no-token`: connected, but no token came within `upgradeTimeoutMs`.
+ * - `no-token`: connected, but no token came within `phaseTimeoutMs`.
  * - `superseded`: `login` was called again, or `logout`.
  */
 export type LoginFailure =

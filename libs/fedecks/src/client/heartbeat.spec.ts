@@ -4,10 +4,20 @@ import { Heartbeat } from './heartbeat.js';
 describe('Heartbeat (§3)', () => {
   const ping = jest.fn();
   const missed = jest.fn();
+  /** What the link has done so far. */
+  const link = { bytesRead: 0, unconfirmedBytes: 0 };
   let heartbeat: Heartbeat;
 
   const make = (pingIntervalMs: number, pongTimeoutMs: number): void => {
-    heartbeat = new Heartbeat({ pingIntervalMs, pongTimeoutMs }, { ping, missed });
+    heartbeat = new Heartbeat(
+      { pingIntervalMs, pongTimeoutMs, minBytesPerSecond: 1_000 },
+      {
+        ping,
+        missed,
+        bytesRead: () => link.bytesRead,
+        unconfirmedBytes: () => link.unconfirmedBytes,
+      },
+    );
     heartbeat.start();
   };
 
@@ -15,6 +25,7 @@ describe('Heartbeat (§3)', () => {
     jest.useFakeTimers();
     ping.mockReset();
     missed.mockReset();
+    Object.assign(link, { bytesRead: 0, unconfirmedBytes: 0 });
   });
 
   afterEach(() => {
@@ -80,6 +91,45 @@ describe('Heartbeat (§3)', () => {
 
     jest.advanceTimersByTime(1_500);
     await new Promise((resolve) => setImmediate(resolve));
+    expect(missed).toHaveBeenCalledTimes(1);
+  });
+
+  /** Passes time, in which bytes of a frame come that does not end. */
+  function drip(ms: number, bytesPerMs: number): void {
+    for (let passed = 0; passed < ms; passed += 100) {
+      link.bytesRead += 100 * bytesPerMs;
+      jest.advanceTimersByTime(100);
+    }
+  }
+
+  it('lives while a large frame comes over a slow link', () => {
+    make(19_000, 19_000);
+    drip(600_000, 3);
+    expect(missed).not.toHaveBeenCalled();
+  });
+
+  it('misses a heartbeat when a frame comes slower than a byte per millisecond', () => {
+    make(19_000, 19_000);
+    drip(38_000, 0.5);
+    expect(missed).not.toHaveBeenCalled();
+    drip(38_000, 0.5);
+    expect(missed).toHaveBeenCalledTimes(1);
+  });
+
+  it('misses a heartbeat within two timeouts when the bytes of a frame stop coming', () => {
+    make(1_000, 1_000);
+    drip(10_000, 100);
+    expect(missed).not.toHaveBeenCalled();
+    jest.advanceTimersByTime(2_001);
+    expect(missed).toHaveBeenCalledTimes(1);
+  });
+
+  it('waits a millisecond longer for each byte that was on its way before the ping', () => {
+    link.unconfirmedBytes = 200_000;
+    make(19_000, 19_000);
+    jest.advanceTimersByTime(19_000 + 19_000 + 199_000);
+    expect(missed).not.toHaveBeenCalled();
+    jest.advanceTimersByTime(20_001);
     expect(missed).toHaveBeenCalledTimes(1);
   });
 

@@ -4,10 +4,12 @@ export {
   type ClientEvent,
   type ConnectionLoss,
   type ScheduleCause,
+  type TokenRefusal,
   type UnregisteredCause,
   type UpgradeFailure,
 } from './client-event.js';
 export { type FedecksClientOptions } from './client-options.js';
+export { PastMoment } from './past-moment.js';
 export { proxyFromEnvironment, type ProxyChoice } from './proxy.js';
 export { type TlsOptions } from './tls.js';
 export { type ClientStatus } from './state.js';

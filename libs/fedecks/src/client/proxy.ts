@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import { request, type IncomingMessage, type RequestOptions } from 'node:http';
+import { request, type IncomingMessage } from 'node:http';
 import { type Socket } from 'node:net';
+import { dial, type Dialling, type Target } from './dial.js';
 
 /** Which HTTP proxy a connection to a URL goes through: the proxy's URL, or undefined for none. */
 export type ProxyChoice = (url: string) => string | undefined;
@@ -56,7 +57,8 @@ export function problemOfProxy(proxy: unknown): string | undefined {
  */
 export async function tunnel(
   proxy: string,
-  target: { readonly host: string; readonly port: number; readonly autoSelectFamilyAttemptTimeout: number },
+  target: Target,
+  dialling: Dialling,
   signal: AbortSignal,
 ): Promise<Socket> {
   const problem = problemOfProxy(proxy);
@@ -69,33 +71,27 @@ export async function tunnel(
     const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
     headers['proxy-authorization'] = `Basic ${Buffer.from(credentials).toString('base64')}`;
   }
-  // The published types do not know that these options are also those of `net.connect`.
-  const options: RequestOptions & { autoSelectFamilyAttemptTimeout: number } = {
-    host: withoutBrackets(hostname),
-    port: port || 80,
+  const socket = await dial({ host: withoutBrackets(hostname), port: Number(port) || 80 }, dialling, signal);
+  dialling.onPhase('proxy');
+  const asking = request({
     method: 'CONNECT',
     path: authority,
     headers,
-    agent: false,
     signal,
-    // A proxy has addresses as the target has.
-    autoSelectFamilyAttemptTimeout: target.autoSelectFamilyAttemptTimeout,
-  };
-  const asking = request(options);
+    createConnection: () => socket,
+  });
   // Whatever comes after it has answered or failed is no news, and must not end the process.
   asking.on('error', () => undefined);
   asking.end();
   try {
-    const [response, socket] = (await once(asking, 'connect')) as [IncomingMessage, Socket];
-    socket.on('error', () => undefined);
+    const [response] = (await once(asking, 'connect')) as [IncomingMessage];
     const status = response.statusCode ?? 0;
     if (status >= 200 && status < 300) return socket;
     throw new Error(`the proxy answered CONNECT with HTTP status ${status}`);
   } catch (error) {
-    const { socket } = asking;
     asking.destroy();
-    socket?.destroy();
-    if (socket?.closed === false) await once(socket, 'close');
+    socket.destroy();
+    if (!socket.closed) await once(socket, 'close');
     throw error;
   }
 }

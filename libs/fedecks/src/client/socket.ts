@@ -1,17 +1,33 @@
 import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
-import { type Socket } from 'node:net';
 import { WebSocket, type ClientOptions, type RawData } from 'ws';
-import { AUTH_HEADER } from '../wire/index.js';
-import { connect, reasonOf, type ConnectSettings } from './connect.js';
+import {
+  ATTEMPT_HEADER,
+  AUTH_HEADER,
+  CLONE_REASON,
+  decodeLimits,
+  LIMITS_HEADER,
+  REFUSAL_HEADER,
+} from '../wire/index.js';
+import { AttemptClock, type AttemptLimits } from './attempt-clock.js';
+import { type ConnectionLoss } from './client-event.js';
+import { connect, reasonOf, type ConnectSettings, type Reached } from './connect.js';
 import { NotConnectedError, SendBufferFullError } from './errors.js';
-import { type AttemptEvent } from './state.js';
+import { Pacer } from './pacer.js';
+import { type AttemptEvent, type Denial } from './state.js';
 import { missingCertificate } from './tls.js';
+import { Unconfirmed } from './unconfirmed.js';
 
 export interface SocketSettings extends ConnectSettings {
   /** The value of the auth header (PROTOCOL.md §1). */
   readonly header: string;
-  readonly upgradeTimeoutMs: number;
+  /** Which attempt this is (PROTOCOL.md §1.7). */
+  readonly attempt: string;
+  /** How long this attempt may take. */
+  readonly limits: AttemptLimits;
+  /** How long one may take after which none is given more time. */
+  readonly ordinaryLimits: AttemptLimits;
   readonly closeTimeoutMs: number;
+  readonly deviceId: string;
   readonly maxFrameBytes: number;
   readonly maxBufferedBytes: number;
 }
@@ -39,48 +55,83 @@ export class DeviceSocket {
   readonly gone: Promise<void>;
 
   /** Both from the time on when the server has been reached. */
-  private tcp: Socket | undefined;
+  private reached: Reached | undefined;
   private socket: WebSocket | undefined;
   private readonly reaching = new AbortController();
-  private readonly upgradeTimer: NodeJS.Timeout;
+  private readonly clock: AttemptClock;
+  private readonly unconfirmed = new Unconfirmed();
+  private pacer = this.pace(undefined);
+  /** How many bytes of messages wait for their turn in `pacer`. */
+  private pacedBytes = 0;
+  /** How many messages `send` has said of that they are written. */
+  private writtenMessages = 0;
   private phase: 'reaching' | 'upgrading' | 'open' | 'ended' = 'reaching';
 
   constructor(
     private readonly settings: SocketSettings,
     private readonly listener: SocketListener,
   ) {
-    // A timer of our own: that of `ws` starts anew with every byte, so a server that drips could hold us for ever.
-    this.upgradeTimer = setTimeout(() => {
-      const missing = this.phase === 'reaching' ? 'connection' : 'answer to the upgrade';
-      this.failed(`no ${missing} within ${settings.upgradeTimeoutMs} ms`);
-      this.cut();
-    }, settings.upgradeTimeoutMs);
+    this.clock = new AttemptClock(settings.limits, (reason) => {
+      this.failed(reason, true);
+      this.reset();
+    });
     this.gone = this.run();
   }
 
   /**
-   * Resolves when the bytes have been handed to the operating system.
+   * Resolves when the bytes have been handed to the operating system, no sooner than the server allows.
+   * @param isMessage of the application: anything else is sent at once.
    * @throws {NotConnectedError} (rejects) if the connection ends before that.
    * @throws {SendBufferFullError} (rejects) if too many bytes wait for that already.
    */
-  send(bytes: Uint8Array): Promise<void> {
+  send(bytes: Uint8Array, isMessage = true): Promise<void> {
     const { socket } = this;
     if (!socket) return Promise.reject(new NotConnectedError('not-connected'));
-    const waiting = socket.bufferedAmount;
+    const waiting = socket.bufferedAmount + this.pacedBytes;
     if (waiting > 0 && waiting + bytes.length > this.settings.maxBufferedBytes) {
       return Promise.reject(new SendBufferFullError(waiting, this.settings.maxBufferedBytes));
     }
     return new Promise((resolve, reject) => {
-      socket.send(bytes, { binary: true }, (error) => {
-        // Of a write that was under way when its socket was destroyed, Node says that it went well.
-        if (error || this.tcp?.destroyed) reject(new NotConnectedError('connection-ended'));
-        else resolve();
+      const write = (): void => {
+        this.unconfirmed.onSent(bytes.length, isMessage ? 1 : 0);
+        socket.send(bytes, { binary: true }, (error) => {
+          // Of a write that was under way when its socket was destroyed, Node says that it went well.
+          if (error || this.reached?.socket.destroyed)
+            return reject(new NotConnectedError('connection-ended'));
+          if (isMessage) this.writtenMessages++;
+          resolve();
+        });
+      };
+      if (!isMessage) return write();
+      this.pacedBytes += bytes.length;
+      this.pacer.send(() => {
+        this.pacedBytes -= bytes.length;
+        if (this.phase === 'ended') reject(new NotConnectedError('connection-ended'));
+        else write();
       });
     });
   }
 
-  ping(payload: string): void {
-    this.socket?.ping(payload);
+  /** Its payload is the device id (PROTOCOL.md §2.5). */
+  ping(): void {
+    this.unconfirmed.onPing();
+    this.socket?.ping(this.settings.deviceId);
+  }
+
+  /** How many bytes have come from the server, those of TLS included. */
+  get bytesRead(): number {
+    return this.reached?.tcp.bytesRead ?? 0;
+  }
+
+  /** How many bytes are perhaps on their way: no more than `maxBufferedBytes`, also where no ping is answered. */
+  get unconfirmedBytes(): number {
+    return Math.min(this.unconfirmed.bytes, this.settings.maxBufferedBytes);
+  }
+
+  /** What is told of the messages the server has perhaps not read, when the connection is lost. */
+  get unconfirmedMessages(): Pick<ConnectionLoss, 'unconfirmed'> {
+    const unconfirmed = this.writtenMessages - this.unconfirmed.confirmedMessages;
+    return unconfirmed > 0 ? { unconfirmed } : {};
   }
 
   /** Says goodbye with 1000, and ends TCP after `closeTimeoutMs` if the server does not. An attempt is dropped. */
@@ -91,74 +142,114 @@ export class DeviceSocket {
 
   /** Ends TCP at once, without a close frame. No event follows. */
   drop(): void {
+    const isUnanswered = this.phase === 'upgrading';
     this.end();
-    this.cut();
+    if (isUnanswered) this.reset();
+    else this.cut();
   }
 
   private async run(): Promise<void> {
     const { settings } = this;
-    let tcp: Socket;
+    let reached: Reached;
     try {
-      tcp = await connect(settings, this.reaching.signal);
+      reached = await connect(settings, this.clock, this.reaching.signal);
     } catch (error) {
       this.failed(reasonOf(error));
       return;
     }
-    this.tcp = tcp;
-    const gone = new Promise<void>((resolve) => tcp.once('close', () => resolve()));
+    this.reached = reached;
+    const { socket } = reached;
+    const gone = new Promise<void>((resolve) => socket.once('close', () => resolve()));
     // Dropped in the very moment it was reached: the signal came too late for it.
-    if (this.reaching.signal.aborted) tcp.destroy();
-    if (!tcp.destroyed) {
+    if (this.reaching.signal.aborted) socket.destroy();
+    if (!socket.destroyed) {
       this.phase = 'upgrading';
+      this.clock.begin('answer');
       // The published types do not know `closeTimeout` yet.
       const options: ClientOptions & { closeTimeout: number } = {
-        headers: { [AUTH_HEADER]: settings.header },
+        headers: { [AUTH_HEADER]: settings.header, [ATTEMPT_HEADER]: settings.attempt },
         perMessageDeflate: false,
         followRedirects: false,
         maxPayload: settings.maxFrameBytes,
         closeTimeout: settings.closeTimeoutMs,
-        createConnection: () => tcp,
+        createConnection: () => socket,
       };
       this.socket = new WebSocket(settings.url, options);
-      this.listen(this.socket, missingCertificate(tcp, settings.tls));
+      this.listen(this.socket, missingCertificate(socket, settings.tls));
     } else {
       this.failed('the server ended the connection at once');
     }
-    if (!tcp.closed) await gone;
+    if (!socket.closed) await gone;
   }
 
   /** @param missing why the server may end the connection in place of an answer. */
   private listen(socket: WebSocket, missing: string | undefined): void {
     const { listener } = this;
+    socket.once('upgrade', ({ headers }: IncomingMessage) => {
+      this.pacer = this.pace(decodeLimits(headers[LIMITS_HEADER]).framesPerSecond);
+    });
     socket.once('open', () => {
-      clearTimeout(this.upgradeTimer);
+      this.clock.end();
       this.phase = 'open';
-      listener.event({ type: 'upgraded' });
+      listener.event({ type: 'upgraded', isQuick: this.clock.isWithin(this.settings.ordinaryLimits) });
     });
     socket.once('unexpected-response', (_request: ClientRequest, response: IncomingMessage) => {
-      const failure = { status: response.statusCode ?? 0 };
-      const retryAfterMs = retryAfter(response.headers);
-      if (this.end()) listener.event({ type: 'refused', failure, retryAfterMs });
-      socket.terminate();
+      void this.onRefusal(socket, response);
     });
     socket.on('error', (error) => {
       if (this.phase === 'open') listener.event({ type: 'errored', reason: reasonOf(error) });
       else this.failed(missing === undefined ? reasonOf(error) : `${reasonOf(error)}; ${missing}`);
     });
-    socket.once('close', (code) => {
-      const closed = code !== NO_CLOSE_FRAME;
-      if (this.end())
-        listener.event({ type: 'lost', loss: closed ? { cause: 'closed', code } : { cause: 'ended' } });
+    socket.once('close', (code, reason) => {
+      if (!this.end()) return;
+      const rest = this.unconfirmedMessages;
+      if (code === NO_CLOSE_FRAME) listener.event({ type: 'lost', loss: { cause: 'ended', ...rest } });
+      else {
+        const isClone = reason.toString() === CLONE_REASON;
+        listener.event({ type: 'lost', loss: { cause: 'closed', code, ...rest }, isClone });
+      }
     });
     const alive = (): void => {
       if (this.phase === 'open') listener.alive();
     };
     socket.on('ping', alive);
-    socket.on('pong', alive);
+    socket.on('pong', () => {
+      this.unconfirmed.onPong();
+      if (this.phase === 'open') this.pacer.onPong();
+      alive();
+    });
     socket.on('message', (data: RawData, isBinary) => {
       alive();
       // 'nodebuffer', the default `binaryType`, makes every message one Buffer.
       if (this.phase === 'open') listener.frame(data as Buffer, isBinary);
+    });
+  }
+
+  private async onRefusal(socket: WebSocket, response: IncomingMessage): Promise<void> {
+    const { statusCode: status = 0, headers } = response;
+    const isOfToken = status === 401 || status === 403;
+    const hasText = isOfToken && (await hasBody(response));
+    const failure = { status, ...(hasText && { hasBody: true as const }) };
+    const isClone = headers[REFUSAL_HEADER] === CLONE_REASON;
+    // A cloud refuses without a body (PROTOCOL.md §1.4); a captive portal or a firewall has something to say.
+    const denial = status === 403 && !hasText ? denialAt(headers) : undefined;
+    if (this.end())
+      this.listener.event({
+        type: 'refused',
+        failure,
+        retryAfterMs: retryAfter(headers),
+        isClone,
+        ...(denial && { denial }),
+      });
+    socket.terminate();
+  }
+
+  private pace(framesPerSecond: number | undefined): Pacer {
+    const { unconfirmed } = this;
+    return new Pacer(framesPerSecond, {
+      ping: () => this.ping(),
+      sentMessages: () => unconfirmed.sentMessages,
+      confirmedMessages: () => unconfirmed.confirmedMessages,
     });
   }
 
@@ -167,21 +258,49 @@ export class DeviceSocket {
     this.socket?.terminate();
   }
 
-  private failed(reason: string): void {
+  /**
+   * Ends an attempt that is not answered. The system would go on sending the request of a connection that is closed,
+   * for minutes, and the cloud would take it for a newer attempt than the next one. What is reset is forgotten.
+   */
+  private reset(): void {
+    const tcp = this.reached?.tcp;
+    if (tcp?.destroyed === false) tcp.resetAndDestroy();
+    this.cut();
+  }
+
+  private failed(reason: string, isTimeout = false): void {
     const reached = this.phase === 'upgrading';
     if (!this.end()) return;
     this.listener.event(
-      reached ? { type: 'refused', failure: { reason }, retryAfterMs: 0 } : { type: 'unreachable', reason },
+      reached
+        ? { type: 'refused', failure: { reason }, retryAfterMs: 0, isClone: false, isTimeout }
+        : { type: 'unreachable', reason, isTimeout },
     );
   }
 
   /** False if it has ended before: errors and a close that follow upon the end are not news. */
   private end(): boolean {
-    clearTimeout(this.upgradeTimer);
+    this.clock.end();
     const first = this.phase !== 'ended';
     this.phase = 'ended';
+    this.pacer.end();
     return first;
   }
+}
+
+/** Resolves when the first byte of the body has come, or its end. One that is cut off is one, too. */
+function hasBody(response: IncomingMessage): Promise<boolean> {
+  return new Promise((resolve) => {
+    response.on('error', () => undefined);
+    response.once('end', () => resolve(false));
+    for (const event of ['data', 'close']) response.once(event, () => resolve(true));
+  });
+}
+
+/** When a cloud refused, by its own clock if it tells its date. */
+function denialAt({ date }: IncomingHttpHeaders): Denial {
+  const timeMs = Date.parse(date ?? '');
+  return { timeMs: Number.isNaN(timeMs) ? Date.now() : timeMs };
 }
 
 /**

@@ -1,4 +1,6 @@
-import { INITIAL_STATE, next, type Effect, type State, type StateEvent, type Step } from './state.js';
+import { INITIAL_STATE, next as step, type Effect, type State, type StateEvent, type Step } from './state.js';
+
+const next = (state: State, event: StateEvent, now = 0): Step => step(state, event, now);
 
 const OLD = 'header with the old token';
 const NEW = 'header with the new token';
@@ -17,8 +19,20 @@ const STATES = {
   stopped: at({ status: 'stopped', header: OLD }),
 };
 
-const refused = (status: number): StateEvent => {
-  return { type: 'refused', attempt: 3, failure: { status }, retryAfterMs: 0 };
+const refused = (status: number, hasBody?: true): StateEvent => {
+  const failure = { status, ...(hasBody && { hasBody }) };
+  return { type: 'refused', attempt: 3, failure, retryAfterMs: 0, isClone: false };
+};
+/** By a cloud whose clock says this, in milliseconds. */
+const denied = (timeMs = 0): StateEvent => {
+  return {
+    type: 'refused',
+    attempt: 3,
+    failure: { status: 403 },
+    retryAfterMs: 0,
+    isClone: false,
+    denial: { timeMs },
+  };
 };
 const closed = (code: number): StateEvent => ({ type: 'lost', attempt: 3, loss: { cause: 'closed', code } });
 
@@ -29,16 +43,18 @@ const EVENTS = {
   logout: { type: 'logout' },
   'retry due': { type: 'retry_due' },
   stop: { type: 'stop' },
-  upgraded: { type: 'upgraded', attempt: 3 },
-  unreachable: { type: 'unreachable', attempt: 3, reason: 'ECONNREFUSED' },
+  upgraded: { type: 'upgraded', attempt: 3, isQuick: true },
+  unreachable: { type: 'unreachable', attempt: 3, reason: 'ECONNREFUSED', isTimeout: false },
   'refused 403': refused(403),
   'refused 401': refused(401),
+  'refused 403 with a body': refused(403, true),
   'refused 503': refused(503),
   errored: { type: 'errored', attempt: 3, reason: 'ECONNRESET' },
   'heartbeat missed': { type: 'lost', attempt: 3, loss: { cause: 'heartbeat_missed' } },
   'closed 1000': closed(1000),
   'closed 4000': closed(4000),
   'closed 4100': closed(4100),
+  'closed 4150': closed(4150),
   'closed 4152': closed(4152),
   token: { type: 'token', attempt: 3, token: 'T', header: NEW },
   'token overdue': { type: 'token_overdue', attempt: 3 },
@@ -47,11 +63,17 @@ const EVENTS = {
 
 const LOGIN = 'connecting: open by credentials';
 const TO_BACKOFF = 'connection_scheduled: unwatch, drop, connection_lost, schedule backoff';
-const TO_SLOW = 'connection_scheduled: unwatch, drop, connection_lost, schedule slow';
 const LOGIN_LOST = 'unregistered: unwatch, drop, connection_lost, fail login 7, unregistered';
 const LOGIN_LOST_HELD =
   'connection_scheduled: unwatch, drop, connection_lost, fail login 7, schedule backoff';
-const ANY_LOSS = ['heartbeat missed', 'closed 1000', 'closed 4000', 'closed 4100', 'closed 4152'];
+const ANY_LOSS = [
+  'heartbeat missed',
+  'closed 1000',
+  'closed 4000',
+  'closed 4100',
+  'closed 4150',
+  'closed 4152',
+];
 const LOGOUT = 'unregistered: cancel_retry, unwatch, close, forget_token, unregistered';
 const LOGOUT_IN_LOGIN =
   'unregistered: fail login 7, cancel_retry, unwatch, close, forget_token, unregistered';
@@ -78,8 +100,9 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
     stop: STOP,
     upgraded: 'connected: ask_for_token, watch, connected',
     unreachable: 'connection_scheduled: connection_failed, schedule backoff',
-    'refused 403': 'connection_scheduled: upgrade_failed, schedule slow',
-    'refused 401': 'connection_scheduled: upgrade_failed, schedule slow',
+    'refused 403': 'connection_scheduled: upgrade_failed, schedule refused',
+    'refused 401': 'connection_scheduled: upgrade_failed, schedule refused',
+    'refused 403 with a body': 'connection_scheduled: upgrade_failed, schedule backoff',
     'refused 503': 'connection_scheduled: upgrade_failed, schedule backoff',
   },
   'connecting for login': {
@@ -90,6 +113,7 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
     unreachable: 'unregistered: connection_failed, fail login 7, unregistered',
     'refused 403': 'unregistered: upgrade_failed, fail login 7, unregistered',
     'refused 401': 'unregistered: upgrade_failed, fail login 7, unregistered',
+    'refused 403 with a body': 'unregistered: upgrade_failed, fail login 7, unregistered',
     'refused 503': 'unregistered: upgrade_failed, fail login 7, unregistered',
   },
   'connecting for login, token held': {
@@ -100,6 +124,7 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
     unreachable: 'connection_scheduled: connection_failed, fail login 7, schedule backoff',
     'refused 403': 'connection_scheduled: upgrade_failed, fail login 7, schedule backoff',
     'refused 401': 'connection_scheduled: upgrade_failed, fail login 7, schedule backoff',
+    'refused 403 with a body': 'connection_scheduled: upgrade_failed, fail login 7, schedule backoff',
     'refused 503': 'connection_scheduled: upgrade_failed, fail login 7, schedule backoff',
   },
   'connected with token': {
@@ -111,7 +136,8 @@ const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
     'closed 1000': TO_BACKOFF,
     'closed 4000': TO_BACKOFF,
     'closed 4100': 'unregistered: unwatch, drop, connection_lost, forget_token, unregistered',
-    'closed 4152': TO_SLOW,
+    'closed 4150': 'connection_scheduled: unwatch, drop, connection_lost, token_refused, schedule slow',
+    'closed 4152': TO_BACKOFF,
     token: 'connected: store_token',
     stable: 'connected: failures := 0',
   },
@@ -196,13 +222,20 @@ describe('the state machine of a client (§3)', () => {
   it('numbers its attempts, so that a new one makes the old one past', () => {
     const { state, effects } = next(STATES.scheduled, EVENTS['retry due']);
     expect(state.attempt).toBe(4);
-    expect(effects).toContainEqual({ do: 'open', attempt: 4, turn: 0, with: 'token', header: OLD });
+    expect(effects).toContainEqual({
+      do: 'open',
+      attempt: 4,
+      turn: 0,
+      patience: 1,
+      with: 'token',
+      header: OLD,
+    });
   });
 
   it('keeps the token it holds while a login is under way, and replaces it when the new one has arrived', () => {
     const loggingIn = next(STATES['connected with token'], EVENTS.login).state;
     expect(loggingIn.header).toBe(OLD);
-    const connected = next(loggingIn, { type: 'upgraded', attempt: 4 }).state;
+    const connected = next(loggingIn, { ...EVENTS.upgraded, attempt: 4 }).state;
     expect(connected.header).toBe(OLD);
     const { state } = next(connected, { ...EVENTS.token, attempt: 4 });
     expect(state).toMatchObject({ header: NEW, login: undefined });
@@ -225,7 +258,7 @@ describe('the state machine of a client (§3)', () => {
     const failed = next(STATES['connecting with token'], EVENTS.unreachable);
     expect(failed.effects).toContainEqual(expect.objectContaining({ do: 'schedule', failures: 2 }));
     const connecting = next(failed.state, EVENTS['retry due']).state;
-    const connected = next(connecting, { type: 'upgraded', attempt: 4 }).state;
+    const connected = next(connecting, { ...EVENTS.upgraded, attempt: 4 }).state;
     const lost = next(connected, { type: 'lost', attempt: 4, loss: { cause: 'ended' } });
     expect(lost.effects).toContainEqual(expect.objectContaining({ do: 'schedule', failures: 3 }));
   });
@@ -251,6 +284,111 @@ describe('the state machine of a client (§3)', () => {
     expect(next(stable, EVENTS['closed 1000']).effects).toContainEqual(
       expect.objectContaining({ do: 'schedule', pace: 'backoff', failures: 0 }),
     );
+  });
+
+  it('comes back soon when it is replaced, and slowly from the third time within five minutes on', () => {
+    const MINUTE_MS = 60_000;
+    const paces = (...minutes: number[]): string[] => {
+      let state = STATES['connected with token'];
+      return minutes.map((minute) => {
+        const lost = next(state, closed(4152), minute * MINUTE_MS);
+        state = { ...lost.state, status: 'connected' };
+        return lost.effects.flatMap((effect) => (effect.do === 'schedule' ? [effect.pace] : []))[0] ?? '';
+      });
+    };
+    expect(paces(0, 1, 4.9, 5.5)).toEqual(['backoff', 'backoff', 'slow', 'slow']);
+    expect(paces(0, 1, 5, 6, 7)).toEqual(['backoff', 'backoff', 'backoff', 'backoff', 'slow']);
+  });
+
+  it('suspects another machine when it is replaced for the third time, or the cloud says so', () => {
+    const isSuspected = ({ effects }: Step): boolean =>
+      effects.some((effect) => effect.do === 'report' && effect.event.type === 'clone_suspected');
+    const connected = STATES['connected with token'];
+    expect(isSuspected(next({ ...connected, replacements: [1] }, closed(4152), 2))).toBe(false);
+    expect(isSuspected(next({ ...connected, replacements: [1, 2] }, closed(4152), 3))).toBe(true);
+    expect(isSuspected(next({ ...connected, replacements: [1, 2] }, closed(1000), 3))).toBe(false);
+    expect(isSuspected(next(connected, { ...closed(4152), isClone: true } as StateEvent))).toBe(true);
+    const connecting = STATES['connecting with token'];
+    expect(isSuspected(next(connecting, { ...refused(503), isClone: true } as StateEvent))).toBe(true);
+    expect(isSuspected(next(connecting, refused(503)))).toBe(false);
+  });
+
+  it('counts refusals of its token apart from failures, until it is connected', () => {
+    const count = (step: Step): number | undefined =>
+      step.effects.flatMap((effect) => (effect.do === 'schedule' ? [effect.failures] : []))[0];
+    const first = next(STATES['connecting with token'], refused(403));
+    expect(count(first)).toBe(0);
+    const again = next({ ...first.state, status: 'connecting' }, refused(403));
+    expect(count(again)).toBe(1);
+    const between = next({ ...again.state, status: 'connecting' }, refused(503));
+    expect(count(next({ ...between.state, status: 'connecting' }, refused(401)))).toBe(2);
+    const connected = next({ ...between.state, status: 'connecting' }, EVENTS.upgraded);
+    expect(connected.state.refusals).toBe(0);
+  });
+
+  it('gives an attempt twice as much time after every three that ran out of it, until a quick connection', () => {
+    const late: StateEvent = { ...EVENTS.unreachable, isTimeout: true };
+    const lateAnswer: StateEvent = {
+      ...refused(0),
+      failure: { reason: 'late' },
+      isTimeout: true,
+    } as StateEvent;
+    const slow: StateEvent = { ...EVENTS.upgraded, isQuick: false };
+    const patienceAfter = (...events: StateEvent[]): number | undefined => {
+      let state = STATES['connecting with token'];
+      for (const event of events) state = { ...next(state, event).state, status: 'connecting' };
+      const { effects } = next({ ...state, status: 'connection_scheduled' }, EVENTS['retry due']);
+      return effects.flatMap((effect) => (effect.do === 'open' ? [effect.patience] : []))[0];
+    };
+    const three = [late, lateAnswer, late];
+    expect(patienceAfter(late, late)).toBe(1);
+    expect(patienceAfter(...three)).toBe(2);
+    expect(patienceAfter(...three, ...three)).toBe(4);
+    expect(patienceAfter(late, late, EVENTS.unreachable, late)).toBe(1);
+    expect(patienceAfter(...three, EVENTS.unreachable)).toBe(2);
+    expect(patienceAfter(...three, late, late, EVENTS['refused 503'], late)).toBe(2);
+    expect(patienceAfter(...three, slow)).toBe(2);
+    expect(patienceAfter(...three, EVENTS.upgraded)).toBe(1);
+  });
+
+  /** What is said of the token, by causes, as these events follow upon one another with an attempt before each. */
+  function refusals(state: State, ...events: StateEvent[]): string[] {
+    const causes: string[] = [];
+    for (const event of events) {
+      const step = next(
+        { ...state, status: event.type === 'lost' ? 'connected' : 'connecting', attempt: 3 },
+        event,
+      );
+      state = step.state;
+      causes.push(
+        ...step.effects.flatMap((effect) =>
+          effect.do === 'report' && effect.event.type === 'token_refused' ? [effect.event.cause] : [],
+        ),
+      );
+    }
+    return causes;
+  }
+  const HELD = { ...STATES['connecting with token'], expiresAtMs: 5_000 };
+
+  it("takes a token for refused that has expired by the server's date", () => {
+    expect(refusals(HELD, denied(5_000))).toEqual(['expired']);
+    expect(refusals(HELD, denied(4_999))).toEqual([]);
+    expect(refusals({ ...HELD, expiresAtMs: undefined }, denied(5_000))).toEqual([]);
+  });
+
+  it('takes a token for refused that a cloud refuses twice in a row', () => {
+    expect(refusals(HELD, denied(), denied(4_999), denied())).toEqual(['refused', 'refused']);
+    expect(refusals(HELD, denied(), EVENTS.upgraded, denied())).toEqual([]);
+    expect(refusals(HELD, denied(), EVENTS.unreachable, denied())).toEqual(['refused']);
+  });
+
+  it('takes a token for refused when it was revoked, and at the next refusal', () => {
+    expect(refusals(HELD, closed(4150), denied())).toEqual(['revoked', 'refused']);
+  });
+
+  it('does not take a 403 with a body for the refusal of a cloud, nor one of a login', () => {
+    expect(refusals(HELD, refused(403), refused(403), refused(403))).toEqual([]);
+    expect(refusals({ ...HELD, login: 7 }, denied(6_000))).toEqual([]);
   });
 
   it('waits for as long as the server asks', () => {

@@ -1,9 +1,10 @@
-import { closeCodeAdvice } from '../wire/index.js';
+import { CLOSE, closeCodeAdvice } from '../wire/index.js';
 import { type Pace } from './backoff.js';
 import {
   type ClientEvent,
   type ConnectionLoss,
   type ScheduleCause,
+  type TokenRefusal,
   type UpgradeFailure,
 } from './client-event.js';
 import { type LoginFailure } from './errors.js';
@@ -18,16 +19,30 @@ export interface State {
   readonly attempt: number;
   /** How often connecting or staying connected has failed since a connection was last stable. */
   readonly failures: number;
+  /** How many attempts in a row were not answered in time; those that other failures came between count in threes. */
+  readonly timeouts: number;
+  /** How often the token was refused since a connection. */
+  readonly refusals: number;
+  /** When connections were last closed because the device id had connected elsewhere, by a monotonic clock, in ms. */
+  readonly replacements: readonly number[];
   /** Which of the server's URLs is asked next, counted up for ever: it stays at one that works. */
   readonly turn: number;
   /** The auth header that presents the token held. A login replaces it only when the new token has arrived. */
   readonly header: string | undefined;
+  /** When that token expires, in milliseconds since 1970; undefined if it does not tell, or there is none. */
+  readonly expiresAtMs: number | undefined;
+  /** How often in a row a cloud has refused that token; a connection that was closed as revoked counts. */
+  readonly denials: number;
   /** The login under way: from the call of `login` until its token arrives. */
   readonly login: number | undefined;
 }
 
 export type StateEvent =
-  | { readonly type: 'started'; readonly header: string | undefined }
+  | {
+      readonly type: 'started';
+      readonly header: string | undefined;
+      readonly expiresAtMs?: number | undefined;
+    }
   | { readonly type: 'login'; readonly login: number; readonly header: string }
   | { readonly type: 'logout' }
   | { readonly type: 'retry_due' }
@@ -36,14 +51,35 @@ export type StateEvent =
 
 /** What happens to one attempt to connect, and to the connection it becomes. */
 export type AttemptEvent =
-  | { readonly type: 'upgraded' }
-  | { readonly type: 'unreachable'; readonly reason: string }
-  | { readonly type: 'refused'; readonly failure: UpgradeFailure; readonly retryAfterMs: number }
+  /** @property isQuick it has taken no more time than any attempt has. */
+  | { readonly type: 'upgraded'; readonly isQuick: boolean }
+  | { readonly type: 'unreachable'; readonly reason: string; readonly isTimeout: boolean }
+  | {
+      readonly type: 'refused';
+      readonly failure: UpgradeFailure;
+      readonly retryAfterMs: number;
+      /** The server says that another machine uses this device id. */
+      readonly isClone: boolean;
+      readonly isTimeout?: boolean;
+      /** Given for the refusal of a cloud. What stands between refuses as well, but with other words. */
+      readonly denial?: Denial;
+    }
   | { readonly type: 'errored'; readonly reason: string }
-  | { readonly type: 'lost'; readonly loss: ConnectionLoss }
-  | { readonly type: 'token'; readonly token: string; readonly header: string }
+  | { readonly type: 'lost'; readonly loss: ConnectionLoss; readonly isClone?: boolean }
+  | {
+      readonly type: 'token';
+      readonly token: string;
+      readonly header: string;
+      readonly expiresAtMs?: number | undefined;
+    }
   | { readonly type: 'token_overdue' }
   | { readonly type: 'stable' };
+
+/** The refusal of a cloud: a 403 without a body (PROTOCOL.md §1.4). */
+export interface Denial {
+  /** By the server's clock if it tells its date, as that of a device may be wrong; in milliseconds since 1970. */
+  readonly timeMs: number;
+}
 
 export type Effect =
   /** Open a socket for this attempt, to the URL whose turn it is, with this auth header. */
@@ -51,6 +87,8 @@ export type Effect =
       readonly do: 'open';
       readonly attempt: number;
       readonly turn: number;
+      /** By how much longer than the first it may take. */
+      readonly patience: number;
       readonly with: 'token' | 'credentials';
       readonly header: string;
     }
@@ -92,13 +130,21 @@ export const INITIAL_STATE: State = Object.freeze({
   status: 'unregistered',
   attempt: 0,
   failures: 0,
+  timeouts: 0,
+  refusals: 0,
+  replacements: [],
   turn: 0,
   header: undefined,
+  expiresAtMs: undefined,
+  denials: 0,
   login: undefined,
 });
 
-/** What a client does about an event: its whole behaviour, without a clock, a socket or a disk (PROTOCOL.md §3). */
-export function next(state: State, event: StateEvent): Step {
+/**
+ * What a client does about an event: its whole behaviour, without a clock, a socket or a disk (PROTOCOL.md §3).
+ * @param now by a monotonic clock, in ms.
+ */
+export function next(state: State, event: StateEvent, now: number): Step {
   const nothing: Step = { state, effects: [] };
   if (state.status === 'stopped') return nothing;
   if ('attempt' in event && event.attempt !== state.attempt) return nothing;
@@ -106,7 +152,9 @@ export function next(state: State, event: StateEvent): Step {
 
   switch (event.type) {
     case 'started':
-      return status === 'unregistered' ? resume({ ...state, header: event.header }, STARTED) : nothing;
+      return status === 'unregistered'
+        ? resume({ ...state, header: event.header, expiresAtMs: event.expiresAtMs }, STARTED)
+        : nothing;
     case 'login':
       return login(state, event);
     case 'logout':
@@ -117,23 +165,23 @@ export function next(state: State, event: StateEvent): Step {
       return { state: { ...state, status: 'stopped', login: undefined }, effects: STOP };
 
     case 'upgraded':
-      return status === 'connecting' ? connected(state) : nothing;
+      return status === 'connecting' ? connected(state, event.isQuick) : nothing;
     case 'unreachable':
-      return status === 'connecting' ? unreachable(state, event.reason) : nothing;
+      return status === 'connecting' ? unreachable(state, event) : nothing;
     case 'refused':
-      return status === 'connecting' ? refused(state, event.failure, event.retryAfterMs) : nothing;
+      return status === 'connecting' ? refused(state, event) : nothing;
 
     case 'errored':
       return status === 'connected'
         ? { state, effects: [report({ type: 'connection_error', reason: event.reason })] }
         : nothing;
     case 'lost':
-      return status === 'connected' ? lost(state, event.loss) : nothing;
+      return status === 'connected' ? lost(state, event, now) : nothing;
     case 'token':
       return status === 'connected' ? tokenArrived(state, event) : nothing;
     case 'token_overdue':
       return status === 'connected' && state.login !== undefined
-        ? lost(state, { cause: 'no_token' })
+        ? lost(state, { loss: { cause: 'no_token' } }, now)
         : nothing;
     case 'stable':
       return status === 'connected' ? { state: { ...state, failures: 0 }, effects: [] } : nothing;
@@ -170,10 +218,12 @@ function resume(
       effects: [...before, report({ type: 'unregistered', cause: why })],
     };
   }
+  const counted = pace === 'refused' ? state.refusals : state.failures;
   const failures = pace === 'start' ? state.failures : state.failures + 1;
+  const refusals = pace === 'refused' ? state.refusals + 1 : state.refusals;
   return {
-    state: { ...state, status: 'connection_scheduled', failures, login: undefined },
-    effects: [...before, { do: 'schedule', pace, failures: state.failures, notBeforeMs, cause }],
+    state: { ...state, status: 'connection_scheduled', failures, refusals, login: undefined },
+    effects: [...before, { do: 'schedule', pace, failures: counted, notBeforeMs, cause }],
   };
 }
 
@@ -186,7 +236,7 @@ function login(state: State, event: Extract<StateEvent, { type: 'login' }>): Ste
     effects.push({ do: 'unwatch' }, { do: 'drop' }, report(event));
   }
   const attempt = state.attempt + 1;
-  effects.push({ do: 'open', attempt, turn: state.turn, with: 'credentials', header: event.header });
+  effects.push(open(state, attempt, 'credentials', event.header));
   return { state: { ...state, status: 'connecting', attempt, login: event.login }, effects };
 }
 
@@ -198,6 +248,8 @@ function logout(state: State): Step {
       status: 'unregistered',
       attempt: state.attempt + 1,
       header: undefined,
+      expiresAtMs: undefined,
+      denials: 0,
       login: undefined,
     },
     effects: [
@@ -216,13 +268,33 @@ function connectAgain(state: State): Step {
   const attempt = state.attempt + 1;
   return {
     state: { ...state, status: 'connecting', attempt },
-    effects: [{ do: 'open', attempt, turn: state.turn, with: 'token', header: state.header }],
+    effects: [open(state, attempt, 'token', state.header)],
   };
 }
 
-function connected(state: State): Step {
+/** How many attempts must run out of time for the next ones to be given twice as much. */
+const TIMEOUTS_BEFORE_PATIENCE = 3;
+
+function open(state: State, attempt: number, by: 'token' | 'credentials', header: string): Effect {
+  const patience = 2 ** Math.floor(state.timeouts / TIMEOUTS_BEFORE_PATIENCE);
+  return { do: 'open', attempt, turn: state.turn, patience, with: by, header };
+}
+
+/** The patience of before remains, until a connection shows that it is not needed. */
+function countTimeout(state: State, isTimeout: boolean): State {
+  const { timeouts } = state;
+  return { ...state, timeouts: isTimeout ? timeouts + 1 : timeouts - (timeouts % TIMEOUTS_BEFORE_PATIENCE) };
+}
+
+function connected(before: State, isQuick: boolean): Step {
+  const state = isQuick ? { ...before, timeouts: 0 } : countTimeout(before, false);
   return {
-    state: { ...state, status: 'connected' },
+    state: {
+      ...state,
+      status: 'connected',
+      refusals: 0,
+      denials: state.login === undefined ? 0 : state.denials,
+    },
     effects: [
       { do: 'ask_for_token' },
       { do: 'watch', attempt: state.attempt, awaitToken: state.login !== undefined },
@@ -231,7 +303,11 @@ function connected(state: State): Step {
   };
 }
 
-function unreachable(state: State, reason: string): Step {
+function unreachable(
+  before: State,
+  { reason, isTimeout }: Extract<StateEvent, { type: 'unreachable' }>,
+): Step {
+  const state = countTimeout(before, isTimeout);
   const cause = state.login === undefined ? 'connection_failed' : 'login_failed';
   return resume(elsewhere(state), { cause, pace: 'backoff', notBeforeMs: 0 }, [
     report({ type: 'connection_failed', reason }),
@@ -239,10 +315,16 @@ function unreachable(state: State, reason: string): Step {
   ]);
 }
 
-function refused(state: State, failure: UpgradeFailure, retryAfterMs: number): Step {
-  const byToken = state.login === undefined;
-  // The token will hardly be liked better in a second. What was refused with a login are its credentials.
-  const pace = byToken && (failure.status === 401 || failure.status === 403) ? 'slow' : 'backoff';
+function refused(
+  before: State,
+  { failure, retryAfterMs, isClone, isTimeout = false, denial }: Extract<AttemptEvent, { type: 'refused' }>,
+): Step {
+  const counted = countTimeout(before, isTimeout);
+  const byToken = before.login === undefined;
+  const state = byToken && denial ? { ...counted, denials: counted.denials + 1 } : counted;
+  // What was refused with a login are its credentials, and not the token held. What has a body is not the cloud's.
+  const isOfCloud = (failure.status === 401 || failure.status === 403) && failure.hasBody !== true;
+  const pace = byToken && isOfCloud ? 'refused' : 'backoff';
   const detail =
     failure.reason === undefined
       ? `the server refused with HTTP status ${failure.status}.`
@@ -252,14 +334,33 @@ function refused(state: State, failure: UpgradeFailure, retryAfterMs: number): S
     { cause: byToken ? 'upgrade_failed' : 'login_failed', pace, notBeforeMs: retryAfterMs },
     [
       report({ type: 'upgrade_failed', ...failure }),
+      ...(isClone ? [CLONE_SUSPECTED] : []),
+      ...(byToken && denial ? refuseToken(state, denial) : []),
       ...failLogin(state, 'upgrade-failed', detail, failure.status),
     ],
   );
 }
 
-function lost(before: State, loss: ConnectionLoss): Step {
-  const state = before.failures < FAITHFUL_FOR ? before : elsewhere(before);
+/** A cloud may refuse once by mistake, while it starts for example; not so a token of which it knows that it has expired. */
+function refuseToken({ expiresAtMs, denials }: State, { timeMs }: Denial): Effect[] {
+  const isExpired = expiresAtMs !== undefined && timeMs >= expiresAtMs;
+  if (!isExpired && denials < DENIALS_THAT_COUNT) return [];
+  const cause: TokenRefusal = isExpired ? 'expired' : 'refused';
+  return [report({ type: 'token_refused', cause })];
+}
+
+const DENIALS_THAT_COUNT = 2;
+
+function lost(
+  before: State,
+  { loss, isClone = false }: { readonly loss: ConnectionLoss; readonly isClone?: boolean },
+  now: number,
+): Step {
+  const replacements = loss.code === CLOSE.replaced ? lately(before.replacements, now) : before.replacements;
+  const state = { ...(before.failures < FAITHFUL_FOR ? before : elsewhere(before)), replacements };
   const effects: Effect[] = [{ do: 'unwatch' }, { do: 'drop' }, report({ type: 'connection_lost', ...loss })];
+  const isReplacedOften = loss.code === CLOSE.replaced && replacements.length >= MAX_REPLACEMENTS;
+  if (isClone || isReplacedOften) effects.push(CLONE_SUSPECTED);
   if (state.login !== undefined) {
     // Whatever the close code says, it is about these credentials and not about the token held from before.
     const code = loss.cause === 'no_token' ? 'no-token' : 'connection-lost';
@@ -267,11 +368,32 @@ function lost(before: State, loss: ConnectionLoss): Step {
     return resume(state, { cause: 'login_failed', pace: 'backoff', notBeforeMs: 0 }, effects);
   }
   const advice = loss.cause === 'closed' ? closeCodeAdvice(loss.code) : 'retry';
+  if (loss.code === CLOSE.revoked) {
+    effects.push(report({ type: 'token_refused', cause: 'revoked' }));
+    return resume({ ...state, denials: state.denials + 1 }, { ...LOST, pace: 'slow' }, effects);
+  }
   if (advice === 'login') {
     effects.push({ do: 'forget_token' });
-    return resume({ ...state, header: undefined }, { ...LOST, pace: 'backoff' }, effects);
+    return resume(
+      { ...state, header: undefined, expiresAtMs: undefined },
+      { ...LOST, pace: 'backoff' },
+      effects,
+    );
   }
-  return resume(state, { ...LOST, pace: advice === 'slow' ? 'slow' : 'backoff' }, effects);
+  // Once, it may have been an attempt of our own that arrived late; over and over, it is another machine.
+  const isSlow = loss.code === CLOSE.replaced ? isReplacedOften : advice === 'slow';
+  return resume(state, { ...LOST, pace: isSlow ? 'slow' : 'backoff' }, effects);
+}
+
+const CLONE_SUSPECTED: Effect = { do: 'report', event: { type: 'clone_suspected' } };
+
+/** How often a device is replaced within {@link REPLACED_WITHIN_MS} before it comes back slowly. */
+const MAX_REPLACEMENTS = 3;
+const REPLACED_WITHIN_MS = 5 * 60_000;
+
+/** Adds a replacement to those that still count. */
+function lately(replacements: readonly number[], now: number): readonly number[] {
+  return [...replacements.filter((at) => now - at < REPLACED_WITHIN_MS), now].slice(-MAX_REPLACEMENTS);
 }
 
 /** A server that let us in is asked again first, but one that does nothing but accept and close is not for ever. */
@@ -287,9 +409,12 @@ function told(loss: ConnectionLoss): string {
   return loss.cause === 'closed' ? `the server closed with ${loss.code}` : loss.cause.replace('_', ' ');
 }
 
-function tokenArrived(state: State, { token, header }: Extract<StateEvent, { type: 'token' }>): Step {
+function tokenArrived(
+  state: State,
+  { token, header, expiresAtMs }: Extract<StateEvent, { type: 'token' }>,
+): Step {
   return {
-    state: { ...state, header, login: undefined },
+    state: { ...state, header, expiresAtMs, denials: 0, login: undefined },
     effects: [{ do: 'store_token', token, login: state.login }],
   };
 }

@@ -5,12 +5,16 @@ import {
   mkdtemp,
   readdir,
   readFile,
+  rename,
   rm,
   stat,
   symlink,
   truncate,
   writeFile,
 } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FileTokenStore, MemoryTokenStore, type TokenStore } from './token-store.js';
@@ -175,13 +179,72 @@ describe('FileTokenStore', () => {
     await expect(store().save('T1')).rejects.toMatchObject({ code: 'ENOTDIR' });
     await rm(join(parent, 'made'));
     await store().save('T1');
-    await mkdir(join(directory, 'token.new'));
-    await expect(store().save('T2')).rejects.toThrow();
+    // The place where a directory would be moved to is taken as well.
+    for (const path of ['token.new/x', 'token.new.directory/x'])
+      await mkdir(join(directory, path), { recursive: true });
+    await expect(store().save('T2')).rejects.toMatchObject({ code: 'ENOTEMPTY' });
     expect((await load(store())).token).toBe('T1');
   });
 
+  it.each(['token', 'token.previous', 'token.new'])(
+    'saves over a directory in the place of %s, and keeps what is in it',
+    async (name) => {
+      await store().save('T1');
+      await rm(join(directory, name), { force: true });
+      await mkdir(join(directory, name));
+      await store().save('T2');
+      expect((await readdir(directory)).filter((each) => each.endsWith('.directory'))).toEqual([]);
+      await rm(join(directory, name), { force: true });
+      await mkdir(join(directory, name));
+      await writeFile(join(directory, name, 'precious'), 'precious');
+      await store().save('T3');
+      await store().save('T4');
+      expect(await load(store())).toEqual({ token: 'T4', reports: [] });
+      expect(await readFile(join(directory, `${name}.directory`, 'precious'), 'utf8')).toBe('precious');
+    },
+  );
+
+  it('removes the token beside a directory', async () => {
+    await store().save('T1');
+    await mkdir(join(directory, 'token.previous'));
+    await store().remove();
+    expect(await readdir(directory)).toEqual(['token.previous']);
+  });
+
+  it.each([
+    ['a FIFO', (path: string) => execFileSync('mkfifo', [path])],
+    ['a socket', listenAndLeave],
+    ['a directory', (path: string) => mkdir(path)],
+    ['a link to a device', (path: string) => symlink('/dev/zero', path)],
+    ['a file of 400 MB', (path: string) => writeFile(path, '').then(() => truncate(path, 400_000_000))],
+    ['a file of 4097 bytes', (path: string) => writeFile(path, 'x'.repeat(4097))],
+  ])('does not take %s for a token: says so, uses the one before, and saves over it', async (_what, make) => {
+    await store().save('T1');
+    await store().save('T2');
+    await rm(join(directory, 'token'));
+    await make(join(directory, 'token'));
+    const before = process.memoryUsage.rss();
+    expect(await load(store())).toEqual({
+      token: 'T1',
+      reports: [expect.stringContaining('token is not a regular file of at most 4096 bytes: the previous')],
+    });
+    expect(process.memoryUsage.rss() - before).toBeLessThan(200_000_000);
+    await store().save('T3');
+    expect(await load(store())).toEqual({ token: 'T3', reports: [] });
+  });
+
+  it('does not write a token that says the same and lives hardly longer', async () => {
+    await store().save(jwt(1_000_000));
+    const { mtimeNs, ino } = await stat(join(directory, 'token'), { bigint: true });
+    for (let second = 1; second <= 50; second++) await store().save(jwt(1_000_000 + second));
+    expect(await stat(join(directory, 'token'), { bigint: true })).toMatchObject({ mtimeNs, ino });
+    await store().save(jwt(1_000_000 + 86_400));
+    expect((await load(store())).token).toBe(jwt(1_000_000 + 86_400));
+  });
+
   it('reports a file that cannot be read, instead of failing', async () => {
-    await mkdir(join(directory, 'token'), { recursive: true });
+    await mkdir(directory, { recursive: true });
+    await symlink('token', join(directory, 'token'));
     expect(await load(store())).toMatchObject({
       token: undefined,
       reports: [expect.stringContaining('cannot be read')],
@@ -208,3 +271,15 @@ describe('FileTokenStore', () => {
 });
 
 const NOBODY = 65534;
+
+/** A token of a day, as the cloud makes them. */
+const jwt = (iat: number): string =>
+  `e30.${Buffer.from(JSON.stringify({ sub: 'nerves-242a', iat, exp: iat + 86_400 })).toString('base64url')}.s`;
+
+/** A socket outlives its listener when it was moved away meanwhile. */
+async function listenAndLeave(path: string): Promise<void> {
+  const server = createServer().listen(`${path}.made`);
+  await once(server, 'listening');
+  await rename(`${path}.made`, path);
+  server.close();
+}

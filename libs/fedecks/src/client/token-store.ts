@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, mkdir, open, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { isRenewal } from './token-claims.js';
 
 /**
  * Where a client keeps its token between two runs. Calls never overlap, so one that never settles holds up all that
@@ -39,12 +41,18 @@ export class MemoryTokenStore implements TokenStore {
 }
 
 const FORMAT = 'fedecks-token 1';
+/** A token that fits the auth header makes a file of less than 1.5 KB. */
+const MAX_FILE_BYTES = 4096;
 
 /**
  * Keeps the token in a directory of its own, which it makes if need be (mode 0700; files 0600). A power cut at any
  * moment leaves the old token or the new one: a new one is written beside the old, flushed, and moved into its
  * place. The one before is kept as `token.previous`, for the case that the disk damages the newest. A checksum
  * finds any damage, and a token saved under another device id is not handed out.
+ *
+ * Only a regular file of at most 4 KB is opened as a token. A directory in its place is moved aside when a token is saved.
+ * A token that says the same as the stored one and lives hardly longer is not written: a link that flaps would wear out
+ * the disk.
  */
 export class FileTokenStore implements TokenStore {
   private readonly current: string;
@@ -76,12 +84,15 @@ export class FileTokenStore implements TokenStore {
 
   async save(token: string): Promise<void> {
     const made = await mkdir(this.directory, { recursive: true, mode: 0o700 });
+    const { token: stored } = await this.read(this.current);
+    if (stored !== undefined && isRenewal(stored, token)) return;
     try {
+      for (const path of this.paths) await moveDirectoryAside(path);
       // What a crash has left may have another mode or owner, and 'wx' follows no link that somebody put there.
       await rm(this.unfinished, { force: true });
       await write(this.unfinished, this.format(token));
       // A damaged token must not push out the good one before it.
-      if ((await this.read(this.current)).token !== undefined) await rename(this.current, this.previous);
+      if (stored !== undefined) await rename(this.current, this.previous);
       await rename(this.unfinished, this.current);
     } catch (error) {
       // On a full disk, half a file in the way of the next attempt helps nobody; why it failed is the news.
@@ -95,8 +106,12 @@ export class FileTokenStore implements TokenStore {
   }
 
   async remove(): Promise<void> {
-    for (const path of [this.current, this.previous, this.unfinished]) await rm(path, { force: true });
+    for (const path of this.paths) await removeFile(path);
     await flush(this.directory);
+  }
+
+  private get paths(): readonly string[] {
+    return [this.current, this.previous, this.unfinished];
   }
 
   private format(token: string): string {
@@ -106,12 +121,14 @@ export class FileTokenStore implements TokenStore {
 
   /** A token, a problem, or neither if there is no such file. */
   private async read(path: string): Promise<{ token?: string; problem?: string }> {
-    let text: string;
+    let text: string | undefined;
     try {
-      text = await readFile(path, 'latin1');
+      text = await readSmallFile(path);
     } catch (error) {
       return isMissing(error) ? {} : { problem: `${path} cannot be read (${String(error)})` };
     }
+    if (text === undefined)
+      return { problem: `${path} is not a regular file of at most ${MAX_FILE_BYTES} bytes` };
     const [format, checksum, owner, token] = text.split('\n');
     const content = `${owner}\n${token}\n`;
     if (text !== `${FORMAT}\n${checksum}\n${content}` || format !== FORMAT || checksum !== sha256(content)) {
@@ -127,6 +144,50 @@ async function flush(path: string): Promise<void> {
   const directory = await open(path, 'r').catch(() => undefined);
   await directory?.sync().catch(() => undefined);
   await directory?.close();
+}
+
+/**
+ * The text of a regular file of at most `MAX_FILE_BYTES`; undefined for anything else. A FIFO would hang whoever opens it,
+ * and to open a device may do something: so it is looked at first, and again once it is open.
+ */
+async function readSmallFile(path: string): Promise<string | undefined> {
+  if (!(await stat(path)).isFile()) return undefined;
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    if (!(await file.stat()).isFile()) return undefined;
+    // One byte more shows that there is more.
+    const buffer = Buffer.alloc(MAX_FILE_BYTES + 1);
+    let length = 0;
+    for (let bytesRead = -1; bytesRead !== 0; length += bytesRead) {
+      ({ bytesRead } = await file.read(buffer, length, buffer.length - length));
+    }
+    return length > MAX_FILE_BYTES ? undefined : buffer.toString('latin1', 0, length);
+  } finally {
+    await file.close();
+  }
+}
+
+/** A file cannot replace a directory, and what is in it may be somebody's: only an empty one is removed. */
+async function moveDirectoryAside(path: string): Promise<void> {
+  if (!(await isDirectory(path))) return;
+  await rmdir(path).catch(() => rename(path, `${path}.directory`));
+}
+
+/** A directory holds no token, so it may stay. */
+async function removeFile(path: string): Promise<void> {
+  if (await isDirectory(path)) return;
+  await unlink(path).catch((error: unknown) => {
+    if (!isMissing(error)) throw error as Error;
+  });
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isDirectory();
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
 }
 
 async function write(path: string, text: string): Promise<void> {

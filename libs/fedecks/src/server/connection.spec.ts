@@ -46,7 +46,7 @@ describe('the turns of connections', () => {
     const socket = new PassThrough();
     sockets.push(socket);
     const device = { id, remoteAddress: '', claims: undefined, endpoint: '/fedecks', since: 0 };
-    const connection = new Connection(device, socket, endpoint, { generation: 0, expiresAt: 0 });
+    const connection = new Connection(device, socket, endpoint, { generation: 0, expiresAt: 0 }, 0);
     connection.start(Buffer.alloc(0));
     return connection;
   }

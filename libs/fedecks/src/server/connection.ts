@@ -103,6 +103,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private frames = 0;
   private countedFrom: number;
   private discardedBytes = 0;
+  /** Whether the device has sent anything: a request that arrives late opens a connection, and then nothing comes. */
+  hasSpoken = false;
   /** Why it ended, until `@OnDisconnected` has been called. */
   private cause: DisconnectCause | undefined;
   /** Called when `@OnDisconnected` has been called, or waits to be as the last. */
@@ -116,6 +118,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     private readonly endpoint: Endpoint,
     /** What it was let in by. */
     readonly grant: Grant,
+    /** When the upgrade was asked for. */
+    readonly askedAt: number,
   ) {
     const { options } = endpoint;
     this.lastDataAt = this.countedFrom = performance.now();
@@ -150,6 +154,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     }
     const now = performance.now();
     this.lastDataAt = now;
+    this.hasSpoken = true;
     this.reader.append(chunk);
     if (this.queued) return;
     if (turns.isUsed(now)) this.queue();

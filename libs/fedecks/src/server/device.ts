@@ -1,3 +1,4 @@
+import { type Attempt } from '../wire/index.js';
 import { type Claims } from './authenticator.js';
 
 /** A device whose upgrade has been found good. */
@@ -16,6 +17,8 @@ export interface AuthenticatedDevice {
 export interface ConnectedDevice extends AuthenticatedDevice {
   /** Since when, in milliseconds since 1970. */
   readonly since: number;
+  /** Which attempt of the device it is, where the device has named it (PROTOCOL.md §1.7). */
+  readonly attempt?: Attempt | undefined;
 }
 
 /** Why a connection ended, and the close code that was sent or received; 1006 where there was none (RFC 6455 §7.1.5). */
@@ -56,6 +59,8 @@ export interface SocketError {
    * - `upgrade_failed`: the authenticator or a guard threw or took too long, or messages of the device's ended
    *   connections still wait for handlers; the device may come again.
    * - `duplicate`: refused by `duplicates: 'oldest'`. `flapping`: replaced over and over.
+   * - `clone_suspected`: two machines use this device id, at the addresses in `info`; or one of them was refused.
+   * - `late_attempt`: refused, since a newer attempt of the device is connected. It has given this one up.
    * - `handler_failed`: a handler threw, or what it returned is no term. `unhandled_message`: none takes it.
    * - `handler_stalled`: a handler has been running for 60 s, and what the device sends waits for it. Told once.
    * - `undelivered`: a reply, or what was put into `downstream`, was not written.
@@ -69,6 +74,8 @@ export interface SocketError {
     | 'upgrade_failed'
     | 'duplicate'
     | 'flapping'
+    | 'clone_suspected'
+    | 'late_attempt'
     | 'handler_failed'
     | 'handler_stalled'
     | 'unhandled_message'

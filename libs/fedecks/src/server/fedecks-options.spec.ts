@@ -30,6 +30,7 @@ describe('resolveOptions', () => {
       mailboxLimit: 64,
       maxBufferedBytes: 1_048_576,
       duplicates: 'newest',
+      clones: 'report',
       messagesPerSecond: 1_000,
       upgradesPerSecond: 1_000,
       upgradesPerAddressPerMinute: 6_000,
@@ -92,11 +93,19 @@ describe('resolveOptions', () => {
   });
 
   it('says everything that is wrong at once', () => {
-    const message = problems({ path: 'x', secretz: [], duplicates: 'none', mailboxLimit: 0, guards: [1] });
+    const message = problems({
+      path: 'x',
+      secretz: [],
+      duplicates: 'none',
+      clones: 'allow',
+      mailboxLimit: 0,
+      guards: [1],
+    });
     for (const part of [
       "'path'",
       "did you mean 'secrets'",
       "'duplicates'",
+      "'clones'",
       "'mailboxLimit'",
       "'guards'",
       "'authenticator'",

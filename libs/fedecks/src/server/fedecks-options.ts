@@ -122,6 +122,15 @@ export interface FedecksOptions {
   readonly duplicates?: 'newest' | 'oldest' | 'allow';
 
   /**
+   * What happens when two machines are found to use one device id, as those do that were started from one disk image
+   * (PROTOCOL.md §1.8). They are reported to `@OnSocketError` as `clone_suspected`, with both addresses; `refuse` then
+   * also refuses with 503 the one that is not connected, for as long as the other is. It works with `duplicates:
+   * 'newest'`, on the node that has seen both, for devices that name their attempts.
+   * @default 'report'
+   */
+  readonly clones?: 'report' | 'refuse';
+
+  /**
    * How many frames a device may send in a second: messages, each fragment of one, text, pings and pongs. A device
    * that sends more is closed with 4003, and comes back with its backoff. What it sends while it is not read does not
    * count against the second in which it is read. 0 turns the limit off.
@@ -213,6 +222,7 @@ const DEFAULTS = Object.freeze({
   compressedTerms: true,
   maxBufferedBytes: 1024 * 1024,
   duplicates: 'newest',
+  clones: 'report',
   messagesPerSecond: 1_000,
   upgradesPerSecond: 1_000,
   upgradesPerAddressPerMinute: 6_000,
@@ -266,6 +276,7 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
   checkCompression(check, options.compressedTerms);
   check.whole('maxBufferedBytes', 'bytes', 1024);
   check.oneOf('duplicates', ['newest', 'oldest', 'allow']);
+  check.oneOf('clones', ['report', 'refuse']);
   check.whole('messagesPerSecond', 'messages', 0);
   check.whole('upgradesPerSecond', 'upgrades', 0);
   check.whole('upgradesPerAddressPerMinute', 'upgrades', 0);

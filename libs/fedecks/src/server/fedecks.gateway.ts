@@ -11,16 +11,20 @@ import {
 import { ModuleRef } from '@nestjs/core';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { HandlerExplorer, HandlerRunner, Router, turns } from '../handlers/index.js';
-import { CLOSE, type DecodeOptions, encodeTokenMessage, type Term } from '../wire/index.js';
+import {
+  type Attempt,
+  CLONE_REASON,
+  CLOSE,
+  type DecodeOptions,
+  encodeLimits,
+  encodeTokenMessage,
+  type Term,
+} from '../wire/index.js';
 import { type Backplane } from './backplane.js';
+import { Clones } from './clones.js';
 import { drain } from './drain.js';
 import { Connection, type Endpoint } from './connection.js';
-import {
-  type AuthenticatedDevice,
-  type ConnectedDevice,
-  type DisconnectCause,
-  type SocketError,
-} from './device.js';
+import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { FEDECKS_OPTIONS, type ResolvedOptions } from './fedecks-options.js';
 import { Fedecks } from './fedecks.service.js';
 import { Flapping } from './flapping.js';
@@ -33,10 +37,12 @@ import { Registry } from './registry.js';
 import { MemoryRevocations, Revocations, type RevocationStore } from './revocations.js';
 import { type Grant, Tokens } from './token.js';
 import { Admission, type UpgradeDecision } from './upgrade/admission.js';
+import { type Arrival, isOlder } from './upgrade/arrival.js';
 import { FedecksAuthGuard } from './upgrade/auth.guard.js';
 import { type PathOwner, UpgradeDispatcher } from './upgrade/dispatcher.js';
-import { reply, retryAfter, UPGRADE_REQUIRED } from './upgrade/http-reply.js';
+import { refusalHeaders, reply, UPGRADE_REQUIRED } from './upgrade/http-reply.js';
 import { passGuards } from './upgrade/pass-guards.js';
+import { type Authenticated, type UpgradeRequest } from './upgrade/upgrade-request.js';
 import { binaryFrame } from './websocket/frame-writer.js';
 import { acceptHandshake, checkHandshake } from './websocket/handshake.js';
 
@@ -66,9 +72,12 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   /** A flood of strangers leaves the other log its lines. */
   private readonly strangers: LimitedLog;
   private readonly flapping = new Flapping();
+  private readonly clones = new Clones();
   private readonly leftovers: Leftovers<Connection>;
   /** @internal */
   readonly decoding: DecodeOptions;
+  /** What a device is told of the limits of its connection. */
+  private readonly limits: string;
   private admission!: Admission;
   private ticking: NodeJS.Timeout | undefined;
 
@@ -97,6 +106,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     this.backplane = options.backplane(this.node);
     this.leftovers = new Leftovers(options);
     this.decoding = decodingOf(options);
+    this.limits = encodeLimits({ framesPerSecond: options.messagesPerSecond || undefined });
   }
 
   onModuleInit(): void {
@@ -141,6 +151,8 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       authenticate: (request) =>
         passGuards(request, guards, new ExecutionContextHost([request], FedecksGateway, handler)),
       isConnected: (deviceId) => this.registry.of(deviceId).length > 0,
+      isOutdated: this.isOutdated.bind(this),
+      isRefusedClone: this.isRefusedClone.bind(this),
       isBehind: (deviceId) => this.leftovers.areFull(deviceId),
       report: this.report.bind(this),
       run: (work) => turns.run(work),
@@ -156,7 +168,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     );
   }
 
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  upgrade(request: UpgradeRequest, socket: Duplex, head: Buffer): void {
     // Until the websocket has it, an error of the socket is nobody's.
     const onError = (): void => undefined;
     const onClose = (): void => this.admission.abort(request);
@@ -164,11 +176,11 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     const fault = checkHandshake(request);
     const act = (decision: UpgradeDecision): boolean => {
       if (socket.destroyed) return false;
-      if ('status' in decision) reply(socket, decision.status, retryAfter(decision.retryAfterS));
+      if ('status' in decision) reply(socket, decision.status, refusalHeaders(decision));
       else if (fault) reply(socket, fault.status, fault.status === 426 ? UPGRADE_REQUIRED : {});
       else {
         socket.off('error', onError).off('close', onClose);
-        this.open(request, socket, head, decision.device, decision.grant);
+        this.open(request, socket, head, decision);
         return true;
       }
       return false;
@@ -180,11 +192,48 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     response.on('close', () => this.admission.abort(request));
     const act = (decision: UpgradeDecision): boolean => {
       const [status, headers] =
-        'device' in decision ? [426, UPGRADE_REQUIRED] : [decision.status, retryAfter(decision.retryAfterS)];
+        'device' in decision ? [426, UPGRADE_REQUIRED] : [decision.status, refusalHeaders(decision)];
       response.writeHead(status, { 'content-length': 0, ...headers }).end();
       return false;
     };
     this.admission.decide(request, false, act).catch((error: unknown) => this.abort(response, error));
+  }
+
+  /** Of two upgrades at the same moment the newer one wins, whichever is decided first. */
+  private isOutdated(deviceId: string, arrival: Arrival): boolean {
+    if (this.options.duplicates !== 'newest') return false;
+    return this.registry
+      .of(deviceId)
+      .some(({ askedAt, device: { attempt } }) => isOlder(arrival, { askedAt, attempt }));
+  }
+
+  /** With `clones: 'refuse'`, the machine that is connected keeps the device id that two of them use. */
+  private isRefusedClone(deviceId: string, { attempt }: Arrival): boolean {
+    const { clones, duplicates } = this.options;
+    if (clones !== 'refuse' || duplicates !== 'newest' || !this.clones.isSuspected(deviceId)) return false;
+    const isClone = this.registry.of(deviceId).some(({ device }) => isOtherProcess(device.attempt, attempt));
+    if (isClone) this.clones.onRefused(deviceId);
+    return isClone;
+  }
+
+  private replace(connection: Connection, { id, attempt }: ConnectedDevice): void {
+    const { device, hasSpoken } = connection;
+    let reason = 'replaced';
+    if (device.attempt && isOtherProcess(device.attempt, attempt)) {
+      if (hasSpoken) this.checkForClones(device, device.attempt);
+      if (this.clones.isSuspected(id)) reason = CLONE_REASON;
+    }
+    connection.end('replaced', CLOSE.replaced, reason);
+  }
+
+  private checkForClones({ id, remoteAddress }: ConnectedDevice, attempt: Attempt): void {
+    const otherAddress = this.clones.onReplaced(id, attempt, remoteAddress);
+    if (otherAddress === undefined) return;
+    this.report({
+      deviceId: id,
+      type: 'clone_suspected',
+      info: `two machines use this device id, at ${remoteAddress} and ${otherAddress}: give each an id and a login of its own`,
+    });
   }
 
   /** What nobody expects to fail has failed: the peer may come again. */
@@ -194,16 +243,16 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   }
 
   private open(
-    request: IncomingMessage,
+    request: UpgradeRequest,
     socket: Duplex,
     head: Buffer,
-    { id, remoteAddress, claims, endpoint }: AuthenticatedDevice,
-    grant: Grant,
+    { device: { id, remoteAddress, claims, endpoint }, grant }: Authenticated,
   ): void {
+    const { askedAt, attempt } = request.arrival ?? { askedAt: performance.now(), attempt: undefined };
     // One literal for all devices: a spread would give each a hidden class of its own on Node 20.
-    const device: ConnectedDevice = { id, remoteAddress, claims, endpoint, since: Date.now() };
+    const device: ConnectedDevice = { id, remoteAddress, claims, endpoint, since: Date.now(), attempt };
     const older = this.options.duplicates === 'newest' ? [...this.registry.of(id)] : [];
-    for (const connection of older) connection.end('replaced', CLOSE.replaced, 'replaced');
+    for (const connection of older) this.replace(connection, device);
     if (older.length > 0 && this.flapping.notice(id)) {
       this.report({
         deviceId: id,
@@ -211,8 +260,9 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
         info: 'replaced five times within a minute: do two machines use this device id?',
       });
     }
-    socket.write(acceptHandshake(request));
-    const connection = new Connection(device, socket, this, grant);
+    // Only to a device that has named its attempt: an Elixir device's 101 stays as it is, byte for byte.
+    socket.write(acceptHandshake(request, attempt && this.limits));
+    const connection = new Connection(device, socket, this, grant, askedAt);
     this.registry.add(connection);
     this.backplane.opened(device);
     this.fedecks.changed({ type: 'connected', device });
@@ -271,6 +321,11 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
 /** An authenticator that is overloaded says so by an HttpException, and strangers can overload it. */
 function isRefusal({ type, error }: SocketError): boolean {
   return REFUSALS.has(type) || (type === 'upgrade_failed' && error instanceof HttpException);
+}
+
+/** Whether both attempts are named, and were made by two processes. */
+function isOtherProcess(one: Attempt | undefined, other: Attempt | undefined): boolean {
+  return one !== undefined && other !== undefined && one.process !== other.process;
 }
 
 /** The default store is no provider of the app's. */

@@ -1,3 +1,4 @@
+export { type Attempt, ATTEMPT_HEADER, decodeAttempt, encodeAttempt } from './attempt.js';
 export {
   type AuthHeader,
   type AuthHeaderProblem,
@@ -7,10 +8,12 @@ export {
 export { type DecodeOptions, decodeTerm } from './decode.js';
 export { type EncodeOptions, encodeTerm, encodeTermAfter } from './encode.js';
 export { type Compression } from './inflate.js';
+export { decodeLimits, encodeLimits, type Limits, LIMITS_HEADER } from './limits.js';
 export { FedecksError, type TermDecodeCode, TermDecodeError, TermEncodeError } from './errors.js';
 export {
   AUTH_HEADER,
   beginsAsTerm,
+  CLONE_REASON,
   CLOSE,
   closeCodeAdvice,
   DEFAULT_PATH,
@@ -24,6 +27,7 @@ export {
   looksLikeTokenMessage,
   MAX_AUTH_HEADER_LENGTH,
   MAX_DEVICE_ID_BYTES,
+  REFUSAL_HEADER,
   TOKEN_KEY,
   TOKEN_PLEASE,
   tokenIn,

@@ -118,6 +118,11 @@ export const CLOSE = Object.freeze({
   replaced: 4152,
 });
 
+/** The response header that says why an upgrade was refused, to a device that has named its attempt (PROTOCOL.md §1.8). */
+export const REFUSAL_HEADER = 'x-fedecks-refusal';
+/** The value of that header, and the reason of 4152, where two machines use one device id. */
+export const CLONE_REASON = 'another machine uses this device id';
+
 /**
  * What a device does about a close code (PROTOCOL.md §5): `retry` with its backoff, `login` again because its token
  * is worth nothing, or retry `slow`ly because only a person can mend it.

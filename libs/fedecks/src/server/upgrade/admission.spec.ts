@@ -74,6 +74,14 @@ class Endpoint implements AdmissionContext {
     return id === 'behind';
   }
 
+  isOutdated(id: string): boolean {
+    return id === 'outdated';
+  }
+
+  isRefusedClone(id: string): boolean {
+    return id === 'clone';
+  }
+
   isConnected(id: string): boolean {
     return this.connected.has(id);
   }
@@ -247,6 +255,23 @@ describe('Admission', () => {
     expect(endpoint.reports).toMatchObject([
       { deviceId: 'nerves-242a', type: 'upgrade_failed', info: 'the database is gone' },
     ]);
+  });
+
+  it('refuses with 503 an attempt that is older than the connection there is (§1.7)', async () => {
+    const endpoint = new Endpoint();
+    expect(await decide(new Admission(endpoint), comeBack('outdated'))).toEqual(NOT_NOW);
+    expect(endpoint.reports).toMatchObject([{ deviceId: 'outdated', type: 'late_attempt' }]);
+  });
+
+  it('notes when it was asked, before the guards have answered, and by which attempt (§1.7)', () => {
+    const endpoint = new Endpoint();
+    endpoint.holds = true;
+    const request = comeBack();
+    request.headers['x-fedecks-attempt'] = 'AAECAwQFBgcICQoLDA0ODw/7';
+    const before = performance.now();
+    void decide(new Admission(endpoint), request);
+    expect(request.arrival?.attempt).toEqual({ process: 'AAECAwQFBgcICQoLDA0ODw', number: 7 });
+    expect(request.arrival?.askedAt).toBeGreaterThanOrEqual(before);
   });
 
   it('refuses with 503 what waits when it drains, and all after that', async () => {

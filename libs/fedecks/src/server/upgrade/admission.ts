@@ -1,9 +1,11 @@
 import { messageOf } from '../../faults/index.js';
+import { ATTEMPT_HEADER, CLONE_REASON, decodeAttempt } from '../../wire/index.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
 import { type ResolvedOptions } from '../fedecks-options.js';
 import { type Revocations } from '../revocations.js';
 import { type Tokens } from '../token.js';
 import { networkOf, PeerAddress } from './address.js';
+import { type Arrival } from './arrival.js';
 import { Places, UpgradeLimiter } from './limits.js';
 import {
   type Authenticated,
@@ -14,7 +16,8 @@ import {
 } from './upgrade-request.js';
 
 /** Whether a device is let in, or the HTTP status that refuses it. */
-export type UpgradeDecision = Authenticated | { readonly status: number; readonly retryAfterS?: number };
+export type UpgradeDecision =
+  Authenticated | { readonly status: number; readonly retryAfterS?: number; readonly reason?: string };
 
 /** Acts on a decision, and returns whether a connection was opened. Called once, unless the upgrade is aborted. */
 export type OnDecision = (decision: UpgradeDecision) => boolean;
@@ -29,6 +32,9 @@ const NOT_NOW: UpgradeDecision = { status: 503, retryAfterS: RETRY_AFTER_S };
 
 /** Another node, or the next start of this one, takes the device at once. */
 const DRAINING: UpgradeDecision = { status: 503, retryAfterS: 1 };
+
+/** What a machine is told whose device id another one uses. It comes again to see whether that has ended. */
+const CLONE: UpgradeDecision = { status: 503, retryAfterS: 60, reason: CLONE_REASON };
 
 /** What admission needs of its endpoint. */
 export interface AdmissionContext {
@@ -47,6 +53,10 @@ export interface AdmissionContext {
   authenticate(request: UpgradeRequest): Promise<Authenticated>;
   /** Whether this node holds a connection of the device. */
   isConnected(deviceId: string): boolean;
+  /** Whether an upgrade is older than the connection it would replace. */
+  isOutdated(deviceId: string, arrival: Arrival): boolean;
+  /** Whether an upgrade is of a machine that is refused, because another one uses its device id. */
+  isRefusedClone(deviceId: string, arrival: Arrival): boolean;
   /** Whether messages of the device's ended connections still wait for handlers, as many as may. */
   isBehind(deviceId: string): boolean;
   report(error: SocketError): void;
@@ -99,6 +109,8 @@ export class Admission {
   async decide(request: UpgradeRequest, opens: boolean, act: OnDecision): Promise<void> {
     if (this.draining) return void act(DRAINING);
     const { options, claims } = this.context;
+    const attempt = decodeAttempt(request.headers[ATTEMPT_HEADER]);
+    const arrival = (request.arrival = { askedAt: performance.now(), attempt });
     const key = networkOf((request.remoteAddress = this.address.of(request, this.onUnixSocket)));
     const presented = readPresented(request, this.context.tokens);
     const lane = presented.type === 'token' ? this.tokenLane : this.strangerLane;
@@ -110,7 +122,7 @@ export class Admission {
     const decision = isClaimed ? await this.claim(authorized) : authorized;
     let opened = false;
     try {
-      opened = act('device' in decision ? this.recheck(decision) : decision);
+      opened = act('device' in decision ? this.recheck(decision, arrival) : decision);
     } finally {
       if (isClaimed && 'device' in decision && !opened) claims.unclaim(decision.device.id);
     }
@@ -191,7 +203,7 @@ export class Admission {
   }
 
   /** What may have changed while the guards ran. Nothing is waited for between this and the 101. */
-  private recheck(authenticated: Authenticated): UpgradeDecision {
+  private recheck(authenticated: Authenticated, arrival: Arrival): UpgradeDecision {
     const { device, grant } = authenticated;
     if (this.draining) return DRAINING;
     if (this.context.revocations.wasRevokedMeanwhile(device.id, grant.generation)) {
@@ -205,6 +217,16 @@ export class Admission {
     }
     if (this.context.options.duplicates === 'oldest' && this.context.isConnected(device.id))
       return this.duplicate(device);
+    if (this.context.isOutdated(device.id, arrival)) {
+      const info = 'a newer attempt of this device is connected already';
+      this.context.report({ deviceId: device.id, type: 'late_attempt', info });
+      return NOT_NOW;
+    }
+    if (this.context.isRefusedClone(device.id, arrival)) {
+      const info = `refused at ${device.remoteAddress}: another machine with this device id is connected`;
+      this.context.report({ deviceId: device.id, type: 'clone_suspected', info });
+      return CLONE;
+    }
     return authenticated;
   }
 

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { type Duplex } from 'node:stream';
+import { REFUSAL_HEADER } from '../../wire/index.js';
 
 const LINGER_MS = 1_000;
 
@@ -13,8 +14,18 @@ export const UPGRADE_REQUIRED: ReplyHeaders = {
   'sec-websocket-version': '13',
 };
 
-export function retryAfter(seconds: number | undefined): ReplyHeaders {
-  return seconds === undefined ? {} : { 'retry-after': String(seconds) };
+/** The headers of a refusal: when the device may come again, and why it was refused where it can understand that. */
+export function refusalHeaders({
+  retryAfterS,
+  reason,
+}: {
+  readonly retryAfterS?: number;
+  readonly reason?: string;
+}): ReplyHeaders {
+  return {
+    ...(retryAfterS !== undefined && { 'retry-after': String(retryAfterS) }),
+    ...(reason !== undefined && { [REFUSAL_HEADER]: reason }),
+  };
 }
 
 /**

@@ -3,6 +3,7 @@ import { guardedController } from '../../handlers/index.js';
 import { AUTH_HEADER, type AuthHeader, decodeAuthHeader } from '../../wire/index.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
 import { type Grant, type TokenContent, type Tokens } from '../token.js';
+import { type Arrival } from './arrival.js';
 
 /** The request of an upgrade, as guards see it. */
 export interface UpgradeRequest extends IncomingMessage {
@@ -14,6 +15,8 @@ export interface UpgradeRequest extends IncomingMessage {
   device?: AuthenticatedDevice;
   /** @internal Set with {@link device}: what the tokens of the connection carry on. */
   grant?: Grant;
+  /** @internal Set before the guards run. */
+  arrival?: Arrival;
   /** Aborts when nobody waits for the guards any more: the device has gone, the time is up, or the app closes. */
   readonly signal?: AbortSignal;
 }

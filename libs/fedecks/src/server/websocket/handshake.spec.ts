@@ -56,4 +56,11 @@ describe('acceptHandshake', () => {
         'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n',
     );
   });
+
+  it('tells limits in one more header, after all others (§1.9)', () => {
+    const [plain, limited] = [acceptHandshake(request()), acceptHandshake(request(), 'frames-per-second=5')];
+    expect(limited.toString('latin1')).toBe(
+      plain.toString('latin1').replace(/\r\n$/, 'x-fedecks-limits: frames-per-second=5\r\n\r\n'),
+    );
+  });
 });

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { type IncomingMessage } from 'node:http';
+import { LIMITS_HEADER } from '../../wire/index.js';
 
 /** RFC 6455 §1.3. */
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
@@ -29,14 +30,19 @@ export function checkHandshake(
   return undefined;
 }
 
-/** The 101 for a request that {@link checkHandshake} has passed: no extension, no subprotocol (PROTOCOL.md §1.3). */
-export function acceptHandshake(request: IncomingMessage): Buffer {
+/**
+ * The 101 for a request that {@link checkHandshake} has passed: no extension, no subprotocol (PROTOCOL.md §1.3).
+ * @param limits the value of the header with the limits; without it the 101 has none (PROTOCOL.md §1.9).
+ */
+export function acceptHandshake(request: IncomingMessage, limits = ''): Buffer {
   const accept = hash('sha1', `${request.headers['sec-websocket-key'] ?? ''}${GUID}`, 'base64');
   return Buffer.from(
     'HTTP/1.1 101 Switching Protocols\r\n' +
       'Upgrade: websocket\r\n' +
       'Connection: Upgrade\r\n' +
-      `Sec-WebSocket-Accept: ${accept}\r\n\r\n`,
+      `Sec-WebSocket-Accept: ${accept}\r\n` +
+      (limits && `${LIMITS_HEADER}: ${limits}\r\n`) +
+      '\r\n',
     'latin1',
   );
 }

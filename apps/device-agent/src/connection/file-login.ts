@@ -1,0 +1,179 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
+import {
+  type ClientEvent,
+  type Credentials,
+  FedecksClient,
+  LoginFailedError,
+} from '@fedecks/nest/client-nest';
+import { durationOf } from '../text/duration.js';
+import { inVariables } from './tls-files.js';
+
+/** The first retry comes within a second, the later ones within a minute. */
+const RETRY_MIN_MS = 1_000;
+const RETRY_MAX_MS = 60_000;
+/** A cloud that said no will say it again, until somebody changes something. */
+const REFUSED = 403;
+/** Credentials have to fit into a header of 1 KB. */
+const MAX_FILE_BYTES = 64 * 1024;
+
+/** Where the credentials of an unattended login are, if anywhere. */
+export class LoginFile {
+  constructor(readonly path: string | undefined) {}
+}
+
+/** How the login with the file goes, for the status. */
+export interface LoginProgress {
+  readonly file: string;
+  /** When it is tried next, by `performance.now()`; undefined while it is being tried. */
+  readonly nextTryAt: number | undefined;
+  /** Why the last try has failed. */
+  readonly lastError: string | undefined;
+}
+
+/**
+ * Logs the device in with the credentials of the login file when it has no token, or when the cloud refuses the token it
+ * has (expired or revoked; it is kept until the login has worked). It tries until it is connected: a device may be
+ * switched on before its network, or before its file is there. Otherwise the file is not looked at. Without a file,
+ * somebody has to come and log the device in.
+ *
+ * A person who does so meanwhile comes first, and who logs the device out is not contradicted.
+ */
+@Injectable()
+export class FileLogin implements OnModuleInit {
+  private readonly logger = new Logger('Login');
+  private failures = 0;
+  private isTrying = false;
+  private connectingWith: 'token' | 'credentials' | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private nextTryAt: number | undefined;
+  private lastError: string | undefined;
+
+  constructor(
+    private readonly client: FedecksClient,
+    private readonly file: LoginFile,
+  ) {}
+
+  onModuleInit(): void {
+    this.client.events$.subscribe({
+      next: (event) => this.onEvent(event),
+      complete: () => this.cancel(),
+    });
+  }
+
+  /** Undefined while no login with a file is needed. */
+  get progress(): LoginProgress | undefined {
+    const { path } = this.file;
+    if (path === undefined || (!this.isTrying && this.timer === undefined)) return undefined;
+    const nextTryAt = this.isTrying ? undefined : this.nextTryAt;
+    return { file: path, nextTryAt, lastError: this.lastError };
+  }
+
+  private onEvent(event: ClientEvent): void {
+    switch (event.type) {
+      case 'token_stored':
+        this.failures = 0;
+        return;
+      case 'connecting':
+        this.connectingWith = event.with;
+        // Somebody logs the device in.
+        if (event.with === 'credentials' && !this.isTrying) this.cancel();
+        return;
+      case 'connected':
+        return this.cancel();
+      case 'token_refused':
+        return this.onNeed(0, 'The cloud refuses the token of this device (expired or revoked)');
+      case 'unregistered':
+        this.cancel();
+        if (event.cause === 'logged_out') return this.askForPerson('This device has no token');
+        return this.onNeed(
+          event.cause === 'login_failed' ? this.nextDelayMs(false) : 0,
+          'This device has no token',
+        );
+    }
+  }
+
+  private onNeed(delayMs: number, reason: string): void {
+    const { path } = this.file;
+    if (path === undefined) return this.askForPerson(reason);
+    // The one who tries sees why it failed, and whoever waits goes on waiting.
+    if (!this.isTrying && this.timer === undefined) this.loginIn(delayMs, path);
+  }
+
+  private askForPerson(reason: string): void {
+    this.logger.warn(`${reason}: log it in with \`device-agent login\``);
+  }
+
+  private cancel(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+  }
+
+  private loginIn(delayMs: number, path: string): void {
+    this.cancel();
+    this.nextTryAt = performance.now() + delayMs;
+    this.timer = setTimeout(() => void this.login(path), delayMs);
+  }
+
+  private async login(path: string): Promise<void> {
+    this.timer = undefined;
+    this.isTrying = true;
+    try {
+      const credentials = await credentialsIn(path);
+      if (this.isSettled()) return;
+      await this.client.login(credentials);
+      this.lastError = undefined;
+      this.logger.log('Logged in with the login file');
+    } catch (error) {
+      // By a login of somebody else's.
+      if (this.isSettled()) return;
+      // Ended by a logout, or by somebody else's login, which tells how it ends.
+      if (error instanceof LoginFailedError && error.code === 'superseded') return;
+      const isRefused = error instanceof LoginFailedError && error.status === REFUSED;
+      const delayMs = this.nextDelayMs(isRefused);
+      this.lastError = inVariables(error instanceof Error ? error.message : String(error));
+      this.logger.warn(`${this.lastError} Trying again in ${durationOf(delayMs)}`);
+      this.loginIn(delayMs, path);
+    } finally {
+      this.isTrying = false;
+    }
+  }
+
+  /** Nothing is left to do where the device is connected or has stopped, or somebody else is logging it in. */
+  private isSettled(): boolean {
+    const { status } = this.client;
+    if (status === 'connecting') return this.connectingWith === 'credentials';
+    return status === 'connected' || status === 'stopped';
+  }
+
+  private nextDelayMs(isRefused: boolean): number {
+    const longestMs = isRefused ? RETRY_MAX_MS : Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.failures++);
+    return Math.ceil(longestMs * (0.5 + Math.random() / 2));
+  }
+}
+
+/** The messages of the errors of a read and of `JSON.parse` would show paths and contents: they are not used. */
+async function credentialsIn(path: string): Promise<Credentials> {
+  const text = await readLoginFile(path).catch((error: unknown) => {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    throw new Error(`The login file cannot be read (${code}).`);
+  });
+  if (text === undefined) throw new Error(`The login file is not a file of at most ${MAX_FILE_BYTES} bytes.`);
+  try {
+    return JSON.parse(text) as Credentials;
+  } catch {
+    throw new Error('The login file is not JSON, such as { "username": "...", "password": "..." }.');
+  }
+}
+
+/** Undefined if it is no file, or too large. A FIFO would hang whoever opens it. */
+async function readLoginFile(path: string): Promise<string | undefined> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const stats = await file.stat();
+    return stats.isFile() && stats.size <= MAX_FILE_BYTES ? await file.readFile('utf8') : undefined;
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,13 @@
+// Preloaded into an agent, makes its clock show 1970 until SIGWINCH sets it; Nest ends the agent at most other signals. Only
+// `Date` is concerned, as when the clock of a machine is set.
+const RealDate = Date;
+let offsetMs = -RealDate.now();
+process.on('SIGWINCH', () => (offsetMs = 0));
+globalThis.Date = class extends RealDate {
+  constructor(...args) {
+    super(...(args.length === 0 ? [RealDate.now() + offsetMs] : args));
+  }
+  static now() {
+    return RealDate.now() + offsetMs;
+  }
+};

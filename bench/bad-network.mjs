@@ -1,0 +1,148 @@
+// Devices behind a bad network, made by link/lossy-link.py: how long each is away, and why. See docs/networks.md. Build
+// first: npm run build. It needs root, or a kernel that lets anybody make networks, and /dev/net/tun.
+//
+//   node bench/bad-network.mjs '{"loss": 0.35, "delayMs": 300}' minutes=5 devices=60
+//   node bench/bad-network.mjs '{"bytesPerSecond": 3000}' minutes=4 devices=1 bytes=200000
+import 'reflect-metadata';
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const file = fileURLToPath(import.meta.url);
+const settings = Object.fromEntries(process.argv.slice(3).map((each) => each.split('=')));
+const MINUTES = Number(settings.minutes ?? 5);
+const DEVICES = Number(settings.devices ?? 60);
+/** Of a message that each device sends once, and that comes back. */
+const BYTES = Number(settings.bytes ?? 0);
+const PORT = 4000;
+
+const roles = { inside: startServerAndLink, devices: runDevices };
+await (roles[process.env.ROLE] ?? startNetwork)();
+
+/** Everything in a network of its own: nothing of this machine's is touched. */
+async function startNetwork() {
+  const own = process.getuid() === 0 ? ['-n'] : ['-rn'];
+  const child = spawn('unshare', [...own, process.execPath, file, ...process.argv.slice(2)], {
+    stdio: 'inherit',
+    env: { ...process.env, ROLE: 'inside' },
+  });
+  process.exitCode = await new Promise((resolve) => child.once('exit', resolve));
+}
+
+async function startServerAndLink() {
+  const { Module } = await import('@nestjs/common');
+  const { NestFactory } = await import('@nestjs/core');
+  const { FedecksModule, OnMessage, Payload } = await import('../libs/fedecks/dist/server/index.js');
+  class Echo {
+    echo(message) {
+      return message;
+    }
+  }
+  OnMessage('echo')(Echo.prototype, 'echo', Object.getOwnPropertyDescriptor(Echo.prototype, 'echo'));
+  Payload()(Echo.prototype, 'echo', 0);
+  class App {}
+  Module({
+    imports: [
+      FedecksModule.forRoot({
+        secrets: ['a secret of thirty-two bytes, or more'],
+        authenticator: { authenticate: () => true },
+      }),
+    ],
+    providers: [Echo],
+  })(App);
+  const app = await NestFactory.create(App, { logger: false });
+  await app.listen(PORT, '0.0.0.0');
+
+  const script = fileURLToPath(new URL('link/lossy-link.py', import.meta.url));
+  const link = spawn(
+    'python3',
+    [script, process.argv[2] ?? '{}', process.execPath, file, ...process.argv.slice(2)],
+    { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ROLE: 'devices' } },
+  );
+  for await (const line of createInterface({ input: link.stdout })) process.stdout.write(`${line}\n`);
+  // The network behind the link is gone, and so no connection would end by itself.
+  process.exit();
+}
+
+/** In the network behind the link. */
+async function runDevices() {
+  const { FedecksClient, MemoryTokenStore } = await import('../libs/fedecks/dist/client/index.js');
+  const devices = Array.from({ length: DEVICES }, (_, index) => {
+    const client = new FedecksClient({
+      url: `ws://10.99.0.1:${PORT}/fedecks/websocket`,
+      deviceId: `device-${index}`,
+      tokenStore: new MemoryTokenStore(),
+    });
+    const device = { client, away: [], causes: {}, awaySince: performance.now(), slowest: 0, maxDelayMs: 0 };
+    client.events$.subscribe((event) => {
+      const cause =
+        event.type === 'connection_lost'
+          ? `lost: ${event.cause}${event.code ? ` ${event.code}` : ''}`
+          : event.type === 'upgrade_failed' || event.type === 'connection_failed'
+            ? (event.reason?.replace(/ within.*| \(.*|connect /g, '') ?? `HTTP ${event.status}`)
+            : event.type === 'clone_suspected'
+              ? event.type
+              : undefined;
+      if (cause !== undefined) device.causes[cause] = (device.causes[cause] ?? 0) + 1;
+      if (event.type === 'connection_scheduled')
+        device.maxDelayMs = Math.max(device.maxDelayMs, event.delayMs);
+      if (event.type === 'connected') {
+        device.away.push(performance.now() - device.awaySince);
+        device.awaySince = undefined;
+      }
+      if (event.type === 'connection_lost') device.awaySince = performance.now();
+    });
+    return device;
+  });
+  const endsAt = performance.now() + MINUTES * 60_000;
+  for (const { client } of devices) void keepLoggingIn(client);
+  while (performance.now() < endsAt) {
+    await new Promise((resolve) => setTimeout(resolve, 10_000));
+    for (const { client } of devices)
+      if (client.status === 'connected') client.send('telemetry', { load: 0.5 }).catch(() => undefined);
+    const out = devices.filter(({ client }) => client.status !== 'connected').length;
+    console.log(
+      `${Math.round((endsAt - performance.now()) / 1000)} s left: ${out} of ${DEVICES} are not connected`,
+    );
+  }
+  const away = devices
+    .flatMap(({ away, awaySince }) =>
+      awaySince === undefined ? away : [...away, performance.now() - awaySince],
+    )
+    .sort((one, other) => one - other);
+  const at = (share) => (away[Math.min(away.length - 1, Math.floor(share * away.length))] / 1000).toFixed(1);
+  const causes = {};
+  for (const device of devices) {
+    for (const [cause, times] of Object.entries(device.causes)) causes[cause] = (causes[cause] ?? 0) + times;
+  }
+  console.log(`away, in s: median ${at(0.5)}, 90 % ${at(0.9)}, longest ${at(1)}; ${away.length} times`);
+  console.log(
+    `longest wait that was scheduled: ${Math.max(...devices.map(({ maxDelayMs }) => maxDelayMs)) / 1000} s`,
+  );
+  console.log(causes);
+  process.exit();
+}
+
+async function keepLoggingIn(client) {
+  for (;;) {
+    const failed = await client.login({}).then(
+      () => false,
+      () => true,
+    );
+    if (!failed) return BYTES > 0 ? exchange(client) : undefined;
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 5_000));
+  }
+}
+
+async function exchange(client) {
+  const sentAt = performance.now();
+  client.messages$.subscribe((message) => {
+    if (message.length === BYTES)
+      console.log(`${BYTES} bytes came back after ${seconds(performance.now() - sentAt)} s`);
+  });
+  await client.send('echo', 'x'.repeat(BYTES));
+}
+
+function seconds(ms) {
+  return (ms / 1000).toFixed(1);
+}

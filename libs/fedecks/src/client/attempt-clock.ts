@@ -1,0 +1,70 @@
+/** What an attempt to connect does one after another. Where there is a proxy, DNS and TCP are those of the proxy. */
+export type Phase = 'DNS' | 'TCP' | 'proxy' | 'TLS' | 'answer';
+
+/** How long an attempt may take, in milliseconds. */
+export interface AttemptLimits {
+  /** Each phase. */
+  readonly phaseTimeoutMs: number;
+  /** All of them together. */
+  readonly upgradeTimeoutMs: number;
+}
+
+/** What did not come in time. */
+const MISSING: Readonly<Record<Phase, string>> = {
+  DNS: 'no answer of the name server',
+  TCP: 'no connection',
+  proxy: 'no answer of the proxy',
+  TLS: 'no end of the TLS handshake',
+  answer: 'no answer to the upgrade',
+};
+
+/** Bounds the phases of an attempt, each and all together, and knows how long each took. */
+export class AttemptClock {
+  private readonly startedAt = performance.now();
+  private readonly past: { readonly phase: Phase; readonly tookMs: number }[] = [];
+  private phase: Phase | undefined;
+  private phaseStartedAt = 0;
+  private timer: NodeJS.Timeout | undefined;
+
+  /** @param onTimeout called once, with what did not come in time and how long each phase took. */
+  constructor(
+    private readonly limits: AttemptLimits,
+    private readonly onTimeout: (reason: string) => void,
+  ) {}
+
+  /** The phase before, if any, has ended. */
+  begin(phase: Phase): void {
+    this.end();
+    this.phase = phase;
+    this.phaseStartedAt = performance.now();
+    const leftMs = this.limits.upgradeTimeoutMs - (this.phaseStartedAt - this.startedAt);
+    const allowedMs = Math.min(this.limits.phaseTimeoutMs, Math.max(0, leftMs));
+    // A timer of our own: that of `ws` starts anew with every byte, so a server that drips could hold us for ever.
+    this.timer = setTimeout(() => this.onTimeout(this.explain(phase, allowedMs)), allowedMs);
+  }
+
+  /** Ends the phase there is: no time runs out any more. */
+  end(): void {
+    clearTimeout(this.timer);
+    if (this.phase === undefined) return;
+    this.past.push({ phase: this.phase, tookMs: performance.now() - this.phaseStartedAt });
+    this.phase = undefined;
+  }
+
+  /** How long this phase may take at the most, in milliseconds. */
+  get phaseLimitMs(): number {
+    return this.limits.phaseTimeoutMs;
+  }
+
+  /** Whether what is over would have been in time for these limits, too. */
+  isWithin({ phaseTimeoutMs, upgradeTimeoutMs }: AttemptLimits): boolean {
+    const allMs = this.past.reduce((sum, { tookMs }) => sum + tookMs, 0);
+    return allMs <= upgradeTimeoutMs && this.past.every(({ tookMs }) => tookMs <= phaseTimeoutMs);
+  }
+
+  private explain(phase: Phase, allowedMs: number): string {
+    const before = this.past.map((each) => `${each.phase} took ${Math.round(each.tookMs)} ms`);
+    const detail = before.length === 0 ? '' : ` (${before.join(', ')})`;
+    return `${MISSING[phase]} within ${Math.round(allowedMs)} ms${detail}`;
+  }
+}

@@ -1,0 +1,20 @@
+import { uptime } from 'node:os';
+
+/** What the clocks differ by anyway: the same moment is not shown a millisecond earlier each time. */
+const TOLERANCE_MS = 1_000;
+
+/**
+ * A moment that has passed, remembered by a clock that nobody sets and that goes on while the device is suspended. A device
+ * without a battery learns only later what day it is.
+ */
+export class PastMoment {
+  private readonly uptimeS = uptime();
+  private shownMs = Date.now();
+
+  /** When it was, by the system's clock as that is set now. */
+  get date(): Date {
+    const dateMs = Date.now() - (uptime() - this.uptimeS) * 1000;
+    if (Math.abs(dateMs - this.shownMs) > TOLERANCE_MS) this.shownMs = dateMs;
+    return new Date(this.shownMs);
+  }
+}

@@ -1,0 +1,80 @@
+import { type Attempt } from '../wire/index.js';
+
+/** How long at least, in ms, it is remembered which processes of a device have been replaced. */
+const WINDOW_MS = 10 * 60_000;
+/** How many devices are remembered in one window; those of more are forgotten. */
+const MAX_DEVICES = 10_000;
+const MAX_PROCESSES = 4;
+
+/** A connection that another process has replaced. */
+interface Replaced {
+  readonly process: string;
+  readonly remoteAddress: string;
+}
+
+interface Trace {
+  /** Oldest first. */
+  readonly replaced: Replaced[];
+  isSuspected: boolean;
+}
+
+/**
+ * Recognises two machines that use one device id, as those do that were started from one disk image. A program that is
+ * started anew never comes back as the process it was. So if a process is replaced by another and then comes back,
+ * both run (PROTOCOL.md §1.8).
+ *
+ * Only connections that have sent something count: a request of a process that has ended may still arrive.
+ */
+export class Clones {
+  private current = new Map<string, Trace>();
+  private previous = new Map<string, Trace>();
+  private windowEnds = 0;
+
+  /**
+   * Notes that a connection was replaced by one of another process.
+   * @param now by a monotonic clock, in ms.
+   * @returns the address of the other machine, if there must be two by now.
+   */
+  onReplaced(
+    deviceId: string,
+    { process }: Attempt,
+    remoteAddress: string,
+    now = performance.now(),
+  ): string | undefined {
+    const { replaced } = this.traceOf(deviceId, now);
+    const before = replaced.findLastIndex((each) => each.process === process);
+    const other = before < 0 ? undefined : replaced[before + 1];
+    // Replaced by something that never sent anything, it is in its turn still.
+    if (replaced.at(-1)?.process === process) replaced.pop();
+    replaced.push({ process, remoteAddress });
+    if (replaced.length > MAX_PROCESSES) replaced.shift();
+    if (other) this.traceOf(deviceId, now).isSuspected = true;
+    return other?.remoteAddress;
+  }
+
+  /** Whether a device was found to be two machines, ten to twenty minutes ago at the longest. */
+  isSuspected(deviceId: string, now = performance.now()): boolean {
+    this.rotate(now);
+    return (this.current.get(deviceId) ?? this.previous.get(deviceId))?.isSuspected ?? false;
+  }
+
+  /** Keeps in mind that a device is two machines: one of them has been refused. */
+  onRefused(deviceId: string, now = performance.now()): void {
+    this.traceOf(deviceId, now).isSuspected = true;
+  }
+
+  private traceOf(deviceId: string, now: number): Trace {
+    this.rotate(now);
+    const trace = this.current.get(deviceId) ??
+      this.previous.get(deviceId) ?? { replaced: [], isSuspected: false };
+    if (this.current.size < MAX_DEVICES) this.current.set(deviceId, trace);
+    return trace;
+  }
+
+  private rotate(now: number): void {
+    if (now < this.windowEnds) return;
+    this.previous = now < this.windowEnds + WINDOW_MS ? this.current : new Map<string, Trace>();
+    this.current = new Map();
+    this.windowEnds = now + WINDOW_MS;
+  }
+}

@@ -1,0 +1,27 @@
+import { decodeLimits, encodeLimits } from './limits.js';
+
+describe('the header that tells the limits (§1.9)', () => {
+  it('is read as it is written', () => {
+    expect(encodeLimits({ framesPerSecond: 1_000 })).toBe('frames-per-second=1000');
+    expect(decodeLimits('frames-per-second=1000')).toEqual({ framesPerSecond: 1_000 });
+    expect(decodeLimits(encodeLimits({ framesPerSecond: undefined }))).toEqual({
+      framesPerSecond: undefined,
+    });
+  });
+
+  it('may tell more than is known', () => {
+    expect(decodeLimits('colour=blue, frames-per-second=5 ,x=1')).toEqual({ framesPerSecond: 5 });
+  });
+
+  it.each([
+    undefined,
+    '',
+    'frames-per-second',
+    'frames-per-second=0',
+    'frames-per-second=-1',
+    'frames-per-second=1e3',
+    'frames-per-second=12345678901',
+  ])('sets no limit when it is %j', (value) => {
+    expect(decodeLimits(value)).toEqual({ framesPerSecond: undefined });
+  });
+});
