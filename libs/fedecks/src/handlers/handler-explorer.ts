@@ -96,9 +96,12 @@ export class HandlerExplorer {
     const missing = enhancerClasses(type, method, name).find((each) => !wrapper.host?.injectables.has(each));
     if (!missing && (isMade(wrapper) || !hasScopedGlobals(this.config))) return;
     const what = missing ? missing.name : 'A request-scoped or transient enhancer of the app';
+    const reason = isMade(wrapper)
+      ? `Nest 10 makes no enhancers for a provider with useClass, as ${type.name} is one`
+      : 'Nest makes enhancers only for a provider it makes from its class, ' +
+        `and ${type.name} comes from a factory or is a value`;
     throw new InvalidHandlerError(
-      `${what} would not run on ${type.name}.${name}: Nest makes enhancers only for a provider it makes from its class, ` +
-        `and ${type.name} comes from a factory or is a value. Provide ${type.name} by its class` +
+      `${what} would not run on ${type.name}.${name}: ${reason}. Provide ${type.name} by its class` +
         (missing ? `, or give an instance of ${missing.name} instead of the class.` : '.'),
     );
   }

@@ -81,11 +81,16 @@ export class FedecksModule {
   }
 }
 
+/** Tells apart the modules of several endpoints: Nest 10 takes dynamic modules of the same text for one. */
+const ENDPOINT_NUMBER = 'FEDECKS_ENDPOINT_NUMBER';
+let endpoints = 0;
+
 function endpoint(options: Provider[], imports: ModuleMetadata['imports'] = []): DynamicModule {
   return {
     module: FedecksModule,
     imports: [FedecksCoreModule, ...imports],
     providers: [
+      { provide: ENDPOINT_NUMBER, useValue: ++endpoints },
       ...options,
       { provide: Tokens, inject: [FEDECKS_OPTIONS], useFactory: tokens },
       {

@@ -6,7 +6,7 @@ import { type Grant, type TokenContent, type Tokens } from '../token.js';
 import { type Arrival } from './arrival.js';
 
 /** The request of an upgrade, as guards see it. */
-export interface UpgradeRequest extends IncomingMessage {
+export interface UpgradeRequest extends Omit<IncomingMessage, 'signal'> {
   /** The address of the peer, or of the client a trusted proxy names. */
   remoteAddress?: string;
   /** Who the device says it is, as soon as that is read: not checked yet. */
@@ -66,7 +66,7 @@ export type Presented =
   | { readonly type: 'invalid'; readonly refused: UpgradeRefused };
 
 /** Each header is read once, though limits and guard both look at it. */
-const read = new WeakMap<IncomingMessage, Presented>();
+const read = new WeakMap<UpgradeRequest, Presented>();
 
 /** Reads the auth header, and checks the signature of its token: some microseconds of work. */
 export function readPresented(request: UpgradeRequest, tokens: Pick<Tokens, 'verify'>): Presented {

@@ -1,0 +1,16 @@
+// Builds what `npm pack` takes: dist/ as ES modules, and dist/cjs/ as CommonJS for apps and tests that use `require`.
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+run('nest', 'build', 'fedecks');
+run('tsc', '-p', 'libs/fedecks/tsconfig.cjs.json');
+// Node and TypeScript look at the nearest package.json to tell what a .js file is.
+writeFileSync(`${root}libs/fedecks/dist/cjs/package.json`, '{ "type": "commonjs" }\n');
+
+function run(...command) {
+  const { status } = spawnSync('npx', ['--no-install', ...command], { cwd: root, stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+}
