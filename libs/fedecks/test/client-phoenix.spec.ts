@@ -39,8 +39,7 @@ function boot(): void {
     startDelayMs: 0,
     retryMinMs: 1,
     retryMaxMs: 20,
-    slowRetryMinMs: 60,
-    slowRetryMaxMs: 80,
+    refusedRetryMs: 80,
     closeTimeoutMs: 30,
   });
   log = new ClientLog(client);
@@ -127,7 +126,7 @@ it.each([
   await client.start();
   (await cloud.accept()).refuse(403, 'connection: keep-alive\r\n');
   await log.until('upgrade_failed');
-  expect((await log.until('connection_scheduled')).delayMs).toBeGreaterThanOrEqual(60);
+  expect((await log.until('connection_scheduled')).delayMs).toBeGreaterThanOrEqual(40);
   device = await accept(WITH_TOKEN('token-2'));
   device.binary(token('token-3'));
   await log.until('token_stored');

@@ -20,10 +20,12 @@ import { ApiKeyGuard } from '../api-key/api-key.guard.js';
 export class DevicesController {
   constructor(private readonly fedecks: Fedecks) {}
 
-  /** The devices connected to this node: id, address, claims and since when. */
+  /** The devices connected to this node: id, endpoint, address, claims and since when. */
   @Get()
   connected(): object[] {
-    return this.fedecks.devices().map((device) => ({ ...device, since: new Date(device.since) }));
+    return this.fedecks.devices().map(({ id, endpoint, remoteAddress, claims, since }) => {
+      return { id, endpoint, remoteAddress, claims, since: new Date(since) };
+    });
   }
 
   /**
