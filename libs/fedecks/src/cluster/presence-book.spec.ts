@@ -107,6 +107,17 @@ async function writeElsewhere(
   return (await bucket.put(key, recordOf(deviceOf('lamp', 1), { node, time }, gone))) ?? 0;
 }
 
+/** A bucket that counts how often it is read. */
+function counted(bucket: Bucket<PresenceRecord>): Bucket<PresenceRecord> & { reads: number } {
+  return Object.assign(Object.create(bucket) as Bucket<PresenceRecord>, {
+    reads: 0,
+    get(key: string) {
+      this.reads++;
+      return bucket.get(key);
+    },
+  });
+}
+
 const LEFT: Gone = { cause: 'connection_lost', at: 1 };
 
 it('remembers departures that cannot be written up to a number, and finds the others by what is written', async () => {
@@ -315,5 +326,60 @@ describe("A node that claims a place where 'oldest' counts", () => {
     node.book.unclaim('lamp');
     await node.settled();
     expect((await bucket.get(key)).value).toMatchObject({ state: 'offline', node: 'node' });
+  });
+});
+
+describe('a device that comes back to its node', () => {
+  it('is written without being read first', async () => {
+    const bucket = counted(await open('back'));
+    const node = new TestNode();
+    await node.book.resume(bucket);
+    node.come('lamp');
+    await node.settled();
+    node.leave('lamp');
+    await node.settled();
+    const reads = bucket.reads;
+    node.come('lamp');
+    await node.settled();
+    expect(bucket.reads).toBe(reads);
+    expect((await bucket.get(key)).value).toMatchObject({ state: 'online', node: 'node' });
+    node.book.pause();
+  });
+
+  it('is read first when another node has written it meanwhile', async () => {
+    const bucket = await open('back-elsewhere');
+    const node = new TestNode();
+    await node.book.resume(bucket);
+    node.come('lamp');
+    await node.settled();
+    node.leave('lamp');
+    await node.settled();
+    // It was at another node since, and is there still, by its rank.
+    await writeElsewhere(bucket, Number.MAX_SAFE_INTEGER);
+    node.answer = () => Promise.resolve(true);
+    node.come('lamp');
+    await node.settled();
+    expect(node.replaced).toEqual(['lamp']);
+    expect((await bucket.get(key)).value).toMatchObject({ state: 'online', node: 'other' });
+    node.book.pause();
+  });
+
+  it('is read first where the bucket was made anew, whose revisions may be the same', async () => {
+    const node = new TestNode();
+    await node.book.resume(await open('back-before'));
+    node.come('lamp');
+    await node.settled();
+    node.leave('lamp');
+    await node.settled();
+    node.book.pause();
+    const anew = await open('back-anew');
+    await writeElsewhere(anew, 1);
+    await writeElsewhere(anew, Number.MAX_SAFE_INTEGER);
+    await node.book.resume(anew);
+    node.answer = () => Promise.resolve(true);
+    node.come('lamp');
+    await node.settled();
+    expect(node.replaced).toEqual(['lamp']);
+    node.book.pause();
   });
 });

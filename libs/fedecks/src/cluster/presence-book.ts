@@ -1,5 +1,6 @@
 import { type BackplaneEndpoint, type ConnectedDevice, type DisconnectCause } from '../server/index.js';
 import { type Bucket, type Kept } from './bucket.js';
+import { LastWrites } from './last-writes.js';
 import { type Gone, type PresenceRecord, rankOf, recordOf } from './presence-record.js';
 import { isLater, type Rank, type SharedClock, staysOver } from './rank.js';
 import { type Subjects } from './subjects.js';
@@ -8,6 +9,8 @@ import { type Subjects } from './subjects.js';
 const MAX_IN_FLIGHT = 256;
 /** How many devices that left while nothing could be written are remembered one by one. */
 const MAX_GONE = 100_000;
+/** Of how many devices that left the last revision is remembered: 100 to 200 bytes each. */
+const MAX_LAST_WRITES = 10_000;
 const RETRY_MS = 500;
 /** Within what time every device of this node is looked at, whatever was lost on the way. */
 const LOOK_EVERY_MS = 600_000;
@@ -71,6 +74,7 @@ export class PresenceBook {
   /** Devices that may be about to connect, with the time of the rank that is being written for them. */
   private readonly claims = new Map<string, number | undefined>();
   private readonly queue = new Set<Held>();
+  private readonly lastWrites = new LastWrites(MAX_LAST_WRITES);
   private bucket: Bucket<PresenceRecord> | undefined;
   private inFlight = 0;
   private questions = 0;
@@ -103,8 +107,9 @@ export class PresenceBook {
   /** There is a bucket to write to, perhaps again: whatever is written there is compared with what is true. */
   async resume(bucket: Bucket<PresenceRecord>): Promise<void> {
     this.bucket = bucket;
+    // It may be another bucket, whose revisions begin anew.
+    this.lastWrites.clear();
     for (const held of this.devices.values()) {
-      // It may be another bucket, whose revisions begin anew.
       held.seen = 0;
       this.look(held);
     }
@@ -161,6 +166,7 @@ export class PresenceBook {
     const held = this.heldOf(device);
     if (!held.gone && held.device === device && held.epoch !== undefined) return;
     this.fill(held, device, isClaimed || held.device === device ? held.time : this.clock.now());
+    held.epoch ??= this.lastWrites.take(device.id);
     this.enqueue(held);
     this.pump();
   }
@@ -362,6 +368,7 @@ export class PresenceBook {
       this.events.trouble(undefined);
       if (!isDone) held.again = true;
       else if (gone && held.gone === gone) {
+        if (held.epoch !== undefined) this.lastWrites.keep(held.device.id, held.epoch);
         this.forget(held);
         held.again = false;
       } else if (held.committed > held.seen) held.again = held.mustLook = true;

@@ -74,8 +74,8 @@ export class NatsBucket<T> implements Bucket<T> {
     const js = jetstream(nc, { timeout: requestTimeoutMs });
     const impatient = jetstream(nc, { timeout: Math.min(PLACE_WITHIN_MS, requestTimeoutMs) });
     await provide(js, name, replicas, entries).catch(failed(requestTimeoutMs));
-    // Answers of the leader only: one of a replica may be of a moment ago.
-    const kv = await new Kvm(js).open(name, { allow_direct: false }).catch(failed(requestTimeoutMs));
+    const direct = readsDirectly(replicas);
+    const kv = await new Kvm(js).open(name, { allow_direct: direct }).catch(failed(requestTimeoutMs));
     const watching = await new Kvm(impatient).open(name).catch(failed(requestTimeoutMs));
     return new NatsBucket<T>(js, kv, { js: impatient, kv: watching }, name, requestTimeoutMs, entries);
   }
@@ -208,7 +208,8 @@ async function provide(
   { retentionMs = 0, publishAs }: Entries<unknown>,
 ): Promise<void> {
   const stream = `KV_${name}`;
-  const limits = { max_age: nanos(retentionMs), max_msg_size: MAX_VALUE_BYTES };
+  const allow_direct = readsDirectly(replicas);
+  const limits = { max_age: nanos(retentionMs), max_msg_size: MAX_VALUE_BYTES, allow_direct };
   const republish = publishAs === undefined ? undefined : republishOf(name, publishAs);
   const manager = await js.jetstreamManager(false);
   let config: StreamConfig;
@@ -216,12 +217,16 @@ async function provide(
     ({ config } = await manager.streams.info(stream));
   } catch (error) {
     if (!(error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND)) throw error;
-    const created = { history: 1, replicas, allow_direct: false, maxValueSize: MAX_VALUE_BYTES };
+    const created = { history: 1, replicas, allow_direct, maxValueSize: MAX_VALUE_BYTES };
     await new Kvm(js).create(name, { ...created, ttl: retentionMs, ...(republish && { republish }) });
     return;
   }
   const publishes = config.republish?.src === republish?.src && config.republish?.dest === republish?.dest;
-  if (config.max_age === limits.max_age && config.max_msg_size === limits.max_msg_size && publishes) return;
+  const isLimited =
+    config.max_age === limits.max_age &&
+    config.max_msg_size === limits.max_msg_size &&
+    config.allow_direct === allow_direct;
+  if (isLimited && publishes) return;
   const windowMs = Math.min(retentionMs || Infinity, MAX_DUPLICATE_WINDOW_MS);
   try {
     const changes = { ...limits, duplicate_window: nanos(windowMs), ...(republish && { republish }) };
@@ -234,6 +239,14 @@ async function provide(
       error,
     );
   }
+}
+
+/**
+ * Whether entries are read past the API of JetStream, for half of its cost. Any replica answers such a read, one that
+ * lags with what was so a moment ago: so only where there is one copy.
+ */
+function readsDirectly(replicas: number): boolean {
+  return replicas === 1;
 }
 
 /** Has a stream publish what is written under keys of two tokens. */
