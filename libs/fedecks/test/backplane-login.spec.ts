@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { natsBackplane, type NatsBackplaneOptions } from '@fedecks/nest/nats';
 import { startApp, type StartedApp } from './support/app.js';
 import { Certificates } from './support/certificates.js';
+import { blocksIn } from './support/documents.js';
 import { eventually } from './support/eventually.js';
 import { NatsOperator } from './support/nats-operator.js';
 import { NatsServer } from './support/nats-server.js';
@@ -80,9 +79,10 @@ describe('A server that asks for a user', () => {
     expect(lines.join('\n')).not.toContain(SECRET);
   });
 
-  it('gives it the rights of README.md, and no more are needed; what it may not is told', async () => {
-    const readme = readFileSync(fileURLToPath(new URL('../README.md', import.meta.url)), 'utf8');
-    const [, config = ''] = /^```conf\n([^]*?)^```$/m.exec(readme) ?? [];
+  it('gives it the rights of docs/how-to/many-nodes.md, and no more are needed; what it may not is told', async () => {
+    const config = blocksIn('libs/fedecks/docs/how-to/many-nodes.md').find(
+      ({ language }) => language === 'conf',
+    )!.text;
     await areLetIn(await server(config), { user: 'fleet', pass: SECRET });
 
     await start(await server(config.replace('subscribe: ["fedecks.>", ', 'subscribe: [')), {

@@ -1,19 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { existsSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { decodeTerm, isTokenPlease, tokenIn, tuple } from '@fedecks/nest/wire';
 import { startCloud } from './support/cloud.js';
+import { blocksIn, documentsIn, examples, packedDocuments, read, root } from './support/documents.js';
 import { RawPeer } from './support/raw-peer.js';
-
-const root = fileURLToPath(new URL('../../..', import.meta.url));
-
-/** The code blocks of a document, with the language they say they are in. */
-function blocks(document: string): { language: string; text: string }[] {
-  const text = readFileSync(root + document, 'utf8');
-  return [...text.matchAll(/^```(\w*)\n([^]*?)^```$/gm)].map(([, language = '', body = '']) => ({
-    language,
-    text: body,
-  }));
-}
 
 /** The terms of a block of hex: each begins with the version byte, and may go on over indented lines. */
 function terms(text: string): Buffer[] {
@@ -31,7 +21,7 @@ function terms(text: string): Buffer[] {
 }
 
 describe('PROTOCOL.md', () => {
-  const protocol = blocks('libs/fedecks/PROTOCOL.md');
+  const protocol = blocksIn('libs/fedecks/PROTOCOL.md');
   const [request, header, refusal, ...frames] = protocol.map(({ text }) => text);
 
   it('shows an upgrade that a cloud lets in, with the header it explains (§1.1, §1.2)', async () => {
@@ -79,32 +69,101 @@ describe('PROTOCOL.md', () => {
   });
 });
 
-describe('README.md', () => {
+describe('README.md of the repository', () => {
+  const blocks = blocksIn('README.md');
+
   it('shows of the code only what the README of the library has whole, and a test runs', () => {
-    const whole = blocks('libs/fedecks/README.md')
-      .filter(({ language }) => language === 'ts')
-      .flatMap(({ text }) =>
-        text.split('\n').map((line) => line.trim().replace(/^(export )?class/, 'class')),
-      );
-    const shown = blocks('README.md').filter(({ language }) => language === 'ts');
+    const lines = (text: string): string[] =>
+      text.split('\n').map((line) => line.trim().replace(/^(export )?class/, 'class'));
+    const whole = [...examples().values()].flatMap(({ text }) => lines(text));
+    const shown = blocks.filter(({ language }) => language === 'ts');
     expect(shown.length).toBeGreaterThan(0);
-    for (const line of shown.flatMap(({ text }) => text.split('\n'))) {
-      expect(whole).toContain(line.trim().replace(/^(export )?class/, 'class'));
-    }
+    for (const line of shown.flatMap(({ text }) => lines(text))) expect(whole).toContain(line);
   });
 
-  it('names commands there are, and the gate runs the two of the beginning', () => {
-    const { scripts } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
-      scripts: Record<string, string>;
-    };
-    const commands = blocks('README.md')
+  it('names commands that exist, and the gate runs the first two', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const commands = blocks
       .filter(({ language }) => language === 'sh')
       .flatMap(({ text }) => text.trim().split('\n'));
     expect(commands).toEqual(['npm run demo', 'npm test']);
-    const gate = readFileSync(`${root}.ci/run`, 'utf8');
+    const gate = read('.ci/run');
     expect(gate).toContain('npm test');
     expect(gate).toMatch(/npm run --silent demo -- --once|npm run demo -- --once/);
-    const named = readFileSync(`${root}README.md`, 'utf8').matchAll(/`npm run (\w+)/g);
-    for (const [, script = ''] of named) expect(scripts).toHaveProperty(script);
+    const named = read('README.md').matchAll(/`npm run ([\w:]+)/g);
+    for (const [, script = ''] of named) expect(scripts).toHaveProperty([script]);
   });
 });
+
+const packed = packedDocuments();
+const documents = [
+  'README.md',
+  ...packed,
+  ...['docs', 'apps', 'bench', 'scripts', 'libs/fedecks/test'].flatMap(documentsIn),
+];
+
+describe('The documents', () => {
+  it('are README, docs, protocol and changelog in the package', () => {
+    expect(packed).toEqual(
+      expect.arrayContaining([
+        'libs/fedecks/README.md',
+        'libs/fedecks/PROTOCOL.md',
+        'libs/fedecks/CHANGELOG.md',
+        ...documentsIn('libs/fedecks/docs'),
+      ]),
+    );
+  });
+
+  it.each(documents)('have links that lead somewhere: %s', (document) => {
+    const broken = linksIn(document).filter(({ path, anchor }) => {
+      if (!existsSync(join(root, path))) return true;
+      return anchor !== undefined && !anchorsIn(path).has(anchor);
+    });
+    expect(broken).toEqual([]);
+  });
+
+  it.each(packed)('of the package link to nothing that is not packed: %s', (document) => {
+    // npm packs a licence whatever package.json says.
+    const inside = [...packed, 'libs/fedecks/LICENSE'];
+    const outside = linksIn(document).filter(({ path }) => !inside.includes(path));
+    expect(outside).toEqual([]);
+  });
+
+  it('of the package are all reachable from its README', () => {
+    const reached = new Set(['libs/fedecks/README.md']);
+    for (const document of reached) for (const { path } of linksIn(document)) reached.add(path);
+    expect(packed.filter((document) => !reached.has(document))).toEqual([]);
+  });
+});
+
+/** The relative links of a document outside of its code: to which file, from the root, and to which heading. */
+function linksIn(document: string): { path: string; anchor: string | undefined }[] {
+  const text = proseOf(document).replaceAll(/`[^`\n]*`/g, '');
+  return [...text.matchAll(/\]\(([^)\s]+)\)/g)]
+    .map(([, target = '']) => target)
+    .filter((target) => !/^[a-z]+:/.test(target))
+    .map((target) => {
+      const [file = '', anchor] = target.split('#');
+      const path = file === '' ? document : relative(root, join(root, dirname(document), file));
+      return { path, anchor };
+    });
+}
+
+/** The anchors of a document's headings, as GitHub and npm make them. */
+function anchorsIn(document: string): Set<string> {
+  const anchors = new Set<string>();
+  for (const [, heading = ''] of proseOf(document).matchAll(/^#+ (.+)$/gm)) {
+    const anchor = heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_ -]/gu, '')
+      .replaceAll(' ', '-');
+    let unique = anchor;
+    for (let n = 1; anchors.has(unique); n++) unique = `${anchor}-${n}`;
+    anchors.add(unique);
+  }
+  return anchors;
+}
+
+function proseOf(document: string): string {
+  return document.endsWith('.md') ? read(document).replaceAll(/^```[^]*?^```$/gm, '') : '';
+}

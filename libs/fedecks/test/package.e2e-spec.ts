@@ -3,21 +3,13 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Certificates } from './support/certificates.js';
+import { examples as allExamples, root } from './support/documents.js';
 
 const run = promisify(execFile);
-const root = fileURLToPath(new URL('../../..', import.meta.url));
 const library = join(root, 'libs/fedecks');
-const readme = readFileSync(join(library, 'README.md'), 'utf8');
-
-/** The examples of the README, by the name in their first line, and what each is said to print. */
-const examples = new Map(
-  [...readme.matchAll(/```ts\n(\/\/ ([\w.-]+)\n[^]*?)```(?:\n\nprints\n\n```text\n([^]*?)```)?/g)].map(
-    ([, code = '', name = '', prints]) => [name, { code, prints }],
-  ),
-);
+const examples = allExamples();
 
 /** An app of two endpoints, and a device that connects to each. */
 const COMMONJS_APP = `
@@ -143,7 +135,9 @@ beforeAll(async () => {
   };
   writeFileSync(join(app, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['src'] }));
   mkdirSync(join(app, 'src'));
-  for (const [name, { code }] of examples) writeFileSync(join(app, 'src', name), code);
+  for (const [name, { text }] of examples) {
+    writeFileSync(name.endsWith('.ts') ? join(app, 'src', name) : join(app, name), text);
+  }
   await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'], { cwd: app });
   await run('npx', ['tsc', '-p', '.'], { cwd: app });
 }, 240_000);
@@ -153,15 +147,15 @@ afterAll(() => {
   rmSync(app, { recursive: true, force: true });
 });
 
+/** Where an example is that Node can run. */
 function script(name: string): string {
-  return join(app, 'dist', name.replace(/\.ts$/, '.js'));
+  return name.endsWith('.ts') ? join(app, 'dist', name.replace(/\.ts$/, '.js')) : join(app, name);
 }
 
-/** The README, in an app of its own. */
+/** The README and docs/, in an app of their own. */
 describe('the packed library', () => {
   it('has the examples this test is about', () => {
-    expect([...examples.keys()]).toEqual(expect.arrayContaining(['cloud.ts', 'device.ts', 'handlers.ts']));
-    expect(examples.size).toBe([...readme.matchAll(/```ts\n/g)].length);
+    expect([...examples.keys()]).toEqual(expect.arrayContaining(['main.ts', 'device.mjs', 'handlers.ts']));
   });
 
   it('opens the documented entries and nothing else', async () => {
@@ -236,7 +230,7 @@ describe('the packed library', () => {
   );
 
   it.each([...examples].filter(([, { prints }]) => prints !== undefined))(
-    'prints what the README says: %s',
+    'prints what the documents say: %s',
     async (name, { prints }) => {
       const { stdout } = await run('node', [script(name)], { cwd: app, env });
       expect(stdout).toBe(prints);
@@ -253,11 +247,11 @@ describe('the packed library', () => {
       GREENHOUSE_PASSWORD: 'a password of this run',
       CLOUD_URL: `ws://127.0.0.1:${port}/fedecks/websocket`,
     };
-    const cloud = spawn('node', [script('cloud.ts')], { cwd: app, env });
+    const cloud = spawn('node', [script('main.ts')], { cwd: app, env });
     try {
       const said = lines(cloud.stdout);
       await listening(port);
-      const first = spawn('node', [script('device.ts')], { cwd: app, env });
+      const first = spawn('node', [script('device.mjs')], { cwd: app, env });
       const firstSaid = lines(first.stdout);
       await firstSaid("the cloud says { event: 'fan', data: { on: true } }");
       await firstSaid('logged in');
@@ -266,7 +260,7 @@ describe('the packed library', () => {
       first.kill('SIGKILL');
 
       // The second time it has a token, and no password.
-      const second = spawn('node', [script('device.ts')], {
+      const second = spawn('node', [script('device.mjs')], {
         cwd: app,
         env: { ...env, GREENHOUSE_PASSWORD: '' },
       });
@@ -279,7 +273,7 @@ describe('the packed library', () => {
 
   it('does not start without a secret, and says what to set', async () => {
     const env = { ...process.env, FEDECKS_SECRET: '' };
-    const failed = run('node', [script('cloud.ts')], { cwd: app, env });
+    const failed = run('node', [script('main.ts')], { cwd: app, env });
     await expect(failed).rejects.toMatchObject({ code: expect.any(Number) as number });
     const { stdout, stderr } = (await failed.catch((error: unknown) => error)) as {
       stdout: string;
