@@ -1,0 +1,153 @@
+import { readdirSync } from 'node:fs';
+import { resolveOptions as resolveClientOptions } from '../src/client/client-options.js';
+import { MemoryTokenStore } from '../src/client/token-store.js';
+import { resolveNatsOptions } from '../src/nats/nats-options.js';
+import { resolveOptions } from '../src/server/fedecks-options.js';
+import { CLOSE } from '../src/wire/index.js';
+import { read } from './support/documents.js';
+
+const DOCS = 'libs/fedecks/docs/reference';
+const SRC = 'libs/fedecks/src';
+
+/** The rows of the tables under a heading of a document, as their cells. */
+function rowsOf(document: string, heading: string): string[][] {
+  const [, section = ''] = read(`${DOCS}/${document}`).split(`\n## ${heading}\n`);
+  return tableRows(section.split('\n## ')[0]!);
+}
+
+function tableRows(text: string): string[][] {
+  const rows = [...text.matchAll(/^\|(.+)\|$/gm)].map(([, row = '']) =>
+    row.split('|').map((cell) => cell.trim()),
+  );
+  return rows.slice(2);
+}
+
+/** What stands in backticks in a cell. */
+function codesIn(cell: string): string[] {
+  return [...cell.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code).sort();
+}
+
+function nameIn(row: string[]): string {
+  return codesIn(row[0]!)[0]!;
+}
+
+/** Defaults as the tables write them; what is no value that can be written is `none` or `in memory`. */
+function written(value: unknown): string[] {
+  if (typeof value === 'number') return [value.toLocaleString('en-US')];
+  if (typeof value === 'string') return [`\`'${value}'\``];
+  if (typeof value === 'boolean') return [String(value)];
+  return ['none', 'in memory'];
+}
+
+/** The fields of an interface of options: each of them has a row. */
+function fieldsOf(file: string, name: string): string[] {
+  const [, body = ''] =
+    new RegExp(`export interface ${name} \\{\\n([^]*?)\\n\\}`).exec(read(`${SRC}/${file}`)) ?? [];
+  return [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, field = '']) => field);
+}
+
+/** The texts that a field of an interface or type may be. */
+function literalsOf(file: string, name: string, field: string): string[] {
+  const [, body = ''] =
+    new RegExp(`export (?:interface|type) ${name} [={]([^]*?)\\n(?:\\}|\\n)`).exec(read(`${SRC}/${file}`)) ??
+    [];
+  return [...body.matchAll(new RegExp(`readonly ${field}:([^;}]*)`, 'g'))]
+    .flatMap(([, union = '']) => [...union.matchAll(/'(\w+)'/g)].map(([, literal = '']) => literal))
+    .sort();
+}
+
+describe('reference/options.md', () => {
+  const required = {
+    cloud: { secrets: ['s'.repeat(32)], authenticator: { authenticate: () => true } },
+    device: { url: 'ws://localhost', deviceId: 'd', tokenStore: new MemoryTokenStore() },
+    nats: { servers: 'nats://localhost' },
+  };
+  const sources = [
+    {
+      heading: 'The cloud',
+      fields: fieldsOf('server/fedecks-options.ts', 'FedecksOptions'),
+      given: required.cloud,
+      resolved: resolveOptions(required.cloud) as unknown as Record<string, unknown>,
+    },
+    {
+      heading: 'The device',
+      fields: fieldsOf('client/client-options.ts', 'FedecksClientOptions'),
+      given: required.device,
+      resolved: resolveClientOptions(required.device) as unknown as Record<string, unknown>,
+    },
+    {
+      heading: 'NATS',
+      fields: fieldsOf('nats/nats-options.ts', 'NatsBackplaneOptions'),
+      given: required.nats,
+      resolved: resolveNatsOptions(required.nats) as unknown as Record<string, unknown>,
+    },
+  ];
+
+  it.each(sources)('has every option, and no other: $heading', ({ heading, fields }) => {
+    expect(fields.length).toBeGreaterThan(5);
+    expect(rowsOf('options.md', heading).map(nameIn).sort()).toEqual([...fields].sort());
+  });
+
+  it.each(sources)('gives the defaults that the code has: $heading', ({ heading, given, resolved }) => {
+    const wrong = rowsOf('options.md', heading)
+      .map((row) => ({ option: nameIn(row), says: row[1]! }))
+      .filter(({ option, says }) => {
+        const right = option in given ? ['required'] : written(resolved[option]);
+        return !right.includes(says);
+      });
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe('reference/events.md', () => {
+  it.each([
+    ['Events of the device', literalsOf('client/client-event.ts', 'ClientEvent', 'type')],
+    ['Failures in the cloud', literalsOf('server/device.ts', 'SocketError', 'type')],
+    ['Ends of connections in the cloud', literalsOf('server/device.ts', 'DisconnectCause', 'type')],
+  ])('has each of them, and no other: %s', (heading, types) => {
+    expect(types.length).toBeGreaterThan(5);
+    expect(rowsOf('events.md', heading).map(nameIn).sort()).toEqual(types);
+  });
+});
+
+describe('reference/close-codes.md', () => {
+  it('has each code that is sent, and no other', () => {
+    const [before = ''] = read(`${DOCS}/close-codes.md`).split('\n## ');
+    const codes = tableRows(before).map(([code]) => Number(code));
+    expect(codes).toEqual(Object.values(CLOSE).sort((a, b) => a - b));
+  });
+});
+
+describe('reference/errors.md', () => {
+  it('has each error with its codes, and no other', () => {
+    const sources = readdirSync(new URL('../src', import.meta.url), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts') && !file.endsWith('.spec.ts'))
+      .map((file) => read(`${SRC}/${file}`));
+    const types = new Map(
+      sources
+        .flatMap((source) => [...source.matchAll(/export type (\w+) =([^;]*);/g)])
+        .map(([, name = '', union = '']) => [name, union]),
+    );
+    const errors = sources
+      .flatMap((source) => [...source.matchAll(/class (\w+) extends FedecksError \{([^]*?)\n\}/g)])
+      .map(([, name = '', body = '']) => {
+        const [, type] = /declare readonly code: ([^;]+);/.exec(body) ?? [];
+        const [, single] = /super\(\s*('[\w-]+')/.exec(body) ?? [];
+        const union = (type === undefined ? single : (types.get(type) ?? type)) ?? '';
+        return [name, [...union.matchAll(/'([\w-]+)'/g)].map(([, code = '']) => code).sort()] as const;
+      });
+    const rows = read(`${DOCS}/errors.md`)
+      .split('\n')
+      .filter((line) => line.startsWith('| `'))
+      .map((line) =>
+        line
+          .split('|')
+          .map((cell) => cell.trim())
+          .slice(1),
+      );
+    expect(errors.length).toBeGreaterThan(5);
+    expect(Object.fromEntries(rows.map((row) => [nameIn(row), codesIn(row[1]!)]))).toEqual(
+      Object.fromEntries(errors),
+    );
+  });
+});
