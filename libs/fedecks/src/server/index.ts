@@ -29,12 +29,14 @@ export {
   type BackplaneHealth,
   type PushResult,
 } from './backplane.js';
+export { type CloneTrace, type ReplacedProcess } from './clones.js';
 export {
   type AuthenticatedDevice,
   type ConnectedDevice,
   type DisconnectCause,
   type SocketError,
 } from './device.js';
+export { type NewerConnection } from './duplicates.js';
 export { type DownstreamMessage } from './downstream.js';
 export {
   BackplaneError,
