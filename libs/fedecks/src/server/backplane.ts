@@ -1,7 +1,6 @@
 import { type Observable, Subject } from 'rxjs';
-import { type CloneTrace } from './clones.js';
+import { type CloneTrace, type NewerConnection } from './clones.js';
 import { type AuthenticatedDevice, type ConnectedDevice, type DisconnectCause } from './device.js';
-import { type NewerConnection } from './duplicates.js';
 import { type PresenceEntry, type PresencePage, type PresenceSource } from './presence.js';
 import { type RevocationStore } from './revocations.js';
 

@@ -7,9 +7,21 @@ const MAX_DEVICES = 10_000;
 /** How many processes of a device are remembered. */
 const MAX_PROCESSES = 4;
 
+/** A connection of another node, as far as it matters to those of this one. */
+export interface NewerConnection {
+  /** Which attempt of the device it is, where the device has named it. */
+  readonly attempt?: Attempt | undefined;
+  /** The address of its device. */
+  readonly remoteAddress: string;
+  /** Its node knows that two machines use the device id, and refuses the other one (`clones: 'refuse'`). */
+  readonly refusesClones?: boolean | undefined;
+}
+
 /** A connection that another process has replaced. */
 export interface ReplacedProcess {
+  /** As in the header that names attempts (PROTOCOL.md §1.7). */
   readonly process: string;
+  /** The address that it had. */
   readonly remoteAddress: string;
 }
 
@@ -17,6 +29,7 @@ export interface ReplacedProcess {
 export interface CloneTrace {
   /** Oldest first. */
   readonly replaced: readonly ReplacedProcess[];
+  /** Whether two machines were found to use the device id. */
   readonly isSuspected: boolean;
 }
 

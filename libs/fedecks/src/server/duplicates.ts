@@ -1,18 +1,9 @@
 import { type Attempt, CLONE_REASON, CLOSE } from '../wire/index.js';
-import { Clones, type CloneTrace } from './clones.js';
+import { Clones, type CloneTrace, type NewerConnection } from './clones.js';
 import { type ConnectedDevice, type SocketError } from './device.js';
 import { type ResolvedOptions } from './fedecks-options.js';
 import { Flapping } from './flapping.js';
 import { type Arrival, isOlder } from './upgrade/arrival.js';
-
-/** A connection of another node, as far as it matters to those of this one. */
-export interface NewerConnection {
-  /** Which attempt of the device it is, where the device has named it. */
-  readonly attempt?: Attempt | undefined;
-  readonly remoteAddress: string;
-  /** Its node knows that two machines use the device id, and refuses the other one (`clones: 'refuse'`). */
-  readonly refusesClones?: boolean | undefined;
-}
 
 /** What is asked of a connection of this node. */
 interface Replaceable {

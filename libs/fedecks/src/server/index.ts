@@ -29,14 +29,13 @@ export {
   type BackplaneHealth,
   type PushResult,
 } from './backplane.js';
-export { type CloneTrace, type ReplacedProcess } from './clones.js';
+export { type CloneTrace, type NewerConnection, type ReplacedProcess } from './clones.js';
 export {
   type AuthenticatedDevice,
   type ConnectedDevice,
   type DisconnectCause,
   type SocketError,
 } from './device.js';
-export { type NewerConnection } from './duplicates.js';
 export { type DownstreamMessage } from './downstream.js';
 export {
   BackplaneError,

@@ -1,10 +1,10 @@
 import { messageOf } from '../faults/index.js';
 import { CLOSE } from '../wire/index.js';
 import { type BackplaneEndpoint, type BackplaneHealth } from './backplane.js';
-import { type CloneTrace } from './clones.js';
+import { type CloneTrace, type NewerConnection } from './clones.js';
 import { type Connection } from './connection.js';
 import { type ConnectedDevice, type SocketError } from './device.js';
-import { type Duplicates, type NewerConnection } from './duplicates.js';
+import { type Duplicates } from './duplicates.js';
 import { type ResolvedOptions } from './fedecks-options.js';
 import { type Groups } from './groups.js';
 import { type Registry } from './registry.js';
