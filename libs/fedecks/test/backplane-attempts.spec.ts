@@ -143,11 +143,18 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
           [one, 'a2'],
           [two, 'b2'],
         ]);
-        // The first of these nodes knows of both, the last has never seen any.
-        for (const [index, node] of [one, three, three, one].entries()) {
-          node.open('lamp', `a${index + 3}`);
+        one.open('lamp', 'a3');
+        await agree(all, ['lamp'], two);
+        // From now on presence shows nothing of those that are refused, also at a node that has never seen the device.
+        const shown: string[] = [];
+        two.backplane.presenceChanges$.subscribe(({ attempt }) => shown.push(attempt?.process[0] ?? ''));
+        await fleet.sleep(300);
+        for (const [index, node] of [three, three, one].entries()) {
+          node.open('lamp', `a${index + 4}`);
+          await fleet.sleep(200);
           await agree(all, ['lamp'], two);
         }
+        expect(shown).not.toContain('a');
         expect(two.held('lamp')?.attempt?.number).toBe(2);
         expect(reportsOf(two)).toContain(
           'clone_suspected: refused at the address of a: another machine with this device id is connected',
