@@ -124,8 +124,9 @@ export interface FedecksOptions {
   /**
    * What happens when two machines are found to use one device id, as those do that were started from one disk image
    * (PROTOCOL.md §1.8). They are reported to `@OnSocketError` as `clone_suspected`, with both addresses; `refuse` then
-   * also refuses with 503 the one that is not connected, for as long as the other is. It works with `duplicates:
-   * 'newest'`, on the node that has seen both, for devices that name their attempts.
+   * also refuses with 503 the one that is not connected, for as long as the other is; a node of several that has not met
+   * either of them lets it in for a moment, and closes it with 4152. It works with `duplicates: 'newest'`, for devices
+   * that name their attempts.
    * @default 'report'
    */
   readonly clones?: 'report' | 'refuse';

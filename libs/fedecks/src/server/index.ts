@@ -29,6 +29,7 @@ export {
   type BackplaneHealth,
   type PushResult,
 } from './backplane.js';
+export { type CloneTrace, type NewerConnection, type ReplacedProcess } from './clones.js';
 export {
   type AuthenticatedDevice,
   type ConnectedDevice,
