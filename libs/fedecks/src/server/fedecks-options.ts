@@ -1,17 +1,14 @@
 import { type CanActivate, type Type } from '@nestjs/common';
-import ms, { type StringValue } from 'ms';
-import proxyAddr from 'proxy-addr';
 import { OptionsCheck } from '../options/index.js';
 import { DEFAULT_PATH } from '../wire/index.js';
 import { type DeviceAuthenticator } from './authenticator.js';
 import { type BackplaneFactory, InProcessBackplane } from './backplane.js';
+import { type Duration, durationMs } from './duration.js';
 import { MemoryRevocations, type RevocationStore } from './revocations.js';
+import { TrustedProxies } from './upgrade/trusted-proxies.js';
 
 /** Where the resolved options of an endpoint are provided. */
 export const FEDECKS_OPTIONS = Symbol('FEDECKS_OPTIONS');
-
-/** A time: in milliseconds, or with a unit: '90s', '15m', '3h', '28d'. */
-export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`;
 
 /** What `FedecksModule.forRoot` takes. */
 export interface FedecksOptions {
@@ -335,7 +332,7 @@ function checkSecrets(check: OptionsCheck<FedecksOptions>, secrets: unknown): vo
 function checkProxies(check: OptionsCheck<FedecksOptions>, proxies: unknown): void {
   try {
     if (!Array.isArray(proxies)) throw new TypeError('not an array');
-    proxyAddr.compile(proxies as string[]);
+    new TrustedProxies(proxies as string[]);
   } catch {
     check.problem(
       "'trustedProxies' must be an array of addresses or CIDR ranges: ['loopback', '10.0.0.0/8'].",
@@ -369,13 +366,8 @@ function duration(
   key: 'tokenRefresh' | 'tokenExpiry',
   value: unknown,
 ): number {
-  let millis: number | undefined;
-  try {
-    millis = typeof value === 'number' ? value : ms(value as StringValue);
-  } catch {
-    // Not even a string: reported below like a string that is no duration.
-  }
-  if (millis !== undefined && Number.isFinite(millis) && millis >= 1) return millis;
+  const millis = durationMs(value);
+  if (millis !== undefined) return millis;
   check.problem(`'${key}' must be a positive number of milliseconds or a duration such as '3h'.`);
   return NaN;
 }

@@ -17,6 +17,7 @@ import {
 import { FedecksGateway } from './fedecks.gateway.js';
 import { Fedecks } from './fedecks.service.js';
 import { FedecksHealthIndicator } from './health-indicator.js';
+import { PhoenixTokens } from './phoenix-token.js';
 import { Revocations } from './revocations.js';
 import { Tokens } from './token.js';
 import { FedecksAuthGuard } from './upgrade/auth.guard.js';
@@ -106,9 +107,6 @@ function endpoint(options: Provider[], imports: ModuleMetadata['imports'] = []):
   };
 }
 
-async function tokens({ secrets, tokenExpiryMs, phoenix }: ResolvedOptions): Promise<Tokens> {
-  if (!phoenix) return new Tokens(secrets, tokenExpiryMs);
-  // Its cryptography is loaded by those who come over from Phoenix, and by nobody else.
-  const { PhoenixTokens } = await import('./phoenix-token.js');
-  return new Tokens(secrets, tokenExpiryMs, new PhoenixTokens(phoenix, tokenExpiryMs));
+function tokens({ secrets, tokenExpiryMs, phoenix }: ResolvedOptions): Tokens {
+  return new Tokens(secrets, tokenExpiryMs, phoenix && new PhoenixTokens(phoenix, tokenExpiryMs));
 }

@@ -43,7 +43,8 @@ export {
   MessageTooLargeError,
   ReservedMessageError,
 } from './errors.js';
-export { type Duration, type FedecksOptions } from './fedecks-options.js';
+export { type Duration } from './duration.js';
+export { type FedecksOptions } from './fedecks-options.js';
 export { FedecksGateway } from './fedecks.gateway.js';
 export { type FedecksAsyncOptions, FedecksModule, type FedecksOptionsFactory } from './fedecks.module.js';
 export {
