@@ -2,7 +2,8 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', 'node_modules/**', 'coverage/**'] },
+  // What is in scripts/skeletons is compiled in the apps it is copied into, with their types.
+  { ignores: ['**/dist/**', 'node_modules/**', 'coverage/**', 'scripts/skeletons/**'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

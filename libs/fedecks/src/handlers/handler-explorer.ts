@@ -100,9 +100,13 @@ export class HandlerExplorer {
       ? `Nest 10 makes no enhancers for a provider with useClass, as ${type.name} is one`
       : 'Nest makes enhancers only for a provider it makes from its class, ' +
         `and ${type.name} comes from a factory or is a value`;
+    const advice = isMade(wrapper)
+      ? `Provide ${type.name} by its class, and its token as another name of it: ` +
+        `providers: [${type.name}, { provide: ${tokenText(wrapper.token)}, useExisting: ${type.name} }]`
+      : `Provide ${type.name} by its class`;
+    const instead = missing ? `, or give an instance of ${missing.name} instead of the class.` : '.';
     throw new InvalidHandlerError(
-      `${what} would not run on ${type.name}.${name}: ${reason}. Provide ${type.name} by its class` +
-        (missing ? `, or give an instance of ${missing.name} instead of the class.` : '.'),
+      `${what} would not run on ${type.name}.${name}: ${reason}. ${advice}${instead}`,
     );
   }
 }
@@ -110,4 +114,8 @@ export class HandlerExplorer {
 /** Whether Nest makes the instance from its class, rather than a factory or the app. */
 function isMade(wrapper: ProviderWrapper): boolean {
   return !wrapper.isNotMetatype;
+}
+
+function tokenText(token: ProviderWrapper['token']): string {
+  return typeof token === 'function' ? token.name : typeof token === 'string' ? `'${token}'` : String(token);
 }
