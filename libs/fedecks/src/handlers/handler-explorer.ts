@@ -100,10 +100,11 @@ export class HandlerExplorer {
       ? `Nest 10 makes no enhancers for a provider with useClass, as ${type.name} is one`
       : 'Nest makes enhancers only for a provider it makes from its class, ' +
         `and ${type.name} comes from a factory or is a value`;
-    const advice = isMade(wrapper)
-      ? `Provide ${type.name} by its class, and its token as another name of it: ` +
-        `providers: [${type.name}, { provide: ${tokenText(wrapper.token)}, useExisting: ${type.name} }]`
-      : `Provide ${type.name} by its class`;
+    // A class under a token of its own: both names stay.
+    const alias = `{ provide: ${tokenText(wrapper.token)}, useExisting: ${type.name} }`;
+    const providers = wrapper.token === type ? type.name : `${type.name}, ${alias}`;
+    const advice =
+      `Provide ${type.name} by its class` + (isMade(wrapper) ? `: providers: [${providers}]` : '');
     const instead = missing ? `, or give an instance of ${missing.name} instead of the class.` : '.';
     throw new InvalidHandlerError(
       `${what} would not run on ${type.name}.${name}: ${reason}. ${advice}${instead}`,
