@@ -24,6 +24,7 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
     folders: ['wire', 'options', 'faults', 'handlers', 'client'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs)$/,
   },
+  cli: { folders: ['wire', 'client'], packages: /^(rxjs|ws|node:.*)$/ },
   testing: { folders: ['wire'], packages: /^(@nestjs\/common|ws|node:.*)$/ },
 };
 
