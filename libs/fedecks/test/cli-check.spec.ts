@@ -30,6 +30,7 @@ const expired = certificates.make({
 let cli: FedecksCli;
 let cloud: Cloud;
 const servers = new Set<Server | TcpServer | TlsServer>();
+const sockets = new Set<Socket>();
 
 beforeAll(async () => {
   cli = await FedecksCli.compile();
@@ -37,6 +38,7 @@ beforeAll(async () => {
 }, 60_000);
 
 afterEach(async () => {
+  for (const socket of sockets) socket.destroy();
   for (const server of servers) await new Promise((resolve) => server.close(resolve));
   servers.clear();
 });
@@ -49,6 +51,10 @@ afterAll(async () => {
 
 async function listen(server: Server | TcpServer | TlsServer): Promise<number> {
   servers.add(server);
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return (server.address() as AddressInfo).port;
 }
