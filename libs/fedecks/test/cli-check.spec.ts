@@ -4,6 +4,7 @@ import {
   connect,
   createServer as createTcpServer,
   type Server as TcpServer,
+  type Socket,
 } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { type Certificate, Certificates } from './support/certificates.js';

@@ -1,5 +1,13 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -98,6 +106,19 @@ describe('the packed library', () => {
         await import('@fedecks/nest' + hidden).then(() => process.exit(1), () => undefined);
       }`;
     await run('node', ['--input-type=module', '-e', probe], { cwd: app });
+  });
+
+  it('brings the program fedecks, which needs nothing else', async () => {
+    const fedecks = join(app, 'node_modules/.bin/fedecks');
+    const { stdout } = await run(fedecks, ['encode', '{"$tuple":[{"$atom":"ok"},1]}'], { cwd: app });
+    expect(stdout).toBe('83680277026f6b6101\n');
+    const { version } = JSON.parse(readFileSync(join(library, 'package.json'), 'utf8')) as {
+      version: string;
+    };
+    expect((await run(fedecks, ['--version'], { cwd: app })).stdout).toBe(`${version}\n`);
+    const failed = run(fedecks, ['check', 'ws://127.0.0.1:1/fedecks/websocket'], { cwd: app });
+    await expect(failed).rejects.toMatchObject({ code: 4 });
+    expect(existsSync(join(app, 'node_modules/@fedecks/nest/dist/cjs/cli'))).toBe(false);
   });
 
   it('brings nothing of the cloud to a device', async () => {
