@@ -198,11 +198,13 @@ export class FedecksClient {
    * @throws {NotConnectedError} (rejects) when not connected, or the connection ended before it was written.
    * @throws {SendBufferFullError} (rejects) when more than `maxBufferedBytes` would wait for a stalled link.
    * @throws {TermEncodeError} (rejects) if it holds something that is not a term.
+   * @throws {TypeError} (rejects) if it is neither `send(event, payload)` nor `send(message)`.
    * @throws {ClientStoppedError} (rejects) after `stop`.
    */
   async send(event: string, payload: Term): Promise<void>;
   async send(message: Term): Promise<void>;
   async send(...message: [Term] | [string, Term]): Promise<void> {
+    checkMessage(message);
     await this.write(encodeTerm(message.length === 1 ? message[0] : tuple(...message)));
   }
 
@@ -423,6 +425,17 @@ const MAX_PATIENCE_MS = 120_000;
 function limitsOf({ phaseTimeoutMs, upgradeTimeoutMs }: AttemptLimits, patience: number): AttemptLimits {
   const grown = (ms: number): number => Math.max(ms, Math.min(ms * patience, MAX_PATIENCE_MS));
   return { phaseTimeoutMs: grown(phaseTimeoutMs), upgradeTimeoutMs: grown(upgradeTimeoutMs) };
+}
+
+/** Without types, `send('a', 'b', 'c')` would lose an argument, or send what no handler expects. */
+function checkMessage(given: readonly unknown[]): void {
+  const usage = 'call send(event, payload) with the name of an event, or send(message) with one message';
+  if (given.length !== 1 && given.length !== 2)
+    throw new TypeError(`send() was given ${given.length} arguments: ${usage}.`);
+  const [event] = given;
+  if (given.length === 1 || typeof event === 'string') return;
+  const type = event === null ? 'null' : typeof event;
+  throw new TypeError(`send(event, payload): the name of the event must be a string, not ${type}: ${usage}.`);
 }
 
 /** What the clock says of a moment, which `performance.now()` has given or will give. */

@@ -6,6 +6,7 @@ import {
   Inbox,
   type InboxOwner,
   LONG_RUN_MS,
+  refusalOf,
   type Weight,
   type ResultSink,
   type Route,
@@ -304,23 +305,18 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (term === undefined) {
       const bytes = keepable(data);
       this.endpoint.received(this.device, bytes);
-      this.follow(router.raw(bytes));
+      this.follow(router.raw(bytes), bytes);
     } else if (isTokenPlease(term)) {
       this.sendToken();
     } else {
       this.endpoint.received(this.device, term);
-      this.follow(router.message(term));
+      this.follow(router.message(term), term);
     }
   }
 
-  private follow(route: Route | undefined): void {
+  private follow(route: Route | undefined, message: Term | Uint8Array): void {
     if (route) this.inbox.run(route.handler, route.payload, this.runner);
-    else {
-      this.report(
-        'unhandled_message',
-        'no handler takes this message: add a catch-all @OnMessage() or @OnRawMessage()',
-      );
-    }
+    else this.report('unhandled_message', this.endpoint.router.whyUnhandled(message));
   }
 
   onReady(): void {
@@ -331,10 +327,11 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   onFailure(error: unknown): void {
+    const refusal = refusalOf(error);
     this.endpoint.report({
       deviceId: this.device.id,
-      type: 'handler_failed',
-      info: nameOf(error),
+      type: refusal === undefined ? 'handler_failed' : 'refused_by_pipe',
+      info: refusal ?? nameOf(error),
       error,
     });
   }
