@@ -27,6 +27,7 @@ import {
 } from './state.js';
 import { expiryOf } from './token-claims.js';
 import { TokenWriter } from './token-writer.js';
+import { Trace } from './trace.js';
 
 /** A client as it stands, for a status page or a log line. */
 export interface ClientDetails {
@@ -74,6 +75,7 @@ export class FedecksClient {
   private lastEvent: ClientEvent['type'] | undefined;
   private readonly messages = new Subject<Term>();
   private readonly heartbeat: Heartbeat;
+  private readonly trace: Trace;
 
   /** What the cloud knows the attempts of this client by (PROTOCOL.md §1.7). */
   private readonly process = randomBytes(16).toString('base64url');
@@ -105,6 +107,7 @@ export class FedecksClient {
   /** @throws {InvalidOptionsError} naming everything that is wrong with the options. */
   constructor(options: FedecksClientOptions) {
     this.options = resolveOptions(options);
+    this.trace = new Trace(this.options.deviceId);
     this.events$ = new GuardedObservable(this.events, (error) => {
       // It may fail on that event as well, and would never end.
       if (this.lastEvent !== 'observer_failed') this.observerFailed(error);
@@ -205,7 +208,8 @@ export class FedecksClient {
   async send(message: Term): Promise<void>;
   async send(...message: [Term] | [string, Term]): Promise<void> {
     checkMessage(message);
-    await this.write(encodeTerm(message.length === 1 ? message[0] : tuple(...message)));
+    const term = message.length === 1 ? message[0] : tuple(...message);
+    await this.write(encodeTerm(term), term);
   }
 
   /**
@@ -227,12 +231,13 @@ export class FedecksClient {
     return (this.stopping ??= Promise.resolve().then(() => this.finish()));
   }
 
-  private async write(bytes: Uint8Array): Promise<void> {
+  private async write(bytes: Uint8Array, message?: Term): Promise<void> {
     this.refuseIfStopped();
     if (this.state.status !== 'connected' || !this.socket) {
       throw new NotConnectedError('not-connected');
     }
     await this.socket.send(bytes);
+    this.trace.onSent(bytes.length, message);
   }
 
   private refuseIfStopped(): void {
@@ -381,6 +386,7 @@ export class FedecksClient {
     const inbound = readFrame(bytes, isBinary, this.options);
     switch (inbound.kind) {
       case 'message':
+        this.trace.onReceived(bytes.length, inbound.message);
         return this.messages.next(inbound.message);
       case 'token':
         return this.dispatch({
@@ -410,6 +416,7 @@ export class FedecksClient {
   private report(event: ClientEvent): void {
     this.lastError = failureIn(event) ?? this.lastError;
     this.lastEvent = event.type;
+    this.trace.onEvent(event);
     if (event.type === 'clone_suspected') this.cloneSuspectedAt = performance.now();
     this.events.next(event);
   }
