@@ -27,6 +27,7 @@ import {
 } from './state.js';
 import { expiryOf } from './token-claims.js';
 import { TokenWriter } from './token-writer.js';
+import { Trace } from './trace.js';
 
 /** A client as it stands, for a status page or a log line. */
 export interface ClientDetails {
@@ -74,6 +75,7 @@ export class FedecksClient {
   private lastEvent: ClientEvent['type'] | undefined;
   private readonly messages = new Subject<Term>();
   private readonly heartbeat: Heartbeat;
+  private readonly trace: Trace;
 
   /** What the cloud knows the attempts of this client by (PROTOCOL.md §1.7). */
   private readonly process = randomBytes(16).toString('base64url');
@@ -105,6 +107,7 @@ export class FedecksClient {
   /** @throws {InvalidOptionsError} naming everything that is wrong with the options. */
   constructor(options: FedecksClientOptions) {
     this.options = resolveOptions(options);
+    this.trace = new Trace(this.options.deviceId);
     this.events$ = new GuardedObservable(this.events, (error) => {
       // It may fail on that event as well, and would never end.
       if (this.lastEvent !== 'observer_failed') this.observerFailed(error);
@@ -198,12 +201,15 @@ export class FedecksClient {
    * @throws {NotConnectedError} (rejects) when not connected, or the connection ended before it was written.
    * @throws {SendBufferFullError} (rejects) when more than `maxBufferedBytes` would wait for a stalled link.
    * @throws {TermEncodeError} (rejects) if it holds something that is not a term.
+   * @throws {TypeError} (rejects) if it is neither `send(event, payload)` nor `send(message)`.
    * @throws {ClientStoppedError} (rejects) after `stop`.
    */
   async send(event: string, payload: Term): Promise<void>;
   async send(message: Term): Promise<void>;
   async send(...message: [Term] | [string, Term]): Promise<void> {
-    await this.write(encodeTerm(message.length === 1 ? message[0] : tuple(...message)));
+    checkMessage(message);
+    const term = message.length === 1 ? message[0] : tuple(...message);
+    await this.write(encodeTerm(term), term);
   }
 
   /**
@@ -225,12 +231,13 @@ export class FedecksClient {
     return (this.stopping ??= Promise.resolve().then(() => this.finish()));
   }
 
-  private async write(bytes: Uint8Array): Promise<void> {
+  private async write(bytes: Uint8Array, message?: Term): Promise<void> {
     this.refuseIfStopped();
     if (this.state.status !== 'connected' || !this.socket) {
       throw new NotConnectedError('not-connected');
     }
     await this.socket.send(bytes);
+    this.trace.onSent(bytes.length, message);
   }
 
   private refuseIfStopped(): void {
@@ -379,6 +386,7 @@ export class FedecksClient {
     const inbound = readFrame(bytes, isBinary, this.options);
     switch (inbound.kind) {
       case 'message':
+        this.trace.onReceived(bytes.length, inbound.message);
         return this.messages.next(inbound.message);
       case 'token':
         return this.dispatch({
@@ -408,6 +416,7 @@ export class FedecksClient {
   private report(event: ClientEvent): void {
     this.lastError = failureIn(event) ?? this.lastError;
     this.lastEvent = event.type;
+    this.trace.onEvent(event);
     if (event.type === 'clone_suspected') this.cloneSuspectedAt = performance.now();
     this.events.next(event);
   }
@@ -423,6 +432,17 @@ const MAX_PATIENCE_MS = 120_000;
 function limitsOf({ phaseTimeoutMs, upgradeTimeoutMs }: AttemptLimits, patience: number): AttemptLimits {
   const grown = (ms: number): number => Math.max(ms, Math.min(ms * patience, MAX_PATIENCE_MS));
   return { phaseTimeoutMs: grown(phaseTimeoutMs), upgradeTimeoutMs: grown(upgradeTimeoutMs) };
+}
+
+/** Without types, `send('a', 'b', 'c')` would lose an argument, or send what no handler expects. */
+function checkMessage(given: readonly unknown[]): void {
+  const usage = 'call send(event, payload) with the name of an event, or send(message) with one message';
+  if (given.length !== 1 && given.length !== 2)
+    throw new TypeError(`send() was given ${given.length} arguments: ${usage}.`);
+  const [event] = given;
+  if (given.length === 1 || typeof event === 'string') return;
+  const type = event === null ? 'null' : typeof event;
+  throw new TypeError(`send(event, payload): the name of the event must be a string, not ${type}: ${usage}.`);
 }
 
 /** What the clock says of a moment, which `performance.now()` has given or will give. */

@@ -8,6 +8,7 @@ import {
   type UpgradeFailure,
 } from './client-event.js';
 import { type LoginFailure } from './errors.js';
+import { explainStatus } from './explain.js';
 
 /** The five states of a client, in the words of PROTOCOL.md §3. */
 export type ClientStatus = 'unregistered' | 'connection_scheduled' | 'connecting' | 'connected' | 'stopped';
@@ -307,7 +308,7 @@ function unreachable(
   const cause = state.login === undefined ? 'connection_failed' : 'login_failed';
   return resume(elsewhere(state), { cause, pace: 'backoff', notBeforeMs: 0 }, [
     report({ type: 'connection_failed', reason }),
-    ...failLogin(state, 'connection-failed', `the server could not be reached: ${reason}.`),
+    ...failLogin(state, 'connection-failed', ended(`the server could not be reached: ${reason}`)),
   ]);
 }
 
@@ -322,8 +323,8 @@ function refused(
   const state = isOfToken ? { ...counted, refusals: counted.refusals + 1 } : counted;
   const detail =
     failure.reason === undefined
-      ? `the server refused with HTTP status ${failure.status}.`
-      : `${failure.reason}.`;
+      ? `the server refused with ${explainStatus(failure.status, failure.hasBody === true)}`
+      : failure.reason;
   return resume(
     elsewhere(state),
     {
@@ -335,7 +336,7 @@ function refused(
       report({ type: 'upgrade_failed', ...failure }),
       ...(isClone ? [CLONE_SUSPECTED] : []),
       ...(isOfToken && byCloud ? refuseToken(state, byCloud) : []),
-      ...failLogin(state, 'upgrade-failed', detail, failure.status),
+      ...failLogin(state, 'upgrade-failed', ended(detail), failure.status),
     ],
   );
 }
@@ -420,6 +421,10 @@ function tokenArrived(
 
 function failLogin(state: State, code: LoginFailure, detail: string, status?: number): Effect[] {
   return state.login === undefined ? [] : [{ do: 'fail_login', login: state.login, code, detail, status }];
+}
+
+function ended(sentence: string): string {
+  return sentence.endsWith('?') ? sentence : `${sentence}.`;
 }
 
 function report(event: ClientEvent): Effect {

@@ -37,6 +37,20 @@ export function handlerKindsOf(method: object): readonly HandlerKind[] | undefin
   return Reflect.getMetadata(HANDLERS_METADATA, method) as HandlerKind[] | undefined;
 }
 
+const DECORATORS = {
+  connected: '@OnConnected()',
+  disconnected: '@OnDisconnected()',
+  error: '@OnSocketError()',
+  raw: '@OnRawMessage()',
+  any: '@OnMessage()',
+  guard: '@OnMessage(guard)',
+} as const satisfies Partial<Record<HandlerKind['kind'], string>>;
+
+/** What a handler takes, for `switchToWs().getPattern()`: the name of its event, or its decorator. */
+export function patternOf(kind: HandlerKind): string {
+  return kind.kind === 'event' ? kind.event : DECORATORS[kind.kind];
+}
+
 /** The paths a class has chosen with {@link DeviceEndpoint}, or undefined. */
 export function endpointsOf(type: object): readonly string[] | undefined {
   return Reflect.getMetadata(ENDPOINTS_METADATA, type) as string[] | undefined;

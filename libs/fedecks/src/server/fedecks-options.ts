@@ -4,6 +4,7 @@ import { DEFAULT_PATH } from '../wire/index.js';
 import { type DeviceAuthenticator } from './authenticator.js';
 import { type BackplaneFactory, InProcessBackplane } from './backplane.js';
 import { type Duration, durationMs } from './duration.js';
+import { type MetricsRecorder } from './metrics.js';
 import { MemoryRevocations, type RevocationStore } from './revocations.js';
 import { TrustedProxies } from './upgrade/trusted-proxies.js';
 
@@ -192,13 +193,21 @@ export interface FedecksOptions {
    * @default 5_000
    */
   readonly drainMs?: number;
+
+  /**
+   * Where figures go, such as to `prom-client`: a provider of the app, by its class, or an object with `count` and
+   * `observe`. `FEDECKS_METRICS` lists them all.
+   * @default none: nothing is counted
+   */
+  readonly metrics?: Type<MetricsRecorder> | MetricsRecorder;
 }
 
 /** The options with defaults filled in, durations in milliseconds. */
 export interface ResolvedOptions extends Required<
-  Omit<FedecksOptions, 'secrets' | 'tokenRefresh' | 'tokenExpiry' | 'phoenix'>
+  Omit<FedecksOptions, 'secrets' | 'tokenRefresh' | 'tokenExpiry' | 'phoenix' | 'metrics'>
 > {
   readonly phoenix: FedecksOptions['phoenix'];
+  readonly metrics: FedecksOptions['metrics'];
   readonly secrets: readonly string[];
   readonly tokenRefreshMs: number;
   readonly tokenExpiryMs: number;
@@ -229,6 +238,7 @@ const DEFAULTS = Object.freeze({
   backplane: inProcess,
   phoenix: undefined,
   drainMs: 5_000,
+  metrics: undefined,
 } satisfies { [K in keyof FedecksOptions]?: FedecksOptions[K] | undefined });
 
 const OPTIONS = [...(Object.keys(DEFAULTS) as (keyof FedecksOptions)[]), 'secrets', 'authenticator'] as const;
@@ -290,6 +300,11 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
   } else if (options.backplane !== inProcess && options.revocations !== MemoryRevocations) {
     check.problem(
       "'revocations' must be left out where there is a 'backplane': it keeps them, and tells the other nodes.",
+    );
+  }
+  if (options.metrics !== undefined && !isProvider(options.metrics, 'count')) {
+    check.problem(
+      "'metrics' must be a class or object with count(name, labels, by) and observe(name, labels, value).",
     );
   }
   const { phoenix } = options;

@@ -32,6 +32,7 @@ import { LocalNode } from './local-node.js';
 import { providerOf } from './provider-of.js';
 import { Registry } from './registry.js';
 import { MemoryRevocations, Revocations, type RevocationStore } from './revocations.js';
+import { Telemetry } from './telemetry.js';
 import { type Grant, Tokens } from './token.js';
 import { Admission, type UpgradeDecision } from './upgrade/admission.js';
 import { FedecksAuthGuard } from './upgrade/auth.guard.js';
@@ -63,6 +64,8 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   readonly backplane: Backplane;
   /** @internal */
   router = new Router([]);
+  /** @internal */
+  readonly telemetry: Telemetry;
   private readonly logger: Logger;
   private readonly limited: LimitedLog;
   /** A flood of strangers leaves the other log its lines. */
@@ -89,6 +92,9 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     this.logger = new Logger(`Fedecks ${options.path}`);
     this.limited = new LimitedLog(this.logger);
     this.strangers = new LimitedLog(this.logger);
+    this.telemetry = new Telemetry(options.path, new LimitedLog(this.logger), () =>
+      Logger.isLevelEnabled('debug'),
+    );
     this.duplicates = new Duplicates(options, this.registry, this.report.bind(this));
     this.node = new LocalNode(
       options,
@@ -108,6 +114,8 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
 
   onModuleInit(): void {
     this.admission = this.makeAdmission();
+    const { metrics } = this.options;
+    this.telemetry.recorder = metrics && providerOf(this.moduleRef, metrics, 'metrics');
     this.revocations.keepIn(this.backplane.revocations ?? storeOf(this.moduleRef, this.options.revocations));
     this.fedecks.register(this);
   }
@@ -173,6 +181,12 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     socket.on('error', onError).on('close', onClose);
     const fault = checkHandshake(request);
     const act = (decision: UpgradeDecision): boolean => {
+      const status = 'status' in decision ? decision.status : (fault?.status ?? 101);
+      this.telemetry.onUpgrade(
+        request.deviceId ?? null,
+        request.remoteAddress ?? '',
+        socket.destroyed ? undefined : status,
+      );
       if (socket.destroyed) return false;
       if ('status' in decision) reply(socket, decision.status, refusalHeaders(decision));
       else if (fault) reply(socket, fault.status, fault.status === 426 ? UPGRADE_REQUIRED : {});
@@ -226,6 +240,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     // Only to a device that has named its attempt: an Elixir device's 101 stays as it is, byte for byte.
     socket.write(acceptHandshake(request, attempt && this.limits));
     const connection = new Connection(device, socket, this, grant, askedAt);
+    this.telemetry.onConnected(connection);
     this.registry.add(connection);
     this.backplane.opened(device);
     this.fedecks.changed({ type: 'connected', device });
@@ -245,6 +260,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
 
   /** @internal */
   ended(connection: Connection, cause: DisconnectCause): void {
+    this.telemetry.onDisconnected(connection, cause);
     this.registry.remove(connection);
     this.groups.leaveAll(connection);
     this.leftovers.add(connection.device.id, connection);
@@ -256,6 +272,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
 
   /** Tells `@OnSocketError` and the log. Never throws. */
   report(error: SocketError): void {
+    this.telemetry.onError(error);
     const who = error.deviceId === null ? 'a device' : `device ${JSON.stringify(error.deviceId)}`;
     const line = `${who}: ${error.type}${error.info && `: ${error.info}`}`;
     if (isRefusal(error)) this.strangers.warn(line);

@@ -84,12 +84,14 @@ export class Fedecks implements OnApplicationShutdown {
    * Sends a message to a device, whichever node holds it. `sent` says that it was written to the device's socket;
    * `offline` that it was not, and never will be.
    * @param endpoint the `path` of one endpoint; by default the device is looked for on all of them.
+   * @throws {TypeError} when the device id is no string, as an `undefined` one.
    * @throws {TermEncodeError} when the message holds something that is no term.
    * @throws {ReservedMessageError} when the device would take it for a token.
    * @throws {MessageTooLargeError} when it is larger than a single message may be. Nothing was sent.
    * @throws {BackplaneError} when the other nodes could not be asked, or have not answered in time.
    */
   async push(deviceId: string, message: Term, endpoint?: string): Promise<PushResult> {
+    checkDeviceId('push', deviceId);
     const frame = encodeMessage(message);
     const sent = await anyOf(this.at(endpoint).map((gateway) => pushTo(gateway, deviceId, frame)));
     return sent ? 'sent' : 'offline';
@@ -111,6 +113,7 @@ export class Fedecks implements OnApplicationShutdown {
    * @throws {RangeError} for another name, and when the device is in 64 groups.
    */
   joinGroup(deviceId: string, name: string, endpoint?: string): boolean {
+    checkDeviceId('joinGroup', deviceId);
     const connections = this.at(endpoint).map(({ registry, groups }) => {
       const here = registry.of(deviceId);
       for (const connection of here) groups.join(connection, name);
@@ -121,6 +124,7 @@ export class Fedecks implements OnApplicationShutdown {
 
   /** Takes a device that is connected to this node out of a group, and tells whether it is connected here. */
   leaveGroup(deviceId: string, name: string, endpoint?: string): boolean {
+    checkDeviceId('leaveGroup', deviceId);
     const connections = this.at(endpoint).map(({ registry, groups }) => {
       const here = registry.of(deviceId);
       for (const connection of here) groups.leave(connection, name);
@@ -158,6 +162,7 @@ export class Fedecks implements OnApplicationShutdown {
    * @throws {BackplaneError} when this node holds none, and the others could not be asked.
    */
   async disconnect(deviceId: string, endpoint?: string): Promise<boolean> {
+    checkDeviceId('disconnect', deviceId);
     return anyOf(
       this.at(endpoint).map(async ({ options, node, backplane }) => {
         const here = node.disconnect(deviceId);
@@ -174,6 +179,7 @@ export class Fedecks implements OnApplicationShutdown {
    * @throws what the `revocations` store throws; its connections are closed all the same.
    */
   async revoke(deviceId: string, endpoint?: string): Promise<void> {
+    checkDeviceId('revoke', deviceId);
     const kept = this.at(endpoint).map(({ revocations }) => revocations.revoke(deviceId));
     // At once: until its connection ends, a device is given tokens that are not revoked.
     for (const connection of this.of(deviceId, endpoint)) connection.end('revoked', CLOSE.revoked, 'revoked');
@@ -292,6 +298,14 @@ function addresseeOf(downstream: DownstreamMessage): {
   } catch {
     return { deviceId: null };
   }
+}
+
+/** Without types an id that is missing would be a device that is offline, and its revocation one that has succeeded. */
+function checkDeviceId(method: string, deviceId: unknown): void {
+  if (typeof deviceId === 'string') return;
+  throw new TypeError(
+    `${method}(deviceId, ...): the device id must be a string, not ${deviceId === null ? 'null' : typeof deviceId}.`,
+  );
 }
 
 /** A device is written to where it is: on this node if it is here, and else by the node that holds it. */

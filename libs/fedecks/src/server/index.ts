@@ -54,6 +54,13 @@ export {
   type UpstreamMessage,
 } from './fedecks.service.js';
 export { FedecksHealthIndicator, type FedecksHealthResult } from './health-indicator.js';
+export {
+  FEDECKS_METRICS,
+  type MetricDefinition,
+  type MetricLabels,
+  type MetricName,
+  type MetricsRecorder,
+} from './metrics.js';
 export { Presence, type PresenceEntry, type PresencePage, type PresenceQuery } from './presence.js';
 export { MemoryRevocations, type RevocationStore } from './revocations.js';
 export { networkOf } from './upgrade/address.js';
