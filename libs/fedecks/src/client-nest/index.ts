@@ -1,17 +1,4 @@
-export {
-  ClientStoppedError,
-  type ClientDetails,
-  type ClientEvent,
-  type ClientStatus,
-  type Credentials,
-  FedecksClient,
-  type FedecksClientOptions,
-  InvalidOptionsError,
-  LoginFailedError,
-  type LoginFailure,
-  NotConnectedError,
-  type TokenStore,
-} from '../client/index.js';
+export * from '../client/index.js';
 export {
   AbortSignal,
   DeviceId,

@@ -1,7 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { firstValueFrom, from, ReplaySubject, Subject, takeUntil, throwIfEmpty, type Observable } from 'rxjs';
 import { GuardedObservable, nameOf } from '../faults/index.js';
-import { encodeAttempt, encodeTerm, TOKEN_PLEASE, tuple, type Term } from '../wire/index.js';
+import {
+  encodeAttempt,
+  encodeTerm,
+  eventOf,
+  TOKEN_PLEASE,
+  tuple,
+  type Contract,
+  type EventName,
+  type EventsOf,
+  type MessageToSend,
+  type PayloadReceived,
+  type PayloadToSend,
+  type Term,
+} from '../wire/index.js';
 import { type AttemptLimits } from './attempt-clock.js';
 import { loginHeader, tokenHeader, type Credentials } from './auth.js';
 import { delayOf } from './backoff.js';
@@ -59,8 +72,10 @@ interface PendingLogin {
  * (PROTOCOL.md §3). What it does when is decided in `next`; this class carries it out.
  *
  * It logs nothing and throws nothing at its own initiative: `events$` tells all that happens.
+ *
+ * With a {@link Contract}, `new FedecksClient<Greenhouse>(...)`, the compiler lets only its events be sent.
  */
-export class FedecksClient {
+export class FedecksClient<C extends Contract = Contract> {
   /**
    * What happens to the client, from the moment of subscribing; completes when it has stopped. Subscribe before `start`.
    * What an observer throws or rejects with is the event `observer_failed`, and the observer goes on. A stream it is
@@ -204,11 +219,14 @@ export class FedecksClient {
    * @throws {TypeError} (rejects) if it is neither `send(event, payload)` nor `send(message)`.
    * @throws {ClientStoppedError} (rejects) after `stop`.
    */
-  async send(event: string, payload: Term): Promise<void>;
-  async send(message: Term): Promise<void>;
-  async send(...message: [Term] | [string, Term]): Promise<void> {
+  async send<Event extends EventName<EventsOf<C, 'up'>>, Payload>(
+    event: Event,
+    payload: PayloadToSend<EventsOf<C, 'up'>, Event, Payload>,
+  ): Promise<void>;
+  async send<Message>(message: MessageToSend<EventsOf<C, 'up'>, Message>): Promise<void>;
+  async send(...message: [unknown] | [string, unknown]): Promise<void> {
     checkMessage(message);
-    const term = message.length === 1 ? message[0] : tuple(...message);
+    const term = (message.length === 1 ? message[0] : tuple(...message)) as Term;
     await this.write(encodeTerm(term), term);
   }
 
@@ -218,6 +236,32 @@ export class FedecksClient {
    */
   async sendRaw(bytes: Uint8Array): Promise<void> {
     await this.write(bytes);
+  }
+
+  /**
+   * Calls a handler with the payload of each message that is this event: a pair whose first element is its name, as a
+   * string or an atom, or a map with `event` and `data`. Messages go on to `messages$` all the same. What the handler
+   * returns is not sent; what it throws or rejects with is the event `observer_failed`, and it goes on.
+   *
+   * The payload is of the type that the contract says, and is not checked.
+   * @returns a function that ends it.
+   * @throws {TypeError} where `handler` is no function.
+   */
+  on<Event extends EventName<EventsOf<C, 'down'>>>(
+    event: Event,
+    handler: (payload: PayloadReceived<EventsOf<C, 'down'>, Event, Term>) => unknown,
+  ): () => void {
+    if (typeof handler !== 'function') {
+      throw new TypeError(
+        `client.on('${event}', handler): handler must be a function, and is ${typeof handler}.`,
+      );
+    }
+    const subscription = this.messages$.subscribe((message) => {
+      const found = eventOf(message);
+      if (found?.name !== event) return undefined;
+      return handler(found.payload as PayloadReceived<EventsOf<C, 'down'>, Event, Term>);
+    });
+    return () => subscription.unsubscribe();
   }
 
   /**

@@ -2,7 +2,14 @@ import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { type Observable, Subject } from 'rxjs';
 import { GuardedObservable, messageOf } from '../faults/index.js';
 import { type FoundHandler, type HandlerExplorer, InvalidHandlerError } from '../handlers/index.js';
-import { CLOSE, DEFAULT_PATH, type Term } from '../wire/index.js';
+import {
+  CLOSE,
+  type Contract,
+  DEFAULT_PATH,
+  type EventsOf,
+  type MessageToSend,
+  type Term,
+} from '../wire/index.js';
 import { type Backplane, type PushResult } from './backplane.js';
 import { type Connection } from './connection.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
@@ -45,9 +52,12 @@ interface LocalEndpoint {
   report(error: SocketError): void;
 }
 
-/** The cloud's side of the conversation: pushes to devices, and tells what they do. */
+/**
+ * The cloud's side of the conversation: pushes to devices, and tells what they do. With a {@link Contract},
+ * `Fedecks<Greenhouse>`, the compiler lets only its events be sent.
+ */
 @Injectable()
-export class Fedecks implements OnApplicationShutdown {
+export class Fedecks<C extends Contract = Contract> implements OnApplicationShutdown {
   /** First, since what follows fails into it. */
   private readonly log = new LimitedLog(new Logger(Fedecks.name));
 
@@ -55,7 +65,7 @@ export class Fedecks implements OnApplicationShutdown {
    * What is put in here is pushed. What cannot be is logged, and reported to `@OnSocketError` as `undelivered`.
    * Sources may be piped into it. One that completes or fails leaves it open for the others; a failure is logged.
    */
-  readonly downstream: Subject<DownstreamMessage> = new Downstream(this.logged('A source of downstream'));
+  readonly downstream: Downstream<C> = new Downstream<C>(this.logged('A source of downstream'));
   /**
    * Every message of every device, before its handler. Costs nothing while nobody listens. What an observer throws or
    * rejects with is logged, and the observer goes on; a stream it is merged into (`merge`, `concat`) must see to its own.
@@ -90,11 +100,13 @@ export class Fedecks implements OnApplicationShutdown {
    * @throws {MessageTooLargeError} when it is larger than a single message may be. Nothing was sent.
    * @throws {BackplaneError} when the other nodes could not be asked, or have not answered in time.
    */
-  async push(deviceId: string, message: Term, endpoint?: string): Promise<PushResult> {
+  async push<Message>(
+    deviceId: string,
+    message: MessageToSend<EventsOf<C, 'down'>, Message>,
+    endpoint?: string,
+  ): Promise<PushResult> {
     checkDeviceId('push', deviceId);
-    const frame = encodeMessage(message);
-    const sent = await anyOf(this.at(endpoint).map((gateway) => pushTo(gateway, deviceId, frame)));
-    return sent ? 'sent' : 'offline';
+    return this.pushAny(deviceId, message, endpoint);
   }
 
   /**
@@ -102,7 +114,10 @@ export class Fedecks implements OnApplicationShutdown {
    * `@OnSocketError` as `undelivered`, on its node.
    * @throws what {@link push} throws; the devices of this node have it all the same.
    */
-  async broadcast(message: Term, endpoint?: string): Promise<void> {
+  async broadcast<Message>(
+    message: MessageToSend<EventsOf<C, 'down'>, Message>,
+    endpoint?: string,
+  ): Promise<void> {
     await this.toMany(encodeMessage(message), endpoint);
   }
 
@@ -137,7 +152,11 @@ export class Fedecks implements OnApplicationShutdown {
    * Sends a message to the members of a group, on whichever nodes. The rest is as with {@link broadcast}.
    * @throws {RangeError} for a name that no group can have.
    */
-  async pushToGroup(name: string, message: Term, endpoint?: string): Promise<void> {
+  async pushToGroup<Message>(
+    name: string,
+    message: MessageToSend<EventsOf<C, 'down'>, Message>,
+    endpoint?: string,
+  ): Promise<void> {
     checkGroupName(name);
     await this.toMany(encodeMessage(message), endpoint, name);
   }
@@ -186,6 +205,12 @@ export class Fedecks implements OnApplicationShutdown {
     await Promise.all(kept);
   }
 
+  private async pushAny(deviceId: string, message: unknown, endpoint?: string): Promise<PushResult> {
+    const frame = encodeMessage(message);
+    const sent = await anyOf(this.at(endpoint).map((gateway) => pushTo(gateway, deviceId, frame)));
+    return sent ? 'sent' : 'offline';
+  }
+
   private of(deviceId: string, endpoint: string | undefined): Connection[] {
     return this.at(endpoint).flatMap(({ registry }) => [...registry.of(deviceId)]);
   }
@@ -210,17 +235,17 @@ export class Fedecks implements OnApplicationShutdown {
   }
 
   /** Pushes what was put into `downstream`. Never rejects. */
-  private async deliver(downstream: DownstreamMessage): Promise<void> {
+  private async deliver(downstream: DownstreamMessage<unknown>): Promise<void> {
     try {
       const { deviceId, message, endpoint } = downstream;
-      if ((await this.push(deviceId, message, endpoint)) === 'offline')
+      if ((await this.pushAny(deviceId, message, endpoint)) === 'offline')
         this.undelivered(downstream, 'offline');
     } catch (error) {
       this.undelivered(downstream, messageOf(error), error);
     }
   }
 
-  private undelivered(downstream: DownstreamMessage, info: string, error?: unknown): void {
+  private undelivered(downstream: DownstreamMessage<unknown>, info: string, error?: unknown): void {
     const { deviceId, endpoint } = addresseeOf(downstream);
     for (const gateway of this.gateways) {
       if (endpoint !== undefined && gateway.options.path !== endpoint) continue;
@@ -288,12 +313,12 @@ export class Fedecks implements OnApplicationShutdown {
 }
 
 /** What is put into `downstream` need not be what its type says. */
-function addresseeOf(downstream: DownstreamMessage): {
+function addresseeOf(downstream: DownstreamMessage<unknown>): {
   deviceId: string | null;
   endpoint?: string | undefined;
 } {
   try {
-    const { deviceId, endpoint } = downstream as Partial<DownstreamMessage>;
+    const { deviceId, endpoint } = downstream as Partial<DownstreamMessage<unknown>>;
     return { deviceId: typeof deviceId === 'string' ? deviceId : null, endpoint };
   } catch {
     return { deviceId: null };

@@ -36,7 +36,7 @@ export {
   type DisconnectCause,
   type SocketError,
 } from './device.js';
-export { type DownstreamMessage } from './downstream.js';
+export { type Downstream, type DownstreamMessage } from './downstream.js';
 export {
   BackplaneError,
   type BackplaneErrorCode,
@@ -66,3 +66,14 @@ export { MemoryRevocations, type RevocationStore } from './revocations.js';
 export { networkOf } from './upgrade/address.js';
 export { FedecksAuthGuard } from './upgrade/auth.guard.js';
 export { type UpgradeRequest } from './upgrade/upgrade-request.js';
+export {
+  atom,
+  Atom,
+  type CannotBeSent,
+  type Contract,
+  type Sendable,
+  type Term,
+  tuple,
+  Tuple,
+  type TupleOf,
+} from '../wire/index.js';
