@@ -43,6 +43,14 @@ export default tseslint.config(
     },
   },
   {
+    // Tests of types are compiled, and never run.
+    files: ['**/*.tst.ts'],
+    rules: {
+      '@typescript-eslint/unbound-method': 'off',
+      '@typescript-eslint/no-unused-expressions': 'off',
+    },
+  },
+  {
     // Examples have no node_modules here: their types are those of the library's source and of the newest Nest.
     files: ['examples/**/*.ts'],
     languageOptions: { parserOptions: { projectService: false, project: 'examples/tsconfig.eslint.json' } },

@@ -27,6 +27,7 @@ export {
   Atom,
   type CannotBeSent,
   type Contract,
+  type MessageOf,
   type Sendable,
   type Term,
   tuple,

@@ -1,14 +1,17 @@
 export {
   AbortSignal,
+  type CannotHandle,
   Device,
   DeviceEndpoint,
   DeviceId,
+  type HandlerDecorator,
   type HandlerResult,
   InvalidHandlerError,
   type MessageGuard,
   OnConnected,
   OnDisconnected,
   OnMessage,
+  type OnMessageOf,
   OnRawMessage,
   OnSocketError,
   Payload,
@@ -61,6 +64,7 @@ export {
   type MetricName,
   type MetricsRecorder,
 } from './metrics.js';
+export { onMessageFor } from './on-message-for.js';
 export { Presence, type PresenceEntry, type PresencePage, type PresenceQuery } from './presence.js';
 export { MemoryRevocations, type RevocationStore } from './revocations.js';
 export { networkOf } from './upgrade/address.js';
@@ -71,6 +75,7 @@ export {
   Atom,
   type CannotBeSent,
   type Contract,
+  type MessageOf,
   type Sendable,
   type Term,
   tuple,

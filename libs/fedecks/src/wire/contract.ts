@@ -39,6 +39,12 @@ export type PayloadToSend<Events, Event extends EventName<Events>, P> = string e
 /** What may be sent as a message: any `M` without a contract. */
 export type MessageToSend<Events, M> = string extends keyof Events ? Sendable<M> : EventsToSend<Events>;
 
+/** The messages of one direction of a contract: the type of what a handler returns, `MessageOf<Greenhouse, 'down'>`. */
+export type MessageOf<C extends Contract, Direction extends 'up' | 'down'> = MessageToSend<
+  EventsOf<C, Direction>,
+  unknown
+>;
+
 type EventsToSend<Events> = {
   [Event in EventName<Events>]: EventToSend<Event, Sent<Events[Event]>>;
 }[EventName<Events>];

@@ -9,6 +9,7 @@ export {
   type Contract,
   type EventName,
   type EventsOf,
+  type MessageOf,
   type MessageToSend,
   type PayloadReceived,
   type PayloadToSend,
