@@ -2,7 +2,8 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', 'node_modules/**', 'coverage/**'] },
+  // What is in scripts/skeletons is compiled in the apps it is copied into, with their types.
+  { ignores: ['**/dist/**', 'node_modules/**', 'coverage/**', 'scripts/skeletons/**'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],
@@ -42,7 +43,20 @@ export default tseslint.config(
     },
   },
   {
-    files: ['**/*.mjs'],
+    // Tests of types are compiled, and never run.
+    files: ['**/*.tst.ts'],
+    rules: {
+      '@typescript-eslint/unbound-method': 'off',
+      '@typescript-eslint/no-unused-expressions': 'off',
+    },
+  },
+  {
+    // Examples have no node_modules here: their types are those of the library's source and of the newest Nest.
+    files: ['examples/**/*.ts'],
+    languageOptions: { parserOptions: { projectService: false, project: 'examples/tsconfig.eslint.json' } },
+  },
+  {
+    files: ['**/*.mjs', 'examples/**/*.js'],
     languageOptions: {
       globals: {
         process: 'readonly',
@@ -54,6 +68,7 @@ export default tseslint.config(
         clearInterval: 'readonly',
         setImmediate: 'readonly',
         URL: 'readonly',
+        AbortSignal: 'readonly',
         performance: 'readonly',
         fetch: 'readonly',
         TextEncoder: 'readonly',

@@ -3,18 +3,26 @@
 //
 //   node bench/bad-network.mjs '{"loss": 0.35, "delayMs": 300}' minutes=5 devices=60
 //   node bench/bad-network.mjs '{"bytesPerSecond": 3000}' minutes=4 devices=1 bytes=200000
+//
+// With --tls, the devices connect to nginx, and that to the server (link/nginx.conf); it needs nginx and openssl.
 import 'reflect-metadata';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const file = fileURLToPath(import.meta.url);
+const TLS = process.argv.includes('--tls');
 const settings = Object.fromEntries(process.argv.slice(3).map((each) => each.split('=')));
 const MINUTES = Number(settings.minutes ?? 5);
 const DEVICES = Number(settings.devices ?? 60);
 /** Of a message that each device sends once, and that comes back. */
 const BYTES = Number(settings.bytes ?? 0);
 const PORT = 4000;
+/** What is between the devices and the server, as the devices see it. */
+const NEAR = '10.99.0.1';
 
 const roles = { inside: startServerAndLink, devices: runDevices };
 await (roles[process.env.ROLE] ?? startNetwork)();
@@ -46,6 +54,7 @@ async function startServerAndLink() {
       FedecksModule.forRoot({
         secrets: ['a secret of thirty-two bytes, or more'],
         authenticator: { authenticate: () => true },
+        trustedProxies: ['loopback'],
       }),
     ],
     providers: [Echo],
@@ -53,15 +62,43 @@ async function startServerAndLink() {
   const app = await NestFactory.create(App, { logger: false });
   await app.listen(PORT, '0.0.0.0');
 
+  const proxy = TLS ? startProxy() : undefined;
   const script = fileURLToPath(new URL('link/lossy-link.py', import.meta.url));
   const link = spawn(
     'python3',
     [script, process.argv[2] ?? '{}', process.execPath, file, ...process.argv.slice(2)],
-    { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ROLE: 'devices' } },
+    { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ROLE: 'devices', CA: proxy?.certFile } },
   );
   for await (const line of createInterface({ input: link.stdout })) process.stdout.write(`${line}\n`);
+  proxy?.stop();
   // The network behind the link is gone, and so no connection would end by itself.
   process.exit();
+}
+
+/** nginx, with a certificate for a day. */
+function startProxy() {
+  const directory = mkdtempSync(join(tmpdir(), 'fedecks-nginx-'));
+  const certFile = join(directory, 'cert.pem');
+  const request =
+    'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=cloud -addext';
+  const files = ['-keyout', join(directory, 'key.pem'), '-out', certFile];
+  execFileSync('openssl', [...request.split(' '), `subjectAltName=IP:${NEAR}`, ...files], {
+    stdio: 'ignore',
+  });
+  // It looks for them beside its configuration.
+  const config = join(directory, 'nginx.conf');
+  copyFileSync(fileURLToPath(new URL('link/nginx.conf', import.meta.url)), config);
+  // The addresses of this network come up with the link: nginx listens on all of them.
+  const nginx = spawn('nginx', ['-p', directory, '-e', 'stderr', '-c', config], { stdio: 'inherit' });
+  nginx.on('error', (error) => {
+    console.error(`nginx cannot be run: ${error.message}. On Debian: apt-get install nginx-light`);
+    process.exit(1);
+  });
+  const stop = () => {
+    nginx.kill();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  return { certFile, stop };
 }
 
 /** In the network behind the link. */
@@ -69,7 +106,8 @@ async function runDevices() {
   const { FedecksClient, MemoryTokenStore } = await import('../libs/fedecks/dist/client/index.js');
   const devices = Array.from({ length: DEVICES }, (_, index) => {
     const client = new FedecksClient({
-      url: `ws://10.99.0.1:${PORT}/fedecks/websocket`,
+      url: TLS ? `wss://${NEAR}/fedecks/websocket` : `ws://${NEAR}:${PORT}/fedecks/websocket`,
+      ...(TLS && { tls: { ca: readFileSync(process.env.CA, 'utf8') } }),
       deviceId: `device-${index}`,
       tokenStore: new MemoryTokenStore(),
     });

@@ -21,6 +21,7 @@ Starts the cloud and a device on this machine and lets them talk:
   4  a command to the device, and its answer
   5  a small second device, made with the SDK: it says {"hello", "matey"}, the cloud says ["hi", "there"]
   6  the device is killed and started again without credentials: it comes back with its token
+  7  a command for you to type, with the API key of this run; with --once it is run here
 
 With --cluster instead: a nats-server and two clouds that serve one fleet, a device at the first, and a command to it
 that is given to the second; with --once the first is killed, and the second knows that nobody holds the device.
@@ -158,6 +159,28 @@ async function play() {
     isMessage(DEVICE, (message) => message?.[0] === 'telemetry'),
   );
   say('demo', 'It came back by itself, with the token it had stored.');
+
+  heading(
+    '7. Your turn: this sends the device a command, from another terminal. The key is of this run only.',
+  );
+  const command =
+    `curl -sS -H 'x-api-key: ${apiKey}' -H 'content-type: application/json' ` +
+    `-d '{"event":"ping","data":2}' ${origin}/devices/${DEVICE}/messages`;
+  // Not by `say`, which hides the key wherever else it would be shown. Alone on its line it is easy to copy.
+  process.stdout.write(`${command}\n`);
+  if (asked.once) await runAsTyped(command);
+}
+
+async function runAsTyped(command) {
+  live.forget();
+  const { status, stdout, stderr } = spawnSync('sh', ['-c', command], { encoding: 'utf8', timeout: 15_000 });
+  if (status !== 0) throw new Error(`the printed command ended with ${status}: ${stderr.trim()}`);
+  say('demo', stdout.trim());
+  if (JSON.parse(stdout).result !== 'sent') throw new Error('the printed command did not send');
+  await live.until(
+    'the answer to the printed command',
+    isMessage(DEVICE, (message) => message?.event === 'pong'),
+  );
 }
 
 async function playCluster() {

@@ -7,10 +7,11 @@ import { fileURLToPath } from 'node:url';
 
 /** Programs of the tests, and the Debian packages they are in. */
 const SERVERS = {
+  ip: 'iproute2',
   'nats-server': 'nats-server',
   nginx: 'nginx-light',
   openssl: 'openssl',
-  python3: 'python3-minimal',
+  python3: 'python3',
   'systemd-notify': 'systemd',
   'systemd-nspawn': 'systemd-container',
 };

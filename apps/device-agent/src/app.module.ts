@@ -27,6 +27,7 @@ export class AppModule {
   /** @param log is what `device-agent logs` shows. */
   static with(config: Config, log: RecentLog): DynamicModule {
     const { urls, deviceId, stateDir, tls, environment, startDelayMs, pingIntervalMs } = config;
+    const { phaseTimeoutMs, upgradeTimeoutMs } = config;
     const tokenStore = new FileTokenStore(stateDir, deviceId);
     return {
       module: AppModule,
@@ -39,6 +40,8 @@ export class AppModule {
           ...(tls !== undefined && { tls }),
           ...(startDelayMs !== undefined && { startDelayMs }),
           ...(pingIntervalMs !== undefined && { pingIntervalMs }),
+          ...(phaseTimeoutMs !== undefined && { phaseTimeoutMs }),
+          ...(upgradeTimeoutMs !== undefined && { upgradeTimeoutMs }),
         }),
       ],
       providers: [

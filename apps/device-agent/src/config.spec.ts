@@ -43,6 +43,8 @@ describe('readConfig', () => {
       telemetryIntervalMs: 60_000,
       startDelayMs: undefined,
       pingIntervalMs: undefined,
+      phaseTimeoutMs: undefined,
+      upgradeTimeoutMs: undefined,
     });
   });
 
@@ -55,6 +57,8 @@ describe('readConfig', () => {
       FEDECKS_HEALTH_FILE: '/dev/shm/connected',
       FEDECKS_START_DELAY_MS: '0',
       FEDECKS_PING_INTERVAL_MS: '55000',
+      FEDECKS_PHASE_TIMEOUT_MS: '30000',
+      FEDECKS_UPGRADE_TIMEOUT_MS: '120000',
       FEDECKS_SERVERNAME: 'cloud.internal',
       FEDECKS_PINS: `sha256/${'A'.repeat(43)}= sha256/${'B'.repeat(43)}=`,
       TELEMETRY_INTERVAL_MS: '1000',
@@ -73,6 +77,8 @@ describe('readConfig', () => {
       telemetryIntervalMs: 1000,
       startDelayMs: 0,
       pingIntervalMs: 55_000,
+      phaseTimeoutMs: 30_000,
+      upgradeTimeoutMs: 120_000,
     });
   });
 
@@ -97,6 +103,8 @@ describe('readConfig', () => {
           FEDECKS_DEVICE_ID: 'é'.repeat(63),
           FEDECKS_STATE_DIR: `/${'d'.repeat(120)}`,
           FEDECKS_START_DELAY_MS: '1.5',
+          FEDECKS_PHASE_TIMEOUT_MS: '20s',
+          FEDECKS_UPGRADE_TIMEOUT_MS: '120001',
           FEDECKS_CA_FILE: '/nowhere/ca.pem',
           FEDECKS_CERT_FILE: '/nowhere/cert.pem',
           FEDECKS_PINS: 'hunter2',
@@ -110,6 +118,8 @@ describe('readConfig', () => {
       'FEDECKS_DEVICE_ID must',
       'FEDECKS_STATE_DIR is too long by 25 bytes',
       'FEDECKS_START_DELAY_MS must',
+      'FEDECKS_PHASE_TIMEOUT_MS must be a whole number of milliseconds, from 1000 to 120000.',
+      'FEDECKS_UPGRADE_TIMEOUT_MS must',
       'FEDECKS_CA_FILE names a file that cannot be read (ENOENT)',
       'FEDECKS_CERT_FILE and FEDECKS_KEY_FILE go together',
       'FEDECKS_PINS must',

@@ -27,6 +27,10 @@ export interface Config {
   readonly startDelayMs: number | undefined;
   /** See `pingIntervalMs` of `FedecksClient`; undefined leaves it at its default. */
   readonly pingIntervalMs: number | undefined;
+  /** See `phaseTimeoutMs` of `FedecksClient`; undefined leaves it at its default. */
+  readonly phaseTimeoutMs: number | undefined;
+  /** See `upgradeTimeoutMs` of `FedecksClient`; undefined leaves it at its default. */
+  readonly upgradeTimeoutMs: number | undefined;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -46,6 +50,8 @@ export const INTERVAL = { minMs: 1_000, maxMs: 86_400_000 } as const;
 const DEFAULT_INTERVAL_MS = 60_000;
 /** The limits of the ping interval, in milliseconds: a second, and an hour. */
 const PING_INTERVAL = { minMs: 1_000, maxMs: 3_600_000 } as const;
+/** The limits of what bounds an attempt to connect, in milliseconds: a second, and what the client lets them grow to. */
+const TIMEOUT = { minMs: 1_000, maxMs: 120_000 } as const;
 const MAX_START_DELAY_MS = 600_000;
 
 /** Read if it is there and no other is named. */
@@ -68,6 +74,8 @@ export const VARIABLES = {
   FEDECKS_PINS: 'sha256/... of public keys, one of which the cloud must hold, divided by commas or spaces',
   FEDECKS_START_DELAY_MS: 'the first connection begins after a random part of it (default: 5000)',
   FEDECKS_PING_INTERVAL_MS: `from one ping to the next, ${PING_INTERVAL.minMs} to ${PING_INTERVAL.maxMs}; the cloud ends a connection after 60 s of silence (default: 19000)`,
+  FEDECKS_PHASE_TIMEOUT_MS: `how long DNS, TCP, TLS and the answer may take, each, ${TIMEOUT.minMs} to ${TIMEOUT.maxMs}; doubled after three timeouts (default: 20000)`,
+  FEDECKS_UPGRADE_TIMEOUT_MS: `how long they may take together, ${TIMEOUT.minMs} to ${TIMEOUT.maxMs}; doubled with it (default: 60000)`,
   TELEMETRY_INTERVAL_MS: `from one telemetry to the next, ${INTERVAL.minMs} to ${INTERVAL.maxMs} (default: ${DEFAULT_INTERVAL_MS})`,
 } as const;
 
@@ -117,6 +125,8 @@ export async function readConfig(file?: string, env: Environment = process.env):
   const telemetryIntervalMs = whole('TELEMETRY_INTERVAL_MS', INTERVAL.minMs, INTERVAL.maxMs);
   const startDelayMs = whole('FEDECKS_START_DELAY_MS', 0, MAX_START_DELAY_MS);
   const pingIntervalMs = whole('FEDECKS_PING_INTERVAL_MS', PING_INTERVAL.minMs, PING_INTERVAL.maxMs);
+  const phaseTimeoutMs = whole('FEDECKS_PHASE_TIMEOUT_MS', TIMEOUT.minMs, TIMEOUT.maxMs);
+  const upgradeTimeoutMs = whole('FEDECKS_UPGRADE_TIMEOUT_MS', TIMEOUT.minMs, TIMEOUT.maxMs);
 
   // Loads OpenSSL's bindings, which the commands that only talk to the agent can do without.
   const { readTls } = await import('./connection/tls-files.js');
@@ -146,6 +156,8 @@ export async function readConfig(file?: string, env: Environment = process.env):
     telemetryIntervalMs: telemetryIntervalMs ?? DEFAULT_INTERVAL_MS,
     startDelayMs,
     pingIntervalMs,
+    phaseTimeoutMs,
+    upgradeTimeoutMs,
   };
 }
 

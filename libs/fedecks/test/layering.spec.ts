@@ -12,8 +12,7 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
   handlers: { folders: ['wire', 'faults'], packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/ },
   server: {
     folders: ['wire', 'options', 'faults', 'handlers'],
-    packages:
-      /^(@nestjs\/(common|core|jwt)(\/.*)?|@noble\/ciphers\/chacha\.js|proxy-addr|rxjs|ws|ms|node:.*)$/,
+    packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/,
   },
   cluster: { folders: ['wire', 'server'], packages: /^rxjs$/ },
   nats: {
@@ -25,6 +24,7 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
     folders: ['wire', 'options', 'faults', 'handlers', 'client'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs)$/,
   },
+  cli: { folders: ['wire', 'client'], packages: /^(rxjs|ws|node:.*)$/ },
   testing: { folders: ['wire'], packages: /^(@nestjs\/common|ws|node:.*)$/ },
 };
 

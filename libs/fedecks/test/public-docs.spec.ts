@@ -5,7 +5,9 @@ import ts from 'typescript';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const src = join(root, 'libs/fedecks/src');
-const ENTRIES = readdirSync(src).filter((folder) => !['faults', 'handlers', 'options'].includes(folder));
+const ENTRIES = readdirSync(src).filter(
+  (folder) => !['cli', 'faults', 'handlers', 'options'].includes(folder),
+);
 
 const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
   config: unknown;

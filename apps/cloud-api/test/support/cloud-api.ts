@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
 import { type NestExpressApplication } from '@nestjs/platform-express';
+import { Fedecks } from '@fedecks/nest';
 import { FedecksClient, MemoryTokenStore } from '@fedecks/nest/client';
 import { WebSocket } from 'ws';
 import { Inbox } from '../../../../libs/fedecks/test/support/inbox.js';
@@ -143,6 +144,11 @@ export class CloudApi {
     socket.on('message', (text: Buffer) => shown.put(JSON.parse(text.toString()) as Shown));
     socket.on('close', (code, reason) => closed.put({ code, reason: reason.toString() }));
     return { socket, shown, refused, closed };
+  }
+
+  /** What the application may do, and operators may not yet. */
+  get fedecks(): Fedecks {
+    return this.app.get(Fedecks);
   }
 
   async http(

@@ -12,6 +12,8 @@ const CONNECTED: AgentStatus = {
   tokenHeld: true,
   tokenExpiresAt: '2027-06-01T10:00:00.000Z',
   tokenRefused: false,
+  clone: null,
+  lastLoss: null,
   fileLogin: null,
   version: '0.1.0',
   pid: 42,
@@ -48,6 +50,27 @@ describe('the table of the status', () => {
     expect(text).toContain('Last error    connection_lost: ended\n');
     expect(text).toContain('Next attempt  2027-05-04T10:00:12Z (in 12 s)\n');
     expect(text).toContain('Token         held\n');
+  });
+
+  it('shows that another machine uses the device id, since when, and when that was noticed last', () => {
+    const since = '2027-05-04T09:00:00.500Z';
+    const words =
+      'Clone         another machine uses this device id, since 2027-05-04T09:00:00Z (1 h ago)';
+    const remedy = ': give each an id and a login of its own\n';
+    expect(table({ ...CONNECTED, clone: { since, at: since } }, NOW)).toContain(`${words}${remedy}`);
+    expect(table({ ...CONNECTED, clone: { since, at: '2027-05-04T09:57:00.400Z' } }, NOW)).toContain(
+      `${words}, last noticed 2027-05-04T09:57:00Z (3 min ago)${remedy}`,
+    );
+  });
+
+  it('shows how many messages may be lost with the last connection, if any', () => {
+    const at = '2027-05-04T09:57:00.400Z';
+    const tableOf = (unconfirmed: number): string =>
+      table({ ...CONNECTED, lastLoss: { at, unconfirmed } }, NOW);
+    const when = 'with the connection that ended 2027-05-04T09:57:00Z (3 min ago)\n';
+    expect(tableOf(3)).toContain(`Perhaps lost  up to 3 messages, ${when}`);
+    expect(tableOf(1)).toContain(`Perhaps lost  up to 1 message, ${when}`);
+    expect(tableOf(0)).not.toContain('lost');
   });
 
   it('shows a token that has expired, and one that the cloud refuses', () => {

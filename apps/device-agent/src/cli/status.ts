@@ -22,6 +22,10 @@ export function table(agent: AgentStatus, now: Date): string {
     ['Device id', agent.deviceId],
     ['URL', agent.url],
     ['Last error', agent.lastError ?? 'none'],
+    ...(agent.clone ? [['Clone', cloneOf(agent.clone, now)]] : []),
+    ...(agent.lastLoss && agent.lastLoss.unconfirmed > 0
+      ? [['Perhaps lost', unconfirmedOf(agent.lastLoss, now)]]
+      : []),
     ['Next attempt', agent.nextAttemptAt === null ? 'none is due' : moment(agent.nextAttemptAt, now)],
     ['Token', token(agent, now)],
     ...(agent.fileLogin ? [['Login', loginOf(agent.fileLogin, now)]] : []),
@@ -44,6 +48,16 @@ function token({ tokenHeld, tokenRefused, tokenExpiresAt, fileLogin }: AgentStat
 function loginOf({ file, nextTryAt, lastError }: NonNullable<AgentStatus['fileLogin']>, now: Date): string {
   const attempt = nextTryAt === null ? 'being tried' : `tried again ${moment(nextTryAt, now)}`;
   return `with ${file}, ${attempt}${lastError === null ? '' : `. ${lastError}`}`;
+}
+
+function cloneOf({ since, at }: NonNullable<AgentStatus['clone']>, now: Date): string {
+  const last = at === since ? '' : `, last noticed ${moment(at, now)}`;
+  return `another machine uses this device id, since ${moment(since, now)}${last}: give each an id and a login of its own`;
+}
+
+function unconfirmedOf({ at, unconfirmed }: NonNullable<AgentStatus['lastLoss']>, now: Date): string {
+  const messages = unconfirmed === 1 ? '1 message' : `${unconfirmed} messages`;
+  return `up to ${messages}, with the connection that ended ${moment(at, now)}`;
 }
 
 /** `2026-05-04T10:00:00Z (3 min ago)`; without the date where the clock cannot be right. */

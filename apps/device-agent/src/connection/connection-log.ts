@@ -34,6 +34,7 @@ export class ConnectionLog implements OnModuleInit {
       case 'upgrade_failed':
       case 'connection_failed':
       case 'connection_error':
+      case 'clone_suspected':
         return this.logger.warn(sentenceFor(event));
       case 'token_store_failed':
       case 'token_load_failed':

@@ -45,6 +45,8 @@ export class FileLogin implements OnModuleInit {
   private readonly logger = new Logger('Login');
   private failures = 0;
   private isTrying = false;
+  /** What a try has got is refused already: so soon after, that it has not ended. */
+  private isNeededAgain = false;
   private connectingWith: 'token' | 'credentials' | undefined;
   private timer: NodeJS.Timeout | undefined;
   private nextTryAt: number | undefined;
@@ -81,6 +83,7 @@ export class FileLogin implements OnModuleInit {
         if (event.with === 'credentials' && !this.isTrying) this.cancel();
         return;
       case 'connected':
+        this.isNeededAgain = false;
         return this.cancel();
       case 'token_refused':
         return this.onNeed(0, 'The cloud refuses the token of this device (expired or revoked)');
@@ -98,7 +101,8 @@ export class FileLogin implements OnModuleInit {
     const { path } = this.file;
     if (path === undefined) return this.askForPerson(reason);
     // The one who tries sees why it failed, and whoever waits goes on waiting.
-    if (!this.isTrying && this.timer === undefined) this.loginIn(delayMs, path);
+    if (this.isTrying) this.isNeededAgain = true;
+    else if (this.timer === undefined) this.loginIn(delayMs, path);
   }
 
   private askForPerson(reason: string): void {
@@ -125,6 +129,7 @@ export class FileLogin implements OnModuleInit {
       await this.client.login(credentials);
       this.lastError = undefined;
       this.logger.log('Logged in with the login file');
+      if (this.isNeededAgain) this.loginIn(0, path);
     } catch (error) {
       // By a login of somebody else's.
       if (this.isSettled()) return;

@@ -21,6 +21,14 @@ describe('sentenceFor', () => {
     ],
     [{ type: 'upgrade_failed', status: 418 }, 'The cloud was reached and refused: HTTP status 418'],
     [
+      { type: 'connection_lost', cause: 'ended', unconfirmed: 2 },
+      'Connection lost: it was ended without a word, by the cloud or something on the way; up to 2 messages may not have arrived',
+    ],
+    [
+      { type: 'clone_suspected' },
+      'Another machine uses this device id: give each an id and a login of its own',
+    ],
+    [
       { type: 'connection_lost', cause: 'closed', code: 4152 },
       'Connection lost: another machine, or another agent on this one, has connected with this device id (close code 4152)',
     ],

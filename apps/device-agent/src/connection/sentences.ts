@@ -49,7 +49,9 @@ const BY_ERROR: readonly (readonly [RegExp, string])[] = [
 export function sentenceFor(event: ClientEvent): string | undefined {
   switch (event.type) {
     case 'connection_lost':
-      return `Connection lost: ${lossOf(event)}`;
+      return `Connection lost: ${lossOf(event)}${unconfirmedIn(event)}`;
+    case 'clone_suspected':
+      return 'Another machine uses this device id: give each an id and a login of its own';
     case 'upgrade_failed':
       return event.status === undefined
         ? `The answer was no websocket: ${withWords(event.reason)}`
@@ -86,6 +88,11 @@ function lossOf(loss: Extract<ClientEvent, { type: 'connection_lost' }>): string
     case 'new_login':
       return 'dropped for a new login';
   }
+}
+
+function unconfirmedIn({ unconfirmed }: Extract<ClientEvent, { type: 'connection_lost' }>): string {
+  if (unconfirmed === undefined) return '';
+  return `; up to ${unconfirmed === 1 ? '1 message' : `${unconfirmed} messages`} may not have arrived`;
 }
 
 function byNumber(words: Readonly<Record<number, string>>, number: number, what: string): string {

@@ -6,12 +6,16 @@ import { sentenceFor } from '../connection/sentences.js';
 import { VERSION } from '../version.js';
 import { type AgentStatus } from './status.js';
 
+const CLONE_REMEMBERED_MS = 2 * 3_600_000;
+
 /** Tells how the agent is. */
 @Injectable()
 export class StatusReport implements OnModuleInit {
   private readonly startedAt = new PastMoment();
   private lastError: string | undefined;
   private tokenRefused = false;
+  private clone: { readonly since: PastMoment; readonly at: PastMoment } | undefined;
+  private lastLoss: { readonly at: PastMoment; readonly unconfirmed: number } | undefined;
 
   /** @param url is told until one is asked. */
   constructor(
@@ -28,12 +32,24 @@ export class StatusReport implements OnModuleInit {
     if (event.type === 'connecting') this.url = event.url;
     if (event.type === 'token_refused') this.tokenRefused = true;
     if (event.type === 'connected' || event.type === 'unregistered') this.tokenRefused = false;
+    if (event.type === 'clone_suspected') {
+      const at = new PastMoment();
+      this.clone = { since: this.recentClone?.since ?? at, at };
+    }
+    if (event.type === 'connection_lost')
+      this.lastLoss = { at: new PastMoment(), unconfirmed: event.unconfirmed ?? 0 };
     this.lastError = sentenceFor(event) ?? this.lastError;
+  }
+
+  /** A device that the cloud keeps away for it comes back within an hour, and hears of it again. */
+  private get recentClone(): typeof this.clone {
+    return this.clone && this.clone.at.agoMs < CLONE_REMEMBERED_MS ? this.clone : undefined;
   }
 
   status(): AgentStatus {
     const { state, since, deviceId, nextAttemptAt, tokenHeld, tokenExpiresAt } = this.client.details;
     const { progress } = this.fileLogin;
+    const { recentClone, lastLoss } = this;
     const inMs = (dueAt: number): Date => new Date(Date.now() + Math.max(0, dueAt - performance.now()));
     return {
       state,
@@ -45,6 +61,10 @@ export class StatusReport implements OnModuleInit {
       tokenHeld,
       tokenExpiresAt: tokenExpiresAt?.toISOString() ?? null,
       tokenRefused: tokenHeld && this.tokenRefused,
+      clone: recentClone
+        ? { since: recentClone.since.date.toISOString(), at: recentClone.at.date.toISOString() }
+        : null,
+      lastLoss: lastLoss ? { at: lastLoss.at.date.toISOString(), unconfirmed: lastLoss.unconfirmed } : null,
       fileLogin: progress
         ? {
             file: progress.file,

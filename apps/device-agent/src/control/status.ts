@@ -16,6 +16,18 @@ export interface AgentStatus {
   readonly tokenExpiresAt: string | null;
   /** Whether the cloud has refused it, as expired or revoked: only a login helps. */
   readonly tokenRefused: boolean;
+  /** Another machine uses the device id, as the cloud says or as replaced connections show; null if not within 2 hours. */
+  readonly clone: {
+    /** When that was noticed first, and last. */
+    readonly since: string;
+    readonly at: string;
+  } | null;
+  /** The newest connection that was lost; null if none was. */
+  readonly lastLoss: {
+    readonly at: string;
+    /** How many messages were written to it that the cloud may not have read. */
+    readonly unconfirmed: number;
+  } | null;
   /** The login with FEDECKS_LOGIN_FILE, while one is needed. */
   readonly fileLogin: {
     readonly file: string;

@@ -14,6 +14,7 @@ import {
   Inbox,
   type InboxOwner,
   LONG_RUN_MS,
+  refusalOf,
   type ResultSink,
   Router,
   SLICE_MS,
@@ -116,7 +117,7 @@ export class ClientHandlers
   handle({ message, runner }: Received): void {
     const route = this.router.message(message);
     if (route) this.inbox.run(route.handler, route.payload, runner);
-    else this.logger.warn('No handler takes a message of the cloud: add a catch-all @OnMessage()');
+    else this.logger.warn(`Of what the cloud sent, ${this.router.whyUnhandled(message)}`);
   }
 
   onReady(): void {
@@ -136,7 +137,9 @@ export class ClientHandlers
   }
 
   onFailure(error: unknown): void {
-    this.logger.error('A handler failed', stackOf(error));
+    const refusal = refusalOf(error);
+    if (refusal === undefined) this.logger.error('A handler failed', stackOf(error));
+    else this.logger.warn(`A pipe refused what the cloud sent: ${refusal}`);
   }
 
   onStall({ name, kind }: Handler): void {

@@ -2,6 +2,7 @@ import { type DynamicModule, Module, type ModuleMetadata, type Provider, type Ty
 import { DiscoveryModule } from '@nestjs/core';
 import { FedecksClient, type FedecksClientOptions } from '../client/index.js';
 import { HandlerExplorer } from '../handlers/index.js';
+import { checkGiven } from '../options/index.js';
 import { ClientHandlers } from './client-handlers.js';
 
 /** A provider of options, for `useClass` and `useExisting`. */
@@ -31,7 +32,13 @@ export type FedecksClientAsyncOptions = Pick<ModuleMetadata, 'imports'> &
 export class FedecksClientModule {
   /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
   static forRoot(options: FedecksClientOptions): DynamicModule {
-    return client([{ provide: FedecksClient, useFactory: () => new FedecksClient(options) }]);
+    return client([
+      {
+        provide: FedecksClient,
+        useFactory: () =>
+          make(options, 'forRoot', 'give it an object with at least url, deviceId and tokenStore'),
+      },
+    ]);
   }
 
   /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
@@ -41,7 +48,12 @@ export class FedecksClientModule {
       const provider: Provider = {
         provide: FedecksClient,
         inject: [...inject],
-        useFactory: async (...injected: unknown[]) => new FedecksClient(await useFactory(...injected)),
+        useFactory: async (...injected: unknown[]) =>
+          make(
+            await useFactory(...injected),
+            'forRootAsync',
+            "return an object with options from the 'useFactory'",
+          ),
       };
       return client([provider], imports);
     }
@@ -50,10 +62,20 @@ export class FedecksClientModule {
       provide: FedecksClient,
       inject: [source],
       useFactory: async (factory: FedecksClientOptionsFactory) =>
-        new FedecksClient(await factory.createFedecksClientOptions()),
+        make(
+          await factory.createFedecksClientOptions(),
+          'forRootAsync',
+          'return an object with options from createFedecksClientOptions()',
+        ),
     };
     return client('useClass' in asked ? [source, provider] : [provider], imports);
   }
+}
+
+/** @param remedy what to do if there are no options, as a clause. */
+function make(options: FedecksClientOptions, method: string, remedy: string): FedecksClient {
+  checkGiven(`FedecksClientModule.${method}`, options, remedy);
+  return new FedecksClient(options);
 }
 
 function client(providers: Provider[], imports: ModuleMetadata['imports'] = []): DynamicModule {

@@ -1,26 +1,16 @@
-export {
-  ClientStoppedError,
-  type ClientDetails,
-  type ClientEvent,
-  type ClientStatus,
-  type Credentials,
-  FedecksClient,
-  type FedecksClientOptions,
-  InvalidOptionsError,
-  LoginFailedError,
-  type LoginFailure,
-  NotConnectedError,
-  type TokenStore,
-} from '../client/index.js';
+export * from '../client/index.js';
 export {
   AbortSignal,
+  type CannotHandle,
   DeviceId,
+  type HandlerDecorator,
   type HandlerResult,
   InvalidHandlerError,
   type MessageGuard,
   OnConnected,
   OnDisconnected,
   OnMessage,
+  type OnMessageOf,
   Payload,
 } from '../handlers/index.js';
 export { type ConnectionLost } from './client-handlers.js';
@@ -29,3 +19,4 @@ export {
   FedecksClientModule,
   type FedecksClientOptionsFactory,
 } from './fedecks-client.module.js';
+export { onMessageFor } from './on-message-for.js';

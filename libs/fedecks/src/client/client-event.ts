@@ -1,4 +1,5 @@
 import { CLONE_REASON } from '../wire/index.js';
+import { explainStatus } from './explain.js';
 
 /**
  * What happens to a client, as `events$` tells it (PROTOCOL.md §3). The first five are its states. A failure is
@@ -89,7 +90,7 @@ export function failureIn(event: ClientEvent): string | undefined {
     case 'observer_failed':
       return `${event.type}: ${event.reason}`;
     case 'upgrade_failed':
-      return `${event.type}: ${event.reason ?? `HTTP status ${event.status}`}`;
+      return `${event.type}: ${event.reason ?? explainStatus(event.status, event.hasBody === true)}`;
     case 'token_refused':
       return `${event.type}: ${event.cause}`;
     case 'connection_lost':

@@ -1,7 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { firstValueFrom, from, ReplaySubject, Subject, takeUntil, throwIfEmpty, type Observable } from 'rxjs';
 import { GuardedObservable, nameOf } from '../faults/index.js';
-import { encodeAttempt, encodeTerm, TOKEN_PLEASE, tuple, type Term } from '../wire/index.js';
+import {
+  encodeAttempt,
+  encodeTerm,
+  eventOf,
+  TOKEN_PLEASE,
+  tuple,
+  type Contract,
+  type EventName,
+  type EventsOf,
+  type MessageToSend,
+  type PayloadReceived,
+  type PayloadToSend,
+  type Term,
+} from '../wire/index.js';
 import { type AttemptLimits } from './attempt-clock.js';
 import { loginHeader, tokenHeader, type Credentials } from './auth.js';
 import { delayOf } from './backoff.js';
@@ -27,6 +40,7 @@ import {
 } from './state.js';
 import { expiryOf } from './token-claims.js';
 import { TokenWriter } from './token-writer.js';
+import { Trace } from './trace.js';
 
 /** A client as it stands, for a status page or a log line. */
 export interface ClientDetails {
@@ -58,8 +72,10 @@ interface PendingLogin {
  * (PROTOCOL.md §3). What it does when is decided in `next`; this class carries it out.
  *
  * It logs nothing and throws nothing at its own initiative: `events$` tells all that happens.
+ *
+ * With a {@link Contract}, `new FedecksClient<Greenhouse>(...)`, the compiler lets only its events be sent.
  */
-export class FedecksClient {
+export class FedecksClient<C extends Contract = Contract> {
   /**
    * What happens to the client, from the moment of subscribing; completes when it has stopped. Subscribe before `start`.
    * What an observer throws or rejects with is the event `observer_failed`, and the observer goes on. A stream it is
@@ -74,6 +90,7 @@ export class FedecksClient {
   private lastEvent: ClientEvent['type'] | undefined;
   private readonly messages = new Subject<Term>();
   private readonly heartbeat: Heartbeat;
+  private readonly trace: Trace;
 
   /** What the cloud knows the attempts of this client by (PROTOCOL.md §1.7). */
   private readonly process = randomBytes(16).toString('base64url');
@@ -105,6 +122,7 @@ export class FedecksClient {
   /** @throws {InvalidOptionsError} naming everything that is wrong with the options. */
   constructor(options: FedecksClientOptions) {
     this.options = resolveOptions(options);
+    this.trace = new Trace(this.options.deviceId);
     this.events$ = new GuardedObservable(this.events, (error) => {
       // It may fail on that event as well, and would never end.
       if (this.lastEvent !== 'observer_failed') this.observerFailed(error);
@@ -198,12 +216,18 @@ export class FedecksClient {
    * @throws {NotConnectedError} (rejects) when not connected, or the connection ended before it was written.
    * @throws {SendBufferFullError} (rejects) when more than `maxBufferedBytes` would wait for a stalled link.
    * @throws {TermEncodeError} (rejects) if it holds something that is not a term.
+   * @throws {TypeError} (rejects) if it is neither `send(event, payload)` nor `send(message)`.
    * @throws {ClientStoppedError} (rejects) after `stop`.
    */
-  async send(event: string, payload: Term): Promise<void>;
-  async send(message: Term): Promise<void>;
-  async send(...message: [Term] | [string, Term]): Promise<void> {
-    await this.write(encodeTerm(message.length === 1 ? message[0] : tuple(...message)));
+  async send<Event extends EventName<EventsOf<C, 'up'>>, Payload>(
+    event: Event,
+    payload: PayloadToSend<EventsOf<C, 'up'>, Event, Payload>,
+  ): Promise<void>;
+  async send<Message>(message: MessageToSend<EventsOf<C, 'up'>, Message>): Promise<void>;
+  async send(...message: [unknown] | [string, unknown]): Promise<void> {
+    checkMessage(message);
+    const term = (message.length === 1 ? message[0] : tuple(...message)) as Term;
+    await this.write(encodeTerm(term), term);
   }
 
   /**
@@ -212,6 +236,32 @@ export class FedecksClient {
    */
   async sendRaw(bytes: Uint8Array): Promise<void> {
     await this.write(bytes);
+  }
+
+  /**
+   * Calls a handler with the payload of each message that is this event: a pair whose first element is its name, as a
+   * string or an atom, or a map with `event` and `data`. Messages go on to `messages$` all the same. What the handler
+   * returns is not sent; what it throws or rejects with is the event `observer_failed`, and it goes on.
+   *
+   * The payload is of the type that the contract says, and is not checked.
+   * @returns a function that ends it.
+   * @throws {TypeError} where `handler` is no function.
+   */
+  on<Event extends EventName<EventsOf<C, 'down'>>>(
+    event: Event,
+    handler: (payload: PayloadReceived<EventsOf<C, 'down'>, Event, Term>) => unknown,
+  ): () => void {
+    if (typeof handler !== 'function') {
+      throw new TypeError(
+        `client.on('${event}', handler): handler must be a function, and is ${typeof handler}.`,
+      );
+    }
+    const subscription = this.messages$.subscribe((message) => {
+      const found = eventOf(message);
+      if (found?.name !== event) return undefined;
+      return handler(found.payload as PayloadReceived<EventsOf<C, 'down'>, Event, Term>);
+    });
+    return () => subscription.unsubscribe();
   }
 
   /**
@@ -225,12 +275,13 @@ export class FedecksClient {
     return (this.stopping ??= Promise.resolve().then(() => this.finish()));
   }
 
-  private async write(bytes: Uint8Array): Promise<void> {
+  private async write(bytes: Uint8Array, message?: Term): Promise<void> {
     this.refuseIfStopped();
     if (this.state.status !== 'connected' || !this.socket) {
       throw new NotConnectedError('not-connected');
     }
     await this.socket.send(bytes);
+    this.trace.onSent(bytes.length, message);
   }
 
   private refuseIfStopped(): void {
@@ -379,6 +430,7 @@ export class FedecksClient {
     const inbound = readFrame(bytes, isBinary, this.options);
     switch (inbound.kind) {
       case 'message':
+        this.trace.onReceived(bytes.length, inbound.message);
         return this.messages.next(inbound.message);
       case 'token':
         return this.dispatch({
@@ -408,6 +460,7 @@ export class FedecksClient {
   private report(event: ClientEvent): void {
     this.lastError = failureIn(event) ?? this.lastError;
     this.lastEvent = event.type;
+    this.trace.onEvent(event);
     if (event.type === 'clone_suspected') this.cloneSuspectedAt = performance.now();
     this.events.next(event);
   }
@@ -423,6 +476,17 @@ const MAX_PATIENCE_MS = 120_000;
 function limitsOf({ phaseTimeoutMs, upgradeTimeoutMs }: AttemptLimits, patience: number): AttemptLimits {
   const grown = (ms: number): number => Math.max(ms, Math.min(ms * patience, MAX_PATIENCE_MS));
   return { phaseTimeoutMs: grown(phaseTimeoutMs), upgradeTimeoutMs: grown(upgradeTimeoutMs) };
+}
+
+/** Without types, `send('a', 'b', 'c')` would lose an argument, or send what no handler expects. */
+function checkMessage(given: readonly unknown[]): void {
+  const usage = 'call send(event, payload) with the name of an event, or send(message) with one message';
+  if (given.length !== 1 && given.length !== 2)
+    throw new TypeError(`send() was given ${given.length} arguments: ${usage}.`);
+  const [event] = given;
+  if (given.length === 1 || typeof event === 'string') return;
+  const type = event === null ? 'null' : typeof event;
+  throw new TypeError(`send(event, payload): the name of the event must be a string, not ${type}: ${usage}.`);
 }
 
 /** What the clock says of a moment, which `performance.now()` has given or will give. */

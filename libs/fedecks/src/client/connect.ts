@@ -5,6 +5,7 @@ import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'nod
 import { type AttemptClock } from './attempt-clock.js';
 import { explainedByClock } from './clock.js';
 import { dial, type Dialling } from './dial.js';
+import { explainedTlsError } from './explain.js';
 import { tunnel, withoutBrackets, type ProxyChoice } from './proxy.js';
 import { isPinned, type TlsOptions } from './tls.js';
 
@@ -73,7 +74,7 @@ export async function connect(
         connectTls({ socket: await open(() => undefined), ...identity, rejectUnauthorized: false }),
         signal,
       );
-    throw await explainedByClock(error, unverified, signal);
+    throw explainedTlsError(await explainedByClock(error, unverified, signal));
   }
   if (pins.length === 0 || isPinned(socket, pins)) return { socket, tcp };
   socket.destroy();

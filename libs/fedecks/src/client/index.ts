@@ -22,3 +22,15 @@ export {
   type LoginFailure,
 } from './errors.js';
 export { InvalidOptionsError } from '../options/index.js';
+export {
+  atom,
+  Atom,
+  type CannotBeSent,
+  type Contract,
+  type MessageOf,
+  type Sendable,
+  type Term,
+  tuple,
+  Tuple,
+  type TupleOf,
+} from '../wire/index.js';

@@ -11,9 +11,14 @@ export class PastMoment {
   private readonly uptimeS = uptime();
   private shownMs = Date.now();
 
+  /** How long ago it was, in milliseconds. */
+  get agoMs(): number {
+    return (uptime() - this.uptimeS) * 1000;
+  }
+
   /** When it was, by the system's clock as that is set now. */
   get date(): Date {
-    const dateMs = Date.now() - (uptime() - this.uptimeS) * 1000;
+    const dateMs = Date.now() - this.agoMs;
     if (Math.abs(dateMs - this.shownMs) > TOLERANCE_MS) this.shownMs = dateMs;
     return new Date(this.shownMs);
   }

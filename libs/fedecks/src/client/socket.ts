@@ -12,8 +12,9 @@ import { AttemptClock, type AttemptLimits } from './attempt-clock.js';
 import { type ConnectionLoss } from './client-event.js';
 import { connect, reasonOf, type ConnectSettings, type Reached } from './connect.js';
 import { NotConnectedError, SendBufferFullError } from './errors.js';
+import { advisesTls } from './explain.js';
 import { Pacer } from './pacer.js';
-import { type AttemptEvent, type Denial } from './state.js';
+import { type AttemptEvent, type CloudRefusal } from './state.js';
 import { missingCertificate } from './tls.js';
 import { Unconfirmed } from './unconfirmed.js';
 
@@ -198,7 +199,10 @@ export class DeviceSocket {
     });
     socket.on('error', (error) => {
       if (this.phase === 'open') listener.event({ type: 'errored', reason: reasonOf(error) });
-      else this.failed(missing === undefined ? reasonOf(error) : `${reasonOf(error)}; ${missing}`);
+      else {
+        const advice = missing ?? advisesTls(error, this.settings.url);
+        this.failed(advice === undefined ? reasonOf(error) : `${reasonOf(error)}; ${advice}`);
+      }
     });
     socket.once('close', (code, reason) => {
       if (!this.end()) return;
@@ -232,14 +236,14 @@ export class DeviceSocket {
     const failure = { status, ...(hasText && { hasBody: true as const }) };
     const isClone = headers[REFUSAL_HEADER] === CLONE_REASON;
     // A cloud refuses without a body (PROTOCOL.md §1.4); a captive portal or a firewall has something to say.
-    const denial = status === 403 && !hasText ? denialAt(headers) : undefined;
+    const byCloud = status === 403 && !hasText ? refusalOf(headers) : undefined;
     if (this.end())
       this.listener.event({
         type: 'refused',
         failure,
         retryAfterMs: retryAfter(headers),
         isClone,
-        ...(denial && { denial }),
+        ...(byCloud && { byCloud }),
       });
     socket.terminate();
   }
@@ -298,7 +302,7 @@ function hasBody(response: IncomingMessage): Promise<boolean> {
 }
 
 /** When a cloud refused, by its own clock if it tells its date. */
-function denialAt({ date }: IncomingHttpHeaders): Denial {
+function refusalOf({ date }: IncomingHttpHeaders): CloudRefusal {
   const timeMs = Date.parse(date ?? '');
   return { timeMs: Number.isNaN(timeMs) ? Date.now() : timeMs };
 }

@@ -24,14 +24,14 @@ const refused = (status: number, hasBody?: true): StateEvent => {
   return { type: 'refused', attempt: 3, failure, retryAfterMs: 0, isClone: false };
 };
 /** By a cloud whose clock says this, in milliseconds. */
-const denied = (timeMs = 0): StateEvent => {
+const cloudRefused = (timeMs = 0): StateEvent => {
   return {
     type: 'refused',
     attempt: 3,
     failure: { status: 403 },
     retryAfterMs: 0,
     isClone: false,
-    denial: { timeMs },
+    byCloud: { timeMs },
   };
 };
 const closed = (code: number): StateEvent => ({ type: 'lost', attempt: 3, loss: { cause: 'closed', code } });
@@ -371,24 +371,27 @@ describe('the state machine of a client (§3)', () => {
   const HELD = { ...STATES['connecting with token'], expiresAtMs: 5_000 };
 
   it("takes a token for refused that has expired by the server's date", () => {
-    expect(refusals(HELD, denied(5_000))).toEqual(['expired']);
-    expect(refusals(HELD, denied(4_999))).toEqual([]);
-    expect(refusals({ ...HELD, expiresAtMs: undefined }, denied(5_000))).toEqual([]);
+    expect(refusals(HELD, cloudRefused(5_000))).toEqual(['expired']);
+    expect(refusals(HELD, cloudRefused(4_999))).toEqual([]);
+    expect(refusals({ ...HELD, expiresAtMs: undefined }, cloudRefused(5_000))).toEqual([]);
   });
 
   it('takes a token for refused that a cloud refuses twice in a row', () => {
-    expect(refusals(HELD, denied(), denied(4_999), denied())).toEqual(['refused', 'refused']);
-    expect(refusals(HELD, denied(), EVENTS.upgraded, denied())).toEqual([]);
-    expect(refusals(HELD, denied(), EVENTS.unreachable, denied())).toEqual(['refused']);
+    expect(refusals(HELD, cloudRefused(), cloudRefused(4_999), cloudRefused())).toEqual([
+      'refused',
+      'refused',
+    ]);
+    expect(refusals(HELD, cloudRefused(), EVENTS.upgraded, cloudRefused())).toEqual([]);
+    expect(refusals(HELD, cloudRefused(), EVENTS.unreachable, cloudRefused())).toEqual(['refused']);
   });
 
   it('takes a token for refused when it was revoked, and at the next refusal', () => {
-    expect(refusals(HELD, closed(4150), denied())).toEqual(['revoked', 'refused']);
+    expect(refusals(HELD, closed(4150), cloudRefused())).toEqual(['revoked', 'refused']);
   });
 
   it('does not take a 403 with a body for the refusal of a cloud, nor one of a login', () => {
     expect(refusals(HELD, refused(403), refused(403), refused(403))).toEqual([]);
-    expect(refusals({ ...HELD, login: 7 }, denied(6_000))).toEqual([]);
+    expect(refusals({ ...HELD, login: 7 }, cloudRefused(6_000))).toEqual([]);
   });
 
   it('waits for as long as the server asks', () => {

@@ -8,6 +8,7 @@ import {
   type UpgradeFailure,
 } from './client-event.js';
 import { type LoginFailure } from './errors.js';
+import { explainStatus } from './explain.js';
 
 /** The five states of a client, in the words of PROTOCOL.md §3. */
 export type ClientStatus = 'unregistered' | 'connection_scheduled' | 'connecting' | 'connected' | 'stopped';
@@ -21,7 +22,7 @@ export interface State {
   readonly failures: number;
   /** How many attempts in a row were not answered in time; those that other failures came between count in threes. */
   readonly timeouts: number;
-  /** How often the token was refused since a connection. */
+  /** How often in a row the token was refused, since a connection with it; one that was closed as revoked counts. */
   readonly refusals: number;
   /** When connections were last closed because the device id had connected elsewhere, by a monotonic clock, in ms. */
   readonly replacements: readonly number[];
@@ -31,8 +32,6 @@ export interface State {
   readonly header: string | undefined;
   /** When that token expires, in milliseconds since 1970; undefined if it does not tell, or there is none. */
   readonly expiresAtMs: number | undefined;
-  /** How often in a row a cloud has refused that token; a connection that was closed as revoked counts. */
-  readonly denials: number;
   /** The login under way: from the call of `login` until its token arrives. */
   readonly login: number | undefined;
 }
@@ -61,8 +60,8 @@ export type AttemptEvent =
       /** The server says that another machine uses this device id. */
       readonly isClone: boolean;
       readonly isTimeout?: boolean;
-      /** Given for the refusal of a cloud. What stands between refuses as well, but with other words. */
-      readonly denial?: Denial;
+      /** Given where a cloud refuses. What stands between refuses as well, but with other words. */
+      readonly byCloud?: CloudRefusal;
     }
   | { readonly type: 'errored'; readonly reason: string }
   | { readonly type: 'lost'; readonly loss: ConnectionLoss; readonly isClone?: boolean }
@@ -76,7 +75,7 @@ export type AttemptEvent =
   | { readonly type: 'stable' };
 
 /** The refusal of a cloud: a 403 without a body (PROTOCOL.md §1.4). */
-export interface Denial {
+export interface CloudRefusal {
   /** By the server's clock if it tells its date, as that of a device may be wrong; in milliseconds since 1970. */
   readonly timeMs: number;
 }
@@ -136,7 +135,6 @@ export const INITIAL_STATE: State = Object.freeze({
   turn: 0,
   header: undefined,
   expiresAtMs: undefined,
-  denials: 0,
   login: undefined,
 });
 
@@ -218,11 +216,10 @@ function resume(
       effects: [...before, report({ type: 'unregistered', cause: why })],
     };
   }
-  const counted = pace === 'refused' ? state.refusals : state.failures;
+  const counted = pace === 'refused' ? state.refusals - 1 : state.failures;
   const failures = pace === 'start' ? state.failures : state.failures + 1;
-  const refusals = pace === 'refused' ? state.refusals + 1 : state.refusals;
   return {
-    state: { ...state, status: 'connection_scheduled', failures, refusals, login: undefined },
+    state: { ...state, status: 'connection_scheduled', failures, login: undefined },
     effects: [...before, { do: 'schedule', pace, failures: counted, notBeforeMs, cause }],
   };
 }
@@ -249,7 +246,7 @@ function logout(state: State): Step {
       attempt: state.attempt + 1,
       header: undefined,
       expiresAtMs: undefined,
-      denials: 0,
+      refusals: 0,
       login: undefined,
     },
     effects: [
@@ -292,8 +289,8 @@ function connected(before: State, isQuick: boolean): Step {
     state: {
       ...state,
       status: 'connected',
-      refusals: 0,
-      denials: state.login === undefined ? 0 : state.denials,
+      // What a login presents are its credentials: of the token it says nothing yet.
+      refusals: state.login === undefined ? 0 : state.refusals,
     },
     effects: [
       { do: 'ask_for_token' },
@@ -311,45 +308,48 @@ function unreachable(
   const cause = state.login === undefined ? 'connection_failed' : 'login_failed';
   return resume(elsewhere(state), { cause, pace: 'backoff', notBeforeMs: 0 }, [
     report({ type: 'connection_failed', reason }),
-    ...failLogin(state, 'connection-failed', `the server could not be reached: ${reason}.`),
+    ...failLogin(state, 'connection-failed', ended(`the server could not be reached: ${reason}`)),
   ]);
 }
 
 function refused(
   before: State,
-  { failure, retryAfterMs, isClone, isTimeout = false, denial }: Extract<AttemptEvent, { type: 'refused' }>,
+  { failure, retryAfterMs, isClone, isTimeout = false, byCloud }: Extract<AttemptEvent, { type: 'refused' }>,
 ): Step {
   const counted = countTimeout(before, isTimeout);
   const byToken = before.login === undefined;
-  const state = byToken && denial ? { ...counted, denials: counted.denials + 1 } : counted;
   // What was refused with a login are its credentials, and not the token held. What has a body is not the cloud's.
-  const isOfCloud = (failure.status === 401 || failure.status === 403) && failure.hasBody !== true;
-  const pace = byToken && isOfCloud ? 'refused' : 'backoff';
+  const isOfToken = byToken && (failure.status === 401 || failure.status === 403) && failure.hasBody !== true;
+  const state = isOfToken ? { ...counted, refusals: counted.refusals + 1 } : counted;
   const detail =
     failure.reason === undefined
-      ? `the server refused with HTTP status ${failure.status}.`
-      : `${failure.reason}.`;
+      ? `the server refused with ${explainStatus(failure.status, failure.hasBody === true)}`
+      : failure.reason;
   return resume(
     elsewhere(state),
-    { cause: byToken ? 'upgrade_failed' : 'login_failed', pace, notBeforeMs: retryAfterMs },
+    {
+      cause: byToken ? 'upgrade_failed' : 'login_failed',
+      pace: isOfToken ? 'refused' : 'backoff',
+      notBeforeMs: retryAfterMs,
+    },
     [
       report({ type: 'upgrade_failed', ...failure }),
       ...(isClone ? [CLONE_SUSPECTED] : []),
-      ...(byToken && denial ? refuseToken(state, denial) : []),
-      ...failLogin(state, 'upgrade-failed', detail, failure.status),
+      ...(isOfToken && byCloud ? refuseToken(state, byCloud) : []),
+      ...failLogin(state, 'upgrade-failed', ended(detail), failure.status),
     ],
   );
 }
 
 /** A cloud may refuse once by mistake, while it starts for example; not so a token of which it knows that it has expired. */
-function refuseToken({ expiresAtMs, denials }: State, { timeMs }: Denial): Effect[] {
+function refuseToken({ expiresAtMs, refusals }: State, { timeMs }: CloudRefusal): Effect[] {
   const isExpired = expiresAtMs !== undefined && timeMs >= expiresAtMs;
-  if (!isExpired && denials < DENIALS_THAT_COUNT) return [];
+  if (!isExpired && refusals < REFUSALS_THAT_COUNT) return [];
   const cause: TokenRefusal = isExpired ? 'expired' : 'refused';
   return [report({ type: 'token_refused', cause })];
 }
 
-const DENIALS_THAT_COUNT = 2;
+const REFUSALS_THAT_COUNT = 2;
 
 function lost(
   before: State,
@@ -370,7 +370,7 @@ function lost(
   const advice = loss.cause === 'closed' ? closeCodeAdvice(loss.code) : 'retry';
   if (loss.code === CLOSE.revoked) {
     effects.push(report({ type: 'token_refused', cause: 'revoked' }));
-    return resume({ ...state, denials: state.denials + 1 }, { ...LOST, pace: 'slow' }, effects);
+    return resume({ ...state, refusals: state.refusals + 1 }, { ...LOST, pace: 'slow' }, effects);
   }
   if (advice === 'login') {
     effects.push({ do: 'forget_token' });
@@ -414,13 +414,17 @@ function tokenArrived(
   { token, header, expiresAtMs }: Extract<StateEvent, { type: 'token' }>,
 ): Step {
   return {
-    state: { ...state, header, expiresAtMs, denials: 0, login: undefined },
+    state: { ...state, header, expiresAtMs, refusals: 0, login: undefined },
     effects: [{ do: 'store_token', token, login: state.login }],
   };
 }
 
 function failLogin(state: State, code: LoginFailure, detail: string, status?: number): Effect[] {
   return state.login === undefined ? [] : [{ do: 'fail_login', login: state.login, code, detail, status }];
+}
+
+function ended(sentence: string): string {
+  return sentence.endsWith('?') ? sentence : `${sentence}.`;
 }
 
 function report(event: ClientEvent): Effect {

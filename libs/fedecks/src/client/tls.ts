@@ -108,9 +108,10 @@ export function isPinned(socket: TLSSocket, pins: readonly string[]): boolean {
  */
 export function missingCertificate(socket: Socket, { cert }: TlsOptions): string | undefined {
   if (cert !== undefined || !(socket instanceof TLSSocket)) return undefined;
-  // Nothing at all is told by a socket that is gone.
-  const signatures = socket.getSharedSigalgs() as string[] | null;
-  if (signatures === null || signatures.length === 0) return undefined;
+  // Nothing at all is told by a socket that is gone; Deno's sockets have no such method.
+  const { getSharedSigalgs } = socket as { getSharedSigalgs?: () => string[] | null };
+  const signatures = getSharedSigalgs?.call(socket);
+  if (!signatures || signatures.length === 0) return undefined;
   return "the server has asked for a certificate of the device, which has none: it needs 'tls.cert' and 'tls.key'";
 }
 

@@ -1,4 +1,4 @@
-import { type BackplaneEndpoint } from '../server/index.js';
+import { type BackplaneEndpoint, type CloneTrace, type ReplacedProcess } from '../server/index.js';
 import { beginsAsTerm } from '../wire/index.js';
 import { DONE, GONE } from './asks.js';
 import { Freshness } from './freshness.js';
@@ -63,10 +63,15 @@ export class Answers {
     } else throw new Malformed('it is not what nodes ask each other');
   };
 
-  /** Answers whether this node holds a connection that stays over the one of the node that asks. @throws {Malformed} */
+  /**
+   * Answers whether this node holds a connection that stays over the one of the node that asks, or hears which processes
+   * of a device came before the one that it holds. @throws {Malformed}
+   */
   readonly onQuestion = (message: Message): void => {
-    const { id, over } = readQuestion(message.data);
-    this.answer(message, this.book.holds(id, over));
+    const { id, over, trace } = readForNode(message.data);
+    if (isRank(over)) this.answer(message, this.book.holds(id, over));
+    else if (isTrace(trace)) this.endpoint.onTrace(id, trace);
+    else throw new Malformed('it is not what nodes ask each other');
   };
 
   /** Answers what other nodes had asked before they knew that this one holds nothing any more. */
@@ -108,17 +113,42 @@ export function questionOf(id: string, over: Rank): Uint8Array {
   return Buffer.from(JSON.stringify({ id, over }));
 }
 
-function readQuestion(bytes: Uint8Array): { readonly id: string; readonly over: Rank } {
+/** What a node tells the one that holds a device now: which processes of it came before. */
+export function traceMessage(id: string, { replaced, isSuspected }: CloneTrace): Uint8Array {
+  return Buffer.from(JSON.stringify({ id, trace: { replaced, isSuspected } }));
+}
+
+/** What is for one node. */
+interface ForNode {
+  readonly id: string;
+  readonly over: unknown;
+  readonly trace: unknown;
+}
+
+function readForNode(bytes: Uint8Array): ForNode {
   if (bytes.length > MAX_QUESTION_BYTES) throw new Malformed('it is too long for what nodes ask each other');
-  let question: unknown;
+  let message: unknown;
   try {
-    question = JSON.parse(Buffer.from(bytes).toString());
+    message = JSON.parse(Buffer.from(bytes).toString());
   } catch {
     throw new Malformed('it is no JSON');
   }
-  const { id, over } = (question ?? {}) as Record<string, unknown>;
-  const { time, node } = (over ?? {}) as Record<string, unknown>;
-  if (typeof id !== 'string' || !Number.isSafeInteger(time) || typeof node !== 'string')
-    throw new Malformed('it is not what nodes ask each other');
-  return { id, over: { time: time as number, node } };
+  const { id, over, trace } = (message ?? {}) as Record<string, unknown>;
+  if (typeof id !== 'string') throw new Malformed('it is not what nodes ask each other');
+  return { id, over, trace };
+}
+
+function isRank(value: unknown): value is Rank {
+  const { time, node } = (value ?? {}) as Record<string, unknown>;
+  return Number.isSafeInteger(time) && typeof node === 'string';
+}
+
+function isTrace(value: unknown): value is CloneTrace {
+  const { replaced, isSuspected } = (value ?? {}) as Record<string, unknown>;
+  return typeof isSuspected === 'boolean' && Array.isArray(replaced) && replaced.every(isReplaced);
+}
+
+function isReplaced(value: unknown): value is ReplacedProcess {
+  const { process, remoteAddress } = (value ?? {}) as Record<string, unknown>;
+  return typeof process === 'string' && typeof remoteAddress === 'string';
 }

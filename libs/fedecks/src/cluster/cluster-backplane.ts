@@ -12,7 +12,7 @@ import {
   type PushResult,
 } from '../server/index.js';
 import { beginsAsTerm } from '../wire/index.js';
-import { Answers, KIND, questionOf } from './answers.js';
+import { Answers, KIND, questionOf, traceMessage } from './answers.js';
 import { Asks } from './asks.js';
 import { type Bucket, type BucketState, type Entries, type Store } from './bucket.js';
 import { type ClusterOptions } from './cluster-options.js';
@@ -96,6 +96,9 @@ export class ClusterBackplane implements Backplane {
     this.book = new PresenceBook(this.node, clock, options.presenceRetentionMs, endpoint, this.subjects, {
       lives: (node) => this.leases.lives(node),
       holds: (node, id, over) => this.asks.ask(this.subjects.node(node), questionOf(id, over), true),
+      tellTrace: (node, id, trace) => {
+        if (this.link.isUp) this.link.publish(this.subjects.node(node), traceMessage(id, trace));
+      },
       handOver: (id) => this.asks.ask(this.subjects.device(id), Uint8Array.of(KIND.handOver)),
       trouble: (error) => this.onTrouble('presence', error, 'presence cannot be written'),
     });

@@ -62,7 +62,10 @@ class TestNode {
       replace: (id) => {
         this.replaced.push(id);
         this.leave(id);
+        return undefined;
       },
+      refuse: () => false,
+      onTrace: () => undefined,
       revoked: () => undefined,
       writeToAll: () => undefined,
       changed: () => undefined,
@@ -75,6 +78,7 @@ class TestNode {
         return this.answer();
       },
       handOver: async () => this.handOver,
+      tellTrace: () => undefined,
       trouble: () => undefined,
     };
     this.book = new PresenceBook('node', this.clock, retentionMs, endpoint, subjects, events, REMEMBERED);

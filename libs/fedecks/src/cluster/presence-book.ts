@@ -1,7 +1,12 @@
-import { type BackplaneEndpoint, type ConnectedDevice, type DisconnectCause } from '../server/index.js';
+import {
+  type BackplaneEndpoint,
+  type CloneTrace,
+  type ConnectedDevice,
+  type DisconnectCause,
+} from '../server/index.js';
 import { type Bucket, type Kept } from './bucket.js';
 import { LastWrites } from './last-writes.js';
-import { type Gone, type PresenceRecord, rankOf, recordOf } from './presence-record.js';
+import { connectionOf, type Gone, type PresenceRecord, rankOf, recordOf } from './presence-record.js';
 import { isLater, type Rank, type SharedClock, staysOver } from './rank.js';
 import { type Subjects } from './subjects.js';
 
@@ -29,6 +34,8 @@ export interface BookEvents {
   holds(node: string, deviceId: string, over: Rank): Promise<boolean>;
   /** Whether another node holds the device too, and has its own connection written instead. */
   handOver(deviceId: string): Promise<boolean>;
+  /** Tells that node, which holds the device now, which processes of it came before. It may get lost. */
+  tellTrace(node: string, deviceId: string, trace: CloneTrace): void;
   /** A write has failed and will be tried again, or all is well again. */
   trouble(error: unknown): void;
 }
@@ -38,6 +45,8 @@ interface Held {
   device: ConnectedDevice;
   /** The time of the rank of its connection. */
   time: number;
+  /** Two machines use the device id, and the one that this node holds keeps it. */
+  refusesClones: boolean;
   /** Set when its last connection here has ended. */
   gone: Gone | undefined;
   /** The revision of what this node wrote last, as long as it knows of none after it: what it writes next must follow it. */
@@ -287,6 +296,7 @@ export class PresenceBook {
       held = {
         device,
         time: this.clock.now(),
+        refusesClones: false,
         gone: undefined,
         epoch: undefined,
         seen: 0,
@@ -309,6 +319,7 @@ export class PresenceBook {
     if (held.gone) this.gone--;
     held.gone = undefined;
     held.handedOver = false;
+    if (held.device !== device) held.refusesClones = false;
     held.device = device;
     held.time = time;
   }
@@ -385,27 +396,56 @@ export class PresenceBook {
 
   /** Writes that the device is connected here, or closes it where another node's connection stays. False if it has to be done anew. */
   private async stay(bucket: Bucket<PresenceRecord>, held: Held): Promise<boolean> {
-    const { device, time } = held;
-    const rank = { node: this.node, time };
-    const ours = recordOf(device, rank);
-    if (held.epoch !== undefined) return this.put(bucket, held, ours, held.epoch);
+    const { device } = held;
+    if (held.epoch !== undefined) return this.put(bucket, held, this.onlineRecord(held), held.epoch);
     const { value, revision } = await this.readHeld(bucket, held);
-    if (value?.state === 'online' && value.node === this.node && value.rank === time) {
+    if (value?.state === 'online' && value.node === this.node && value.rank === held.time) {
       held.epoch = revision;
       if (performance.now() - held.wroteAt < this.renewAfterMs) return true;
-      return this.put(bucket, held, { ...ours, renewed: true }, revision);
+      return this.put(bucket, held, { ...this.onlineRecord(held), renewed: true }, revision);
     }
-    if (!value || !this.isHeldElsewhere(value) || staysOver(rank, rankOf(value), this.endpoint.duplicates)) {
-      return this.put(bucket, held, ours, revision);
+    const other = value && this.isHeldElsewhere(value) ? value : undefined;
+    if (other) this.orderByAttempt(held, other);
+    const rank = { node: this.node, time: held.time };
+    if (!other || staysOver(rank, rankOf(other), this.endpoint.duplicates)) {
+      return this.put(bucket, held, this.onlineRecord(held), revision);
     }
     if (this.endpoint.duplicates === 'allow')
-      return held.takesOver ? this.put(bucket, held, ours, revision) : true;
-    const isHeld = await this.ask(device.id, value.node, rank);
+      return held.takesOver ? this.put(bucket, held, this.onlineRecord(held), revision) : true;
+    const isHeld = await this.ask(device.id, other.node, rank);
     // It may have gone meanwhile, and another have come.
-    if (isHeld === undefined || held.gone || held.time !== time) return false;
-    if (!isHeld) return this.put(bucket, held, ours, revision);
-    this.endpoint.replace(device.id);
+    if (isHeld === undefined || held.gone || held.time !== rank.time) return false;
+    if (!isHeld) return this.put(bucket, held, this.onlineRecord(held), revision);
+    const newer = connectionOf(other);
+    if (!newer.refusesClones && this.endpoint.refuse(device.id, newer)) {
+      held.refusesClones = true;
+      held.time = this.clock.now();
+      return this.put(bucket, held, this.onlineRecord(held), revision);
+    }
+    const trace = this.endpoint.replace(device.id, newer);
+    if (trace) this.events.tellTrace(other.node, device.id, trace);
     return true;
+  }
+
+  private onlineRecord({ device, time, refusesClones }: Held): PresenceRecord {
+    return recordOf(device, { node: this.node, time }, undefined, refusesClones);
+  }
+
+  /**
+   * The network may deliver attempts of a device in another order than it made them in, and to several nodes. Then a
+   * connection's time is corrected, and all else goes by that: the order of connections stays a total one, however
+   * many of them name no attempt.
+   */
+  private orderByAttempt(held: Held, other: PresenceRecord): void {
+    if (this.endpoint.duplicates !== 'newest') return;
+    const { attempt: ours } = held.device;
+    const { attempt: theirs, refusesClones } = connectionOf(other);
+    if (!ours || !theirs) return;
+    const isSame = ours.process === theirs.process;
+    const isLate = isSame ? ours.number < theirs.number : refusesClones;
+    const isFirst = isLater({ node: this.node, time: held.time }, rankOf(other));
+    if (isLate && isFirst) held.time = Math.max(0, rankOf(other).time - 1);
+    else if (isSame && ours.number > theirs.number && !isFirst) held.time = this.clock.now();
   }
 
   /** Writes that the device has left, unless that is written, or something newer. False if it has to be done anew. */

@@ -1,4 +1,5 @@
-import { type ConnectedDevice, type PresenceEntry } from '../server/index.js';
+import { type ConnectedDevice, type NewerConnection, type PresenceEntry } from '../server/index.js';
+import { decodeAttempt, encodeAttempt } from '../wire/index.js';
 import { type Rank } from './rank.js';
 
 /** What is kept of a device: its id is in the key, its endpoint in the bucket's. */
@@ -10,6 +11,10 @@ export interface PresenceRecord {
   /** The `time` of the connection's {@link Rank}. Versions that wrote none are ranked before all others. */
   readonly rank?: number;
   readonly remoteAddress: string;
+  /** As in its header, where the device has named it (PROTOCOL.md §1.7). Older versions wrote none. */
+  readonly attempt?: string;
+  /** Two machines use the device id, and its node refuses every other than this one. */
+  readonly refusesClones?: true;
   readonly claims?: ConnectedDevice['claims'];
   readonly at: number;
   readonly cause?: PresenceEntry['cause'];
@@ -18,7 +23,7 @@ export interface PresenceRecord {
 }
 
 export function isPresenceRecord(value: unknown): value is PresenceRecord {
-  const { state, node, since, rank, remoteAddress, claims, at, cause } = (value ?? {}) as Record<
+  const { state, node, since, rank, remoteAddress, attempt, claims, at, cause } = (value ?? {}) as Record<
     string,
     unknown
   >;
@@ -29,6 +34,7 @@ export function isPresenceRecord(value: unknown): value is PresenceRecord {
     Number.isSafeInteger(since) &&
     Number.isSafeInteger(at) &&
     (rank === undefined || (Number.isSafeInteger(rank) && (rank as number) >= 0)) &&
+    (attempt === undefined || typeof attempt === 'string') &&
     (claims === undefined || (typeof claims === 'object' && claims !== null)) &&
     (cause === undefined || typeof cause === 'string')
   );
@@ -40,14 +46,21 @@ export interface Gone {
   readonly at: number;
 }
 
-export function recordOf(device: ConnectedDevice, { node, time }: Rank, gone?: Gone): PresenceRecord {
-  const { since, remoteAddress, claims } = device;
+export function recordOf(
+  device: ConnectedDevice,
+  { node, time }: Rank,
+  gone?: Gone,
+  refusesClones = false,
+): PresenceRecord {
+  const { since, remoteAddress, attempt, claims } = device;
   return {
     state: gone ? 'offline' : 'online',
     node,
     since,
     rank: time,
     remoteAddress,
+    ...(attempt && { attempt: encodeAttempt(attempt) }),
+    ...(refusesClones && { refusesClones }),
     ...(claims && { claims }),
     ...(gone ?? { at: since }),
   };
@@ -58,11 +71,16 @@ export function rankOf({ node, rank = 0 }: PresenceRecord): Rank {
   return { node, time: rank };
 }
 
+/** What matters of the connection that a record is of, to another one of its device. */
+export function connectionOf({ attempt, remoteAddress, refusesClones }: PresenceRecord): NewerConnection {
+  return { attempt: decodeAttempt(attempt), remoteAddress, refusesClones };
+}
+
 /** The record as applications see it. A device whose node is lost is offline, whatever is still written. */
 export function entryOf(
   id: string,
   endpoint: string,
-  { state, node, since, remoteAddress, claims, at, cause }: PresenceRecord,
+  { state, node, since, remoteAddress, attempt, claims, at, cause }: PresenceRecord,
   nodeLives: boolean,
 ): PresenceEntry {
   const lost = state === 'online' && !nodeLives;
@@ -73,6 +91,7 @@ export function entryOf(
     since,
     remoteAddress,
     claims,
+    attempt: decodeAttempt(attempt),
     at,
     state: lost ? 'offline' : state,
     cause: lost ? 'node_lost' : cause,

@@ -1,7 +1,13 @@
 import { type PipeTransform, type Type } from '@nestjs/common';
 import { ENTRY_PROVIDER_WATERMARK, ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
-import { type Term } from '../wire/index.js';
+import { type Contract, type EventName, type EventsOf, type Term } from '../wire/index.js';
 import { InvalidHandlerError } from './errors.js';
+import {
+  type AnyAnswer,
+  type Beside,
+  type HandlerDecorator,
+  type PayloadOrProperty,
+} from './method-check.js';
 
 /** Tells whether a message is of the shape a handler takes. Called for every message no exact route has taken. */
 export type MessageGuard<T extends Term = Term> = (message: Term) => message is T;
@@ -37,6 +43,20 @@ export function handlerKindsOf(method: object): readonly HandlerKind[] | undefin
   return Reflect.getMetadata(HANDLERS_METADATA, method) as HandlerKind[] | undefined;
 }
 
+const DECORATORS = {
+  connected: '@OnConnected()',
+  disconnected: '@OnDisconnected()',
+  error: '@OnSocketError()',
+  raw: '@OnRawMessage()',
+  any: '@OnMessage()',
+  guard: '@OnMessage(guard)',
+} as const satisfies Partial<Record<HandlerKind['kind'], string>>;
+
+/** What a handler takes, for `switchToWs().getPattern()`: the name of its event, or its decorator. */
+export function patternOf(kind: HandlerKind): string {
+  return kind.kind === 'event' ? kind.event : DECORATORS[kind.kind];
+}
+
 /** The paths a class has chosen with {@link DeviceEndpoint}, or undefined. */
 export function endpointsOf(type: object): readonly string[] | undefined {
   return Reflect.getMetadata(ENDPOINTS_METADATA, type) as string[] | undefined;
@@ -54,8 +74,16 @@ export function endpointsOf(type: object): readonly string[] | undefined {
  * Exact names go first, then guards in the order of declaration, then the catch-all; one handler runs.
  * What it returns is answered: `undefined` sends nothing, a value is the reply, an Observable, async iterable or
  * generator sends each of its values, {@link stop} closes the connection, and a promise of any of these works.
+ *
+ * The compiler refuses a method whose result cannot be sent. It refuses one behind a type guard whose parameters take
+ * neither what the guard accepts, nor the device, its id or the signal; `Also` is what they take beside, if a pipe or a
+ * parameter decorator of your own makes it.
  * @throws {InvalidHandlerError} at boot, when it stands on anything but an instance method.
  */
+export function OnMessage<T extends Term, Also = never>(
+  guard: MessageGuard<T>,
+): HandlerDecorator<PayloadOrProperty<T> | Beside<Also>, AnyAnswer>;
+export function OnMessage(event?: string | MessageGuard): HandlerDecorator<unknown, AnyAnswer>;
 export function OnMessage(event?: string | MessageGuard): MethodDecorator {
   if (event === undefined) return handles('@OnMessage()', { kind: 'any' });
   if (typeof event === 'string') return handles(`@OnMessage('${event}')`, { kind: 'event', event });
@@ -63,13 +91,23 @@ export function OnMessage(event?: string | MessageGuard): MethodDecorator {
   throw new InvalidHandlerError('@OnMessage takes the name of an event, a type guard, or nothing.');
 }
 
-/** Handles binary frames that are no safe term: the payload is the bytes, as a `Uint8Array` (PROTOCOL.md §2). */
-export function OnRawMessage(): MethodDecorator {
+/**
+ * `@OnMessage` for the events one side receives: the compiler refuses another name, a method that does not take the
+ * payload, and a result that is no message of the other direction.
+ */
+export type OnMessageOf<C extends Contract, Receives extends 'up' | 'down', Answers extends 'up' | 'down'> = <
+  Event extends EventName<EventsOf<C, Receives>>,
+>(
+  event: Event,
+) => HandlerDecorator<PayloadOrProperty<EventsOf<C, Receives>[Event]> | Beside<never>, EventsOf<C, Answers>>;
+
+/** Handles binary frames that are no safe term: the payload is the bytes, as a `Uint8Array` (PROTOCOL.md §2). `Also` is as with {@link OnMessage}. */
+export function OnRawMessage<Also = never>(): HandlerDecorator<[Uint8Array] | Beside<Also>, AnyAnswer> {
   return handles('@OnRawMessage()', { kind: 'raw' });
 }
 
-/** Runs when a connection is open, before any message of it. What it returns is sent, as with {@link OnMessage}. */
-export function OnConnected(): MethodDecorator {
+/** Runs when a connection is open, before any message of it. What it returns is sent, and `Also` is, as with {@link OnMessage}. */
+export function OnConnected<Also = never>(): HandlerDecorator<[null] | Beside<Also>, AnyAnswer> {
   return handles('@OnConnected()', { kind: 'connected' });
 }
 

@@ -19,23 +19,22 @@ import {
   paramsOf,
   signalOf,
 } from './handler-call.js';
+import { noteRefusal } from './pipe-refusal.js';
 import { Intercepted, isIterator } from './result.js';
 
 const ENHANCERS = [GUARDS_METADATA, PIPES_METADATA, INTERCEPTORS_METADATA, EXCEPTION_FILTERS_METADATA];
 
-/** Whether anything of Nest's stands between a message and this method. */
+/**
+ * Whether anything of Nest's stands between a message and this method. Exception filters of the app do not, as with
+ * Nest's own gateways: they are written for HTTP, and would fail on a device in place of the handler.
+ */
 export function isEnhanced(type: object, method: object, name: string, config: ApplicationConfig): boolean {
   if (ENHANCERS.some((key) => Reflect.hasMetadata(key, type) || Reflect.hasMetadata(key, method)))
     return true;
   const params = Object.entries(paramsOf(type, name));
   if (params.some(([key, { pipes }]) => key.includes(CUSTOM_ROUTE_ARGS_METADATA) || pipes.length > 0))
     return true;
-  const globals = [
-    config.getGlobalGuards(),
-    config.getGlobalPipes(),
-    config.getGlobalInterceptors(),
-    config.getGlobalFilters(),
-  ];
+  const globals = [config.getGlobalGuards(), config.getGlobalPipes(), config.getGlobalInterceptors()];
   return globals.some(({ length }) => length > 0) || hasScopedGlobals(config);
 }
 
@@ -45,7 +44,6 @@ export function hasScopedGlobals(config: ApplicationConfig): boolean {
     config.getGlobalRequestGuards(),
     config.getGlobalRequestPipes(),
     config.getGlobalRequestInterceptors(),
-    config.getGlobalRequestFilters(),
   ];
   return scoped.some(({ length }) => length > 0);
 }
@@ -61,21 +59,25 @@ export function enhancerClasses(type: object, method: object, name: string): rea
 
 /** Calls methods through Nest's guards, pipes, interceptors and exception filters, as execution context `ws`. */
 export class EnhancedCalls {
-  private readonly creator: ExternalContextCreator;
-
-  constructor(creator: ExternalContextCreator) {
-    this.creator = streaming(creator);
-  }
+  constructor(private readonly creator: ExternalContextCreator) {}
 
   /**
+   * @param pattern what `switchToWs().getPattern()` returns.
    * @param hostId of the provider or controller, for which Nest has made the enhancers.
    * @param contextId where Nest keeps what it has made for one message, if it has.
    */
-  create(instance: object, method: Method, name: string, hostId: string, contextId?: ContextId): HandlerCall {
+  create(
+    instance: object,
+    method: Method,
+    name: string,
+    pattern: string,
+    hostId: string,
+    contextId?: ContextId,
+  ): HandlerCall {
     const takesSignal = Object.keys(paramsOf(instance.constructor, name)).some((key) =>
       key.startsWith(`${PARAM.signal}:`),
     );
-    const target = this.creator.create(
+    const target = streaming(this.creator, `${instance.constructor.name}.${name}`).create(
       instance,
       method,
       name,
@@ -84,7 +86,8 @@ export class EnhancedCalls {
         exchangeKeyForValue: (
           type,
           data,
-          [device, payload, signal]: [DeviceContext, unknown, AbortSignal?],
+          // The third is the signal, where one is taken.
+          [device, payload, signal]: [DeviceContext, unknown, unknown],
         ) => (type === PARAM.signal ? signal : argument(type, data as string | undefined, payload, device)),
       },
       contextId,
@@ -92,8 +95,9 @@ export class EnhancedCalls {
       { interceptors: true, guards: true, filters: true },
       'ws',
     );
-    if (!takesSignal) return (payload, device): unknown => target(device, payload);
-    return (payload, device, connection): unknown => target(device, payload, signalOf(connection));
+    // Nest takes the last for the pattern.
+    if (!takesSignal) return (payload, device): unknown => target(device, payload, pattern);
+    return (payload, device, connection): unknown => target(device, payload, signalOf(connection), pattern);
   }
 }
 
@@ -124,9 +128,14 @@ interface Internals {
       type: string,
     ): Promise<unknown>;
   };
+  readonly filtersContextCreator: { getGlobalMetadata(): readonly unknown[] };
   readonly externalErrorProxy: { createProxy(target: Call, exceptions: Exceptions, type: string): Call };
   readonly modulesContainer: ReadonlyMap<string, { readonly controllers: ReadonlyMap<unknown, unknown> }>;
-  getParamValue(value: unknown, param: { readonly type: unknown }, pipes: unknown[]): Promise<unknown>;
+  getParamValue(
+    value: unknown,
+    param: { readonly type: unknown; readonly data?: unknown },
+    pipes: unknown[],
+  ): Promise<unknown>;
 }
 
 interface Exceptions {
@@ -140,8 +149,9 @@ interface Exceptions {
  * Nest's creator waits for the last value of a stream, and shows its filters only what is thrown before that.
  * Here a stream is sent value by value; the filters see what it fails with, whenever that is; and what no filter
  * takes is thrown, but not logged, since a device can cause it as often as it likes.
+ * @param name of the handler, for messages to the developer.
  */
-function streaming(creator: ExternalContextCreator): ExternalContextCreator {
+function streaming(creator: ExternalContextCreator, name: string): ExternalContextCreator {
   const nest = creator as unknown as Internals;
   const changed: Omit<Internals, 'modulesContainer'> &
     Pick<ExternalContextCreator, 'transformToResult' | 'getContextModuleKey'> = {
@@ -186,11 +196,20 @@ function streaming(creator: ExternalContextCreator): ExternalContextCreator {
         };
       },
     },
+    filtersContextCreator: Object.assign(Object.create(nest.filtersContextCreator) as object, {
+      getGlobalMetadata: () => [],
+    }),
     // A pipe of a method or class is about what the device has sent, not about the device.
-    getParamValue: async (value, param, pipes) =>
-      param.type === PARAM.deviceId || param.type === PARAM.device || param.type === PARAM.signal
-        ? value
-        : nest.getParamValue.call(creator, value, param, pipes),
+    async getParamValue(value, param, pipes) {
+      const { type, data } = param;
+      if (type === PARAM.deviceId || type === PARAM.device || type === PARAM.signal) return value;
+      try {
+        return await nest.getParamValue.call(creator, value, param, pipes);
+      } catch (error) {
+        noteRefusal(error, name, data);
+        throw error;
+      }
+    },
   };
   return Object.assign(Object.create(creator) as ExternalContextCreator, changed);
 }

@@ -7,7 +7,7 @@ import {
   MetadataScanner,
   ModuleRef,
 } from '@nestjs/core';
-import { endpointsOf, handlerKindsOf } from './decorators.js';
+import { endpointsOf, handlerKindsOf, patternOf } from './decorators.js';
 import { EnhancedCalls, enhancerClasses, hasScopedGlobals, isEnhanced } from './enhanced-call.js';
 import { InvalidHandlerError } from './errors.js';
 import { directCall, type HandlerCall, type Method } from './handler-call.js';
@@ -59,19 +59,29 @@ export class HandlerExplorer {
       const method = (prototype as Record<string, Method>)[name];
       const kinds = method && handlerKindsOf(method);
       if (!method || !kinds) return [];
-      const call = this.call(wrapper, instance, method, name);
       const endpoints = endpointsOf(instance.constructor);
-      return kinds.map((kind) => ({ name: `${instance.constructor.name}.${name}`, kind, call, endpoints }));
+      return kinds.map((kind) => ({
+        name: `${instance.constructor.name}.${name}`,
+        kind,
+        call: this.call(wrapper, instance, method, name, patternOf(kind)),
+        endpoints,
+      }));
     });
   }
 
-  private call(wrapper: ProviderWrapper, instance: object, method: Method, name: string): HandlerCall {
+  private call(
+    wrapper: ProviderWrapper,
+    instance: object,
+    method: Method,
+    name: string,
+    pattern: string,
+  ): HandlerCall {
     const type = instance.constructor;
     const enhanced = isEnhanced(type, method, name, this.config);
     this.checkEnhancers(wrapper, instance, method, name);
     if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) {
       return enhanced
-        ? this.enhanced.create(instance, method, name, wrapper.id)
+        ? this.enhanced.create(instance, method, name, pattern, wrapper.id)
         : directCall(instance, method, name);
     }
     // A request-scoped or transient provider is made anew for each message; as REQUEST it injects device and payload.
@@ -80,7 +90,7 @@ export class HandlerExplorer {
       this.moduleRef.registerRequestByContextId({ device, payload }, contextId);
       const made = await this.moduleRef.resolve<object>(wrapper.token, contextId, { strict: false });
       const call = enhanced
-        ? this.enhanced.create(made, method, name, wrapper.id, contextId)
+        ? this.enhanced.create(made, method, name, pattern, wrapper.id, contextId)
         : directCall(made, method, name);
       return call(payload, device, connection);
     };
@@ -100,9 +110,14 @@ export class HandlerExplorer {
       ? `Nest 10 makes no enhancers for a provider with useClass, as ${type.name} is one`
       : 'Nest makes enhancers only for a provider it makes from its class, ' +
         `and ${type.name} comes from a factory or is a value`;
+    // A class under a token of its own: both names stay.
+    const alias = `{ provide: ${tokenText(wrapper.token)}, useExisting: ${type.name} }`;
+    const providers = wrapper.token === type ? type.name : `${type.name}, ${alias}`;
+    const advice =
+      `Provide ${type.name} by its class` + (isMade(wrapper) ? `: providers: [${providers}]` : '');
+    const instead = missing ? `, or give an instance of ${missing.name} instead of the class.` : '.';
     throw new InvalidHandlerError(
-      `${what} would not run on ${type.name}.${name}: ${reason}. Provide ${type.name} by its class` +
-        (missing ? `, or give an instance of ${missing.name} instead of the class.` : '.'),
+      `${what} would not run on ${type.name}.${name}: ${reason}. ${advice}${instead}`,
     );
   }
 }
@@ -110,4 +125,8 @@ export class HandlerExplorer {
 /** Whether Nest makes the instance from its class, rather than a factory or the app. */
 function isMade(wrapper: ProviderWrapper): boolean {
   return !wrapper.isNotMetatype;
+}
+
+function tokenText(token: ProviderWrapper['token']): string {
+  return typeof token === 'function' ? token.name : typeof token === 'string' ? `'${token}'` : String(token);
 }

@@ -8,6 +8,7 @@ export {
   OnConnected,
   OnDisconnected,
   OnMessage,
+  type OnMessageOf,
   OnRawMessage,
   OnSocketError,
   Payload,
@@ -18,6 +19,8 @@ export { type DeviceContext, type SignalSource } from './handler-call.js';
 export { type FoundHandler, HandlerExplorer } from './handler-explorer.js';
 export { HandlerRunner, type ResultSink } from './handler-runner.js';
 export { Inbox, type InboxLimits, type InboxOwner, LONG_RUN_MS } from './inbox.js';
+export { refusalOf } from './pipe-refusal.js';
 export { type HandlerResult, stop, Stop } from './result.js';
+export { type CannotHandle, type HandlerDecorator } from './method-check.js';
 export { type Handler, type Route, Router } from './router.js';
 export { SLICE_MS, turns, type Weight, type Worker } from './turns.js';

@@ -58,10 +58,30 @@ export class Router {
     return this.any && { handler: this.any, payload: message };
   }
 
+  /** Why no handler takes a message, and what the developer may do. Of an event only its name is told. */
+  whyUnhandled(message: Term | Uint8Array): string {
+    if (message instanceof Uint8Array) return 'no handler takes a raw message: add @OnRawMessage()';
+    const event = eventOf(message);
+    const what = event ? `event ${shown(event.name)}` : 'a message that is no event';
+    const has = this.events.size > 0 || this.guards.length > 0;
+    const where = "is the class in 'providers' or 'controllers' of a module?";
+    if (!has) return `no handler takes ${what}, and there is no @OnMessage() here at all: ${where}`;
+    return event
+      ? `no handler takes ${what}: if one has @OnMessage(${shown(event.name)}), ${where}`
+      : `no handler takes ${what}: add a catch-all @OnMessage()`;
+  }
+
   /** The handler of a raw message, or undefined if there is none. */
   raw(bytes: Uint8Array): Route | undefined {
     return this.rawHandler && { handler: this.rawHandler, payload: bytes };
   }
+}
+
+const MAX_NAME_CHARS = 64;
+
+/** The name of an event, which is the peer's. */
+function shown(name: string): string {
+  return JSON.stringify(name.length > MAX_NAME_CHARS ? `${name.slice(0, MAX_NAME_CHARS)}...` : name);
 }
 
 function single(handlers: readonly (Handler | undefined)[], what: string): Handler | undefined {

@@ -1,1 +1,1 @@
-export { InvalidOptionsError, OptionsCheck } from './options-check.js';
+export { checkGiven, InvalidOptionsError, OptionsCheck } from './options-check.js';

@@ -13,6 +13,15 @@ export class InvalidOptionsError extends FedecksError {
   }
 }
 
+/**
+ * @param remedy what to change, as a clause: `return an object with options from the 'useFactory'`.
+ * @throws {InvalidOptionsError} when the options are no object, as of a factory without a `return`.
+ */
+export function checkGiven(subject: string, given: unknown, remedy: string): void {
+  if (typeof given === 'object' && given !== null) return;
+  throw new InvalidOptionsError(subject, [`The options are ${shown(given)}: ${remedy}.`]);
+}
+
 /** Collects what is wrong with the options somebody gave, so that all of it is said at once. */
 export class OptionsCheck<T extends object> {
   private readonly problems: string[] = [];
@@ -69,7 +78,9 @@ function shown(value: unknown): string {
   if (typeof value === 'string') return `a string of ${value.length} characters`;
   return typeof value === 'number' || typeof value === 'boolean' || value === null
     ? String(value)
-    : `a ${typeof value}`;
+    : value === undefined
+      ? 'undefined'
+      : `a ${typeof value}`;
 }
 
 function nearest(key: string, known: readonly string[]): string | undefined {

@@ -1,4 +1,5 @@
 import { type Observable, Subject } from 'rxjs';
+import { type CloneTrace, type NewerConnection } from './clones.js';
 import { type AuthenticatedDevice, type ConnectedDevice, type DisconnectCause } from './device.js';
 import { type PresenceEntry, type PresencePage, type PresenceSource } from './presence.js';
 import { type RevocationStore } from './revocations.js';
@@ -27,8 +28,15 @@ export interface BackplaneEndpoint {
   write(deviceId: string, bytes: Buffer): boolean | Promise<boolean> | undefined;
   /** Closes the connections of the device with 1000, and tells whether there was any. */
   disconnect(deviceId: string): boolean;
-  /** Closes the connections of the device with 4152: another node holds a newer one. */
-  replace(deviceId: string): void;
+  /**
+   * Closes the connections of the device with 4152: another node holds one that stays.
+   * @returns what to tell that node, for its {@link onTrace}.
+   */
+  replace(deviceId: string, newer: NewerConnection): CloneTrace | undefined;
+  /** With `clones: 'refuse'`, whether the connection of this node stays, and the newer one is refused as another machine's. */
+  refuse(deviceId: string, newer: NewerConnection): boolean;
+  /** The node whose connection one of this node has replaced tells which processes of the device came before. */
+  onTrace(deviceId: string, trace: CloneTrace): void;
   /** Another node revoked what the device was given before this generation (`at` of {@link RevocationStore}). */
   revoked(deviceId: string, generation: number): void;
   /** Writes a frame to every member of the group, or to every device where there is no name. */
@@ -200,10 +208,10 @@ function firstAfter(ids: readonly string[], id: string): number {
 
 /** What is known of a device on this node, the only one. Field by field: a spread gives each entry a shape of its own. */
 function entryOf(
-  { id, remoteAddress, claims, endpoint, since }: ConnectedDevice,
+  { id, remoteAddress, claims, endpoint, since, attempt }: ConnectedDevice,
   state: PresenceEntry['state'],
   at: number,
   cause: PresenceEntry['cause'],
 ): PresenceEntry {
-  return { id, remoteAddress, claims, endpoint, since, node: 'local', state, at, cause };
+  return { id, remoteAddress, claims, endpoint, since, attempt, node: 'local', state, at, cause };
 }

@@ -4,17 +4,37 @@ import { type Attempt } from '../wire/index.js';
 const WINDOW_MS = 10 * 60_000;
 /** How many devices are remembered in one window; those of more are forgotten. */
 const MAX_DEVICES = 10_000;
+/** How many processes of a device are remembered. */
 const MAX_PROCESSES = 4;
 
+/** A connection of another node, as far as it matters to those of this one. */
+export interface NewerConnection {
+  /** Which attempt of the device it is, where the device has named it. */
+  readonly attempt?: Attempt | undefined;
+  /** The address of its device. */
+  readonly remoteAddress: string;
+  /** Its node knows that two machines use the device id, and refuses the other one (`clones: 'refuse'`). */
+  readonly refusesClones?: boolean | undefined;
+}
+
 /** A connection that another process has replaced. */
-interface Replaced {
+export interface ReplacedProcess {
+  /** As in the header that names attempts (PROTOCOL.md §1.7). */
   readonly process: string;
+  /** The address that it had. */
   readonly remoteAddress: string;
 }
 
-interface Trace {
+/** What is known of the machines that use a device id, as one node tells it to the next that holds the device. */
+export interface CloneTrace {
   /** Oldest first. */
-  readonly replaced: Replaced[];
+  readonly replaced: readonly ReplacedProcess[];
+  /** Whether two machines were found to use the device id. */
+  readonly isSuspected: boolean;
+}
+
+interface Trace {
+  replaced: ReplacedProcess[];
   isSuspected: boolean;
 }
 
@@ -41,14 +61,14 @@ export class Clones {
     remoteAddress: string,
     now = performance.now(),
   ): string | undefined {
-    const { replaced } = this.traceOf(deviceId, now);
+    const { replaced } = this.begin(deviceId, now);
     const before = replaced.findLastIndex((each) => each.process === process);
     const other = before < 0 ? undefined : replaced[before + 1];
     // Replaced by something that never sent anything, it is in its turn still.
     if (replaced.at(-1)?.process === process) replaced.pop();
     replaced.push({ process, remoteAddress });
     if (replaced.length > MAX_PROCESSES) replaced.shift();
-    if (other) this.traceOf(deviceId, now).isSuspected = true;
+    if (other) this.begin(deviceId, now).isSuspected = true;
     return other?.remoteAddress;
   }
 
@@ -60,10 +80,23 @@ export class Clones {
 
   /** Keeps in mind that a device is two machines: one of them has been refused. */
   onRefused(deviceId: string, now = performance.now()): void {
-    this.traceOf(deviceId, now).isSuspected = true;
+    this.begin(deviceId, now).isSuspected = true;
   }
 
-  private traceOf(deviceId: string, now: number): Trace {
+  /** What this node knows, for the next one that holds the device. */
+  traceOf(deviceId: string, now = performance.now()): CloneTrace | undefined {
+    this.rotate(now);
+    return this.current.get(deviceId) ?? this.previous.get(deviceId);
+  }
+
+  /** What the node knows that held the device before: it has seen more than this one. */
+  adopt(deviceId: string, { replaced, isSuspected }: CloneTrace, now = performance.now()): void {
+    const trace = this.begin(deviceId, now);
+    trace.replaced = replaced.slice(-MAX_PROCESSES);
+    trace.isSuspected ||= isSuspected;
+  }
+
+  private begin(deviceId: string, now: number): Trace {
     this.rotate(now);
     const trace = this.current.get(deviceId) ??
       this.previous.get(deviceId) ?? { replaced: [], isSuspected: false };

@@ -3,6 +3,7 @@ import { Router, turns } from '../handlers/index.js';
 import { encodeTerm } from '../wire/index.js';
 import { Connection, type Endpoint } from './connection.js';
 import { resolveOptions } from './fedecks-options.js';
+import { Telemetry } from './telemetry.js';
 
 /** A whole binary message, masked with zeros. */
 function message(text: string): Buffer {
@@ -34,6 +35,7 @@ describe('the turns of connections', () => {
         authenticator: { authenticate: () => true },
       }),
       router: new Router([]),
+      telemetry: new Telemetry('/fedecks', { debug: () => undefined, error: () => undefined }, () => false),
       decoding: {},
       tokenFrame: () => Buffer.alloc(0),
       report: () => undefined,

@@ -6,6 +6,7 @@ import {
   Inbox,
   type InboxOwner,
   LONG_RUN_MS,
+  refusalOf,
   type Weight,
   type ResultSink,
   type Route,
@@ -30,9 +31,13 @@ import { type ResolvedOptions } from './fedecks-options.js';
 import { type Leftover } from './leftovers.js';
 import { encodeMessage } from './message.js';
 import { Outbox } from './outbox.js';
+import { type SentKind, type Telemetry } from './telemetry.js';
 import { type Grant } from './token.js';
 import { FOUND, FrameReader } from './websocket/frame-reader.js';
-import { closeFrame, pongFrame } from './websocket/frame-writer.js';
+import { closeFrame, payloadOf, pongFrame } from './websocket/frame-writer.js';
+
+/** How many there have been in this process. */
+let connections = 0;
 
 const SECOND_MS = 1_000;
 
@@ -60,6 +65,7 @@ interface DeviceSocket extends Duplex {
 export interface Endpoint {
   readonly options: ResolvedOptions;
   readonly router: Router;
+  readonly telemetry: Telemetry;
   /** How the messages of devices are decoded. */
   readonly decoding: DecodeOptions;
   /** The frame that carries a fresh token for a connection. */
@@ -111,6 +117,10 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private onAllHandled: (() => void) | undefined;
   private settling: Promise<void> | undefined;
   private readonly runner = new HandlerRunner(this);
+  /** Counted up in this process, for those who look on. */
+  readonly number = ++connections;
+  /** The handler whose time is being taken, and since when. */
+  private timed: { readonly handler: string; readonly startedAt: number } | undefined;
 
   constructor(
     readonly device: ConnectedDevice,
@@ -304,26 +314,39 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (term === undefined) {
       const bytes = keepable(data);
       this.endpoint.received(this.device, bytes);
-      this.follow(router.raw(bytes));
+      this.follow(router.raw(bytes), bytes, data.length);
     } else if (isTokenPlease(term)) {
       this.sendToken();
     } else {
       this.endpoint.received(this.device, term);
-      this.follow(router.message(term));
+      this.follow(router.message(term), term, data.length);
     }
   }
 
-  private follow(route: Route | undefined): void {
-    if (route) this.inbox.run(route.handler, route.payload, this.runner);
-    else {
-      this.report(
-        'unhandled_message',
-        'no handler takes this message: add a catch-all @OnMessage() or @OnRawMessage()',
-      );
+  private follow(route: Route | undefined, message: Term | Uint8Array, bytes: number): void {
+    const { telemetry } = this.endpoint;
+    if (telemetry.isWatched) {
+      telemetry.onReceived(this, message, bytes, route?.handler.name);
+      if (route) return this.runTimed(route);
     }
+    if (route) this.inbox.run(route.handler, route.payload, this.runner);
+    else this.report('unhandled_message', this.endpoint.router.whyUnhandled(message));
+  }
+
+  private runTimed({ handler, payload }: Route): void {
+    this.timed = { handler: handler.name, startedAt: performance.now() };
+    this.inbox.run(handler, payload, this.runner);
+    if (!this.inbox.busy) this.onHandled();
+  }
+
+  private onHandled(): void {
+    const { timed } = this;
+    this.timed = undefined;
+    if (timed) this.endpoint.telemetry.onHandled(this, timed.handler, performance.now() - timed.startedAt);
   }
 
   onReady(): void {
+    if (this.timed) this.onHandled();
     if (this.queued) return;
     const now = performance.now();
     if (turns.isUsed(now)) this.queue();
@@ -331,10 +354,11 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   onFailure(error: unknown): void {
+    const refusal = refusalOf(error);
     this.endpoint.report({
       deviceId: this.device.id,
-      type: 'handler_failed',
-      info: nameOf(error),
+      type: refusal === undefined ? 'handler_failed' : 'refused_by_pipe',
+      info: refusal ?? nameOf(error),
       error,
     });
   }
@@ -354,7 +378,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   // --- What handlers may do --------------------------------------------------------------------------------
 
   send(term: Term): void {
-    const sent = this.write(encodeMessage(term));
+    const frame = encodeMessage(term);
+    const sent = this.write(frame, 'reply', term);
     if (sent === true) return;
     if (sent === false) this.onUndelivered();
     else void sent.then((written) => written || this.onUndelivered());
@@ -373,14 +398,17 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   /** Writes a frame. True once it is on its way to the socket, false if the connection ended before that. */
-  write(frame: Buffer): boolean | Promise<boolean> {
+  write(frame: Buffer, kind: SentKind = 'push', message?: Term): boolean | Promise<boolean> {
+    const { telemetry } = this.endpoint;
+    if (telemetry.isWatched && this.state === 'open')
+      telemetry.onSent(this, kind, payloadOf(frame).length, message);
     return this.outbox.write(frame);
   }
 
   private sendToken(): void {
     this.refreshTokenAt = performance.now() + this.endpoint.options.tokenRefreshMs;
     try {
-      void this.write(this.endpoint.tokenFrame(this.device, this.grant));
+      void this.write(this.endpoint.tokenFrame(this.device, this.grant), 'token');
     } catch (error) {
       // Claims are the application's: it may have made something of them that is no JSON.
       this.onFailure(error);

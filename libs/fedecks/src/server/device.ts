@@ -61,7 +61,9 @@ export interface SocketError {
    * - `duplicate`: refused by `duplicates: 'oldest'`. `flapping`: replaced over and over.
    * - `clone_suspected`: two machines use this device id, at the addresses in `info`; or one of them was refused.
    * - `late_attempt`: refused, since a newer attempt of the device is connected. It has given this one up.
-   * - `handler_failed`: a handler threw, or what it returned is no term. `unhandled_message`: none takes it.
+   * - `handler_failed`: a handler threw, or what it returned is no term.
+   * - `refused_by_pipe`: a pipe of a handler refused what the device sent; `info` names the properties.
+   * - `unhandled_message`: no handler takes it; `info` names the event.
    * - `handler_stalled`: a handler has been running for 60 s, and what the device sends waits for it. Told once.
    * - `undelivered`: a reply, or what was put into `downstream`, was not written.
    * - `protocol_error`: the connection was closed for what the device sent.
@@ -77,6 +79,7 @@ export interface SocketError {
     | 'clone_suspected'
     | 'late_attempt'
     | 'handler_failed'
+    | 'refused_by_pipe'
     | 'handler_stalled'
     | 'unhandled_message'
     | 'undelivered'

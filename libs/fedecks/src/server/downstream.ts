@@ -1,13 +1,13 @@
 import { Observable, Subject, type Subscription } from 'rxjs';
 import { GuardedObservable, type OnFailure } from '../faults/index.js';
-import { type Term } from '../wire/index.js';
+import { type Contract, type EventsOf, type MessageToSend, type Term } from '../wire/index.js';
 
-/** A message for a device. */
-export interface DownstreamMessage {
+/** A message for a device: a term, or anything else that may be sent. */
+export interface DownstreamMessage<Message = Term> {
   /** Whom it is for. */
   readonly deviceId: string;
   /** What it is. */
-  readonly message: Term;
+  readonly message: Message;
   /** The `path` of one endpoint, in an app with several: without it, all of them are meant. */
   readonly endpoint?: string;
 }
@@ -16,8 +16,8 @@ export interface DownstreamMessage {
  * Where messages for devices are put. Many sources may be piped into it, so none of them closes it: one that completes
  * puts in no more, and one that fails is reported.
  */
-export class Downstream extends Subject<DownstreamMessage> {
-  private readonly observed$: GuardedObservable<DownstreamMessage>;
+export class Downstream<C extends Contract = Contract> extends Subject<DownstreamMessage<unknown>> {
+  private readonly observed$: GuardedObservable<DownstreamMessage<unknown>>;
 
   constructor(private readonly onFailure: OnFailure) {
     super();
@@ -25,6 +25,11 @@ export class Downstream extends Subject<DownstreamMessage> {
       new Observable((subscriber) => super.subscribe(subscriber)),
       onFailure,
     );
+  }
+
+  /** Puts in a message. What cannot be pushed is logged and reported: this throws nothing. */
+  override next<Message>(message: DownstreamMessage<MessageToSend<EventsOf<C, 'down'>, Message>>): void {
+    super.next(message);
   }
 
   override complete(): void {
@@ -40,7 +45,7 @@ export class Downstream extends Subject<DownstreamMessage> {
   }
 
   override subscribe(
-    ...observer: Parameters<GuardedObservable<DownstreamMessage>['subscribe']>
+    ...observer: Parameters<GuardedObservable<DownstreamMessage<unknown>>['subscribe']>
   ): Subscription {
     return this.observed$.subscribe(...observer);
   }

@@ -1,17 +1,15 @@
 import { type CanActivate, type Type } from '@nestjs/common';
-import ms, { type StringValue } from 'ms';
-import proxyAddr from 'proxy-addr';
 import { OptionsCheck } from '../options/index.js';
 import { DEFAULT_PATH } from '../wire/index.js';
 import { type DeviceAuthenticator } from './authenticator.js';
 import { type BackplaneFactory, InProcessBackplane } from './backplane.js';
+import { type Duration, durationMs } from './duration.js';
+import { type MetricsRecorder } from './metrics.js';
 import { MemoryRevocations, type RevocationStore } from './revocations.js';
+import { TrustedProxies } from './upgrade/trusted-proxies.js';
 
 /** Where the resolved options of an endpoint are provided. */
 export const FEDECKS_OPTIONS = Symbol('FEDECKS_OPTIONS');
-
-/** A time: in milliseconds, or with a unit: '90s', '15m', '3h', '28d'. */
-export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`;
 
 /** What `FedecksModule.forRoot` takes. */
 export interface FedecksOptions {
@@ -124,8 +122,9 @@ export interface FedecksOptions {
   /**
    * What happens when two machines are found to use one device id, as those do that were started from one disk image
    * (PROTOCOL.md §1.8). They are reported to `@OnSocketError` as `clone_suspected`, with both addresses; `refuse` then
-   * also refuses with 503 the one that is not connected, for as long as the other is. It works with `duplicates:
-   * 'newest'`, on the node that has seen both, for devices that name their attempts.
+   * also refuses with 503 the one that is not connected, for as long as the other is; a node of several that has not met
+   * either of them lets it in for a moment, and closes it with 4152. It works with `duplicates: 'newest'`, for devices
+   * that name their attempts.
    * @default 'report'
    */
   readonly clones?: 'report' | 'refuse';
@@ -194,13 +193,21 @@ export interface FedecksOptions {
    * @default 5_000
    */
   readonly drainMs?: number;
+
+  /**
+   * Where figures go, such as to `prom-client`: a provider of the app, by its class, or an object with `count` and
+   * `observe`. `FEDECKS_METRICS` lists them all.
+   * @default none: nothing is counted
+   */
+  readonly metrics?: Type<MetricsRecorder> | MetricsRecorder;
 }
 
 /** The options with defaults filled in, durations in milliseconds. */
 export interface ResolvedOptions extends Required<
-  Omit<FedecksOptions, 'secrets' | 'tokenRefresh' | 'tokenExpiry' | 'phoenix'>
+  Omit<FedecksOptions, 'secrets' | 'tokenRefresh' | 'tokenExpiry' | 'phoenix' | 'metrics'>
 > {
   readonly phoenix: FedecksOptions['phoenix'];
+  readonly metrics: FedecksOptions['metrics'];
   readonly secrets: readonly string[];
   readonly tokenRefreshMs: number;
   readonly tokenExpiryMs: number;
@@ -231,6 +238,7 @@ const DEFAULTS = Object.freeze({
   backplane: inProcess,
   phoenix: undefined,
   drainMs: 5_000,
+  metrics: undefined,
 } satisfies { [K in keyof FedecksOptions]?: FedecksOptions[K] | undefined });
 
 const OPTIONS = [...(Object.keys(DEFAULTS) as (keyof FedecksOptions)[]), 'secrets', 'authenticator'] as const;
@@ -294,6 +302,11 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
       "'revocations' must be left out where there is a 'backplane': it keeps them, and tells the other nodes.",
     );
   }
+  if (options.metrics !== undefined && !isProvider(options.metrics, 'count')) {
+    check.problem(
+      "'metrics' must be a class or object with count(name, labels, by) and observe(name, labels, value).",
+    );
+  }
   const { phoenix } = options;
   if (
     phoenix !== undefined &&
@@ -334,7 +347,7 @@ function checkSecrets(check: OptionsCheck<FedecksOptions>, secrets: unknown): vo
 function checkProxies(check: OptionsCheck<FedecksOptions>, proxies: unknown): void {
   try {
     if (!Array.isArray(proxies)) throw new TypeError('not an array');
-    proxyAddr.compile(proxies as string[]);
+    new TrustedProxies(proxies as string[]);
   } catch {
     check.problem(
       "'trustedProxies' must be an array of addresses or CIDR ranges: ['loopback', '10.0.0.0/8'].",
@@ -368,13 +381,8 @@ function duration(
   key: 'tokenRefresh' | 'tokenExpiry',
   value: unknown,
 ): number {
-  let millis: number | undefined;
-  try {
-    millis = typeof value === 'number' ? value : ms(value as StringValue);
-  } catch {
-    // Not even a string: reported below like a string that is no duration.
-  }
-  if (millis !== undefined && Number.isFinite(millis) && millis >= 1) return millis;
+  const millis = durationMs(value);
+  if (millis !== undefined) return millis;
   check.problem(`'${key}' must be a positive number of milliseconds or a duration such as '3h'.`);
   return NaN;
 }

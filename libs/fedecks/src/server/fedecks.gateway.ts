@@ -13,21 +13,18 @@ import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-hos
 import { HandlerExplorer, HandlerRunner, Router, turns } from '../handlers/index.js';
 import {
   type Attempt,
-  CLONE_REASON,
-  CLOSE,
   type DecodeOptions,
   encodeLimits,
   encodeTokenMessage,
   type Term,
 } from '../wire/index.js';
 import { type Backplane } from './backplane.js';
-import { Clones } from './clones.js';
 import { drain } from './drain.js';
+import { Duplicates, isOtherProcess } from './duplicates.js';
 import { Connection, type Endpoint } from './connection.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { FEDECKS_OPTIONS, type ResolvedOptions } from './fedecks-options.js';
 import { Fedecks } from './fedecks.service.js';
-import { Flapping } from './flapping.js';
 import { Groups } from './groups.js';
 import { Leftovers } from './leftovers.js';
 import { LimitedLog } from './limited-log.js';
@@ -35,9 +32,9 @@ import { LocalNode } from './local-node.js';
 import { providerOf } from './provider-of.js';
 import { Registry } from './registry.js';
 import { MemoryRevocations, Revocations, type RevocationStore } from './revocations.js';
+import { Telemetry } from './telemetry.js';
 import { type Grant, Tokens } from './token.js';
 import { Admission, type UpgradeDecision } from './upgrade/admission.js';
-import { type Arrival, isOlder } from './upgrade/arrival.js';
 import { FedecksAuthGuard } from './upgrade/auth.guard.js';
 import { type PathOwner, UpgradeDispatcher } from './upgrade/dispatcher.js';
 import { refusalHeaders, reply, UPGRADE_REQUIRED } from './upgrade/http-reply.js';
@@ -67,12 +64,13 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   readonly backplane: Backplane;
   /** @internal */
   router = new Router([]);
+  /** @internal */
+  readonly telemetry: Telemetry;
   private readonly logger: Logger;
   private readonly limited: LimitedLog;
   /** A flood of strangers leaves the other log its lines. */
   private readonly strangers: LimitedLog;
-  private readonly flapping = new Flapping();
-  private readonly clones = new Clones();
+  private readonly duplicates: Duplicates;
   private readonly leftovers: Leftovers<Connection>;
   /** @internal */
   readonly decoding: DecodeOptions;
@@ -94,9 +92,14 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     this.logger = new Logger(`Fedecks ${options.path}`);
     this.limited = new LimitedLog(this.logger);
     this.strangers = new LimitedLog(this.logger);
+    this.telemetry = new Telemetry(options.path, new LimitedLog(this.logger), () =>
+      Logger.isLevelEnabled('debug'),
+    );
+    this.duplicates = new Duplicates(options, this.registry, this.report.bind(this));
     this.node = new LocalNode(
       options,
       this.registry,
+      this.duplicates,
       this.groups,
       revocations,
       this.report.bind(this),
@@ -111,6 +114,8 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
 
   onModuleInit(): void {
     this.admission = this.makeAdmission();
+    const { metrics } = this.options;
+    this.telemetry.recorder = metrics && providerOf(this.moduleRef, metrics, 'metrics');
     this.revocations.keepIn(this.backplane.revocations ?? storeOf(this.moduleRef, this.options.revocations));
     this.fedecks.register(this);
   }
@@ -151,8 +156,9 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       authenticate: (request) =>
         passGuards(request, guards, new ExecutionContextHost([request], FedecksGateway, handler)),
       isConnected: (deviceId) => this.registry.of(deviceId).length > 0,
-      isOutdated: this.isOutdated.bind(this),
-      isRefusedClone: this.isRefusedClone.bind(this),
+      isOutdated: this.duplicates.isOutdated.bind(this.duplicates),
+      isRefusedClone: this.duplicates.isRefused.bind(this.duplicates),
+      isCloneElsewhere: this.isCloneElsewhere.bind(this),
       isBehind: (deviceId) => this.leftovers.areFull(deviceId),
       report: this.report.bind(this),
       run: (work) => turns.run(work),
@@ -175,6 +181,12 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     socket.on('error', onError).on('close', onClose);
     const fault = checkHandshake(request);
     const act = (decision: UpgradeDecision): boolean => {
+      const status = 'status' in decision ? decision.status : (fault?.status ?? 101);
+      this.telemetry.onUpgrade(
+        request.deviceId ?? null,
+        request.remoteAddress ?? '',
+        socket.destroyed ? undefined : status,
+      );
       if (socket.destroyed) return false;
       if ('status' in decision) reply(socket, decision.status, refusalHeaders(decision));
       else if (fault) reply(socket, fault.status, fault.status === 426 ? UPGRADE_REQUIRED : {});
@@ -199,41 +211,14 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     this.admission.decide(request, false, act).catch((error: unknown) => this.abort(response, error));
   }
 
-  /** Of two upgrades at the same moment the newer one wins, whichever is decided first. */
-  private isOutdated(deviceId: string, arrival: Arrival): boolean {
-    if (this.options.duplicates !== 'newest') return false;
-    return this.registry
-      .of(deviceId)
-      .some(({ askedAt, device: { attempt } }) => isOlder(arrival, { askedAt, attempt }));
-  }
-
-  /** With `clones: 'refuse'`, the machine that is connected keeps the device id that two of them use. */
-  private isRefusedClone(deviceId: string, { attempt }: Arrival): boolean {
-    const { clones, duplicates } = this.options;
-    if (clones !== 'refuse' || duplicates !== 'newest' || !this.clones.isSuspected(deviceId)) return false;
-    const isClone = this.registry.of(deviceId).some(({ device }) => isOtherProcess(device.attempt, attempt));
-    if (isClone) this.clones.onRefused(deviceId);
-    return isClone;
-  }
-
-  private replace(connection: Connection, { id, attempt }: ConnectedDevice): void {
-    const { device, hasSpoken } = connection;
-    let reason = 'replaced';
-    if (device.attempt && isOtherProcess(device.attempt, attempt)) {
-      if (hasSpoken) this.checkForClones(device, device.attempt);
-      if (this.clones.isSuspected(id)) reason = CLONE_REASON;
-    }
-    connection.end('replaced', CLOSE.replaced, reason);
-  }
-
-  private checkForClones({ id, remoteAddress }: ConnectedDevice, attempt: Attempt): void {
-    const otherAddress = this.clones.onReplaced(id, attempt, remoteAddress);
-    if (otherAddress === undefined) return;
-    this.report({
-      deviceId: id,
-      type: 'clone_suspected',
-      info: `two machines use this device id, at ${remoteAddress} and ${otherAddress}: give each an id and a login of its own`,
-    });
+  /** With `clones: 'refuse'`, whether the other machine that uses the device id is connected to another node. */
+  private isCloneElsewhere(deviceId: string, attempt: Attempt | undefined): false | Promise<boolean> {
+    if (attempt === undefined || !this.duplicates.refusesClonesOf(deviceId)) return false;
+    return this.backplane.presenceOf(deviceId).then(
+      (entry) => entry?.state === 'online' && isOtherProcess(entry.attempt, attempt),
+      // What cannot be asked is no obstacle: the node that holds the other one will refuse this one.
+      () => false,
+    );
   }
 
   /** What nobody expects to fail has failed: the peer may come again. */
@@ -251,18 +236,11 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     const { askedAt, attempt } = request.arrival ?? { askedAt: performance.now(), attempt: undefined };
     // One literal for all devices: a spread would give each a hidden class of its own on Node 20.
     const device: ConnectedDevice = { id, remoteAddress, claims, endpoint, since: Date.now(), attempt };
-    const older = this.options.duplicates === 'newest' ? [...this.registry.of(id)] : [];
-    for (const connection of older) this.replace(connection, device);
-    if (older.length > 0 && this.flapping.notice(id)) {
-      this.report({
-        deviceId: id,
-        type: 'flapping',
-        info: 'replaced five times within a minute: do two machines use this device id?',
-      });
-    }
+    this.duplicates.replaceBy(device);
     // Only to a device that has named its attempt: an Elixir device's 101 stays as it is, byte for byte.
     socket.write(acceptHandshake(request, attempt && this.limits));
     const connection = new Connection(device, socket, this, grant, askedAt);
+    this.telemetry.onConnected(connection);
     this.registry.add(connection);
     this.backplane.opened(device);
     this.fedecks.changed({ type: 'connected', device });
@@ -282,6 +260,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
 
   /** @internal */
   ended(connection: Connection, cause: DisconnectCause): void {
+    this.telemetry.onDisconnected(connection, cause);
     this.registry.remove(connection);
     this.groups.leaveAll(connection);
     this.leftovers.add(connection.device.id, connection);
@@ -293,6 +272,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
 
   /** Tells `@OnSocketError` and the log. Never throws. */
   report(error: SocketError): void {
+    this.telemetry.onError(error);
     const who = error.deviceId === null ? 'a device' : `device ${JSON.stringify(error.deviceId)}`;
     const line = `${who}: ${error.type}${error.info && `: ${error.info}`}`;
     if (isRefusal(error)) this.strangers.warn(line);
@@ -321,11 +301,6 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
 /** An authenticator that is overloaded says so by an HttpException, and strangers can overload it. */
 function isRefusal({ type, error }: SocketError): boolean {
   return REFUSALS.has(type) || (type === 'upgrade_failed' && error instanceof HttpException);
-}
-
-/** Whether both attempts are named, and were made by two processes. */
-function isOtherProcess(one: Attempt | undefined, other: Attempt | undefined): boolean {
-  return one !== undefined && other !== undefined && one.process !== other.process;
 }
 
 /** The default store is no provider of the app's. */

@@ -8,6 +8,7 @@ import {
 } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { HandlerExplorer } from '../handlers/index.js';
+import { checkGiven } from '../options/index.js';
 import {
   FEDECKS_OPTIONS,
   type FedecksOptions,
@@ -17,6 +18,7 @@ import {
 import { FedecksGateway } from './fedecks.gateway.js';
 import { Fedecks } from './fedecks.service.js';
 import { FedecksHealthIndicator } from './health-indicator.js';
+import { PhoenixTokens } from './phoenix-token.js';
 import { Revocations } from './revocations.js';
 import { Tokens } from './token.js';
 import { FedecksAuthGuard } from './upgrade/auth.guard.js';
@@ -55,19 +57,28 @@ class FedecksCoreModule {}
 export class FedecksModule {
   /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
   static forRoot(options: FedecksOptions): DynamicModule {
-    return endpoint([{ provide: FEDECKS_OPTIONS, useFactory: () => resolveOptions(options) }]);
+    return endpoint([
+      {
+        provide: FEDECKS_OPTIONS,
+        useFactory: () =>
+          resolve(options, 'forRoot', 'give it an object with at least secrets and authenticator'),
+      },
+    ]);
   }
 
   /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
   static forRootAsync({ imports = [], ...asked }: FedecksAsyncOptions): DynamicModule {
-    const resolved = async (given: FedecksOptions | Promise<FedecksOptions>): Promise<ResolvedOptions> =>
-      resolveOptions(await given);
+    const resolved = async (
+      given: FedecksOptions | Promise<FedecksOptions>,
+      from: string,
+    ): Promise<ResolvedOptions> =>
+      resolve(await given, 'forRootAsync', `return an object with options from ${from}`);
     if ('useFactory' in asked) {
       const { useFactory, inject = [] } = asked;
       const provider: Provider = {
         provide: FEDECKS_OPTIONS,
         inject: [...inject],
-        useFactory: (...injected: unknown[]) => resolved(useFactory(...injected)),
+        useFactory: (...injected: unknown[]) => resolved(useFactory(...injected), "the 'useFactory'"),
       };
       return endpoint([provider], imports);
     }
@@ -75,10 +86,17 @@ export class FedecksModule {
     const provider: Provider = {
       provide: FEDECKS_OPTIONS,
       inject: [source],
-      useFactory: (factory: FedecksOptionsFactory) => resolved(factory.createFedecksOptions()),
+      useFactory: (factory: FedecksOptionsFactory) =>
+        resolved(factory.createFedecksOptions(), 'createFedecksOptions()'),
     };
     return endpoint('useClass' in asked ? [source, provider] : [provider], imports);
   }
+}
+
+/** @param remedy what to do if there are none, as a clause. */
+function resolve(given: FedecksOptions, method: string, remedy: string): ResolvedOptions {
+  checkGiven(`FedecksModule.${method}`, given, remedy);
+  return resolveOptions(given);
 }
 
 /** Tells apart the modules of several endpoints: Nest 10 takes dynamic modules of the same text for one. */
@@ -106,9 +124,6 @@ function endpoint(options: Provider[], imports: ModuleMetadata['imports'] = []):
   };
 }
 
-async function tokens({ secrets, tokenExpiryMs, phoenix }: ResolvedOptions): Promise<Tokens> {
-  if (!phoenix) return new Tokens(secrets, tokenExpiryMs);
-  // Its cryptography is loaded by those who come over from Phoenix, and by nobody else.
-  const { PhoenixTokens } = await import('./phoenix-token.js');
-  return new Tokens(secrets, tokenExpiryMs, new PhoenixTokens(phoenix, tokenExpiryMs));
+function tokens({ secrets, tokenExpiryMs, phoenix }: ResolvedOptions): Tokens {
+  return new Tokens(secrets, tokenExpiryMs, phoenix && new PhoenixTokens(phoenix, tokenExpiryMs));
 }

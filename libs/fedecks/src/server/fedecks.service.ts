@@ -2,7 +2,14 @@ import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { type Observable, Subject } from 'rxjs';
 import { GuardedObservable, messageOf } from '../faults/index.js';
 import { type FoundHandler, type HandlerExplorer, InvalidHandlerError } from '../handlers/index.js';
-import { CLOSE, DEFAULT_PATH, type Term } from '../wire/index.js';
+import {
+  CLOSE,
+  type Contract,
+  DEFAULT_PATH,
+  type EventsOf,
+  type MessageToSend,
+  type Term,
+} from '../wire/index.js';
 import { type Backplane, type PushResult } from './backplane.js';
 import { type Connection } from './connection.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
@@ -45,9 +52,12 @@ interface LocalEndpoint {
   report(error: SocketError): void;
 }
 
-/** The cloud's side of the conversation: pushes to devices, and tells what they do. */
+/**
+ * The cloud's side of the conversation: pushes to devices, and tells what they do. With a {@link Contract},
+ * `Fedecks<Greenhouse>`, the compiler lets only its events be sent.
+ */
 @Injectable()
-export class Fedecks implements OnApplicationShutdown {
+export class Fedecks<C extends Contract = Contract> implements OnApplicationShutdown {
   /** First, since what follows fails into it. */
   private readonly log = new LimitedLog(new Logger(Fedecks.name));
 
@@ -55,7 +65,7 @@ export class Fedecks implements OnApplicationShutdown {
    * What is put in here is pushed. What cannot be is logged, and reported to `@OnSocketError` as `undelivered`.
    * Sources may be piped into it. One that completes or fails leaves it open for the others; a failure is logged.
    */
-  readonly downstream: Subject<DownstreamMessage> = new Downstream(this.logged('A source of downstream'));
+  readonly downstream: Downstream<C> = new Downstream<C>(this.logged('A source of downstream'));
   /**
    * Every message of every device, before its handler. Costs nothing while nobody listens. What an observer throws or
    * rejects with is logged, and the observer goes on; a stream it is merged into (`merge`, `concat`) must see to its own.
@@ -84,15 +94,19 @@ export class Fedecks implements OnApplicationShutdown {
    * Sends a message to a device, whichever node holds it. `sent` says that it was written to the device's socket;
    * `offline` that it was not, and never will be.
    * @param endpoint the `path` of one endpoint; by default the device is looked for on all of them.
+   * @throws {TypeError} when the device id is no string, as an `undefined` one.
    * @throws {TermEncodeError} when the message holds something that is no term.
    * @throws {ReservedMessageError} when the device would take it for a token.
    * @throws {MessageTooLargeError} when it is larger than a single message may be. Nothing was sent.
    * @throws {BackplaneError} when the other nodes could not be asked, or have not answered in time.
    */
-  async push(deviceId: string, message: Term, endpoint?: string): Promise<PushResult> {
-    const frame = encodeMessage(message);
-    const sent = await anyOf(this.at(endpoint).map((gateway) => pushTo(gateway, deviceId, frame)));
-    return sent ? 'sent' : 'offline';
+  async push<Message>(
+    deviceId: string,
+    message: MessageToSend<EventsOf<C, 'down'>, Message>,
+    endpoint?: string,
+  ): Promise<PushResult> {
+    checkDeviceId('push', deviceId);
+    return this.pushAny(deviceId, message, endpoint);
   }
 
   /**
@@ -100,7 +114,10 @@ export class Fedecks implements OnApplicationShutdown {
    * `@OnSocketError` as `undelivered`, on its node.
    * @throws what {@link push} throws; the devices of this node have it all the same.
    */
-  async broadcast(message: Term, endpoint?: string): Promise<void> {
+  async broadcast<Message>(
+    message: MessageToSend<EventsOf<C, 'down'>, Message>,
+    endpoint?: string,
+  ): Promise<void> {
     await this.toMany(encodeMessage(message), endpoint);
   }
 
@@ -111,6 +128,7 @@ export class Fedecks implements OnApplicationShutdown {
    * @throws {RangeError} for another name, and when the device is in 64 groups.
    */
   joinGroup(deviceId: string, name: string, endpoint?: string): boolean {
+    checkDeviceId('joinGroup', deviceId);
     const connections = this.at(endpoint).map(({ registry, groups }) => {
       const here = registry.of(deviceId);
       for (const connection of here) groups.join(connection, name);
@@ -121,6 +139,7 @@ export class Fedecks implements OnApplicationShutdown {
 
   /** Takes a device that is connected to this node out of a group, and tells whether it is connected here. */
   leaveGroup(deviceId: string, name: string, endpoint?: string): boolean {
+    checkDeviceId('leaveGroup', deviceId);
     const connections = this.at(endpoint).map(({ registry, groups }) => {
       const here = registry.of(deviceId);
       for (const connection of here) groups.leave(connection, name);
@@ -133,7 +152,11 @@ export class Fedecks implements OnApplicationShutdown {
    * Sends a message to the members of a group, on whichever nodes. The rest is as with {@link broadcast}.
    * @throws {RangeError} for a name that no group can have.
    */
-  async pushToGroup(name: string, message: Term, endpoint?: string): Promise<void> {
+  async pushToGroup<Message>(
+    name: string,
+    message: MessageToSend<EventsOf<C, 'down'>, Message>,
+    endpoint?: string,
+  ): Promise<void> {
     checkGroupName(name);
     await this.toMany(encodeMessage(message), endpoint, name);
   }
@@ -158,6 +181,7 @@ export class Fedecks implements OnApplicationShutdown {
    * @throws {BackplaneError} when this node holds none, and the others could not be asked.
    */
   async disconnect(deviceId: string, endpoint?: string): Promise<boolean> {
+    checkDeviceId('disconnect', deviceId);
     return anyOf(
       this.at(endpoint).map(async ({ options, node, backplane }) => {
         const here = node.disconnect(deviceId);
@@ -174,10 +198,17 @@ export class Fedecks implements OnApplicationShutdown {
    * @throws what the `revocations` store throws; its connections are closed all the same.
    */
   async revoke(deviceId: string, endpoint?: string): Promise<void> {
+    checkDeviceId('revoke', deviceId);
     const kept = this.at(endpoint).map(({ revocations }) => revocations.revoke(deviceId));
     // At once: until its connection ends, a device is given tokens that are not revoked.
     for (const connection of this.of(deviceId, endpoint)) connection.end('revoked', CLOSE.revoked, 'revoked');
     await Promise.all(kept);
+  }
+
+  private async pushAny(deviceId: string, message: unknown, endpoint?: string): Promise<PushResult> {
+    const frame = encodeMessage(message);
+    const sent = await anyOf(this.at(endpoint).map((gateway) => pushTo(gateway, deviceId, frame)));
+    return sent ? 'sent' : 'offline';
   }
 
   private of(deviceId: string, endpoint: string | undefined): Connection[] {
@@ -204,17 +235,17 @@ export class Fedecks implements OnApplicationShutdown {
   }
 
   /** Pushes what was put into `downstream`. Never rejects. */
-  private async deliver(downstream: DownstreamMessage): Promise<void> {
+  private async deliver(downstream: DownstreamMessage<unknown>): Promise<void> {
     try {
       const { deviceId, message, endpoint } = downstream;
-      if ((await this.push(deviceId, message, endpoint)) === 'offline')
+      if ((await this.pushAny(deviceId, message, endpoint)) === 'offline')
         this.undelivered(downstream, 'offline');
     } catch (error) {
       this.undelivered(downstream, messageOf(error), error);
     }
   }
 
-  private undelivered(downstream: DownstreamMessage, info: string, error?: unknown): void {
+  private undelivered(downstream: DownstreamMessage<unknown>, info: string, error?: unknown): void {
     const { deviceId, endpoint } = addresseeOf(downstream);
     for (const gateway of this.gateways) {
       if (endpoint !== undefined && gateway.options.path !== endpoint) continue;
@@ -282,16 +313,24 @@ export class Fedecks implements OnApplicationShutdown {
 }
 
 /** What is put into `downstream` need not be what its type says. */
-function addresseeOf(downstream: DownstreamMessage): {
+function addresseeOf(downstream: DownstreamMessage<unknown>): {
   deviceId: string | null;
   endpoint?: string | undefined;
 } {
   try {
-    const { deviceId, endpoint } = downstream as Partial<DownstreamMessage>;
+    const { deviceId, endpoint } = downstream as Partial<DownstreamMessage<unknown>>;
     return { deviceId: typeof deviceId === 'string' ? deviceId : null, endpoint };
   } catch {
     return { deviceId: null };
   }
+}
+
+/** Without types an id that is missing would be a device that is offline, and its revocation one that has succeeded. */
+function checkDeviceId(method: string, deviceId: unknown): void {
+  if (typeof deviceId === 'string') return;
+  throw new TypeError(
+    `${method}(deviceId, ...): the device id must be a string, not ${deviceId === null ? 'null' : typeof deviceId}.`,
+  );
 }
 
 /** A device is written to where it is: on this node if it is here, and else by the node that holds it. */

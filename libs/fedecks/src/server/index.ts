@@ -1,14 +1,17 @@
 export {
   AbortSignal,
+  type CannotHandle,
   Device,
   DeviceEndpoint,
   DeviceId,
+  type HandlerDecorator,
   type HandlerResult,
   InvalidHandlerError,
   type MessageGuard,
   OnConnected,
   OnDisconnected,
   OnMessage,
+  type OnMessageOf,
   OnRawMessage,
   OnSocketError,
   Payload,
@@ -29,20 +32,22 @@ export {
   type BackplaneHealth,
   type PushResult,
 } from './backplane.js';
+export { type CloneTrace, type NewerConnection, type ReplacedProcess } from './clones.js';
 export {
   type AuthenticatedDevice,
   type ConnectedDevice,
   type DisconnectCause,
   type SocketError,
 } from './device.js';
-export { type DownstreamMessage } from './downstream.js';
+export { type Downstream, type DownstreamMessage } from './downstream.js';
 export {
   BackplaneError,
   type BackplaneErrorCode,
   MessageTooLargeError,
   ReservedMessageError,
 } from './errors.js';
-export { type Duration, type FedecksOptions } from './fedecks-options.js';
+export { type Duration } from './duration.js';
+export { type FedecksOptions } from './fedecks-options.js';
 export { FedecksGateway } from './fedecks.gateway.js';
 export { type FedecksAsyncOptions, FedecksModule, type FedecksOptionsFactory } from './fedecks.module.js';
 export {
@@ -52,8 +57,28 @@ export {
   type UpstreamMessage,
 } from './fedecks.service.js';
 export { FedecksHealthIndicator, type FedecksHealthResult } from './health-indicator.js';
+export {
+  FEDECKS_METRICS,
+  type MetricDefinition,
+  type MetricLabels,
+  type MetricName,
+  type MetricsRecorder,
+} from './metrics.js';
+export { onMessageFor } from './on-message-for.js';
 export { Presence, type PresenceEntry, type PresencePage, type PresenceQuery } from './presence.js';
 export { MemoryRevocations, type RevocationStore } from './revocations.js';
 export { networkOf } from './upgrade/address.js';
 export { FedecksAuthGuard } from './upgrade/auth.guard.js';
 export { type UpgradeRequest } from './upgrade/upgrade-request.js';
+export {
+  atom,
+  Atom,
+  type CannotBeSent,
+  type Contract,
+  type MessageOf,
+  type Sendable,
+  type Term,
+  tuple,
+  Tuple,
+  type TupleOf,
+} from '../wire/index.js';

@@ -3,6 +3,8 @@ import { stackOf } from '../faults/index.js';
 
 const WINDOW_MS = 10_000;
 const LINES = 20;
+/** Nest's own logger has the level debug on where nobody has chosen: a fleet must not fill the disk with it. */
+const DEBUG_LINES = 200;
 const MAX_LINE_LENGTH = 2_000;
 const MAX_STACK_LENGTH = 10_000;
 
@@ -14,14 +16,20 @@ const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
 const STACK_FRAME = /\\n(?= +at )/g;
 
 /**
- * A log of what others can cause: at most 20 warnings and 20 errors in 10 s; then it counts, and says how many it
+ * A log of what others can cause: at most 20 warnings, 20 errors and 200 lines of level debug in 10 s; then it counts, and says how many it
  * left out. What peers sent may be part of a line, and cannot begin another one.
  */
 export class LimitedLog {
-  private readonly warnings = new Budget();
-  private readonly errors = new Budget();
+  private readonly warnings = new Budget(LINES);
+  private readonly errors = new Budget(LINES);
+  private readonly details = new Budget(DEBUG_LINES);
 
-  constructor(private readonly logger: Pick<Logger, 'warn' | 'error'>) {}
+  constructor(private readonly logger: Pick<Logger, 'warn' | 'error'> & Partial<Pick<Logger, 'debug'>>) {}
+
+  /** @param line made only if it is written. */
+  debug(line: () => string): void {
+    this.write(this.details, () => this.logger.debug?.(shown(line(), MAX_LINE_LENGTH)));
+  }
 
   warn(line: string): void {
     this.write(this.warnings, () => this.logger.warn(shown(line, MAX_LINE_LENGTH)));
@@ -47,17 +55,19 @@ class Budget {
   private windowEnds = 0;
   private written = 0;
 
+  constructor(private readonly lines: number) {}
+
   /** How many lines a window that has just ended has left out. */
   leftOut(now: number): number {
     if (now < this.windowEnds) return 0;
-    const leftOut = this.written - LINES;
+    const leftOut = this.written - this.lines;
     this.windowEnds = now + WINDOW_MS;
     this.written = 0;
     return leftOut;
   }
 
   admits(): boolean {
-    return ++this.written <= LINES;
+    return ++this.written <= this.lines;
   }
 }
 

@@ -1,8 +1,10 @@
 import { messageOf } from '../faults/index.js';
 import { CLOSE } from '../wire/index.js';
 import { type BackplaneEndpoint, type BackplaneHealth } from './backplane.js';
+import { type CloneTrace, type NewerConnection } from './clones.js';
 import { type Connection } from './connection.js';
 import { type ConnectedDevice, type SocketError } from './device.js';
+import { type Duplicates } from './duplicates.js';
 import { type ResolvedOptions } from './fedecks-options.js';
 import { type Groups } from './groups.js';
 import { type Registry } from './registry.js';
@@ -20,6 +22,7 @@ export class LocalNode implements BackplaneEndpoint {
   constructor(
     private readonly options: ResolvedOptions,
     private readonly registry: Registry,
+    private readonly decisions: Duplicates,
     private readonly groups: Groups,
     private readonly revocations: Revocations,
     private readonly report: (error: SocketError) => void,
@@ -67,9 +70,16 @@ export class LocalNode implements BackplaneEndpoint {
     return connections.length > 0;
   }
 
-  replace(deviceId: string): void {
-    for (const connection of [...this.registry.of(deviceId)])
-      connection.end('replaced', CLOSE.replaced, 'replaced');
+  replace(deviceId: string, newer: NewerConnection): CloneTrace | undefined {
+    return this.decisions.replaceByOther(deviceId, newer);
+  }
+
+  refuse(deviceId: string, newer: NewerConnection): boolean {
+    return this.decisions.refuse(deviceId, newer);
+  }
+
+  onTrace(deviceId: string, trace: CloneTrace): void {
+    this.decisions.onTrace(deviceId, trace);
   }
 
   revoked(deviceId: string, generation: number): void {

@@ -11,8 +11,8 @@ const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
  * @throws {ReservedMessageError} when a device would take it for a token.
  * @throws {MessageTooLargeError} when it is larger than 16 MiB.
  */
-export function encodeMessage(message: Term): Buffer {
-  if (looksLikeTokenMessage(message)) throw new ReservedMessageError();
+export function encodeMessage(message: unknown): Buffer {
+  if (looksLikeTokenMessage(message as Term)) throw new ReservedMessageError();
   const bytes = encodeTermAfter(HEADER_BYTES, message);
   const size = bytes.length - HEADER_BYTES;
   if (size > MAX_MESSAGE_BYTES) throw new MessageTooLargeError(size, MAX_MESSAGE_BYTES);

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { PhoenixTokens } from './phoenix-token.js';
+import { openXChaCha, PhoenixTokens } from './phoenix-token.js';
 
 interface Vector {
   readonly token: string;
@@ -96,5 +96,38 @@ describe('PhoenixTokens', () => {
     'x'.repeat(900),
   ])('refuses %p', (token) => {
     expect(new PhoenixTokens(vectors[0]!, Infinity).verify(token)).toBeUndefined();
+  });
+});
+
+describe('openXChaCha', () => {
+  const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex');
+
+  // draft-irtf-cfrg-xchacha-03, appendix A.3.1.
+  const key = bytes('808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f');
+  const nonce = bytes('404142434445464748494a4b4c4d4e4f5051525354555657');
+  const aad = bytes('50515253c0c1c2c3c4c5c6c7');
+  const tag = bytes('c0875924c1c7987947deafd8780acf49');
+  const text = bytes(
+    'bd6d179d3e83d43b9576579493c0e939572a1700252bfaccbed2902c21396cbb731c7f1b0b4aa6440bf3a82f4eda7e39' +
+      'ae64c6708c54c216cb96b72e1213b4522f8c9ba40db5d945b11b69b982c1bb9e3f3fac2bc369488f76b2383565d3fff9' +
+      '21f9664c97637da9768812f615c68b13b52e',
+  );
+
+  it('reads the example of the draft', () => {
+    expect(openXChaCha(key, nonce, aad, text, tag).toString()).toBe(
+      "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, " +
+        'sunscreen would be it.',
+    );
+  });
+
+  it.each<[string, Buffer[]]>([
+    ['key', [bytes('00'.repeat(32)), nonce, aad, text, tag]],
+    ['nonce', [key, Buffer.concat([nonce.subarray(0, 23), bytes('00')]), aad, text, tag]],
+    ['additional data', [key, nonce, Buffer.alloc(0), text, tag]],
+    ['text', [key, nonce, aad, text.subarray(1), tag]],
+    ['length of tag', [key, nonce, aad, text, tag.subarray(0, 12)]],
+    ['length of nonce', [key, nonce.subarray(1), aad, text, tag]],
+  ])('throws on another %s', (_, [key, nonce, aad, text, tag]) => {
+    expect(() => openXChaCha(key!, nonce!, aad!, text!, tag!)).toThrow();
   });
 });

@@ -1,5 +1,4 @@
-import { createDecipheriv, pbkdf2Sync } from 'node:crypto';
-import { xchacha20poly1305 } from '@noble/ciphers/chacha.js';
+import { createCipheriv, createDecipheriv, pbkdf2Sync } from 'node:crypto';
 import { decodeTerm, Tuple } from '../wire/index.js';
 import { type TokenContent } from './token.js';
 
@@ -61,7 +60,7 @@ export class PhoenixTokens {
     const iv = sealed.subarray(0, XCP_IV_BYTES);
     const tag = sealed.subarray(XCP_IV_BYTES, XCP_IV_BYTES + TAG_BYTES);
     const text = sealed.subarray(XCP_IV_BYTES + TAG_BYTES);
-    return xchacha20poly1305(this.key, iv, AAD).decrypt(Buffer.concat([text, tag]));
+    return openXChaCha(this.key, iv, AAD, text, tag);
   }
 
   /** plug_crypto 1: AES-GCM with a key of its own, wrapped by AES-GCM (RFC 7518 §4.7). */
@@ -93,4 +92,35 @@ function openGcm(key: Buffer, iv: Buffer, aad: Buffer, text: Buffer, tag: Buffer
   const algorithm = key.length === 16 ? 'aes-128-gcm' : key.length === 24 ? 'aes-192-gcm' : 'aes-256-gcm';
   const decipher = createDecipheriv(algorithm, key, iv).setAAD(aad).setAuthTag(tag);
   return Buffer.concat([decipher.update(text), decipher.final()]);
+}
+
+/**
+ * XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03 §2): ChaCha20-Poly1305 with a key of its own for each nonce, which
+ * HChaCha20 derives of the first 16 bytes of the nonce.
+ */
+export function openXChaCha(key: Buffer, nonce: Buffer, aad: Buffer, text: Buffer, tag: Buffer): Buffer {
+  // A shorter tag would be accepted by Node, and would be easier to forge.
+  if (tag.length !== TAG_BYTES || nonce.length !== XCP_IV_BYTES)
+    throw new Error('wrong length of tag or nonce');
+  const iv = Buffer.concat([Buffer.alloc(4), nonce.subarray(16)]);
+  const decipher = createDecipheriv('chacha20-poly1305', hChaCha20(key, nonce.subarray(0, 16)), iv, {
+    authTagLength: TAG_BYTES,
+  });
+  decipher.setAAD(aad, { plaintextLength: text.length }).setAuthTag(tag);
+  return Buffer.concat([decipher.update(text), decipher.final()]);
+}
+
+/**
+ * Node has no HChaCha20, but the ChaCha20 it is made of. A block of ChaCha20 is the state after the rounds plus the
+ * state before; HChaCha20 is the first and the last four words of the state after the rounds. Those words before the
+ * rounds are the constants and the input, so they are taken off the block.
+ */
+function hChaCha20(key: Buffer, input: Buffer): Buffer {
+  const block = createCipheriv('chacha20', key, input).update(Buffer.alloc(64));
+  const before = Buffer.concat([Buffer.from('expand 32-byte k'), input]);
+  const after = Buffer.concat([block.subarray(0, 16), block.subarray(48)]);
+  for (let at = 0; at < 32; at += 4) {
+    after.writeUInt32LE((after.readUInt32LE(at) - before.readUInt32LE(at)) >>> 0, at);
+  }
+  return after;
 }

@@ -1,18 +1,28 @@
-import { type Type } from '@nestjs/common';
+import { Scope, type Type } from '@nestjs/common';
 import { type ModuleRef } from '@nestjs/core';
 import { InvalidOptionsError } from '../options/index.js';
 
 /**
  * An object an option names: the app's provider of that class, or the object itself.
- * @throws {InvalidOptionsError} when no module of the app provides the class.
+ * @throws {InvalidOptionsError} when no module of the app provides the class, or not as a singleton.
  */
 export function providerOf<T extends object>(moduleRef: ModuleRef, given: Type<T> | T, option: string): T {
   if (typeof given !== 'function') return given;
+  const scope = scopeOf(moduleRef, given);
+  if (scope === Scope.DEFAULT) return moduleRef.get<T>(given, { strict: false });
+  throw new InvalidOptionsError('FedecksModule.forRoot', [
+    scope === undefined
+      ? `'${option}' names ${given.name}, which no module provides: add it to the providers of one of your modules.`
+      : `'${option}' names ${given.name}, which is request-scoped or transient, or injects what is: all upgrades ` +
+        'share one. Make it a singleton, and let it resolve what it needs anew with ModuleRef.resolve().',
+  ]);
+}
+
+/** Asked for first: Nest 10 hands out a singleton that injects what is request-scoped, and has injected nothing. */
+function scopeOf(moduleRef: ModuleRef, type: Type): Scope | undefined {
   try {
-    return moduleRef.get<T>(given, { strict: false });
+    return moduleRef.introspect(type).scope;
   } catch {
-    throw new InvalidOptionsError('FedecksModule.forRoot', [
-      `'${option}' names ${given.name}, which no module provides: add it to the providers of one of your modules.`,
-    ]);
+    return undefined;
   }
 }

@@ -28,6 +28,7 @@ import {
   encodeAuthHeader,
   encodeTerm,
   FedecksError,
+  type Sendable,
   type Term,
   TOKEN_KEY,
   TOKEN_PLEASE,
@@ -145,9 +146,9 @@ export class FakeDevice {
   }
 
   /** Sends a message: a term, or the name of an event and its payload. */
-  send(message: Term): void;
-  send(event: string, payload: Term): void;
-  send(...message: [Term] | [string, Term]): void {
+  send<Message>(message: Sendable<Message>): void;
+  send<Payload>(event: string, payload: Sendable<Payload>): void;
+  send(...message: [unknown] | [string, unknown]): void {
     this.sendRaw(encodeTerm(message.length === 2 ? tuple(...message) : message[0]));
   }
 

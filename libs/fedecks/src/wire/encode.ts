@@ -13,6 +13,7 @@ import {
   type ImproperList,
   kindOf,
   type Opaque,
+  type Sendable,
   type Term,
   Tuple,
 } from './term.js';
@@ -47,7 +48,7 @@ let path: Key[] = [];
  * @throws {TermEncodeError} naming the path of what is no term: `$.readings[3]`.
  * @throws {RangeError} for a `maxDepth` out of range.
  */
-export function encodeTerm(term: Term, options?: EncodeOptions): Buffer {
+export function encodeTerm<T>(term: Sendable<T>, options?: EncodeOptions): Buffer {
   return encodeTermAfter(0, term, options);
 }
 
@@ -56,7 +57,7 @@ export function encodeTerm(term: Term, options?: EncodeOptions): Buffer {
  * until then.
  * @internal
  */
-export function encodeTermAfter(gap: number, term: Term, options?: EncodeOptions): Buffer {
+export function encodeTermAfter(gap: number, term: unknown, options?: EncodeOptions): Buffer {
   if (writing) return encodeWithin(gap, term, options);
   maxDepth = options?.maxDepth ?? DEFAULT_MAX_DEPTH;
   maxBytes = options?.maxBytes ?? DEFAULT_MAX_BYTES;
@@ -80,7 +81,7 @@ function sizeError(): TermEncodeError {
 }
 
 /** A getter of what is being written writes a message of its own: the two must not get in each other's way. */
-function encodeWithin(gap: number, term: Term, options?: EncodeOptions): Buffer {
+function encodeWithin(gap: number, term: unknown, options?: EncodeOptions): Buffer {
   const outer = { maxDepth, maxBytes, path };
   const bringBack = putAside();
   path = [];

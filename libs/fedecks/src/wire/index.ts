@@ -5,6 +5,15 @@ export {
   decodeAuthHeader,
   encodeAuthHeader,
 } from './auth-header.js';
+export {
+  type Contract,
+  type EventName,
+  type EventsOf,
+  type MessageOf,
+  type MessageToSend,
+  type PayloadReceived,
+  type PayloadToSend,
+} from './contract.js';
 export { type DecodeOptions, decodeTerm } from './decode.js';
 export { type EncodeOptions, encodeTerm, encodeTermAfter } from './encode.js';
 export { type Compression } from './inflate.js';
@@ -37,12 +46,16 @@ export {
   atom,
   Atom,
   BitString,
+  type CannotBeSent,
   float,
   Float,
   ImproperList,
   Pid,
   Reference,
+  type Sendable,
+  type Sent,
   type Term,
   tuple,
   Tuple,
+  type TupleOf,
 } from './term.js';

@@ -37,9 +37,19 @@ export class Tuple extends Array<Term> {
 }
 brand(Tuple, 'tuple');
 
+declare const elementTypes: unique symbol;
+
+/** A tuple of which the compiler knows the elements, for a contract to be checked against. It is a {@link Tuple}. */
+export type TupleOf<Elements extends readonly unknown[]> = Tuple & {
+  /** For the compiler alone. */
+  readonly [elementTypes]: Elements;
+};
+
 /** Makes a tuple: `tuple('hello', 'matey')` is Elixir's `{"hello", "matey"}`. */
-export function tuple(...elements: readonly Term[]): Tuple {
-  return tupleFrom(elements as Term[]);
+export function tuple<Elements extends readonly unknown[]>(
+  ...elements: { [Index in keyof Elements]: Sendable<Elements[Index]> }
+): TupleOf<Elements> {
+  return tupleFrom(elements as unknown as Term[]) as TupleOf<Elements>;
 }
 
 /** Makes an array that nobody else has a tuple: a third of the time the constructor takes, and half of the memory. */
@@ -174,7 +184,7 @@ export class Reference extends Opaque {
 }
 brand(Reference, 'reference');
 
-/** Everything that can be sent. What is read is of these types too. */
+/** The values that cross the wire: what is read is of these types. {@link Sendable} is what may be sent beside them. */
 export type Term =
   | null
   | boolean
@@ -192,3 +202,46 @@ export type Term =
   | readonly Term[]
   | ReadonlyMap<Term, Term>
   | { readonly [key: string]: Term | undefined };
+
+/**
+ * What may be sent of a value of the type `T`: `T` itself where all of it can be, and where something in it cannot, a
+ * type that says why at that place. Beside terms, these are interfaces and instances of classes, of which the
+ * properties are sent, and `unknown`, which is looked at when it is sent.
+ *
+ * A class or an interface may have methods: on a prototype they are not sent. So a property of one that holds a
+ * function is refused only when it is sent; one of an object literal is refused here.
+ */
+export type Sendable<T> = unknown extends T
+  ? T
+  : T extends Term | undefined
+    ? T
+    : T extends AnyFunction
+      ? CannotBeSent<'a function'>
+      : T extends symbol
+        ? CannotBeSent<'a symbol: send its description'>
+        : T extends PromiseLike<unknown>
+          ? CannotBeSent<'a Promise: await it'>
+          : T extends ReadonlyMap<infer Key, infer Value>
+            ? ReadonlyMap<Sendable<Key>, Sendable<Value>>
+            : T extends ReadonlySet<unknown>
+              ? CannotBeSent<'a Set: send [...set]'>
+              : T extends ArrayBuffer | ArrayBufferView
+                ? CannotBeSent<'bytes other than a Uint8Array: send new Uint8Array(...)'>
+                : T extends readonly unknown[]
+                  ? { [Index in keyof T]: Sendable<T[Index]> }
+                  : T extends Readonly<Record<string, unknown>>
+                    ? { [Key in keyof T]: Sendable<T[Key]> }
+                    : { [Key in keyof T]: T[Key] extends AnyFunction ? T[Key] : Sendable<T[Key]> };
+
+/** `T` where all of it can be sent, and else what {@link Sendable} makes of it. */
+export type Sent<T> = [T] extends [Sendable<T>] ? T : Sendable<T>;
+
+declare const because: unique symbol;
+
+/** Why a value is refused, for the message of the compiler. There are no values of it. */
+export interface CannotBeSent<Because extends string> {
+  /** A sentence about the value. */
+  readonly [because]: Because;
+}
+
+type AnyFunction = (...args: never[]) => unknown;

@@ -21,6 +21,7 @@ import { simulate } from './simulation.js';
 
 export interface BareNodeOptions {
   readonly duplicates?: 'newest' | 'oldest' | 'allow';
+  readonly clones?: 'report' | 'refuse';
   readonly heartbeatMs?: number;
   readonly requestTimeoutMs?: number;
 }
@@ -80,7 +81,7 @@ const IN_MEMORY: BareFleetKind = {
         random: simulation.random,
         sleep,
         node: async (given) => {
-          const { duplicates, ...own } = { ...DEFAULTS, ...given };
+          const { duplicates, clones, ...own } = { ...DEFAULTS, ...given };
           const member = cluster.join();
           const options: ClusterOptions = {
             namespace: 'fleet',
@@ -95,6 +96,7 @@ const IN_MEMORY: BareFleetKind = {
             duplicates,
             (endpoint) => new ClusterBackplane(name, link, store, options, endpoint),
             process,
+            clones,
           );
           members.set(node, member);
           await node.start();
@@ -140,9 +142,14 @@ const ON_NATS: BareFleetKind = {
       random: seeded(seed),
       sleep,
       node: async (given) => {
-        const { duplicates, ...options } = { ...DEFAULTS, ...given };
+        const { duplicates, clones, ...options } = { ...DEFAULTS, ...given };
         const proxy = await HoldingProxy.to(Number(new URL(nats.url).port));
-        const node = new BareNode(duplicates, natsBackplane({ servers: proxy.url, ...options }));
+        const node = new BareNode(
+          duplicates,
+          natsBackplane({ servers: proxy.url, ...options }),
+          undefined,
+          clones,
+        );
         proxies.set(node, proxy);
         await node.start();
         return node;

@@ -8,15 +8,20 @@
  *     node.held('lamp');  node.leave('lamp');
  *     await other.present('lamp', token);
  *     node.written;                                          // the pushes the node has executed
+ *     node.open('lamp', 'a2');                               // the second attempt of the process 'a'
  */
 import {
   type Backplane,
   type BackplaneEndpoint,
   type BackplaneFactory,
   type BackplaneHealth,
+  type CloneTrace,
   type ConnectedDevice,
   type DisconnectCause,
+  type NewerConnection,
 } from '@fedecks/nest';
+import { type Attempt } from '@fedecks/nest/wire';
+import { Duplicates } from '../../src/server/duplicates.js';
 import { Revocations } from '../../src/server/revocations.js';
 import { type SimulatedProcess } from './simulation.js';
 
@@ -31,6 +36,8 @@ export interface BareToken {
 interface Held {
   readonly device: ConnectedDevice;
   readonly token: BareToken;
+  readonly askedAt: number;
+  readonly hasSpoken: boolean;
 }
 
 export class BareNode implements BackplaneEndpoint {
@@ -43,6 +50,9 @@ export class BareNode implements BackplaneEndpoint {
   readonly failures: string[] = [];
   /** How connections ended that this node did not end by {@link leave}. */
   readonly ended: { readonly id: string; readonly cause: DisconnectCause['type'] }[] = [];
+  /** What was reported of devices. */
+  readonly reports: string[] = [];
+  private readonly decisions: Duplicates;
   private readonly connections = new Map<string, Held>();
   private readonly revocations = new Revocations(TOKEN_LIFE_MS, UPGRADE_TIMEOUT_MS, { latestExpiry: 0 });
 
@@ -51,7 +61,15 @@ export class BareNode implements BackplaneEndpoint {
     readonly duplicates: BackplaneEndpoint['duplicates'],
     factory: BackplaneFactory,
     private readonly process?: SimulatedProcess,
+    clones: 'report' | 'refuse' = 'report',
   ) {
+    const of = (id: string) =>
+      [this.connections.get(id)].flatMap((held) =>
+        held ? [{ ...held, end: () => this.endFrom('replaced', id) }] : [],
+      );
+    this.decisions = new Duplicates({ duplicates, clones }, { of }, ({ type, info }) =>
+      this.reports.push(`${type}: ${info}`),
+    );
     this.backplane = this.run(() => factory(this));
     if (this.backplane.revocations) this.revocations.keepIn(this.backplane.revocations);
   }
@@ -80,9 +98,12 @@ export class BareNode implements BackplaneEndpoint {
     });
   }
 
-  /** Has a connection of a device there is none of any more, without a login: it is let in, whatever else there is. */
-  open(id: string): void {
-    this.run(() => this.connect(id, { generation: 0 }));
+  /**
+   * Has a connection of a device there is none of any more, without a login: it is let in, whatever else there is.
+   * @param attempt a letter for the process, and the number.
+   */
+  open(id: string, attempt?: string, hasSpoken = true): void {
+    this.run(() => this.connect(id, { generation: 0 }, attemptOf(attempt), hasSpoken));
   }
 
   leave(id: string): void {
@@ -124,8 +145,16 @@ export class BareNode implements BackplaneEndpoint {
     return this.endFrom('disconnected', id);
   }
 
-  replace(id: string): void {
-    this.endFrom('replaced', id);
+  replace(id: string, newer: NewerConnection): CloneTrace | undefined {
+    return this.decisions.replaceByOther(id, newer);
+  }
+
+  refuse(id: string, newer: NewerConnection): boolean {
+    return this.decisions.refuse(id, newer);
+  }
+
+  onTrace(id: string, trace: CloneTrace): void {
+    this.decisions.onTrace(id, trace);
   }
 
   revoked(id: string, generation: number): void {
@@ -163,16 +192,17 @@ export class BareNode implements BackplaneEndpoint {
     return token;
   }
 
-  private connect(id: string, token: BareToken): void {
+  private connect(id: string, token: BareToken, attempt?: Attempt, hasSpoken = true): void {
     if (this.connections.has(id)) this.end(id, 'replaced');
     const device = {
       id,
       endpoint: this.path,
-      remoteAddress: '127.0.0.1',
+      remoteAddress: attempt ? `the address of ${attempt.process[0]}` : '127.0.0.1',
       claims: undefined,
       since: Date.now(),
+      attempt,
     };
-    this.connections.set(id, { device, token });
+    this.connections.set(id, { device, token, askedAt: performance.now(), hasSpoken });
     this.backplane.opened(device);
   }
 
@@ -197,4 +227,8 @@ export class BareNode implements BackplaneEndpoint {
   private run<T>(work: () => T): T {
     return this.process ? this.process.run(work) : work();
   }
+}
+
+function attemptOf(text: string | undefined): Attempt | undefined {
+  return text === undefined ? undefined : { process: text[0]!.repeat(22), number: Number(text.slice(1)) };
 }

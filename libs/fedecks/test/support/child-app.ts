@@ -74,7 +74,7 @@ async function bundle(file: string): Promise<string> {
 }
 
 export class Program {
-  private constructor(private readonly file: string) {}
+  private constructor(readonly file: string) {}
 
   /** @param file beside this one. */
   static async compile(file: string): Promise<Program> {

@@ -1,6 +1,6 @@
 import { type IncomingMessage } from 'node:http';
 import { isIP, isIPv6, SocketAddress } from 'node:net';
-import proxyAddr from 'proxy-addr';
+import { TrustedProxies } from './trusted-proxies.js';
 
 /** More proxies than that are on no device's way; each costs some microseconds to check. */
 const MAX_PROXIES = 16;
@@ -10,11 +10,11 @@ const MAX_ENTRY_LENGTH = 80;
 
 /** Finds the address of the device that asks for an upgrade. */
 export class PeerAddress {
-  private readonly isTrusted: ((address: string, hop: number) => boolean) | undefined;
+  private readonly trusted: TrustedProxies | undefined;
 
   /** @param trustedProxies as in the option of that name. */
   constructor(trustedProxies: readonly string[]) {
-    this.isTrusted = trustedProxies.length > 0 ? proxyAddr.compile([...trustedProxies]) : undefined;
+    this.trusted = trustedProxies.length > 0 ? new TrustedProxies(trustedProxies) : undefined;
   }
 
   /**
@@ -24,12 +24,12 @@ export class PeerAddress {
    */
   of(request: IncomingMessage, onUnixSocket: boolean): string {
     let address = plain(request.socket.remoteAddress ?? '');
-    if (!this.isTrusted) return address;
+    if (!this.trusted) return address;
     const header = request.headers['x-forwarded-for'] ?? '';
     let rest = Array.isArray(header) ? header.join(',') : header;
     for (let hop = 0; hop < MAX_PROXIES && rest !== ''; hop++) {
       // A peer of TCP has no address when it is gone already: what it claims to be proves nothing.
-      if (address === '' ? !onUnixSocket : !this.isTrusted(address, hop)) break;
+      if (address === '' ? !onUnixSocket : !this.trusted.has(address)) break;
       // Each proxy appends whom it heard from.
       const comma = rest.lastIndexOf(',');
       const entry = rest.slice(comma + 1).trim();

@@ -82,6 +82,10 @@ class Endpoint implements AdmissionContext {
     return id === 'clone';
   }
 
+  isCloneElsewhere(id: string): false | Promise<boolean> {
+    return id.startsWith('elsewhere') && Promise.resolve(id === 'elsewhere');
+  }
+
   isConnected(id: string): boolean {
     return this.connected.has(id);
   }
@@ -261,6 +265,15 @@ describe('Admission', () => {
     const endpoint = new Endpoint();
     expect(await decide(new Admission(endpoint), comeBack('outdated'))).toEqual(NOT_NOW);
     expect(endpoint.reports).toMatchObject([{ deviceId: 'outdated', type: 'late_attempt' }]);
+  });
+
+  it('refuses with 503 a machine whose device id another one uses, on this node or elsewhere, and says why (§1.8)', async () => {
+    const endpoint = new Endpoint();
+    const admission = new Admission(endpoint);
+    const refusal = { status: 503, retryAfterS: 60, reason: 'another machine uses this device id' };
+    for (const id of ['clone', 'elsewhere']) expect(await decide(admission, comeBack(id))).toEqual(refusal);
+    expect(endpoint.reports.map(({ type }) => type)).toEqual(['clone_suspected', 'clone_suspected']);
+    expect(await decide(admission, comeBack('elsewhere no more'))).toMatchObject({ device: {} });
   });
 
   it('notes when it was asked, before the guards have answered, and by which attempt (§1.7)', () => {

@@ -1,6 +1,7 @@
 import { messageOf } from '../../faults/index.js';
-import { ATTEMPT_HEADER, CLONE_REASON, decodeAttempt } from '../../wire/index.js';
+import { type Attempt, ATTEMPT_HEADER, CLONE_REASON, decodeAttempt } from '../../wire/index.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
+import { refusalOf } from '../duplicates.js';
 import { type ResolvedOptions } from '../fedecks-options.js';
 import { type Revocations } from '../revocations.js';
 import { type Tokens } from '../token.js';
@@ -56,7 +57,9 @@ export interface AdmissionContext {
   /** Whether an upgrade is older than the connection it would replace. */
   isOutdated(deviceId: string, arrival: Arrival): boolean;
   /** Whether an upgrade is of a machine that is refused, because another one uses its device id. */
-  isRefusedClone(deviceId: string, arrival: Arrival): boolean;
+  isRefusedClone(deviceId: string, attempt: Attempt | undefined): boolean;
+  /** As {@link isRefusedClone}, where the other machine is connected to another node. */
+  isCloneElsewhere(deviceId: string, attempt: Attempt | undefined): false | Promise<boolean>;
   /** Whether messages of the device's ended connections still wait for handlers, as many as may. */
   isBehind(deviceId: string): boolean;
   report(error: SocketError): void;
@@ -119,7 +122,10 @@ export class Admission {
     const authorized = await this.authorize(request, key, lane.places);
     if (!authorized) return;
     const isClaimed = opens && options.duplicates === 'oldest' && 'device' in authorized;
-    const decision = isClaimed ? await this.claim(authorized) : authorized;
+    let decision = isClaimed ? await this.claim(authorized) : authorized;
+    const isClone =
+      opens && 'device' in decision && this.context.isCloneElsewhere(decision.device.id, attempt);
+    if (isClone && (await isClone) && 'device' in decision) decision = this.clone(decision.device);
     let opened = false;
     try {
       opened = act('device' in decision ? this.recheck(decision, arrival) : decision);
@@ -222,12 +228,12 @@ export class Admission {
       this.context.report({ deviceId: device.id, type: 'late_attempt', info });
       return NOT_NOW;
     }
-    if (this.context.isRefusedClone(device.id, arrival)) {
-      const info = `refused at ${device.remoteAddress}: another machine with this device id is connected`;
-      this.context.report({ deviceId: device.id, type: 'clone_suspected', info });
-      return CLONE;
-    }
-    return authenticated;
+    return this.context.isRefusedClone(device.id, arrival.attempt) ? this.clone(device) : authenticated;
+  }
+
+  private clone({ id, remoteAddress }: AuthenticatedDevice): UpgradeDecision {
+    this.context.report(refusalOf(id, remoteAddress));
+    return CLONE;
   }
 
   private duplicate({ id: deviceId }: AuthenticatedDevice): UpgradeDecision {

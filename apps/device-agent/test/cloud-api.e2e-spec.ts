@@ -1,0 +1,108 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { CloudApi, CREDENTIALS } from '../../cloud-api/test/support/cloud-api.js';
+import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
+import { AppModule } from '../src/app.module.js';
+import { readConfig } from '../src/config.js';
+import { type AgentStatus } from '../src/control/status.js';
+import { StatusReport } from '../src/control/status-report.js';
+import { RecentLog } from '../src/log/recent-log.js';
+
+const ID = 'greenhouse-1';
+const DAY_MS = 24 * 3_600_000;
+
+describe('device-agent with a login file, at cloud-api', () => {
+  const realNow = Date.now;
+  let cloud: CloudApi;
+  let directory: string;
+  let loginFile: string;
+  let agent: INestApplicationContext | undefined;
+
+  beforeEach(async () => {
+    cloud = await CloudApi.start();
+    directory = await mkdtemp(join(tmpdir(), 'device-agent-cloud-'));
+    loginFile = join(directory, 'login.json');
+    await writeFile(loginFile, JSON.stringify(CREDENTIALS));
+  });
+
+  afterEach(async () => {
+    Date.now = realNow;
+    await agent?.close();
+    await cloud.close();
+    await rm(directory, { recursive: true });
+  });
+
+  /** The composed agent, as `device-agent run` starts it. */
+  async function start(): Promise<void> {
+    const config = await readConfig(undefined, {
+      FEDECKS_URL: `ws://127.0.0.1:${cloud.port}/fedecks/websocket`,
+      FEDECKS_DEVICE_ID: ID,
+      FEDECKS_STATE_DIR: join(directory, 'state'),
+      FEDECKS_LOGIN_FILE: loginFile,
+      FEDECKS_START_DELAY_MS: '0',
+    });
+    agent = await NestFactory.createApplicationContext(AppModule.with(config, new RecentLog()), {
+      logger: false,
+    });
+  }
+
+  function status(): AgentStatus {
+    return agent!.get(StatusReport).status();
+  }
+
+  /** Resolves when it is connected with a new token, which it has asked for by a login. */
+  async function connected(): Promise<void> {
+    await eventually(
+      () => ({ ...status(), devices: cloud.fedecks.devices() }),
+      ({ state, tokenHeld, devices }) => state === 'connected' && tokenHeld && devices.length === 1,
+    );
+  }
+
+  it('logs in again when its token is revoked, and the new one is good', async () => {
+    await start();
+    await connected();
+    const before = cloud.fedecks.devices()[0]!.since;
+    await cloud.fedecks.revoke(ID);
+    await eventually(
+      () => cloud.fedecks.devices(),
+      ([device]) => (device?.since ?? before) > before,
+    );
+    await connected();
+    expect(status()).toMatchObject({
+      tokenRefused: false,
+      lastError: 'The cloud refuses the token (expired or revoked)',
+    });
+
+    // The next start needs no login.
+    await rm(loginFile);
+    await agent!.close();
+    await start();
+    await connected();
+  });
+
+  it('logs in again when its token has expired while it was off', async () => {
+    Date.now = () => realNow() - 40 * DAY_MS;
+    await start();
+    await connected();
+    await agent!.close();
+    Date.now = realNow;
+    await start();
+    await connected();
+    const { lastError, tokenExpiresAt } = status();
+    expect(lastError).toBe('The cloud refuses the token, which has expired');
+    expect(Date.parse(tokenExpiresAt ?? '')).toBeGreaterThan(Date.now());
+  });
+
+  it('waits with its old token, and says why, while cloud-api refuses the login', async () => {
+    await start();
+    await connected();
+    await cloud.writeLogins({ devices: ['greenhouse-2'] });
+    await cloud.fedecks.revoke(ID);
+    await eventually(status, ({ fileLogin }) => fileLogin?.lastError?.includes('403') === true);
+    expect(status()).toMatchObject({ tokenHeld: true, tokenRefused: true });
+    expect(cloud.fedecks.devices()).toEqual([]);
+  });
+});

@@ -1,0 +1,42 @@
+import { type Command } from '../command.js';
+import { deviceOf } from '../device.js';
+import { failureIn } from '../events.js';
+import { CommandError, EXIT } from '../exit.js';
+import { jsonLine } from '../printable.js';
+import { LOGIN_OPTIONS, loginOf } from '../logins.js';
+import { NOTATION_NOTE } from '../notation.js';
+import { stay } from '../stay.js';
+import { toJson } from '../term-json.js';
+
+export const listen: Command = {
+  name: 'listen',
+  usage: '[options]',
+  about:
+    'Stays connected, and prints each message of the cloud as a line of JSON, for pipes. Failures go to standard error.',
+  operands: [0, 0],
+  options: {
+    count: { value: 'N', short: 'n', help: 'end after so many messages' },
+    ...LOGIN_OPTIONS,
+  },
+  examples: ['fedecks listen', 'fedecks listen | jq .data', 'fedecks listen --count 1'],
+  notes: `It connects again when the connection is lost, and ends when only a login would help.\n\n${NOTATION_NOTE}`,
+  async run(args, signal) {
+    const count = args.number('count', { min: 1, max: Number.MAX_SAFE_INTEGER }) ?? Infinity;
+    const login = await loginOf(args);
+    const device = await deviceOf(login);
+    const enough = new AbortController();
+    let printed = 0;
+    device.messages$.subscribe((message) => {
+      if (printed >= count) return;
+      process.stdout.write(`${jsonLine(toJson(message))}\n`);
+      if (++printed >= count) enough.abort();
+    });
+    device.events$.subscribe((event) => {
+      const failure = failureIn(event);
+      if (failure !== undefined) process.stderr.write(`fedecks: ${failure}\n`);
+    });
+    await stay(device, login, AbortSignal.any([signal, enough.signal]));
+    if (printed < count && count !== Infinity) throw new CommandError(`Ended after ${printed} messages.`);
+    return EXIT.ok;
+  },
+};

@@ -1,0 +1,68 @@
+import { type ClientEvent, FedecksClient, InvalidOptionsError } from '../client/index.js';
+import { Cancelled, CommandError, UsageError } from './exit.js';
+import { failureIn } from './events.js';
+import { type Login, proxyOf, tlsOf, tokenStoreOf } from './logins.js';
+
+/** Somebody waits: a device may take longer. */
+const PATIENCE = { startDelayMs: 0, phaseTimeoutMs: 10_000, upgradeTimeoutMs: 30_000 };
+
+/** The device of a login, which is not started. @throws {UsageError} (rejects) if its URL or its id cannot be. */
+export async function deviceOf(login: Login): Promise<FedecksClient> {
+  const tls = await tlsOf(login);
+  try {
+    return new FedecksClient({
+      url: login.url,
+      deviceId: login.deviceId,
+      tokenStore: tokenStoreOf(login),
+      proxy: proxyOf,
+      ...(tls && { tls }),
+      ...PATIENCE,
+    });
+  } catch (error) {
+    if (error instanceof InvalidOptionsError) throw new UsageError(error.problems.join(' '));
+    throw error;
+  }
+}
+
+/**
+ * Starts a device, and resolves when it is connected.
+ * @throws {CommandError} (rejects) with the first failure, or when `signal` is aborted.
+ */
+export function connect(device: FedecksClient, login: Login, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => end(new Cancelled());
+    const end = (error?: CommandError): void => {
+      events.unsubscribe();
+      signal.removeEventListener('abort', onAbort);
+      if (error) reject(error);
+      else resolve();
+    };
+    const events = device.events$.subscribe((event) => {
+      if (event.type === 'connected') end();
+      else if (event.type === 'token_load_failed') process.stderr.write(`fedecks: ${event.reason}\n`);
+      else if (isEnd(event)) end(new CommandError(whyNot(event, login)));
+    });
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) return onAbort();
+    device.start().catch((error: unknown) => end(new CommandError(String(error))));
+  });
+}
+
+function isEnd({ type }: ClientEvent): boolean {
+  return ['unregistered', 'connection_failed', 'upgrade_failed', 'connection_lost'].includes(type);
+}
+
+/** Why there is no connection, and what to do. */
+export function whyNot(event: ClientEvent, login: Login): string {
+  const again = `fedecks login ${login.url} --id ${login.deviceId}`;
+  if (event.type === 'unregistered')
+    return `There is no token for ${login.deviceId} at ${login.url}: ${again}`;
+  if (event.type === 'token_refused' || (event.type === 'upgrade_failed' && isRefusal(event))) {
+    return `The cloud refuses the token, which has expired or was revoked: ${again}`;
+  }
+  return `Not connected. ${failureIn(event) ?? event.type}. What to do: fedecks check ${login.url}`;
+}
+
+function isRefusal({ status, hasBody }: { readonly status?: number; readonly hasBody?: true }): boolean {
+  return status === 403 && hasBody !== true;
+}

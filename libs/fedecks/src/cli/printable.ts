@@ -1,0 +1,18 @@
+/** What moves the cursor of a terminal, or turns around what is read, and JSON leaves as it is. */
+const TO_ESCAPE = /[\u007F-\u009F\u2028\u2029\u202A-\u202E\u2066-\u2069]/g;
+
+/** A value as JSON on one line from which a terminal takes no orders. It is the same JSON to a program. */
+export function jsonLine(value: unknown): string {
+  return JSON.stringify(value).replace(TO_ESCAPE, escape);
+}
+
+/** A text of a peer's, cut to `maxCharacters`, from which a terminal takes no orders. */
+export function plain(text: string, maxCharacters = 200): string {
+  const shown = text.length > maxCharacters ? `${text.slice(0, maxCharacters)}...` : text;
+  // eslint-disable-next-line no-control-regex -- these are what it is about
+  return shown.replace(/[\u0000-\u001F]/g, escape).replace(TO_ESCAPE, escape);
+}
+
+function escape(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}

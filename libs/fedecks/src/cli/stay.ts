@@ -1,0 +1,24 @@
+import { type FedecksClient } from '../client/index.js';
+import { whyNot } from './device.js';
+import { CommandError } from './exit.js';
+import { type Login } from './logins.js';
+
+/**
+ * Keeps a device connected until `signal` is aborted, and closes its connection then.
+ * @throws {CommandError} (rejects) when only a login would help.
+ */
+export async function stay(device: FedecksClient, login: Login, signal: AbortSignal): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      device.events$.subscribe((event) => {
+        if (event.type === 'unregistered' || event.type === 'token_refused')
+          reject(new CommandError(whyNot(event, login)));
+      });
+      signal.addEventListener('abort', () => resolve());
+      if (signal.aborted) return resolve();
+      device.start().catch(reject);
+    });
+  } finally {
+    await device.stop();
+  }
+}

@@ -1,0 +1,114 @@
+import { readFileSync } from 'node:fs';
+import { decodeTerm, encodeTerm, float } from '../wire/index.js';
+import { fromJson, type Json, toJson } from './term-json.js';
+
+/** Bytes that Erlang wrote, by the name of the term: see vectors/README.md. */
+const vectors = new Map(
+  (
+    JSON.parse(readFileSync(new URL('../../test/vectors/accepted.json', import.meta.url), 'utf8')) as {
+      name: string;
+      etf_hex: string;
+      etf_minor2_hex?: string;
+    }[]
+  ).map((vector) => [vector.name, vector]),
+);
+
+/** Terms of Erlang's in the notation, written down by hand. */
+const NOTATION: readonly (readonly [string, string])[] = [
+  ['int 255', '255'],
+  ['int -2^31', '-2147483648'],
+  ['int 2^53+1', '{"$integer":"9007199254740993"}'],
+  ['int -2^64', '{"$integer":"-18446744073709551616"}'],
+  ['float 0.1', '0.1'],
+  ['float -0.0', '{"$float":"-0"}'],
+  ['atom nil', 'null'],
+  ['atom false', 'false'],
+  ['atom :ok', '{"$atom":"ok"}'],
+  ['atom utf8 mixed', '{"$atom":"naïve 日本"}'],
+  ['binary hello matey', '"hello matey"'],
+  ['bitstring 19 bits', '{"$bits":["AQKg",3]}'],
+  ['list empty', '[]'],
+  ['list strings', '["a","b"]'],
+  ['list [256]', '[256]'],
+  ['improper [1, 2 | 3]', '{"$improper":[1,2,3]}'],
+  ['improper [1 | "tail"]', '{"$improper":[1,"tail"]}'],
+  ['keyword list', '[{"$tuple":[{"$atom":"a"},1]},{"$tuple":[{"$atom":"b"},"two"]}]'],
+  ['tuple empty', '{"$tuple":[]}'],
+  ['map empty', '{}'],
+  ['map token auth', '{"fedecks-device-id":"device-123","fedecks-token":"QTEyOEdDTQ.a.b.c.d"}'],
+  ['map integer keys', '{"$map":[[-5,"minus"],[1,"one"],[2,"two"]]}'],
+  ['map 1 and 1.0 keys', '{"$map":[[1,{"$atom":"int"}],[{"$float":1},{"$atom":"float"}]]}'],
+  ['map atom and string of one name', '{"$map":[[{"$atom":"a"},1],["a",2]]}'],
+];
+
+describe('the notation of terms in JSON', () => {
+  it.each(NOTATION)('shows what Erlang wrote: %s', (name, json) => {
+    const { etf_hex } = vectors.get(name)!;
+    expect(JSON.stringify(toJson(decodeTerm(Buffer.from(etf_hex, 'hex'))))).toBe(json);
+  });
+
+  it.each(NOTATION)('is read as what Erlang wrote: %s', (name, json) => {
+    const { etf_hex, etf_minor2_hex } = vectors.get(name)!;
+    const bytes = encodeTerm(fromJson(JSON.parse(json) as Json)).toString('hex');
+    expect([etf_hex, etf_minor2_hex]).toContain(bytes);
+  });
+
+  it('shows bytes, and marks them on the wire so that they come back as bytes (PROTOCOL.md §4)', () => {
+    const { etf_hex } = vectors.get('binary starting 131')!;
+    expect(toJson(decodeTerm(Buffer.from(etf_hex, 'hex')))).toEqual({ $bytes: 'g2EB' });
+    expect(encodeTerm(fromJson({ $bytes: 'g2EB' })).toString('hex')).toBe('834d0000000308836101');
+  });
+
+  it.each(['pid <0.100.5>', 'ref big words'])('holds what only Erlang understands: %s', (name) => {
+    const { etf_hex } = vectors.get(name)!;
+    const json = toJson(decodeTerm(Buffer.from(etf_hex, 'hex')));
+    expect(Object.keys(json as object)).toEqual([name.startsWith('pid') ? '$pid' : '$reference']);
+    expect(encodeTerm(fromJson(json)).toString('hex')).toBe(etf_hex);
+  });
+
+  it('shows a DateTime as a date, and reads it as one', () => {
+    const date = new Date('2026-01-31T12:00:00.123Z');
+    expect(toJson(date)).toEqual({ $date: '2026-01-31T12:00:00.123Z' });
+    expect(fromJson({ $date: '2026-01-31T12:00:00.123Z' })).toEqual(date);
+  });
+
+  it('shows a map with a key that begins with $ so that it is not taken for anything else', () => {
+    expect(toJson({ $atom: 'ok' })).toEqual({ $map: [['$atom', 'ok']] });
+    expect(fromJson({ $map: [['$atom', 'ok']] })).toEqual(new Map([['$atom', 'ok']]));
+  });
+
+  it('keeps a key __proto__ as data', () => {
+    const json = JSON.parse('{"__proto__":{"admin":true}}') as Json;
+    expect(JSON.stringify(fromJson(json))).toBe('{"__proto__":{"admin":true}}');
+    expect(JSON.stringify(toJson(json))).toBe('{"__proto__":{"admin":true}}');
+  });
+
+  it('shows whole-number floats as numbers, where JavaScript does not tell them apart', () => {
+    expect(toJson(decodeTerm(Buffer.from('83463ff0000000000000', 'hex')))).toBe(1);
+    expect(toJson(float(1))).toEqual({ $float: 1 });
+  });
+
+  it.each<[string, string, string]>([
+    ['an unknown key with $', '{"a":{"$atm":"ok"}}', '$.a.$atm has a meaning of its own as a key'],
+    ['a key with $ beside another', '{"$atom":"ok","b":1}', '$.$atom has a meaning of its own'],
+    ['an inherited name', '{"$toString":1}', '$.$toString has a meaning'],
+    ['Base64 without padding', '[[1,{"$bytes":"AQ"}]]', '$[0][1].$bytes must be bytes in Base64'],
+    ['bytes that are no text', '{"$bytes":[1]}', '$.$bytes must be bytes in Base64, in quotes'],
+    ['a number that JSON has rounded', '{"n":9007199254740993}', '$.n is beyond 2^53'],
+    ['an integer with a point', '{"$integer":"1.5"}', '$.$integer must be an integer'],
+    [
+      'an integer that is enormous',
+      `{"$integer":"${'9'.repeat(20_001)}"}`,
+      '$.$integer must be an integer of at most',
+    ],
+    ['a date that is none', '{"a b":{"$date":"soon"}}', '$["a b"].$date must be a date'],
+    ['an entry of three', '{"$map":[[1,2],[1,2,3]]}', '$.$map[1] must be a list of two'],
+    ['nine bits', '{"$bits":["oA==",9]}', '$.$bits must be bytes in Base64, and how many bits'],
+    ['an improper list that is one', '{"$improper":[1,[2]]}', '$.$improper must be'],
+    ['a pid of other bytes', '{"$pid":"YQE="}', '$.$pid holds no bytes of a pid'],
+    ['a tuple that is no list', '{"$tuple":{"a":1}}', '$.$tuple must be a list'],
+    ['nesting without end', `${'['.repeat(300)}${']'.repeat(300)}`, '$ is nested more than 256 deep'],
+  ])('refuses %s, and says where', (_what, json, message) => {
+    expect(() => fromJson(JSON.parse(json) as Json)).toThrow(message);
+  });
+});

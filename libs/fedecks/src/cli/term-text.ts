@@ -1,0 +1,95 @@
+import { decodeTerm, encodeTerm, type Term, TermDecodeError, TermEncodeError } from '../wire/index.js';
+import { toElixir } from './elixir.js';
+import { CommandError } from './exit.js';
+import { jsonLine } from './printable.js';
+import { toJson } from './term-json.js';
+
+/** The largest term that is read or written. */
+export const MAX_TERM_BYTES = 16 * 1024 * 1024;
+/** Hexadecimal takes two characters for a byte, Elixir's `<<131, 97>>` up to five. */
+export const MAX_TEXT_BYTES = 5 * MAX_TERM_BYTES;
+
+/** Somebody looks at one term: more is allowed than to a stranger on the wire. */
+const LIMITS = {
+  maxBytes: MAX_TERM_BYTES,
+  maxElements: 1_000_000,
+  compressed: { maxRatio: 1_100, maxBytes: MAX_TERM_BYTES },
+} as const;
+
+export const ENCODINGS = ['hex', 'base64', 'raw'] as const;
+export type Encoding = (typeof ENCODINGS)[number];
+export const NOTATIONS = ['json', 'elixir', ...ENCODINGS] as const;
+export type Notation = (typeof NOTATIONS)[number];
+
+/**
+ * The bytes of a term, in whatever way they are written: a term begins with 131, which is `83` in hexadecimal, `g` in
+ * Base64 and `<<131` in Elixir.
+ * @throws {CommandError} if they are written in none of them.
+ */
+export function bytesIn(input: Buffer, encoding: Encoding | undefined): Buffer {
+  if (encoding === 'raw' || (encoding === undefined && input[0] === 131)) return input;
+  const text = input.toString('latin1').replace(/\s+/g, '');
+  if (text === '') throw new CommandError('There is no input.');
+  if (encoding === undefined && text.startsWith('<<')) return bytesOfElixir(text);
+  if (encoding === 'base64' || (encoding === undefined && text.startsWith('g'))) return bytesOfBase64(text);
+  const digits = text.replace(/^0x/i, '');
+  if (/^([\da-f]{2})+$/i.test(digits)) return Buffer.from(digits, 'hex');
+  const wanted =
+    encoding === 'hex' ? 'hexadecimal' : 'hexadecimal, Base64, <<131, ...>> or the bytes of a term';
+  throw new CommandError(`The input is not ${wanted}.`);
+}
+
+function bytesOfBase64(text: string): Buffer {
+  if (!/^[A-Za-z0-9+/_-]+={0,2}$/.test(text)) throw new CommandError('The input is not Base64.');
+  return Buffer.from(text, 'base64');
+}
+
+function bytesOfElixir(text: string): Buffer {
+  const [, list] = /^<<(\d{1,3}(?:,\d{1,3})*)>>$/.exec(text) ?? [];
+  const bytes = list?.split(',').map(Number) ?? [];
+  if (bytes.length === 0 || bytes.some((byte) => byte > 255))
+    throw new CommandError('The input is not of the form <<131, 97, 1>>.');
+  return Buffer.from(bytes);
+}
+
+/** The bytes of a term. @throws {CommandError} with the path of what is no term. */
+export function bytesOfTerm(term: Term): Buffer {
+  try {
+    return encodeTerm(term, { maxBytes: MAX_TERM_BYTES });
+  } catch (error) {
+    if (error instanceof TermEncodeError) throw new CommandError(`The input is no term: ${error.message}.`);
+    throw error;
+  }
+}
+
+/**
+ * The bytes of a term in a notation, ready to be written out.
+ * @throws {CommandError} if they are no safe term, with the place where that was noticed.
+ */
+export function write(bytes: Buffer, notation: Notation): Buffer | string {
+  const read = (options: Parameters<typeof decodeTerm>[1] = {}): Term => {
+    try {
+      return decodeTerm(bytes, { ...LIMITS, ...options });
+    } catch (error) {
+      if (error instanceof TermDecodeError)
+        throw new CommandError(`The input is ${error.message}${around(bytes, error)}.`);
+      throw error;
+    }
+  };
+  switch (notation) {
+    case 'json':
+      return `${jsonLine(toJson(read()))}\n`;
+    case 'elixir':
+      return `${toElixir(read({ maps: 'map', binaries: 'bytes' }))}\n`;
+    default:
+      read();
+      return notation === 'raw' ? bytes : `${bytes.toString(notation)}\n`;
+  }
+}
+
+/** The bytes at which reading stopped. Those of a compressed term are not there to be shown. */
+function around(bytes: Buffer, { offset, code }: TermDecodeError): string {
+  if (code === 'bad-version') return ', where a term has 131 (83 in hexadecimal)';
+  if (bytes[1] === 80 || offset >= bytes.length) return ` of ${bytes.length}`;
+  return ` of ${bytes.length}, which is ${bytes.subarray(offset, offset + 1).toString('hex')} in hexadecimal`;
+}

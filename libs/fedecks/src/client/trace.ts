@@ -1,0 +1,60 @@
+import { channel } from 'node:diagnostics_channel';
+import { debuglog } from 'node:util';
+import { eventOf, type Term } from '../wire/index.js';
+import { type ClientEvent, failureIn } from './client-event.js';
+
+const EVENT = channel('fedecks:client:event');
+const SENT = channel('fedecks:client:sent');
+const RECEIVED = channel('fedecks:client:received');
+
+const MAX_NAME_CHARS = 64;
+const log = debuglog('fedecks');
+
+/** Shows what a client does to `NODE_DEBUG=fedecks` and to channels of Node. Never payloads, credentials or tokens. */
+export class Trace {
+  constructor(private readonly deviceId: string) {}
+
+  onEvent(event: ClientEvent): void {
+    const { deviceId } = this;
+    if (EVENT.hasSubscribers) EVENT.publish({ deviceId, event });
+    if (log.enabled) log('%j: %s', deviceId, wordsFor(event));
+  }
+
+  /** @param message undefined for bytes that are sent as they are. */
+  onSent(bytes: number, message?: Term): void {
+    if (!SENT.hasSubscribers && !log.enabled) return;
+    const event = nameOfEvent(message);
+    if (SENT.hasSubscribers) SENT.publish({ deviceId: this.deviceId, event, bytes });
+    log('%j: sent %s, %d bytes', this.deviceId, shown(event), bytes);
+  }
+
+  onReceived(bytes: number, message: Term): void {
+    if (!RECEIVED.hasSubscribers && !log.enabled) return;
+    const event = nameOfEvent(message);
+    if (RECEIVED.hasSubscribers) RECEIVED.publish({ deviceId: this.deviceId, event, bytes });
+    log('%j: received %s, %d bytes', this.deviceId, shown(event), bytes);
+  }
+}
+
+function wordsFor(event: ClientEvent): string {
+  switch (event.type) {
+    case 'connecting':
+      return `connecting to ${event.url}, with ${event.with}`;
+    case 'connection_scheduled':
+      return `connection_scheduled in ${Math.round(event.delayMs)} ms: ${event.cause}`;
+    case 'unregistered':
+      return `unregistered: ${event.cause}`;
+    case 'ignored_frame':
+      return `ignored_frame: ${event.kind}, ${event.bytes} bytes`;
+    default:
+      return failureIn(event) ?? event.type;
+  }
+}
+
+function nameOfEvent(message: Term | undefined): string | undefined {
+  return message === undefined ? undefined : eventOf(message)?.name.slice(0, MAX_NAME_CHARS);
+}
+
+function shown(event: string | undefined): string {
+  return event === undefined ? 'no event' : `event ${JSON.stringify(event)}`;
+}

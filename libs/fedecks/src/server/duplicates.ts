@@ -1,0 +1,120 @@
+import { type Attempt, CLONE_REASON, CLOSE } from '../wire/index.js';
+import { Clones, type CloneTrace, type NewerConnection } from './clones.js';
+import { type ConnectedDevice, type SocketError } from './device.js';
+import { type ResolvedOptions } from './fedecks-options.js';
+import { Flapping } from './flapping.js';
+import { type Arrival, isOlder } from './upgrade/arrival.js';
+
+/** What is asked of a connection of this node. */
+interface Replaceable {
+  readonly device: ConnectedDevice;
+  readonly askedAt: number;
+  readonly hasSpoken: boolean;
+  end(cause: 'replaced', code: number, reason: string): void;
+}
+
+/** Decides between the connections of one device id, and finds out where two machines use it. */
+export class Duplicates {
+  private readonly flapping = new Flapping();
+  private readonly clones = new Clones();
+
+  constructor(
+    private readonly options: Pick<ResolvedOptions, 'duplicates' | 'clones'>,
+    /** The connections of this node. */
+    private readonly connections: { of(deviceId: string): readonly Replaceable[] },
+    private readonly report: (error: SocketError) => void,
+  ) {}
+
+  /** Of two upgrades at the same moment the newer one wins, whichever is decided first. */
+  isOutdated(deviceId: string, arrival: Arrival): boolean {
+    if (this.options.duplicates !== 'newest') return false;
+    return this.connections
+      .of(deviceId)
+      .some(({ askedAt, device: { attempt } }) => isOlder(arrival, { askedAt, attempt }));
+  }
+
+  /** With `clones: 'refuse'`, whether two machines are known to use the device id: only one of them is let in. */
+  refusesClonesOf(deviceId: string): boolean {
+    const { clones, duplicates } = this.options;
+    return clones === 'refuse' && duplicates === 'newest' && this.clones.isSuspected(deviceId);
+  }
+
+  /** With `clones: 'refuse'`, the machine that is connected to this node keeps the device id that two of them use. */
+  isRefused(deviceId: string, attempt: Attempt | undefined): boolean {
+    if (!this.refusesClonesOf(deviceId)) return false;
+    const isClone = this.connections
+      .of(deviceId)
+      .some(({ device }) => isOtherProcess(device.attempt, attempt));
+    if (isClone) this.clones.onRefused(deviceId);
+    return isClone;
+  }
+
+  /** As {@link isRefused}, and reported: another machine has connected to another node. */
+  refuse(deviceId: string, { attempt, remoteAddress }: NewerConnection): boolean {
+    const isClone = this.isRefused(deviceId, attempt);
+    if (isClone) this.report(refusalOf(deviceId, remoteAddress));
+    return isClone;
+  }
+
+  /** Closes the connections of this node: the device has connected again, here. */
+  replaceBy({ id, attempt }: ConnectedDevice): void {
+    if (this.options.duplicates !== 'newest') return;
+    const older = [...this.connections.of(id)];
+    for (const connection of older) this.replace(connection, attempt);
+    if (older.length > 0 && this.flapping.notice(id)) {
+      this.report({
+        deviceId: id,
+        type: 'flapping',
+        info: 'replaced five times within a minute: do two machines use this device id?',
+      });
+    }
+  }
+
+  /**
+   * Closes the connections of this node, since one of another node stays.
+   * @returns what that node has to know in order to recognise two machines.
+   */
+  replaceByOther(deviceId: string, newer: NewerConnection): CloneTrace | undefined {
+    if (newer.refusesClones) this.clones.onRefused(deviceId);
+    let isNoted = false;
+    for (const connection of [...this.connections.of(deviceId)])
+      if (this.replace(connection, newer.attempt)) isNoted = true;
+    return isNoted && !newer.refusesClones ? this.clones.traceOf(deviceId) : undefined;
+  }
+
+  /** The node that a connection of this one has replaced tells what it knows. */
+  onTrace(deviceId: string, trace: CloneTrace): void {
+    this.clones.adopt(deviceId, trace);
+  }
+
+  /** Closes a connection, and returns whether that was noted as a machine replaced by another, perhaps. */
+  private replace(connection: Replaceable, newer: Attempt | undefined): boolean {
+    const { device, hasSpoken } = connection;
+    const isOther = isOtherProcess(device.attempt, newer);
+    if (isOther && hasSpoken) this.checkForClones(device);
+    const reason = isOther && this.clones.isSuspected(device.id) ? CLONE_REASON : 'replaced';
+    connection.end('replaced', CLOSE.replaced, reason);
+    return isOther && hasSpoken;
+  }
+
+  private checkForClones({ id, remoteAddress, attempt }: ConnectedDevice): void {
+    const otherAddress = attempt && this.clones.onReplaced(id, attempt, remoteAddress);
+    if (otherAddress === undefined) return;
+    this.report({
+      deviceId: id,
+      type: 'clone_suspected',
+      info: `two machines use this device id, at ${remoteAddress} and ${otherAddress}: give each an id and a login of its own`,
+    });
+  }
+}
+
+/** What is reported when a machine is refused, because another one uses its device id. */
+export function refusalOf(deviceId: string, remoteAddress: string): SocketError {
+  const info = `refused at ${remoteAddress}: another machine with this device id is connected`;
+  return { deviceId, type: 'clone_suspected', info };
+}
+
+/** Whether both attempts are named, and were made by two processes. */
+export function isOtherProcess(one: Attempt | undefined, other: Attempt | undefined): boolean {
+  return one !== undefined && other !== undefined && one.process !== other.process;
+}

@@ -1,0 +1,41 @@
+import { type ConnectedDevice, type DisconnectCause } from './device.js';
+import { Telemetry } from './telemetry.js';
+
+const log = { debug: () => undefined, error: () => undefined };
+const device: ConnectedDevice = {
+  id: 'nerves-242a',
+  remoteAddress: '',
+  claims: undefined,
+  endpoint: '/fedecks',
+  since: 0,
+};
+
+describe('Telemetry', () => {
+  it.each<[DisconnectCause, string]>([
+    [{ type: 'closed_by_device', code: 1000 }, '1000'],
+    [{ type: 'closed_by_device', code: 4999 }, 'other'],
+    [{ type: 'revoked', code: 4150 }, '4150'],
+  ])('counts a code that a device has made up as another: %j', (cause, code) => {
+    const counted: unknown[] = [];
+    const telemetry = new Telemetry('/fedecks', log, () => false);
+    telemetry.recorder = { count: (...given) => counted.push(given), observe: () => undefined };
+    telemetry.onDisconnected({ device, number: 1 }, cause);
+    const labels = { endpoint: '/fedecks', cause: cause.type, code };
+    expect(counted).toEqual([['fedecks_connections_closed_total', labels, 1]]);
+  });
+
+  it('is watched only while somebody looks at messages, and follows the level of each upgrade', () => {
+    let level = false;
+    const telemetry = new Telemetry('/fedecks', log, () => level);
+    expect(telemetry.isWatched).toBe(false);
+    level = true;
+    expect(telemetry.isWatched).toBe(false);
+    telemetry.onUpgrade(null, '', 101);
+    expect(telemetry.isWatched).toBe(true);
+    level = false;
+    telemetry.onUpgrade(null, '', 101);
+    expect(telemetry.isWatched).toBe(false);
+    telemetry.recorder = { count: () => undefined, observe: () => undefined };
+    expect(telemetry.isWatched).toBe(true);
+  });
+});

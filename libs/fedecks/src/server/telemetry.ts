@@ -1,0 +1,150 @@
+import { channel } from 'node:diagnostics_channel';
+import { eventOf, type Term } from '../wire/index.js';
+import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
+import { type LimitedLog } from './limited-log.js';
+import { type MetricName, type MetricsRecorder } from './metrics.js';
+
+const CHANNELS = {
+  upgrade: channel('fedecks:upgrade'),
+  connected: channel('fedecks:connected'),
+  received: channel('fedecks:received'),
+  handled: channel('fedecks:handled'),
+  sent: channel('fedecks:sent'),
+  disconnected: channel('fedecks:disconnected'),
+  error: channel('fedecks:error'),
+};
+
+/** What a connection is known by, to those who look on. */
+export interface Observed {
+  readonly device: ConnectedDevice;
+  /** Counted up in this process. */
+  readonly number: number;
+}
+
+/** What is sent to a device. */
+export type SentKind = 'reply' | 'push' | 'token';
+
+const MAX_NAME_CHARS = 64;
+const LAST_CODE_OF_RFC = 1015;
+
+/**
+ * What an endpoint shows of its work: lines of the log (level debug), channels of `node:diagnostics_channel`, and
+ * figures. Never payloads, credentials or tokens. While nobody looks, a message costs the question {@link isWatched}.
+ */
+export class Telemetry {
+  /** Figures go here, if the app wants them. */
+  recorder: MetricsRecorder | undefined;
+  private debugging = false;
+  private recorderHasFailed = false;
+
+  constructor(
+    private readonly endpoint: string,
+    private readonly log: Pick<LimitedLog, 'debug' | 'error'>,
+    /** Whether the level debug is on. Asked once for each upgrade. */
+    private readonly isDebugging: () => boolean,
+  ) {}
+
+  /** Whether anybody looks at messages. */
+  get isWatched(): boolean {
+    return (
+      this.debugging ||
+      this.recorder !== undefined ||
+      CHANNELS.received.hasSubscribers ||
+      CHANNELS.handled.hasSubscribers ||
+      CHANNELS.sent.hasSubscribers
+    );
+  }
+
+  /** @param status of the answer, 101 for a connection; undefined if the peer had gone before. */
+  onUpgrade(deviceId: string | null, remoteAddress: string, status: number | undefined): void {
+    this.debugging = this.isDebugging();
+    const { endpoint } = this;
+    if (CHANNELS.upgrade.hasSubscribers)
+      CHANNELS.upgrade.publish({ endpoint, deviceId, remoteAddress, status });
+    this.count('fedecks_upgrades_total', { status: status === undefined ? 'gone' : String(status) });
+    if (!this.debugging) return;
+    const who = deviceId === null ? 'a device' : `device ${JSON.stringify(deviceId)}`;
+    const what = status === undefined ? 'it has gone before the answer' : `HTTP status ${status}`;
+    this.log.debug(() => `${who}: upgrade from ${remoteAddress}: ${what}`);
+  }
+
+  onConnected({ device, number }: Observed): void {
+    if (CHANNELS.connected.hasSubscribers) CHANNELS.connected.publish({ device, connection: number });
+    this.count('fedecks_connections_opened_total', {});
+  }
+
+  /** @param handler `Class.method`, or undefined if none takes it. */
+  onReceived(
+    { device, number }: Observed,
+    message: Term | Uint8Array,
+    bytes: number,
+    handler?: string,
+  ): void {
+    const event = nameOfEvent(message);
+    if (CHANNELS.received.hasSubscribers)
+      CHANNELS.received.publish({ device, connection: number, event, bytes, handler });
+    this.count('fedecks_messages_received_total', { handler: handler ?? 'none' });
+    this.count('fedecks_received_bytes_total', {}, bytes);
+    this.debug(device, number, `received ${shown(event)}, ${bytes} bytes, for ${handler ?? 'no handler'}`);
+  }
+
+  onHandled({ device, number }: Observed, handler: string, durationMs: number): void {
+    if (CHANNELS.handled.hasSubscribers)
+      CHANNELS.handled.publish({ device, connection: number, handler, durationMs });
+    this.record((recorder) =>
+      recorder.observe('fedecks_handler_seconds', { endpoint: this.endpoint, handler }, durationMs / 1_000),
+    );
+  }
+
+  /** @param bytes of the message, without the header of its frame. */
+  onSent({ device, number }: Observed, kind: SentKind, bytes: number, message?: Term): void {
+    const event = message === undefined ? undefined : nameOfEvent(message);
+    if (CHANNELS.sent.hasSubscribers)
+      CHANNELS.sent.publish({ device, connection: number, kind, event, bytes });
+    this.count('fedecks_messages_sent_total', { kind });
+    this.count('fedecks_sent_bytes_total', {}, bytes);
+    this.debug(device, number, `${kind}${event === undefined ? '' : ` ${shown(event)}`}, ${bytes} bytes`);
+  }
+
+  onDisconnected({ device, number }: Observed, cause: DisconnectCause): void {
+    if (CHANNELS.disconnected.hasSubscribers)
+      CHANNELS.disconnected.publish({ device, connection: number, cause });
+    const { type, code } = cause;
+    // A device may choose any code, and each would be a series of its own.
+    const isDevices = type === 'closed_by_device' && code > LAST_CODE_OF_RFC;
+    this.count('fedecks_connections_closed_total', { cause: type, code: isDevices ? 'other' : String(code) });
+    this.debug(device, number, `closed with ${code}: ${type}`);
+  }
+
+  onError(error: SocketError): void {
+    if (CHANNELS.error.hasSubscribers) CHANNELS.error.publish({ endpoint: this.endpoint, ...error });
+    this.count('fedecks_errors_total', { type: error.type });
+  }
+
+  private debug({ id }: ConnectedDevice, number: number, what: string): void {
+    if (this.debugging) this.log.debug(() => `device ${JSON.stringify(id)}, connection ${number}: ${what}`);
+  }
+
+  private count(name: MetricName, labels: Readonly<Record<string, string>>, by = 1): void {
+    this.record((recorder) => recorder.count(name, { endpoint: this.endpoint, ...labels }, by));
+  }
+
+  private record(act: (recorder: MetricsRecorder) => void): void {
+    if (!this.recorder) return;
+    try {
+      act(this.recorder);
+    } catch (error) {
+      if (!this.recorderHasFailed) this.log.error("The recorder of 'metrics' failed", error);
+      this.recorderHasFailed = true;
+    }
+  }
+}
+
+/** Undefined for what is no event. */
+function nameOfEvent(message: Term | Uint8Array): string | undefined {
+  return message instanceof Uint8Array ? undefined : eventOf(message)?.name.slice(0, MAX_NAME_CHARS);
+}
+
+function shown(event: string | undefined): string {
+  return event === undefined ? 'no event' : `event ${JSON.stringify(event)}`;
+}

@@ -1,0 +1,289 @@
+import { createServer, type Server } from 'node:http';
+import {
+  type AddressInfo,
+  connect,
+  createServer as createTcpServer,
+  type Server as TcpServer,
+  type Socket,
+} from 'node:net';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
+import { type Certificate, Certificates } from './support/certificates.js';
+import { type Cloud, PASSWORD, startCloud } from './support/cloud.js';
+import { ConnectProxy } from './support/connect-proxy.js';
+import { FedecksCli, type Outcome, type RunOptions } from './support/fedecks-cli.js';
+
+const PATH = '/fedecks/websocket';
+const ID = 'poke-1';
+const CREDENTIALS = JSON.stringify({ password: PASSWORD });
+
+const certificates = new Certificates();
+const ca = certificates.make({ name: 'A CA of our own', isCa: true });
+const good = certificates.make({ name: 'localhost', alt: 'DNS:localhost,IP:127.0.0.1', issuer: ca });
+const other = certificates.make({ name: 'cloud.internal', issuer: ca });
+const alone = certificates.make({ name: 'localhost' });
+const expired = certificates.make({
+  name: 'localhost',
+  issuer: ca,
+  from: '20200101000000Z',
+  to: '20200201000000Z',
+});
+
+let cli: FedecksCli;
+let cloud: Cloud;
+const servers = new Set<Server | TcpServer | TlsServer>();
+const sockets = new Set<Socket>();
+
+beforeAll(async () => {
+  cli = await FedecksCli.compile();
+  cloud = await startCloud();
+}, 60_000);
+
+afterEach(async () => {
+  for (const socket of sockets) socket.destroy();
+  for (const server of servers) await new Promise((resolve) => server.close(resolve));
+  servers.clear();
+});
+
+afterAll(async () => {
+  await cloud.close();
+  await cli.remove();
+  certificates.remove();
+});
+
+async function listen(server: Server | TcpServer | TlsServer): Promise<number> {
+  servers.add(server);
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as AddressInfo).port;
+}
+
+/** A reverse proxy that ends TLS before the cloud. */
+function tlsBefore({ key, cert }: Certificate): Promise<number> {
+  const server = createTlsServer({ key, cert }, (device) => {
+    const inner = connect({ host: '127.0.0.1', port: cloud.port });
+    for (const socket of [device, inner]) socket.on('error', () => undefined);
+    device.once('close', () => inner.destroy());
+    device.pipe(inner).pipe(device);
+  });
+  server.on('tlsClientError', () => undefined);
+  return listen(server);
+}
+
+/** A web server that answers the request for a websocket with this. */
+function answering(status: number, headers: Record<string, string> = {}, body = ''): Promise<number> {
+  const server = createServer();
+  server.on('upgrade', (_request, socket) => {
+    const head = Object.entries({ 'content-length': String(body.length), connection: 'close', ...headers });
+    socket.end(
+      `HTTP/1.1 ${status} Any\r\n${head.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`,
+    );
+  });
+  return listen(server);
+}
+
+function check(url: string, args: readonly string[] = [], options: RunOptions = {}): Promise<Outcome> {
+  return cli.run(['check', url, ...args], options);
+}
+
+function here(port: number, scheme = 'ws'): string {
+  return `${scheme}://127.0.0.1:${port}${PATH}`;
+}
+
+describe('fedecks check', () => {
+  it('goes well at a cloud, which refuses a stranger', async () => {
+    const { code, stdout } = await check(here(cloud.port));
+    expect(stdout).toContain(`tcp      ok      connected to 127.0.0.1:${cloud.port}`);
+    expect(stdout).toContain('upgrade  ok      it answers like a fedecks cloud');
+    expect(code).toBe(0);
+  });
+
+  it('goes well with TLS that the CA vouches for', async () => {
+    const port = await tlsBefore(good);
+    const { code, stdout } = await check(`wss://localhost:${port}${PATH}`, ['--ca', ca.certFile]);
+    expect(stdout).toMatch(/dns {6}ok {6}localhost is .*127\.0\.0\.1/);
+    expect(stdout).toMatch(
+      /tls {6}ok {6}TLSv1.3, certificate for DNS:localhost, IP Address:127.0.0.1, valid until/,
+    );
+    expect(code).toBe(0);
+  });
+
+  it('tries credentials, which the cloud accepts or refuses with 403, and shows none', async () => {
+    const args = ['--id', ID, '--login'];
+    const accepted = await check(here(cloud.port), args, { input: CREDENTIALS });
+    expect(accepted.stdout).toContain('the cloud accepts the credentials');
+    expect(accepted.code).toBe(0);
+    const refused = await check(here(cloud.port), args, { input: '{"password":"hunter2"}' });
+    expect(refused.stdout).toContain('upgrade  FAILED  HTTP status 403 without a body');
+    expect(refused.stdout).toContain('The cloud refuses these credentials');
+    expect(refused.stdout + refused.stderr).not.toContain('hunter2');
+    expect(refused.code).toBe(8);
+  });
+
+  it('presents the token of a login, which the cloud accepts until it is revoked', async () => {
+    expect(await check(here(cloud.port), ['--id', ID])).toMatchObject({ code: 1, stdout: '' });
+    await cli.run(['login', here(cloud.port), '--id', ID], { input: CREDENTIALS });
+    const accepted = await check(here(cloud.port), ['--id', ID]);
+    expect(accepted.stdout).toContain('the cloud accepts the token');
+    expect(accepted.code).toBe(0);
+    await cloud.fedecks.revoke(ID);
+    const refused = await check(here(cloud.port), ['--id', ID]);
+    expect(refused.stdout).toContain('The cloud refuses the token');
+    expect(refused.code).toBe(8);
+  });
+
+  it('ends with 3 at a name nobody knows', async () => {
+    const { code, stdout } = await check('wss://cloud.invalid/fedecks/websocket');
+    expect(stdout).toMatch(/^dns {6}FAILED .*cloud\.invalid/);
+    expect(code).toBe(3);
+  });
+
+  it('ends with 4 at a port that refuses', async () => {
+    const port = await answering(200);
+    await new Promise((resolve) => [...servers][0]?.close(resolve));
+    servers.clear();
+    const { code, stdout } = await check(here(port));
+    expect(stdout).toContain(`tcp      FAILED  no connection: 127.0.0.1:${port} ECONNREFUSED`);
+    expect(stdout).toContain(`Nothing listens on port ${port} there`);
+    expect(code).toBe(4);
+  });
+
+  it.each<[string, () => Promise<number>, string[], string]>([
+    ['a port without TLS', () => Promise.resolve(cloud.port), [], 'the port speaks no TLS'],
+    ['a certificate for another name', () => tlsBefore(other), ['--ca', ca.certFile], 'is not for 127.0.0.1'],
+    ['a certificate that signs itself', () => tlsBefore(alone), [], 'nobody this machine trusts'],
+    ['a CA that is not known', () => tlsBefore(good), [], 'nothing leads from the certificate to a CA'],
+    ['a certificate that has expired', () => tlsBefore(expired), ['--ca', ca.certFile], 'has expired'],
+  ])('ends with 6 at %s', async (_what, start, args, message) => {
+    const { code, stdout } = await check(here(await start(), 'wss'), args);
+    expect(stdout).toMatch(/tls {6}FAILED/);
+    expect(stdout).toContain(message);
+    expect(code).toBe(6);
+  });
+
+  it.each<[string, () => Promise<number>, string]>([
+    [
+      'a web page',
+      () => answering(200, { 'content-type': 'text/html' }, '<html>'),
+      'A web page or an API answers',
+    ],
+    ['a proxy that wants a login', () => answering(401, {}, 'Who?'), 'A cloud never answers 401'],
+    ['a firewall', () => answering(403, { server: 'Wall' }, 'No'), 'A cloud refuses without a body'],
+    [
+      'a redirect',
+      () => answering(302, { location: 'https://new.example.com/x' }),
+      'use: wss://new.example.com/x',
+    ],
+    ['a lost upgrade', () => answering(426), 'proxy_set_header Upgrade'],
+    ['an overload', () => answering(503, { 'retry-after': '7' }), 'come again in 7 s'],
+    ['a reverse proxy without an app', () => answering(502), 'does not reach the app behind it'],
+    [
+      'nginx at a TLS port',
+      () => answering(400, {}, 'The plain HTTP request was sent to HTTPS port'),
+      'wss://',
+    ],
+    ['a TLS port', () => tlsBefore(good), 'The URL must begin with wss:// instead of ws://.'],
+    [
+      'what speaks no HTTP',
+      () => listen(createTcpServer((socket) => socket.on('error', () => undefined).end('SSH-2.0-any\r\n'))),
+      'the answer is no HTTP, or none',
+    ],
+  ])('ends with 7 at %s, and says what to do', async (_what, start, message) => {
+    const { code, stdout } = await check(here(await start()));
+    expect(stdout).toContain('upgrade  FAILED');
+    expect(stdout).toContain(message);
+    expect(code).toBe(7);
+  });
+
+  it('ends with 7 at a path that the app does not have', async () => {
+    const { code, stdout } = await check(`ws://127.0.0.1:${cloud.port}/nothing`);
+    expect(stdout).toContain('There is no endpoint at /nothing');
+    expect(stdout).toContain('usually /fedecks/websocket');
+    expect(code).toBe(7);
+  });
+
+  it('ends with 7 where nothing is answered in time', async () => {
+    const port = await listen(createTcpServer((socket) => socket.on('error', () => undefined).resume()));
+    const { code, stdout } = await check(here(port), ['--timeout', '0.3']);
+    expect(stdout).toContain('upgrade  FAILED  no answer within 0.3 s');
+    expect(code).toBe(7);
+  });
+
+  describe('through a proxy', () => {
+    let proxy: ConnectProxy;
+    beforeEach(async () => {
+      proxy = await ConnectProxy.listen();
+    });
+    afterEach(() => proxy.close());
+
+    /** No proxy is asked for this machine; Linux takes this for it, and the tool does not. */
+    const url = (): string => `ws://0.0.0.0:${cloud.port}${PATH}`;
+    const env = (): NodeJS.ProcessEnv => ({ http_proxy: proxy.url.replace('//', '//user:hunter2@') });
+
+    it('goes well where it connects', async () => {
+      const { code, stdout } = await check(url(), [], { env: env() });
+      expect(await proxy.asked.next()).toEqual({
+        authority: `0.0.0.0:${cloud.port}`,
+        authorization: `Basic ${Buffer.from('user:hunter2').toString('base64')}`,
+      });
+      expect(stdout).toContain(`proxy    ok      it connects to 0.0.0.0:${cloud.port}`);
+      expect(stdout).toContain('All steps went well.');
+      expect(stdout).not.toContain('hunter2');
+      expect(code).toBe(0);
+    });
+
+    it.each([
+      [407, 'The proxy wants a login'],
+      [403, 'does not allow'],
+      [502, 'does not reach'],
+    ])('ends with 5 where it answers %p', async (status, message) => {
+      proxy.answer = status;
+      const { code, stdout, stderr } = await check(url(), [], { env: env() });
+      expect(stdout).toContain(`proxy    FAILED  it answers CONNECT with HTTP status ${status}`);
+      expect(stdout).toContain(message);
+      expect(stdout + stderr).not.toContain('hunter2');
+      expect(code).toBe(5);
+    });
+
+    it('ends with 5 where it is not there', async () => {
+      const { code, stdout } = await check(url(), [], { env: { http_proxy: 'http://127.0.0.1:1' } });
+      expect(stdout).toContain('proxy    FAILED  no connection: 127.0.0.1:1 ECONNREFUSED');
+      expect(code).toBe(5);
+    });
+
+    it('is not used for this machine itself', async () => {
+      const { code } = await check(here(cloud.port), [], { env: { http_proxy: 'http://127.0.0.1:1' } });
+      expect(code).toBe(0);
+    });
+  });
+
+  it('ends with 130 at Ctrl-C', async () => {
+    const connected = new Promise<void>((resolve) => {
+      void listen(
+        createTcpServer((socket) => {
+          socket.on('error', () => undefined).resume();
+          resolve();
+        }),
+      );
+    });
+    const [server] = servers;
+    await new Promise((resolve) => server?.once('listening', resolve));
+    const app = cli.start(['check', here((server?.address() as AddressInfo).port)]);
+    await connected;
+    app.kill('SIGINT');
+    expect(await app.exited(5_000)).toMatchObject({ code: 130, signal: null });
+    expect(app.stderr).toBe('fedecks: Cancelled.\n');
+  });
+
+  it.each(['http://localhost:3000/x', 'localhost', 'ws://user:hunter2@localhost/'])(
+    'refuses the URL %s as wrong usage',
+    async (url) => {
+      const { code, stderr } = await check(url);
+      expect(stderr).toContain('The URL must');
+      expect(stderr).not.toContain('hunter2');
+      expect(code).toBe(2);
+    },
+  );
+});

@@ -1,0 +1,481 @@
+import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { atom, encodeTerm, tuple } from '@fedecks/nest/wire';
+import { type ChildApp } from './support/child-app.js';
+import { type Cloud, PASSWORD, startCloud } from './support/cloud.js';
+import { eventually } from './support/eventually.js';
+import { FedecksCli } from './support/fedecks-cli.js';
+
+const ID = 'poke-1';
+const CREDENTIALS = JSON.stringify({ password: PASSWORD });
+
+let cli: FedecksCli;
+let cloud: Cloud;
+let url: string;
+let running: ChildApp | undefined;
+
+beforeAll(async () => {
+  cli = await FedecksCli.compile();
+  cloud = await startCloud();
+  url = `ws://127.0.0.1:${cloud.port}/fedecks/websocket`;
+}, 60_000);
+
+afterAll(async () => {
+  await cloud.close();
+  await cli.remove();
+});
+
+beforeEach(() => {
+  cli.forget();
+  cloud.forget();
+});
+
+afterEach(() => running?.dispose());
+
+async function logIn(): Promise<void> {
+  const { code, stderr } = await cli.run(['login', url, '--id', ID], { input: CREDENTIALS });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+}
+
+/** A command that stays connected, and is. */
+async function startConnected(...args: string[]): Promise<ChildApp> {
+  running = cli.start(args);
+  await eventually(
+    () => cloud.fedecks.devices().length,
+    (length) => length === 1,
+  );
+  return running;
+}
+
+/** Everything the program has written anywhere on the disk. */
+function files(): string[] {
+  return readdirSync(cli.home, { recursive: true, encoding: 'utf8' })
+    .map((name) => join(cli.home, name))
+    .filter((path) => statSync(path).isFile());
+}
+
+describe('fedecks login', () => {
+  it('logs in with the credentials on standard input, and keeps the token where only the user can read it', async () => {
+    const { code, stdout } = await cli.run(['login', url, '--id', ID], { input: CREDENTIALS });
+    expect(stdout).toBe(`Logged in as ${ID}. The token is kept, the credentials are not.\n`);
+    expect(code).toBe(0);
+    expect(files().map((path) => path.split('/').pop())).toEqual(
+      expect.arrayContaining(['login.json', 'token']),
+    );
+    for (const path of files()) {
+      expect((statSync(path).mode & 0o777).toString(8)).toBe('600');
+      expect(readFileSync(path, 'latin1')).not.toContain(PASSWORD);
+      expect(readFileSync(path, 'latin1')).not.toContain(
+        Buffer.from(PASSWORD).toString('base64').slice(0, -3),
+      );
+    }
+    expect((statSync(join(cli.home, 'fedecks')).mode & 0o777).toString(8)).toBe('700');
+  });
+
+  it('asks at a terminal, and shows nothing of what is typed', async () => {
+    // `script` runs it at a terminal of its own.
+    const command = `${cli.command} login ${url} --id ${ID} --ask username --ask password`;
+    const child = spawn('script', ['-qec', command, '/dev/null'], { env: { ...process.env, ...cli.env } });
+    let shown = '';
+    child.stdout.on('data', (text) => (shown += String(text)));
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    await eventually(
+      () => shown,
+      (text) => text.includes('username (not shown): '),
+    );
+    child.stdin.write('greenhouse\r');
+    await eventually(
+      () => shown,
+      (text) => text.includes('password (not shown): '),
+    );
+    child.stdin.write(`${PASSWORD}\r`);
+    expect(await ended).toBe(0);
+    expect(shown.replaceAll('\r', '')).toBe(
+      `username (not shown): \npassword (not shown): \nLogged in as ${ID}. The token is kept, the credentials are not.\n`,
+    );
+  });
+
+  it('ends with 130 at Ctrl-C, and sends nothing', async () => {
+    const child = spawn('script', ['-qec', `${cli.command} login ${url} --id ${ID}`, '/dev/null'], {
+      env: { ...process.env, ...cli.env },
+    });
+    let shown = '';
+    child.stdout.on('data', (text) => (shown += String(text)));
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    await eventually(
+      () => shown,
+      (text) => text.includes('username'),
+    );
+    const asked = cloud.asked.length;
+    child.stdin.write('\u0003');
+    expect(await ended).toBe(130);
+    expect(shown).toContain('Cancelled.');
+    expect(cloud.asked.length).toBe(asked);
+  });
+
+  it('says that the cloud does not accept the credentials, and shows none of them', async () => {
+    const { code, stderr } = await cli.run(['login', url, '--id', ID], { input: '{"password":"sesame"}' });
+    expect(stderr).toContain('That is what a cloud answers to credentials it does not accept.');
+    expect(stderr).not.toContain('"sesame"');
+    expect(code).toBe(1);
+    expect(files()).toEqual([]);
+  });
+
+  it('keeps the login there was when another fails', async () => {
+    await logIn();
+    await cli.run(['login', url, '--id', ID], { input: '{"password":"wrong"}' });
+    expect((await cli.run(['send', 'echo', '1', '--wait', '5'])).stdout).toBe('1\n');
+  });
+
+  it('names `check` when the cloud is not reached', async () => {
+    const { code, stderr } = await cli.run(['login', 'ws://127.0.0.1:1/fedecks', '--id', ID], {
+      input: CREDENTIALS,
+    });
+    expect(stderr).toContain('ECONNREFUSED');
+    expect(stderr).toContain('fedecks check ws://127.0.0.1:1/fedecks');
+    expect(code).toBe(1);
+  });
+
+  it.each<[string, string[], string, number, string]>([
+    ['text that is no JSON', ['--id', ID], 'secret-text', 1, 'is not JSON of the form'],
+    ['JSON that is no object', ['--id', ID], '["secret-text"]', 1, 'is not JSON of the form'],
+    ['a key of the protocol', ['--id', ID], '{"fedecks-token":"secret-text"}', 1, "the key 'fedecks-token'"],
+    [
+      'more than a header holds',
+      ['--id', ID],
+      JSON.stringify({ p: 'x'.repeat(2000) }),
+      1,
+      '1023 is the most',
+    ],
+    ['more than is read', ['--id', ID], 'x'.repeat(20_000), 1, 'longer than 16384 bytes'],
+    ['no id', [], CREDENTIALS, 2, '--id is missing'],
+  ])('refuses %s', async (_what, args, input, status, message) => {
+    const { code, stderr } = await cli.run(['login', url, ...args], { input });
+    expect(stderr).toContain(message);
+    expect(stderr).not.toContain('secret-text');
+    expect(code).toBe(status);
+  });
+
+  it.each<[string, string]>([
+    ['http://localhost:3000', "must start with 'ws://' instead of 'http://'"],
+    ['ws://user:hunter2@localhost', 'must not hold a user name or password'],
+    ['localhost', 'must be a URL'],
+  ])('refuses the URL %s as wrong usage', async (wrong, message) => {
+    const { code, stderr } = await cli.run(['login', wrong, '--id', ID], { input: CREDENTIALS });
+    expect(stderr).toContain(message);
+    expect(stderr).not.toContain('hunter2');
+    expect(code).toBe(2);
+  });
+});
+
+describe('fedecks send', () => {
+  it('sends an event with its payload', async () => {
+    await logIn();
+    const { code, stdout, stderr } = await cli.run(['send', 'temperature', '{"celsius":27.5}']);
+    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: '', stderr: '' });
+    expect(await cloud.messages.next()).toEqual(tuple('temperature', { celsius: 27.5 }));
+  });
+
+  it('sends null where there is no payload, and what the notation says where there is one', async () => {
+    await logIn();
+    await cli.run(['send', 'inspected']);
+    expect(await cloud.messages.next()).toEqual(tuple('inspected', null));
+    await cli.run(['send', 'door', '{"$tuple":[{"$atom":"open"},{"$bytes":"AQI="}]}']);
+    expect(await cloud.messages.next()).toEqual(tuple('door', tuple(atom('open'), Uint8Array.of(1, 2))));
+    await cli.run(['send', 'offset', '--', '-5']);
+    expect(await cloud.messages.next()).toEqual(tuple('offset', -5));
+    await cli.run(['send', 'photo', '-'], { input: '{"size":3}' });
+    expect(await cloud.messages.next()).toEqual(tuple('photo', { size: 3 }));
+  });
+
+  it('prints the reply it waits for', async () => {
+    await logIn();
+    const reply = await cli.run(['send', 'echo', '{"$tuple":[{"$atom":"ok"},[1,2.5]]}', '--wait', '5']);
+    expect(reply).toEqual({ code: 0, stdout: '{"$tuple":[{"$atom":"ok"},[1,2.5]]}\n', stderr: '' });
+  });
+
+  it('fails when no reply comes in time, or the cloud closes the connection', async () => {
+    await logIn();
+    const late = await cli.run(['send', 'boom', '--wait', '0.2']);
+    expect(late.stderr).toBe('fedecks: No message came within 0.2 s.\n');
+    expect(late.code).toBe(1);
+    const closed = await cli.run(['send', 'stop', '--wait', '5']);
+    expect(closed.stderr).toContain('fedecks: No message came. connection_lost: closed 1000 (in order)');
+    expect(closed.code).toBe(1);
+  });
+
+  it('names the last login, and another with --url and --id', async () => {
+    await logIn();
+    await cli.run(['login', url, '--id', 'poke-2'], { input: CREDENTIALS });
+    await cli.run(['send', 'hello', '2']);
+    await cloud.messages.next();
+    expect(await cloud.disconnected.next()).toBe(ID);
+    cloud.forget();
+    await cli.run(['send', 'hello', '1', '--url', url, '--id', ID]);
+    await cloud.messages.next();
+    expect(await cloud.disconnected.next()).toBe(ID);
+  });
+
+  it('says what to do without a login, and when the token is refused', async () => {
+    const first = await cli.run(['send', 'hello']);
+    expect(first).toMatchObject({
+      code: 1,
+      stderr: 'fedecks: There is no login yet: fedecks login URL --id ID\n',
+    });
+    await logIn();
+    const other = await cli.run(['send', 'hello', '--id', 'poke-9']);
+    expect(other.stderr).toContain(
+      `There is no token for poke-9 at ${url}: fedecks login ${url} --id poke-9`,
+    );
+    expect(other.code).toBe(1);
+    await cloud.fedecks.revoke(ID);
+    const refused = await cli.run(['send', 'hello']);
+    expect(refused.stderr).toContain('The cloud refuses the token');
+    expect(refused.stderr).toContain(`fedecks login ${url} --id ${ID}`);
+    expect(refused.code).toBe(1);
+  });
+
+  it('forgets the token with `logout`', async () => {
+    await logIn();
+    expect(await cli.run(['logout'])).toMatchObject({ code: 0 });
+    expect((await cli.run(['send', 'hello'])).stderr).toContain('There is no token');
+  });
+
+  it.each<[string, string[], number, string]>([
+    ['JSON that is none', ['hello', '{"a":'], 1, 'The payload is not JSON'],
+    ['a word without quotes', ['hello', 'matey'], 1, `A string is in double quotes: '"text"'.`],
+    ['a notation that is wrong', ['hello', '{"a":[{"$atom":1}]}'], 1, 'The payload: $.a[0].$atom must be'],
+    ['no event', [], 2, 'Something is missing: fedecks send EVENT'],
+    ['an option that does not exist', ['hello', '--wiat', '5'], 2, '--wiat'],
+    ['a wait that is no number', ['hello', '--wait', 'long'], 2, '--wait must be a number'],
+  ])('refuses %s before it connects', async (_what, args, status, message) => {
+    const { code, stderr } = await cli.run(['send', ...args]);
+    expect(stderr).toContain(message);
+    expect(code).toBe(status);
+  });
+});
+
+describe('fedecks listen', () => {
+  it('prints each message as a line of JSON, and ends with 0 at Ctrl-C', async () => {
+    await logIn();
+    const app = await startConnected('listen');
+    await cloud.fedecks.push(ID, { event: 'fan', data: { on: true } });
+    expect(await app.line()).toBe('{"event":"fan","data":{"on":true}}');
+    await cloud.fedecks.push(ID, tuple(atom('led'), '\u009b\u202e'));
+    expect(await app.line()).toBe(String.raw`{"$tuple":[{"$atom":"led"},"\u009b\u202e"]}`);
+    app.kill('SIGINT');
+    expect(await app.exited(5_000)).toMatchObject({ code: 0, signal: null });
+    expect(await cloud.disconnected.next()).toBe(ID);
+    expect(app.stderr).toBe('');
+  });
+
+  it('ends after as many messages as it is told', async () => {
+    await logIn();
+    const app = await startConnected('listen', '--count', '2');
+    for (const n of [1, 2, 3]) await cloud.fedecks.push(ID, n).catch(() => undefined);
+    expect(await app.exited(5_000)).toMatchObject({ code: 0 });
+    expect([await app.line(), await app.line()]).toEqual(['1', '2']);
+  });
+
+  it('ends with 0 when nobody reads on', async () => {
+    await logIn();
+    const shell = spawn('sh', ['-c', `${cli.command} listen | head -n 1; echo "\${PIPESTATUS:-done}"`], {
+      env: { ...process.env, ...cli.env },
+    });
+    let shown = '';
+    shell.stdout.on('data', (text) => (shown += String(text)));
+    let errors = '';
+    shell.stderr.on('data', (text) => (errors += String(text)));
+    const ended = new Promise((resolve) => shell.once('close', resolve));
+    await eventually(
+      () => cloud.fedecks.devices().length,
+      (length) => length === 1,
+    );
+    // Writing shows that nobody reads.
+    while (cloud.fedecks.devices().length > 0) {
+      await cloud.fedecks.push(ID, 'again').catch(() => undefined);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(await ended).toBe(0);
+    expect(shown).toBe('"again"\ndone\n');
+    expect(errors).toBe('');
+  });
+
+  it('ends with 1 when the token is revoked, and says why', async () => {
+    await logIn();
+    const app = await startConnected('listen');
+    await cloud.fedecks.revoke(ID);
+    expect(await app.exited(5_000)).toMatchObject({ code: 1 });
+    expect(app.stderr).toContain('connection_lost: closed 4150 (the token was revoked)');
+    expect(app.stderr).toContain(`fedecks login ${url} --id ${ID}`);
+  });
+});
+
+describe('fedecks tail', () => {
+  it('prints what happens with its time, and ends with 0 at Ctrl-C', async () => {
+    await logIn();
+    const app = await startConnected('tail');
+    await cloud.fedecks.push(ID, tuple('fan', { on: true }));
+    const lines: string[] = [];
+    while (!lines.some((line) => line.includes('message'))) lines.push(await app.line());
+    for (const line of lines) expect(line).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z {2}\w+/);
+    const shown = lines.map((line) => line.slice(26));
+    expect(shown).toContain(`connecting  ${url} with token`);
+    expect(shown).toContain('connected');
+    expect(shown).toContain('message  {"$tuple":["fan",{"on":true}]}');
+    await cloud.fedecks.disconnect(ID);
+    while (!lines.at(-1)?.includes('connection_scheduled')) lines.push(await app.line());
+    expect(lines.join('\n')).toContain('connection_lost  closed 1000 (in order)');
+    app.kill('SIGINT');
+    expect(await app.exited(5_000)).toMatchObject({ code: 0, signal: null });
+  });
+
+  it('prints messages in the notation of Elixir', async () => {
+    await logIn();
+    const app = await startConnected('tail', '--elixir');
+    await cloud.fedecks.push(ID, tuple(atom('fan'), new Map([[atom('on'), true]])));
+    let line = await app.line();
+    while (!line.includes('message')) line = await app.line();
+    // A map of atoms is an object to JavaScript, so to this client.
+    expect(line.slice(26)).toBe('message  {:fan, %{"on" => true}}');
+  });
+
+  it('prints why it cannot connect, and goes on trying', async () => {
+    await logIn();
+    const home = files().find((path) => path.endsWith('login.json'))!;
+    expect(JSON.parse(readFileSync(home, 'utf8'))).toEqual({ url, deviceId: ID });
+    const closed = await startCloud();
+    const gone = `ws://127.0.0.1:${closed.port}/fedecks/websocket`;
+    await cli.run(['login', gone, '--id', ID], { input: CREDENTIALS });
+    await closed.close();
+    running = cli.start(['tail']);
+    let line = await running.line();
+    while (!line.includes('connection_failed')) line = await running.line();
+    expect(line).toContain('ECONNREFUSED');
+    expect(await running.line()).toContain('connection_scheduled');
+    running.kill('SIGINT');
+    expect(await running.exited(5_000)).toMatchObject({ code: 0 });
+  });
+});
+
+describe('fedecks', () => {
+  it.each(['login', 'logout', 'send', 'listen', 'tail', 'decode', 'encode', 'check'])(
+    'explains %s with examples and what its exit statuses mean',
+    async (command) => {
+      const { code, stdout } = await cli.run([command, '--help']);
+      expect(code).toBe(0);
+      expect(stdout).toMatch(new RegExp(`^Usage: fedecks ${command}`));
+      expect(stdout).toMatch(/Examples:\n {2}\S/);
+      expect(stdout).toContain('  2    the command line is wrong');
+    },
+  );
+
+  it('names its commands when it is given none, or one that does not exist', async () => {
+    const none = await cli.run([]);
+    expect(none.code).toBe(2);
+    expect(none.stderr).toContain('check     find out');
+    const wrong = await cli.run(['lisen']);
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toContain("There is no command 'lisen'");
+    expect((await cli.run(['--help'])).code).toBe(0);
+  });
+
+  it('says its version', async () => {
+    const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+      version: string;
+    };
+    expect((await cli.run(['--version'])).stdout).toBe(`${version}\n`);
+  });
+
+  it('says that the file of the last login is damaged', async () => {
+    await logIn();
+    const file = files().find((path) => path.endsWith('login.json'))!;
+    writeFileSync(file, '{');
+    const { code, stderr } = await cli.run(['send', 'hello']);
+    expect(stderr).toContain('login.json is damaged: delete it, and log in again.');
+    expect(code).toBe(1);
+  });
+});
+
+describe('fedecks decode and encode', () => {
+  const BYTES = encodeTerm(tuple('fan', { on: true }));
+
+  it.each<[string, string[], string | Buffer]>([
+    ['hexadecimal', [BYTES.toString('hex')], ''],
+    [
+      'hexadecimal in capitals with spaces',
+      [`0x${BYTES.toString('hex').toUpperCase().replace(/(..)/g, '$1 ')}`],
+      '',
+    ],
+    ['Base64', [BYTES.toString('base64')], ''],
+    ['a binary as iex prints it', [`<<${[...BYTES].join(', ')}>>`], ''],
+    ['bytes on standard input', [], BYTES],
+    ['hexadecimal on standard input', [], `${BYTES.toString('hex')}\n`],
+    ['bytes that are said to be raw', ['--from', 'raw'], BYTES],
+  ])('read %s', async (_what, args, input) => {
+    const { code, stdout, stderr } = await cli.run(['decode', ...args], { input });
+    expect({ code, stdout, stderr }).toEqual({
+      code: 0,
+      stdout: '{"$tuple":["fan",{"on":true}]}\n',
+      stderr: '',
+    });
+  });
+
+  it('read a file', async () => {
+    const file = join(cli.home, 'message.etf');
+    writeFileSync(file, BYTES);
+    expect((await cli.run(['decode', '--file', file])).stdout).toBe('{"$tuple":["fan",{"on":true}]}\n');
+  });
+
+  it('write what Erlang reads as the same', async () => {
+    // Written by Erlang/OTP: {:ok, 1}, with the atom in UTF-8 as from OTP 26 on.
+    const hex = '8368027702' + '6f6b6101';
+    const json = '{"$tuple":[{"$atom":"ok"},1]}';
+    expect((await cli.run(['encode', json])).stdout).toBe(`${hex}\n`);
+    expect((await cli.run(['encode', json, '--to', 'base64'])).stdout).toBe('g2gCdwJva2EB\n');
+    expect((await cli.run(['encode', '--to', 'raw'], { input: json })).stdout).toBe(
+      Buffer.from(hex, 'hex').toString(),
+    );
+    expect((await cli.run(['encode', json, '--to', 'elixir'])).stdout).toBe('{:ok, 1}\n');
+    expect((await cli.run(['decode', hex, '--to', 'elixir'])).stdout).toBe('{:ok, 1}\n');
+  });
+
+  it.each<[string, string[], number, string]>([
+    ['bytes that end too soon', ['decode', '836d0000000561'], 1, 'truncated at byte'],
+    ['bytes that do not begin as a term', ['decode', '0102'], 1, 'where a term has 131 (83 in hexadecimal)'],
+    [
+      'a fun',
+      ['decode', '837164000d456c697869722e537472696e676400066c656e6774686101'],
+      1,
+      'unsafe at byte 2',
+    ],
+    ['half a byte', ['decode', '8361f'], 1, 'is not hexadecimal, Base64'],
+    ['no input', ['decode'], 1, 'There is no input.'],
+    [
+      'a file that does not exist',
+      ['decode', '-f', '/nowhere/term'],
+      1,
+      '/nowhere/term cannot be read (ENOENT)',
+    ],
+    ['a file without end', ['decode', '-f', '/dev/zero'], 1, '/dev/zero is longer than 83886080 bytes'],
+    ['two inputs', ['decode', '8361', '-f', 'x'], 2, 'not both'],
+    ['a form that does not exist', ['decode', '836101', '--to', 'xml'], 2, 'must be one of json, elixir'],
+    ['a bomb', ['decode', bomb()], 1, 'too-large'],
+    ['JSON that is none', ['encode', '{"a":'], 1, 'The input is not JSON (end of JSON input).'],
+    ['a notation that is wrong', ['encode', '{"a":[1,{"$bytes":"?"}]}'], 1, '$.a[1].$bytes must be bytes'],
+    ['a key that is half an emoji', ['encode', String.raw`{"a":[{"\ud83d":1}]}`], 1, '$.a[0]'],
+  ])('refuse %s, and say where', async (_what, args, status, message) => {
+    const { code, stdout, stderr } = await cli.run(args);
+    expect(stderr).toContain(message);
+    expect(stdout).toBe('');
+    expect(code).toBe(status);
+  });
+});
+
+/** A compressed term that says it has 1 GiB. */
+function bomb(): string {
+  return Buffer.concat([Buffer.of(131, 80, 64, 0, 0, 0), Buffer.from('789c030000000001', 'hex')]).toString(
+    'hex',
+  );
+}

@@ -1,0 +1,185 @@
+/** What a developer is told who uses the library in a way it does not work: by mistake, and often without types. */
+import { Inject, Injectable, type INestApplication, Module, Scope, type Type } from '@nestjs/common';
+import { REQUEST } from '@nestjs/core';
+import { Test } from '@nestjs/testing';
+import { Fedecks, FedecksModule, type FedecksOptions } from '@fedecks/nest';
+import { FedecksClient, MemoryTokenStore } from '@fedecks/nest/client';
+import { FedecksClientModule } from '@fedecks/nest/client-nest';
+import { startApp } from './support/app.js';
+
+type Imported = NonNullable<Parameters<typeof Test.createTestingModule>[0]['imports']>[number];
+
+async function startError(imported: Imported, providers: Type[] = []): Promise<string> {
+  let nest: INestApplication | undefined;
+  try {
+    const module = await Test.createTestingModule({ imports: [imported], providers }).compile();
+    nest = module.createNestApplication();
+    nest.useLogger(false);
+    await nest.init();
+  } catch (error) {
+    return (error as Error).message;
+  } finally {
+    await nest?.close().catch(() => undefined);
+  }
+  throw new Error('the app has started');
+}
+
+/** What JavaScript may give in place of options. */
+const nothing = undefined as never;
+
+describe('options that are missing', () => {
+  @Injectable()
+  class Forgetful {
+    createFedecksOptions(): Promise<never> {
+      return Promise.resolve(nothing);
+    }
+    createFedecksClientOptions(): never {
+      return nothing;
+    }
+  }
+
+  it.each<[string, Imported, string]>([
+    [
+      'FedecksModule.forRoot()',
+      FedecksModule.forRoot(nothing),
+      'FedecksModule.forRoot: The options are undefined: give it an object with at least secrets and authenticator.',
+    ],
+    [
+      'FedecksModule.forRootAsync, useFactory',
+      FedecksModule.forRootAsync({ useFactory: () => nothing }),
+      "FedecksModule.forRootAsync: The options are undefined: return an object with options from the 'useFactory'.",
+    ],
+    [
+      'FedecksModule.forRootAsync, an async useFactory',
+      FedecksModule.forRootAsync({ useFactory: async () => Promise.resolve(null as never) }),
+      "FedecksModule.forRootAsync: The options are null: return an object with options from the 'useFactory'.",
+    ],
+    [
+      'FedecksModule.forRootAsync, useClass',
+      FedecksModule.forRootAsync({ useClass: Forgetful }),
+      'FedecksModule.forRootAsync: The options are undefined: return an object with options from createFedecksOptions().',
+    ],
+    [
+      'FedecksClientModule.forRoot()',
+      FedecksClientModule.forRoot(nothing),
+      'FedecksClientModule.forRoot: The options are undefined: give it an object with at least url, deviceId and tokenStore.',
+    ],
+    [
+      'FedecksClientModule.forRootAsync, useFactory',
+      FedecksClientModule.forRootAsync({ useFactory: () => nothing }),
+      "FedecksClientModule.forRootAsync: The options are undefined: return an object with options from the 'useFactory'.",
+    ],
+    [
+      'FedecksClientModule.forRootAsync, useClass',
+      FedecksClientModule.forRootAsync({ useClass: Forgetful }),
+      'FedecksClientModule.forRootAsync: The options are undefined: return an object with options from createFedecksClientOptions().',
+    ],
+  ])('are named, with where they come from: %s', async (_what, imported, message) => {
+    await expect(startError(imported)).resolves.toBe(message);
+  });
+});
+
+describe('an authenticator or guard', () => {
+  @Injectable({ scope: Scope.REQUEST })
+  class PerRequest {
+    authenticate(): boolean {
+      return true;
+    }
+    canActivate(): boolean {
+      return true;
+    }
+  }
+
+  @Injectable({ scope: Scope.TRANSIENT })
+  class Transient extends PerRequest {}
+
+  @Injectable()
+  class InjectsRequest extends PerRequest {
+    constructor(@Inject(REQUEST) readonly request: unknown) {
+      super();
+    }
+  }
+
+  @Injectable()
+  class Unprovided extends PerRequest {}
+
+  function endpoint(options: Partial<FedecksOptions>): Imported {
+    return FedecksModule.forRoot({
+      secrets: ['x'.repeat(32)],
+      authenticator: { authenticate: () => true },
+      ...options,
+    });
+  }
+
+  it.each([PerRequest, Transient, InjectsRequest])(
+    'of a scope of its own is refused at start, with what to do: %p',
+    async (type) => {
+      for (const [option, imported] of [
+        ['authenticator', endpoint({ authenticator: type })],
+        ['guards', endpoint({ guards: [type] })],
+      ] as const) {
+        await expect(startError(imported, [type])).resolves.toBe(
+          `FedecksModule.forRoot: '${option}' names ${type.name}, which is request-scoped or transient, or injects what is: ` +
+            'all upgrades share one. Make it a singleton, and let it resolve what it needs anew with ModuleRef.resolve().',
+        );
+      }
+    },
+  );
+
+  it('that is in no providers is refused at start, with what to do', async () => {
+    await expect(startError(endpoint({ authenticator: Unprovided }))).resolves.toBe(
+      "FedecksModule.forRoot: 'authenticator' names Unprovided, which no module provides: " +
+        'add it to the providers of one of your modules.',
+    );
+  });
+
+  it('may be provided by a module that does not export it', async () => {
+    @Module({ providers: [Unprovided] })
+    class Elsewhere {}
+    const app = await startApp({ imports: [Elsewhere], options: { authenticator: Unprovided } });
+    await app.device();
+    await app.close();
+  });
+});
+
+describe('a call without types', () => {
+  it.each(['push', 'joinGroup', 'leaveGroup', 'disconnect', 'revoke'] as const)(
+    'of %s is refused where the device id is missing',
+    async (method) => {
+      const { fedecks, close } = await startFedecks();
+      for (const [id, what] of [
+        [undefined, 'undefined'],
+        [null, 'null'],
+        [42, 'number'],
+      ] as const) {
+        const call = async (): Promise<unknown> => fedecks[method](id as never, 'a message');
+        const message = `${method}(deviceId, ...): the device id must be a string, not ${what}.`;
+        await expect(call()).rejects.toThrow(new TypeError(message));
+      }
+      await close();
+    },
+  );
+
+  it.each<[unknown[], string]>([
+    [[], 'send() was given 0 arguments'],
+    [['a', 'b', 'c'], 'send() was given 3 arguments'],
+    [[42, {}], 'send(event, payload): the name of the event must be a string, not number'],
+    [[undefined, {}], 'send(event, payload): the name of the event must be a string, not undefined'],
+    [[null, {}], 'send(event, payload): the name of the event must be a string, not null'],
+  ])('of send%j is refused, with what to call', async (given, problem) => {
+    const client = new FedecksClient({
+      url: 'ws://127.0.0.1:9/',
+      deviceId: 'nerves-242a',
+      tokenStore: new MemoryTokenStore(),
+    });
+    const untyped: { send(...given: unknown[]): Promise<void> } = client;
+    const usage = 'call send(event, payload) with the name of an event, or send(message) with one message';
+    await expect(untyped.send(...given)).rejects.toThrow(new TypeError(`${problem}: ${usage}.`));
+    await client.stop();
+  });
+});
+
+async function startFedecks(): Promise<{ fedecks: Fedecks; close: () => Promise<void> }> {
+  const app = await startApp({});
+  return { fedecks: app.fedecks, close: () => app.close() };
+}

@@ -1,0 +1,88 @@
+/**
+ * The program `fedecks`, with a home of its own.
+ *
+ *     const cli = await FedecksCli.compile();
+ *     await cli.run(['decode', '836101']);             // { code, stdout, stderr }
+ *     await cli.run(['decode'], { input: '836101' });  // on its standard input
+ *     cli.start(['listen']);                           // a ChildApp
+ *     cli.forget();                                    // a user who has never logged in
+ *     await cli.remove();
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ChildApp, Program } from './child-app.js';
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly input?: string | Buffer;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+}
+
+/** Empty counts as unset, so that no proxy of the machine that runs the tests is used. */
+const NO_PROXY = Object.fromEntries(
+  ['https_proxy', 'http_proxy', 'all_proxy', 'no_proxy'].flatMap((name) => [
+    [name, ''],
+    [name.toUpperCase(), ''],
+  ]),
+);
+
+export class FedecksCli {
+  /** Where it keeps what it keeps. */
+  readonly home = mkdtempSync(join(tmpdir(), 'fedecks-cli-'));
+
+  private constructor(private readonly program: Program) {}
+
+  static async compile(): Promise<FedecksCli> {
+    return new FedecksCli(await Program.compile('cli-program.ts'));
+  }
+
+  /** A command line for a shell. */
+  get command(): string {
+    return `${process.execPath} ${this.program.file}`;
+  }
+
+  get env(): NodeJS.ProcessEnv {
+    return { ...NO_PROXY, XDG_STATE_HOME: this.home };
+  }
+
+  /** Runs it to its end. Its standard input is what is given, and no terminal. */
+  run(args: readonly string[], { input = '', env = {}, cwd }: RunOptions = {}): Promise<Outcome> {
+    const child = spawn(process.execPath, [this.program.file, ...args], {
+      cwd,
+      env: { ...process.env, ...this.env, ...env },
+    });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.setEncoding('latin1').on('data', (text: string) => (stdout += text));
+    child.stderr.on('data', (text) => (stderr += String(text)));
+    // It may end without reading.
+    child.stdin.on('error', () => undefined).end(input);
+    return new Promise((resolve) =>
+      child.once('close', (code) => resolve({ code, stdout: utf8(stdout), stderr })),
+    );
+  }
+
+  start(args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildApp {
+    return this.program.start(args, { env: { ...this.env, ...env } });
+  }
+
+  forget(): void {
+    rmSync(join(this.home, 'fedecks'), { recursive: true, force: true });
+  }
+
+  async remove(): Promise<void> {
+    rmSync(this.home, { recursive: true, force: true });
+    await this.program.remove();
+  }
+}
+
+function utf8(latin1: string): string {
+  return Buffer.from(latin1, 'latin1').toString();
+}

@@ -1,0 +1,131 @@
+import { applyDecorators } from '@nestjs/common';
+import {
+  AbortSignal as Signal,
+  type ConnectedDevice,
+  Device,
+  DeviceId,
+  type MessageOf,
+  OnConnected,
+  OnMessage,
+  onMessageFor,
+  OnRawMessage,
+  Payload,
+  stop,
+  type Term,
+  tuple,
+} from '@fedecks/nest';
+import { onMessageFor as onDeviceMessageFor } from '@fedecks/nest/client-nest';
+import { of } from 'rxjs';
+import { test } from 'tstyche';
+
+interface Reading {
+  readonly celsius: number;
+}
+
+interface Batch {
+  readonly readings: readonly number[];
+}
+
+const isBatch = (message: Term): message is { readonly readings: readonly number[] } =>
+  typeof message === 'object' && message !== null && 'readings' in message;
+
+type Greenhouse = {
+  up: { temperature: Reading; door: boolean };
+  down: { fan: { on: boolean } };
+};
+
+const On = onMessageFor<Greenhouse>();
+const OnDevice = onDeviceMessageFor<Greenhouse>();
+
+test('decorators take methods that fit', () => {
+  class Fits {
+    @OnRawMessage() raw(@Payload() _bytes: Uint8Array, @DeviceId() _id: string): void {}
+    @OnRawMessage<Reading>() piped(@Payload() _reading: Reading): void {}
+    @OnConnected() hello(@Device() _device: ConnectedDevice, @Signal() _signal: AbortSignal) {
+      return tuple('hello', 'matey');
+    }
+    @OnMessage(isBatch) batch(@Payload() _batch: Batch): Promise<Reading> {
+      return Promise.resolve({ celsius: 1 });
+    }
+    @OnMessage(isBatch) part(@Payload('readings') _readings: readonly number[]) {}
+    @OnMessage('x') any(@Payload() _anything: { x: 1 }) {
+      return { event: 'x', data: null };
+    }
+    @OnMessage('stream') stream() {
+      return of({ celsius: 1 }, stop());
+    }
+    @OnMessage('generator') *values() {
+      yield { celsius: 1 };
+    }
+    @OnMessage('unknown') unknown(): unknown {
+      return undefined;
+    }
+    @applyDecorators(OnMessage('composed')) composed(): number {
+      return 1;
+    }
+    @On('temperature') temperature(
+      @Payload() _reading: Reading,
+      @DeviceId() _id: string,
+    ): MessageOf<Greenhouse, 'down'> {
+      return { event: 'fan', data: { on: true } };
+    }
+    @On('temperature') celsius(@Payload('celsius') _celsius: number): void {}
+    @OnDevice('fan') fan(@Payload() _fan: { on: boolean }): MessageOf<Greenhouse, 'up'> {
+      return tuple('temperature', { celsius: 1 });
+    }
+  }
+  Fits;
+});
+
+test('decorators refuse methods that do not fit', () => {
+  class Unfit {
+    // @ts-expect-error a parameter takes neither its payload nor the device
+    @OnRawMessage()
+    raw(@Payload() _reading: Reading): void {}
+
+    // @ts-expect-error a parameter takes neither its payload nor the device
+    @OnConnected()
+    hello(@Payload() _reading: Reading): void {}
+
+    // @ts-expect-error a parameter takes neither its payload nor the device
+    @OnMessage(isBatch)
+    batch(@Payload() _reading: Reading): void {}
+
+    // @ts-expect-error its result holds what cannot be sent
+    @OnMessage('x')
+    set() {
+      return new Set([1]);
+    }
+
+    // @ts-expect-error its result holds what cannot be sent
+    @OnMessage('y')
+    async later() {
+      return { run: () => 1 };
+    }
+
+    // @ts-expect-error its result holds what cannot be sent
+    @OnConnected()
+    *symbols() {
+      yield Symbol('x');
+    }
+
+    // @ts-expect-error '"humidity"' is not assignable
+    @On('humidity')
+    humidity(): void {}
+
+    // @ts-expect-error a parameter takes neither its payload nor the device
+    @On('temperature')
+    temperature(@Payload() _reading: { fahrenheit: number }): void {}
+
+    // @ts-expect-error is no message of the contract
+    @On('door')
+    door() {
+      return { event: 'fan', data: { on: 1 } };
+    }
+
+    // @ts-expect-error '"temperature"' is not assignable
+    @OnDevice('temperature')
+    wrongSide(): void {}
+  }
+  Unfit;
+});
