@@ -54,8 +54,7 @@ describe('the table of the status', () => {
 
   it('shows that another machine uses the device id, since when, and when that was noticed last', () => {
     const since = '2027-05-04T09:00:00.500Z';
-    const words =
-      'Clone         another machine uses this device id, since 2027-05-04T09:00:00Z (1 h ago)';
+    const words = 'Clone         another machine uses this device id, since 2027-05-04T09:00:00Z (1 h ago)';
     const remedy = ': give each an id and a login of its own\n';
     expect(table({ ...CONNECTED, clone: { since, at: since } }, NOW)).toContain(`${words}${remedy}`);
     expect(table({ ...CONNECTED, clone: { since, at: '2027-05-04T09:57:00.400Z' } }, NOW)).toContain(
