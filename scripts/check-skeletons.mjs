@@ -69,9 +69,9 @@ async function installDevice(tarball) {
   mkdirSync(device);
   writeFileSync(join(device, 'package.json'), '{ "private": true, "type": "module" }');
   const readme = readFileSync(join(library, 'README.md'), 'utf8');
-  const [, code] = /```ts\n(\/\/ device\.ts\n[^]*?)```/.exec(readme) ?? [];
+  const [, code] = /```js\n(\/\/ device\.mjs\n[^]*?)```/.exec(readme) ?? [];
   if (code === undefined)
-    throw new Error('libs/fedecks/README.md has no block that starts with // device.ts');
+    throw new Error('libs/fedecks/README.md has no block that starts with // device.mjs');
   writeFileSync(join(device, 'device.js'), code);
   await run(device, 'npm', 'install', ...npmOptions, tarball);
   const installed = readdirSync(join(device, 'node_modules')).filter((name) => !name.startsWith('.'));

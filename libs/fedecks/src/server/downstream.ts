@@ -32,18 +32,22 @@ export class Downstream<C extends Contract = Contract> extends Subject<Downstrea
     super.next(message);
   }
 
+  /** Does nothing: other sources go on. */
   override complete(): void {
-    // Others go on.
+    // Nothing to do.
   }
 
+  /** Reports the failure of a source: other sources go on. */
   override error(error: unknown): void {
     this.onFailure(error);
   }
 
+  /** As of any Observable: for those who look on. */
   override pipe(...operators: unknown[]): Observable<never> {
     return this.observed$.pipe(...operators);
   }
 
+  /** For those who look on. What an observer throws is reported. */
   override subscribe(
     ...observer: Parameters<GuardedObservable<DownstreamMessage<unknown>>['subscribe']>
   ): Subscription {
