@@ -737,3 +737,63 @@ describe('stop', () => {
     expect(client.status).toBe('stopped');
   });
 });
+
+describe('on (§2.1)', () => {
+  it('gives the payload of each message that is the event, in every spelling, until it is ended', async () => {
+    const device = await loggedIn();
+    const payloads: unknown[] = [];
+    const end = client.on('fan', (payload) => payloads.push(payload));
+    const last = new Promise((resolve) => client.on('last', resolve));
+    device.binary(term(tuple(str('fan'), str('on'))));
+    device.binary(term(strMap({ event: str('fan'), data: str('off') })));
+    device.binary(term(tuple(str('light'), str('on'))));
+    device.binary(term(str('fan')));
+    device.binary(term(tuple(str('last'), str('x'))));
+    expect(await last).toBe('x');
+    end();
+    const really = new Promise((resolve) => client.on('really', resolve));
+    device.binary(term(tuple(str('fan'), str('on'))));
+    device.binary(term(tuple(str('really'), str('y'))));
+    expect(await really).toBe('y');
+    expect(payloads).toEqual(['on', 'off']);
+  });
+
+  it.each<[string, () => unknown]>([
+    [
+      'throws',
+      () => {
+        throw new RangeError('broken');
+      },
+    ],
+    ['rejects', async () => Promise.reject(new RangeError('broken'))],
+  ])('reports a handler that %s as observer_failed, and goes on', async (_what, fail) => {
+    const device = await loggedIn();
+    let calls = 0;
+    client.on('fan', () => {
+      calls++;
+      return fail();
+    });
+    for (const expected of [1, 2]) {
+      device.binary(term(tuple(str('fan'), str('on'))));
+      expect(await log.until('observer_failed')).toMatchObject({ reason: 'RangeError' });
+      expect(calls).toBe(expected);
+    }
+    expect(client.status).toBe('connected');
+  });
+
+  it('refuses a handler that is no function, naming the event', () => {
+    make();
+    expect(() => client.on('fan', undefined as never)).toThrow(
+      "client.on('fan', handler): handler must be a function, and is undefined.",
+    );
+  });
+});
+
+it('the entry for Nest has all of the entry for devices', async () => {
+  const [nest, plain] = await Promise.all([
+    import('@fedecks/nest/client-nest'),
+    import('@fedecks/nest/client'),
+  ]);
+  expect(nest).toMatchObject(plain);
+  expect(Object.keys(plain)).toEqual(expect.arrayContaining(['FedecksClient', 'tuple', 'atom']));
+});
