@@ -1,5 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -101,6 +102,23 @@ describe('the packed library', () => {
       }`;
     await run('node', ['--input-type=module', '-e', probe], { cwd: app });
   });
+
+  it.each(['5.1.3', '5.4.5'])(
+    'has types that TypeScript %s understands, its declaration files included',
+    async (version) => {
+      const old = join(app, `typescript-${version}`);
+      mkdirSync(old);
+      writeFileSync(join(old, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
+      await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', `typescript@${version}`], {
+        cwd: old,
+      });
+      cpSync(join(library, 'types-test/packed.ts'), join(old, 'packed.ts'));
+      const strict = '--strict --skipLibCheck false --target es2022 --module nodenext --types node --noEmit';
+      const decorators = '--experimentalDecorators --emitDecoratorMetadata';
+      await run('npx', ['tsc', ...`${strict} ${decorators}`.split(' '), 'packed.ts'], { cwd: old });
+    },
+    120_000,
+  );
 
   it('brings the program fedecks, which needs nothing else', async () => {
     const fedecks = join(app, 'node_modules/.bin/fedecks');
