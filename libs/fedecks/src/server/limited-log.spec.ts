@@ -30,6 +30,24 @@ describe('LimitedLog', () => {
     expect(lines.slice(20)).toEqual(['981 more lines were left out', 'refused again']);
   });
 
+  it('writes 200 lines of level debug in 10 s, makes no others, and says at that level how many it left out', () => {
+    const details: string[] = [];
+    log = new LimitedLog({
+      warn: (line: string) => lines.push(line),
+      error: () => undefined,
+      debug: (line: string) => details.push(line),
+    });
+    let made = 0;
+    for (let count = 1; count <= 1_000; count++) log.debug(() => `detail ${++made}`);
+    expect(details).toHaveLength(200);
+    expect(made).toBe(200);
+
+    jest.advanceTimersByTime(10_000);
+    log.debug(() => 'another');
+    expect(details.slice(200)).toEqual(['800 more lines were left out', 'another']);
+    expect(lines).toEqual([]);
+  });
+
   it('says nothing of lines left out when none were', () => {
     log.warn('refused');
     expect(lines).toEqual(['refused']);

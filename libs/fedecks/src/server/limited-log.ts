@@ -16,8 +16,8 @@ const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
 const STACK_FRAME = /\\n(?= +at )/g;
 
 /**
- * A log of what others can cause: at most 20 warnings, 20 errors and 200 lines of level debug in 10 s; then it counts, and says how many it
- * left out. What peers sent may be part of a line, and cannot begin another one.
+ * A log of what others can cause: at most 20 warnings, 20 errors and 200 lines of level debug in 10 s; then it counts, and
+ * says how many it left out. What peers sent may be part of a line, and cannot begin another one.
  */
 export class LimitedLog {
   private readonly warnings = new Budget(LINES);
@@ -28,7 +28,8 @@ export class LimitedLog {
 
   /** @param line made only if it is written. */
   debug(line: () => string): void {
-    this.write(this.details, () => this.logger.debug?.(shown(line(), MAX_LINE_LENGTH)));
+    const write = (text: string): void => this.logger.debug?.(text);
+    this.write(this.details, () => write(shown(line(), MAX_LINE_LENGTH)), write);
   }
 
   warn(line: string): void {
@@ -39,10 +40,15 @@ export class LimitedLog {
     this.write(this.errors, () => this.logger.error(shown(line, MAX_LINE_LENGTH), shownStack(error)));
   }
 
-  private write(budget: Budget, write: () => void): void {
+  /** @param note writes how many lines were left out: what nobody has to act on is no warning. */
+  private write(
+    budget: Budget,
+    write: () => void,
+    note: (text: string) => void = (text) => this.logger.warn(text),
+  ): void {
     const leftOut = budget.leftOut(performance.now());
     try {
-      if (leftOut > 0) this.logger.warn(`${leftOut} more lines were left out`);
+      if (leftOut > 0) note(`${leftOut} more lines were left out`);
       if (budget.admits()) write();
     } catch {
       // A logger of the application's that throws: there is nowhere else to say so.
