@@ -16,8 +16,15 @@ function configOrExit(): Config {
 // A log that nobody reads any more must not end the process: what cannot be written is dropped.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 const config = configOrExit();
-// In a journal or a file, colours are bytes that nobody can read.
-Logger.overrideLogger(new ConsoleLogger({ prefix: 'cloud-api', colors: isatty(1) }));
+Logger.overrideLogger(
+  new ConsoleLogger({
+    prefix: 'cloud-api',
+    // In a journal or a file, colours are bytes that nobody can read.
+    colors: isatty(1),
+    // Not debug, which Nest's logger has on by default: the library writes a line there for each message.
+    logLevels: ['fatal', 'error', 'warn', 'log'],
+  }),
+);
 const app = await createApp(config);
 // Waits for the devices to be told, and ends with status 0.
 app.enableShutdownHooks([], { useProcessExit: true });

@@ -97,7 +97,7 @@ function adviceFor(answer: Extract<Answer, { type: 'status' }>, url: URL): strin
         `The cloud is overloaded, starting, or being shut down, or a limit of it is reached${
           retryAfter === undefined ? '' : `; come again in ${plain(retryAfter, 40)} s`
         }.`,
-        'Are the addresses of a proxy before it given (trustProxy)? If not, all devices count as one address.',
+        'Are the addresses of a proxy before it given (trustedProxies)? If not, all devices count as one address.',
       ];
     case 502:
     case 504:
