@@ -2,10 +2,12 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { type Server } from 'node:net';
+import { createServer, type Server } from 'node:net';
+import { inspect } from 'node:util';
 import { FedecksClient, LoginFailedError, MemoryTokenStore, type TlsOptions } from '@fedecks/nest/client';
 import { Certificates } from './support/certificates.js';
 import { PASSWORD, startCloud } from './support/cloud.js';
+import { eventually } from './support/eventually.js';
 
 const certificates = new Certificates();
 const servers: Server[] = [];
@@ -67,6 +69,16 @@ it('says that a server may speak TLS to which the URL says ws', async () => {
   );
 });
 
+it('says so too where the server answers in TLS that it wants TLS', async () => {
+  const alert = Buffer.from([0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46]);
+  const host = await listening(
+    createServer((socket) => void socket.on('error', () => undefined).once('data', () => socket.end(alert))),
+  );
+  await expect(failure(`ws://${host}/fedecks/websocket`)).resolves.toMatch(
+    /; if the server speaks TLS at this port, the URL must start with wss:\/\/ instead of ws:\/\/\.$/,
+  );
+});
+
 it("names 'tls.ca' for a self-signed certificate, and it helps", async () => {
   const { cert, key } = certificates.make({ name: 'localhost' });
   const host = await listening(createHttpsServer({ cert, key }, page));
@@ -100,6 +112,24 @@ it.each([
   await expect(failure(`ws://${host}/fedecks/websocket`)).resolves.toMatch(words);
 });
 
+it('says why nothing was sent to who sends and listens to no event', async () => {
+  const host = await listening(createHttpServer(page));
+  const url = `ws://${host}/fedecks/websocket`;
+  const client = new FedecksClient({ url, deviceId: 'nerves-242a', tokenStore: new MemoryTokenStore('x') });
+  await expect(client.send('temperature', 1)).rejects.toThrow(
+    "Not connected (unregistered), so nothing was sent. The event 'connected' tells when it can be.",
+  );
+  await client.start();
+  await eventually(
+    () => client.details.lastError,
+    (lastError) => lastError !== undefined,
+  );
+  await expect(client.send('temperature', 1)).rejects.toThrow(
+    /^Not connected \(connection_scheduled, after upgrade_failed: HTTP status 200: an ordinary page/,
+  );
+  await client.stop();
+});
+
 describe('a cloud', () => {
   it('is said to refuse a wrong password', async () => {
     const cloud = await startCloud();
@@ -107,6 +137,31 @@ describe('a cloud', () => {
       'Login failed: the server refused with HTTP status 403: the cloud refuses these credentials or this token: ' +
         'are they right, and those of this device id? Its log says why.',
     );
+    await cloud.close();
+  });
+
+  it('is not in what a log shows of a client: neither password nor token', async () => {
+    const cloud = await startCloud();
+    const tokenStore = new MemoryTokenStore();
+    const url = `ws://127.0.0.1:${cloud.port}/fedecks/websocket`;
+    const client = new FedecksClient({ url, deviceId: 'nerves-242a', tokenStore });
+    await client.login({ password: PASSWORD });
+    const token = await tokenStore.load();
+    for (const each of [client, tokenStore]) {
+      const shown = inspect({ each }, { depth: Infinity, showHidden: true }) + JSON.stringify({ each });
+      for (const secret of [token!, PASSWORD]) {
+        expect(shown).not.toContain(secret);
+        // As it is in the header of the upgrade, at any of three places of its bytes.
+        for (const before of ['', 'x', 'xx'])
+          expect(shown).not.toContain(
+            Buffer.from(before + secret)
+              .toString('base64')
+              .slice(4, -4),
+          );
+      }
+    }
+    expect(inspect(client)).toMatch(/^FedecksClient \{\n? +state: 'connected'/);
+    await client.stop();
     await cloud.close();
   });
 

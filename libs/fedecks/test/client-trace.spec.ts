@@ -1,6 +1,6 @@
 /** What a device shows of its work: lines of `NODE_DEBUG=fedecks`, and channels of Node. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FedecksClient, MemoryTokenStore } from '@fedecks/nest/client';
@@ -27,8 +27,8 @@ afterEach(async () => {
 });
 
 /** A device that logs in and is stopped. */
-async function run(how: StartOptions): Promise<ChildApp> {
-  const args = [{ url, tokenStore: directory }, { password: PASSWORD }];
+async function run(how: StartOptions, options = { url, tokenStore: directory }): Promise<ChildApp> {
+  const args = [options, { password: PASSWORD }];
   const device = program.start(
     args.map((each) => JSON.stringify(each)),
     how,
@@ -60,6 +60,22 @@ describe('NODE_DEBUG=fedecks', () => {
       ].map((line) => line.replaceAll("'", '"')),
     );
     expect(stderr).not.toContain(PASSWORD);
+  });
+
+  it('shows no query of the URL, and no line or command for a terminal that a failure holds', async () => {
+    const hostile = `${directory}/\u001b[2J\nFEDECKS 1: all is well\u202e\u009b`;
+    await mkdir(join(hostile, 'token'), { recursive: true });
+    await mkdir(join(hostile, 'token.previous'));
+    const { stderr } = await run(
+      { env: { NODE_DEBUG: 'fedecks' } },
+      { url: `${url}?key=hunter2`, tokenStore: hostile },
+    );
+    expect(stderr).toContain('token_load_failed');
+    expect(stderr).toContain('\\u001b[2J\\nFEDECKS 1: all is well\\u202e\\u009b');
+    expect(stderr).toContain(`connecting to ${url}?..., with credentials`);
+    expect(stderr).not.toContain('hunter2');
+    for (const line of stderr.trim().split('\n'))
+      expect(line).toMatch(/^FEDECKS \d+: "nerves-242a": [ -~]+$/);
   });
 
   it('shows nothing where it is not set', async () => {

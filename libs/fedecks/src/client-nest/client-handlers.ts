@@ -5,7 +5,7 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { type ClientEvent, FedecksClient } from '../client/index.js';
-import { messageOf, stackOf } from '../faults/index.js';
+import { messageOf, printable, stackOf } from '../faults/index.js';
 import {
   type DeviceContext,
   type Handler,
@@ -28,6 +28,8 @@ const MAILBOX_LIMIT = 1_000;
 
 /** How often, in ms, it is looked whether a handler runs for too long. */
 const WATCH_EVERY_MS = 1_000;
+
+const MAX_LINE_CHARS = 2_000;
 
 /** What `@OnDisconnected` receives on a device: the `connection_lost` event of the client. */
 export type ConnectionLost = Extract<ClientEvent, { type: 'connection_lost' }>;
@@ -117,7 +119,10 @@ export class ClientHandlers
   handle({ message, runner }: Received): void {
     const route = this.router.message(message);
     if (route) this.inbox.run(route.handler, route.payload, runner);
-    else this.logger.warn(`Of what the cloud sent, ${this.router.whyUnhandled(message)}`);
+    else
+      this.logger.warn(
+        printable(`Of what the cloud sent, ${this.router.whyUnhandled(message)}`, MAX_LINE_CHARS),
+      );
   }
 
   onReady(): void {
@@ -139,7 +144,7 @@ export class ClientHandlers
   onFailure(error: unknown): void {
     const refusal = refusalOf(error);
     if (refusal === undefined) this.logger.error('A handler failed', stackOf(error));
-    else this.logger.warn(`A pipe refused what the cloud sent: ${refusal}`);
+    else this.logger.warn(printable(`A pipe refused what the cloud sent: ${refusal}`, MAX_LINE_CHARS));
   }
 
   onStall({ name, kind }: Handler): void {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { inspect } from 'node:util';
 import { firstValueFrom, from, ReplaySubject, Subject, takeUntil, throwIfEmpty, type Observable } from 'rxjs';
 import { GuardedObservable, nameOf } from '../faults/index.js';
 import {
@@ -161,6 +162,16 @@ export class FedecksClient<C extends Contract = Contract> {
     };
   }
 
+  /** What a log makes of a client by itself: inside there are a token, a key, perhaps a password. @internal */
+  toJSON(): ClientDetails {
+    return this.details;
+  }
+
+  /** As {@link toJSON}, for `console.log`. @internal */
+  [inspect.custom](): string {
+    return `FedecksClient ${inspect(this.details)}`;
+  }
+
   /**
    * Loads the stored token and, if there is one, begins to connect: it resolves before a connection is there. Without
    * a token the client is `unregistered`. Calling it again does nothing.
@@ -278,10 +289,16 @@ export class FedecksClient<C extends Contract = Contract> {
   private async write(bytes: Uint8Array, message?: Term): Promise<void> {
     this.refuseIfStopped();
     if (this.state.status !== 'connected' || !this.socket) {
-      throw new NotConnectedError('not-connected');
+      throw new NotConnectedError('not-connected', this.standing);
     }
     await this.socket.send(bytes);
     this.trace.onSent(bytes.length, message);
+  }
+
+  /** Why there is no connection: whoever sends may never have subscribed to `events$`. */
+  private get standing(): string {
+    const { lastError } = this;
+    return lastError === undefined ? this.status : `${this.status}, after ${lastError}`;
   }
 
   private refuseIfStopped(): void {

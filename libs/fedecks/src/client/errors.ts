@@ -5,12 +5,15 @@ export class NotConnectedError extends FedecksError {
   override readonly name = 'NotConnectedError';
   declare readonly code: 'not-connected' | 'connection-ended';
 
-  /** `not-connected`: there was none. `connection-ended`: it ended before the message had been written to it. */
-  constructor(code: 'not-connected' | 'connection-ended') {
+  /**
+   * `not-connected`: there was none. `connection-ended`: it ended before the message had been written to it.
+   * @param standing the state of the client, and its last failure.
+   */
+  constructor(code: 'not-connected' | 'connection-ended', standing?: string) {
     super(
       code,
       code === 'not-connected'
-        ? "Not connected, so nothing was sent. The event 'connected' tells when it can be."
+        ? `Not connected${standing === undefined ? '' : ` (${standing})`}, so nothing was sent. The event 'connected' tells when it can be.`
         : 'The connection ended before the message was written to it.',
     );
   }

@@ -25,9 +25,16 @@ export function explainedTlsError(error: unknown): unknown {
   return new Error(code === NO_TLS ? advice : `${message}: ${advice}`, { cause: error });
 }
 
-/** What a server that speaks TLS does when it is spoken to without: it hangs up. */
-export function advisesTls(error: NodeJS.ErrnoException, url: string): string | undefined {
-  if (!url.startsWith('ws:') || error.code !== 'ECONNRESET') return undefined;
+/** The first byte of an alert and of a handshake (RFC 8446 §5.1), which no HTTP answer begins with. */
+const TLS_RECORDS = [0x15, 0x16];
+
+/** What a server that speaks TLS does when it is spoken to without: it hangs up, or says so in TLS. */
+export function advisesTls(
+  { code, rawPacket }: NodeJS.ErrnoException & { readonly rawPacket?: Uint8Array },
+  url: string,
+): string | undefined {
+  const answersInTls = rawPacket !== undefined && TLS_RECORDS.includes(rawPacket[0] ?? 0);
+  if (!url.startsWith('ws:') || (code !== 'ECONNRESET' && !answersInTls)) return undefined;
   return 'if the server speaks TLS at this port, the URL must start with wss:// instead of ws://';
 }
 

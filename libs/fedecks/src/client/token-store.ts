@@ -25,18 +25,23 @@ export interface TokenStore {
 
 /** Keeps the token for as long as the process runs: for tests, and for devices without a disk of their own. */
 export class MemoryTokenStore implements TokenStore {
-  constructor(private token?: string) {}
+  /** Of the engine's own kind of private: a log that is given the store does not show it. */
+  #token: string | undefined;
+
+  constructor(token?: string) {
+    this.#token = token;
+  }
 
   async load(): Promise<string | undefined> {
-    return this.token;
+    return this.#token;
   }
 
   async save(token: string): Promise<void> {
-    this.token = token;
+    this.#token = token;
   }
 
   async remove(): Promise<void> {
-    this.token = undefined;
+    this.#token = undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import { debuglog } from 'node:util';
+import { printable } from '../faults/index.js';
 import { eventOf, type Term } from '../wire/index.js';
 import { type ClientEvent, failureIn } from './client-event.js';
 
@@ -8,6 +9,7 @@ const SENT = channel('fedecks:client:sent');
 const RECEIVED = channel('fedecks:client:received');
 
 const MAX_NAME_CHARS = 64;
+const MAX_LINE_CHARS = 2_000;
 const log = debuglog('fedecks');
 
 /** Shows what a client does to `NODE_DEBUG=fedecks` and to channels of Node. Never payloads, credentials or tokens. */
@@ -17,7 +19,7 @@ export class Trace {
   onEvent(event: ClientEvent): void {
     const { deviceId } = this;
     if (EVENT.hasSubscribers) EVENT.publish({ deviceId, event });
-    if (log.enabled) log('%j: %s', deviceId, wordsFor(event));
+    if (log.enabled) this.print(wordsFor(event));
   }
 
   /** @param message undefined for bytes that are sent as they are. */
@@ -25,21 +27,27 @@ export class Trace {
     if (!SENT.hasSubscribers && !log.enabled) return;
     const event = nameOfEvent(message);
     if (SENT.hasSubscribers) SENT.publish({ deviceId: this.deviceId, event, bytes });
-    log('%j: sent %s, %d bytes', this.deviceId, shown(event), bytes);
+    if (log.enabled) this.print(`sent ${shown(event)}, ${bytes} bytes`);
   }
 
   onReceived(bytes: number, message: Term): void {
     if (!RECEIVED.hasSubscribers && !log.enabled) return;
     const event = nameOfEvent(message);
     if (RECEIVED.hasSubscribers) RECEIVED.publish({ deviceId: this.deviceId, event, bytes });
-    log('%j: received %s, %d bytes', this.deviceId, shown(event), bytes);
+    if (log.enabled) this.print(`received ${shown(event)}, ${bytes} bytes`);
+  }
+
+  /** What servers, proxies and disks say of a failure may be part of a line, and cannot begin another one. */
+  private print(what: string): void {
+    log('%s', printable(`${JSON.stringify(this.deviceId)}: ${what}`, MAX_LINE_CHARS));
   }
 }
 
 function wordsFor(event: ClientEvent): string {
   switch (event.type) {
     case 'connecting':
-      return `connecting to ${event.url}, with ${event.with}`;
+      // What follows is not needed to find a mistake in it, and may be a key.
+      return `connecting to ${event.url.replace(/\?.*/, '?...')}, with ${event.with}`;
     case 'connection_scheduled':
       return `connection_scheduled in ${Math.round(event.delayMs)} ms: ${event.cause}`;
     case 'unregistered':

@@ -20,7 +20,7 @@ describe('what was thrown', () => {
       'null',
       'object',
     ]);
-    expect([messageOf('broken'), stackOf('broken')]).toEqual(['', undefined]);
+    expect([messageOf('broken'), stackOf('broken'), stackOf({})]).toEqual(['', 'broken', undefined]);
   });
 
   it('is described without what a getter of it throws', () => {

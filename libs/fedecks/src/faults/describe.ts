@@ -17,8 +17,9 @@ export function messageOf(error: unknown): string {
   return read(error, 'message', MAX_TEXT_CHARS) ?? '';
 }
 
-/** The stack of an Error, or at least its name and message; undefined for anything else. Never throws. */
+/** The stack of an Error, or at least its name and message; a string as it is; undefined for anything else. Never throws. */
 export function stackOf(error: unknown): string | undefined {
+  if (typeof error === 'string') return error.slice(0, MAX_TEXT_CHARS);
   return (
     read(error, 'stack', MAX_TEXT_CHARS) ??
     (isError(error) ? `${nameOf(error)}: ${messageOf(error)}` : undefined)

@@ -1,3 +1,4 @@
 export { messageOf, nameOf, stackOf } from './describe.js';
+export { printable } from './printable.js';
 export { GuardedObservable } from './guarded-observable.js';
 export { GuardedSubscriber, isPromise, type OnFailure } from './guarded-subscriber.js';

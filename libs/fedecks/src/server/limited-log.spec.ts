@@ -59,14 +59,17 @@ describe('LimitedLog', () => {
     expect(lines[20]).toMatch(/^failed Error: boom\n +at /);
     for (let count = 0; count < 100; count++) log.error('failed', 'no error at all');
     expect(lines).toHaveLength(40);
+    expect(lines[21]).toBe('failed no error at all');
   });
 
   it('begins no line with what a peer has sent, whatever line breaks and controls that holds', () => {
-    log.warn("wrong device id in token, 'a\n[Nest] all is well\r\u001b[2J\u009b2J\u2028\u2029\u0085\u007f'");
+    log.warn(
+      "wrong device id in token, 'a\n[Nest] all is well\r\u001b[2J\u009b2J\u2028\u2029\u0085\u007f\u202e\u2066'",
+    );
     const hostile = new Error('no device a\n[Nest] all is well\n\n\u001b[2J');
     log.error('failed', hostile);
     expect(lines[0]).toBe(
-      "wrong device id in token, 'a\\n[Nest] all is well\\u000d\\u001b[2J\\u009b2J\\u2028\\u2029\\u0085\\u007f'",
+      "wrong device id in token, 'a\\n[Nest] all is well\\u000d\\u001b[2J\\u009b2J\\u2028\\u2029\\u0085\\u007f\\u202e\\u2066'",
     );
     const [head, ...frames] = (lines[1] ?? '').split('\n');
     expect(head).toBe('failed Error: no device a\\n[Nest] all is well\\n\\n\\u001b[2J');

@@ -1,5 +1,5 @@
 import { type Logger } from '@nestjs/common';
-import { stackOf } from '../faults/index.js';
+import { printable, stackOf } from '../faults/index.js';
 
 const WINDOW_MS = 10_000;
 const LINES = 20;
@@ -7,10 +7,6 @@ const LINES = 20;
 const DEBUG_LINES = 200;
 const MAX_LINE_LENGTH = 2_000;
 const MAX_STACK_LENGTH = 10_000;
-
-/** What begins a line of its own, or makes a terminal do something, in a log: C0, C1, and Unicode's line breaks. */
-// eslint-disable-next-line no-control-regex
-const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
 
 /** The place of a frame in a stack, which may begin a line. */
 const STACK_FRAME = /\\n(?= +at )/g;
@@ -29,15 +25,15 @@ export class LimitedLog {
   /** @param line made only if it is written. */
   debug(line: () => string): void {
     const write = (text: string): void => this.logger.debug?.(text);
-    this.write(this.details, () => write(shown(line(), MAX_LINE_LENGTH)), write);
+    this.write(this.details, () => write(printable(line(), MAX_LINE_LENGTH)), write);
   }
 
   warn(line: string): void {
-    this.write(this.warnings, () => this.logger.warn(shown(line, MAX_LINE_LENGTH)));
+    this.write(this.warnings, () => this.logger.warn(printable(line, MAX_LINE_LENGTH)));
   }
 
   error(line: string, error: unknown): void {
-    this.write(this.errors, () => this.logger.error(shown(line, MAX_LINE_LENGTH), shownStack(error)));
+    this.write(this.errors, () => this.logger.error(printable(line, MAX_LINE_LENGTH), shownStack(error)));
   }
 
   /** @param note writes how many lines were left out: what nobody has to act on is no warning. */
@@ -77,16 +73,8 @@ class Budget {
   }
 }
 
-function shown(text: string, maxLength: number): string {
-  return text.slice(0, maxLength).replace(CONTROLS, escape);
-}
-
-function escape(control: string): string {
-  return control === '\n' ? '\\n' : `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`;
-}
-
 /** The message of an error may hold what a peer sent: only the places of its stack begin lines. */
 function shownStack(error: unknown): string | undefined {
   const stack = stackOf(error);
-  return stack === undefined ? undefined : shown(stack, MAX_STACK_LENGTH).replace(STACK_FRAME, '\n');
+  return stack === undefined ? undefined : printable(stack, MAX_STACK_LENGTH).replace(STACK_FRAME, '\n');
 }
