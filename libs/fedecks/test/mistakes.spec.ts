@@ -77,6 +77,30 @@ describe('options that are missing', () => {
   ])('are named, with where they come from: %s', async (_what, imported, message) => {
     await expect(startError(imported)).resolves.toBe(message);
   });
+
+  it.each<[string, unknown]>([
+    ['nothing', undefined],
+    ['an empty object', {}],
+    ['no function', { useFactory: { secrets: [] } }],
+  ])('are asked of something: forRootAsync with %s', (_what, given) => {
+    expect(() => FedecksModule.forRootAsync(given as never)).toThrow(
+      "FedecksModule.forRootAsync: It needs a function as 'useFactory', or a class with createFedecksOptions() as 'useClass' or 'useExisting'.",
+    );
+    expect(() => FedecksClientModule.forRootAsync(given as never)).toThrow(
+      /^FedecksClientModule.forRootAsync: It needs .* createFedecksClientOptions\(\)/,
+    );
+  });
+
+  it('are asked of a class that gives some', async () => {
+    @Injectable()
+    class Other {}
+    await expect(startError(FedecksModule.forRootAsync({ useClass: Other as never }))).resolves.toBe(
+      'FedecksModule.forRootAsync: Other has no method createFedecksOptions().',
+    );
+    await expect(startError(FedecksClientModule.forRootAsync({ useClass: Other as never }))).resolves.toBe(
+      'FedecksClientModule.forRootAsync: Other has no method createFedecksClientOptions().',
+    );
+  });
 });
 
 describe('an authenticator or guard', () => {
@@ -99,6 +123,9 @@ describe('an authenticator or guard', () => {
       super();
     }
   }
+
+  @Injectable()
+  class Empty {}
 
   @Injectable()
   class Unprovided extends PerRequest {}
@@ -133,6 +160,19 @@ describe('an authenticator or guard', () => {
     );
   });
 
+  it.each<[string, Partial<Record<string, unknown>>]>([
+    ['authenticate', { authenticator: Empty }],
+    ['canActivate', { guards: [Empty] }],
+    ['revoke, and no revokedAt', { revocations: Empty }],
+    ['count, and no observe', { metrics: Empty }],
+  ])('without its methods is refused at start: %s', async (missing, options) => {
+    const [[option, given] = []] = Object.entries(options);
+    const type = [given].flat()[0] as Type;
+    await expect(startError(endpoint(options), [type])).resolves.toBe(
+      `FedecksModule.forRoot: '${option}' names Empty, which has no method ${missing}.`,
+    );
+  });
+
   it('may be provided by a module that does not export it', async () => {
     @Module({ providers: [Unprovided] })
     class Elsewhere {}
@@ -159,6 +199,26 @@ describe('a call without types', () => {
       await close();
     },
   );
+
+  it.each([undefined, null, 42])('with %p for the name of a group is refused', async (name) => {
+    const { fedecks, close } = await startFedecks();
+    const type = name === null ? 'null' : typeof name;
+    await expect(fedecks.pushToGroup(name as never, 'a message')).rejects.toThrow(
+      new TypeError(`The name of a group must be a string, not ${type}.`),
+    );
+    await close();
+  });
+
+  it('that puts a message without a device id into downstream is reported as what it is', async () => {
+    const app = await startApp({});
+    app.fedecks.downstream.next({ deviceId: undefined as never, message: 'a message' });
+    await expect(app.errors.next()).resolves.toMatchObject({
+      deviceId: null,
+      type: 'undelivered',
+      info: 'downstream.next(deviceId, ...): the device id must be a string, not undefined.',
+    });
+    await app.close();
+  });
 
   it.each<[unknown[], string]>([
     [[], 'send() was given 0 arguments'],

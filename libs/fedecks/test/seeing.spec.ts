@@ -1,11 +1,16 @@
 /** What whoever looks on sees of an endpoint's work: lines of level debug, channels of Node, and figures. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { Injectable } from '@nestjs/common';
+import { readFileSync } from 'node:fs';
+import { type AddressInfo, type Server } from 'node:net';
+import { inspect } from 'node:util';
+import { BadRequestException, Injectable, ServiceUnavailableException, ValidationPipe } from '@nestjs/common';
 import { FEDECKS_METRICS, type MetricLabels, type MetricsRecorder, OnMessage, Payload } from '@fedecks/nest';
 import { FakeDevice } from '@fedecks/nest/testing';
-import { type Term } from '@fedecks/nest/wire';
+import { encodeAuthHeader, type Term } from '@fedecks/nest/wire';
 import { type StartedApp, startApp, type TestApp } from './support/app.js';
+import { IsIn } from 'class-validator';
 import { Inbox } from './support/inbox.js';
+import { RawPeer, upgradeRequest } from './support/raw-peer.js';
 
 const SECRET = 'hunter2';
 
@@ -20,6 +25,17 @@ class Greenhouse {
   @OnMessage('plain')
   plain(@Payload() payload: Term): Term {
     return payload;
+  }
+
+  @OnMessage('burn')
+  burn(@Payload() payload: Term): never {
+    throw new Error(`on fire: ${JSON.stringify(payload)}`);
+  }
+
+  @OnMessage('stream')
+  *stream(): Generator<Term> {
+    yield 'first';
+    throw new Error('on fire');
   }
 }
 
@@ -84,6 +100,23 @@ async function visit(): Promise<FakeDevice> {
   return device;
 }
 
+/** A device that has had an answer, and is still there. */
+async function visitOnce(): Promise<FakeDevice> {
+  const device = await app.device();
+  device.send('plain', 1);
+  await device.next();
+  return device;
+}
+
+function rawPeer(): Promise<RawPeer> {
+  const { port } = (app.nest.getHttpServer() as Server).address() as AddressInfo;
+  return RawPeer.connect(port);
+}
+
+function authOf(id: string): Record<string, string> {
+  return { 'x-fedecks-auth': encodeAuthHeader({ 'fedecks-device-id': id }) };
+}
+
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -130,6 +163,148 @@ describe('the level debug', () => {
 });
 
 describe('channels', () => {
+  it('are those of the documentation, with their fields', async () => {
+    const page = readFileSync(new URL('../docs/how-to/see-what-happens.md', import.meta.url), 'utf8');
+    const rows = [...page.matchAll(/^\| `(fedecks:[\w:]+)` +\| (.*) +\|$/gm)];
+    const documented = rows.map(([, name = '', fields = '']) => {
+      const words = [...fields.replace(/\(.*?\)|as in .*|and what .*/g, '').matchAll(/`(\w+)`/g)];
+      return [name, words.map(([, word]) => word)] as const;
+    });
+    expect(documented.map(([name]) => name).sort()).toEqual(
+      ['telemetry.ts', '../client/trace.ts']
+        .map((file) => readFileSync(new URL(`../src/server/${file}`, import.meta.url), 'utf8'))
+        .flatMap((source) => [...source.matchAll(/channel\('(.*?)'\)/g)].map(([, name]) => name))
+        .sort(),
+    );
+    const ofCloud = documented.filter(([name]) => !name.startsWith('fedecks:client:'));
+    const inboxes = ofCloud.map(([name, fields]) => [name, fields, listen(name)] as const);
+    await start({}, 'none');
+    const device = await visitOnce();
+    device.send('nobody', 1);
+    await device.disconnect();
+    for (const [name, fields, inbox] of inboxes) {
+      const seen = Object.keys(await inbox.next());
+      // Of an error there is more: it is what @OnSocketError receives.
+      expect([name, seen.slice(0, name === 'fedecks:error' ? 1 : seen.length)]).toEqual([name, fields]);
+    }
+  });
+
+  it.each(['upgrade', 'connected'])(
+    'may have a subscriber that revokes, disconnects or pushes from inside: %s',
+    async (name) => {
+      await start({}, 'none');
+      const calls: [string, Promise<unknown>][] = [];
+      const order: string[] = [];
+      app.fedecks.connections$.subscribe(({ type }) => order.push(type));
+      const act = (id: string): void => {
+        calls.push(['push', app.fedecks.push(id, 'hello')]);
+        if (id === 'gone') calls.push(['disconnect', app.fedecks.disconnect(id)]);
+        if (id === 'revoked') calls.push(['revoke', app.fedecks.revoke(id)]);
+      };
+      const listener = (message: unknown): void => {
+        const { deviceId, device } = message as { deviceId?: string; device?: { id: string } };
+        act(deviceId ?? device!.id);
+      };
+      subscribe(`fedecks:${name}`, listener);
+      opened.push([`fedecks:${name}`, listener]);
+      for (const [id, code] of [
+        ['gone', 1000],
+        ['revoked', 4150],
+      ] as const) {
+        const device = await FakeDevice.connect(app.nest, { id });
+        await expect(device.closed).resolves.toMatchObject({ code });
+      }
+      const greeted = await FakeDevice.connect(app.nest, { id: 'greeted' });
+      await expect(greeted.next()).resolves.toBe('hello');
+      const results = await Promise.all(calls.map(async ([what, result]) => [what, await result]));
+      expect(results.filter(([what]) => what === 'disconnect')).toEqual([['disconnect', true]]);
+      expect(results.at(-1)).toEqual(['push', 'sent']);
+      expect(app.fedecks.devices()).toHaveLength(1);
+      expect(order).toEqual(['connected', 'disconnected', 'connected', 'disconnected', 'connected']);
+    },
+  );
+
+  it('may have a subscriber that revokes a device while a connection of it replaces another', async () => {
+    await start({}, 'none');
+    const listener = (message: unknown): void =>
+      void app.fedecks.revoke((message as { device: { id: string } }).device.id);
+    const first = await app.device('twice');
+    subscribe('fedecks:disconnected', listener);
+    opened.push(['fedecks:disconnected', listener]);
+    const second = await FakeDevice.connect(app.nest, { id: 'twice', token: first.token });
+    await expect(second.closed).resolves.toMatchObject({ code: 4150 });
+  });
+
+  it('tell the end of a connection when it is over, as connections$ does', async () => {
+    const seen: unknown[] = [];
+    const listener = (): void => void seen.push(app.fedecks.devices().length);
+    subscribe('fedecks:disconnected', listener);
+    opened.push(['fedecks:disconnected', listener]);
+    await start({}, 'none');
+    await (await app.device()).disconnect();
+    await until(() => seen.length > 0);
+    expect(seen).toEqual([0]);
+  });
+
+  it('tell of a connection before they tell of its end, to each who observes connections', async () => {
+    await start({}, 'none');
+    const order: string[] = [];
+    app.fedecks.connections$.subscribe(({ type, device }) => {
+      if (type === 'connected') void app.fedecks.disconnect(device.id);
+    });
+    app.fedecks.connections$.subscribe(({ type }) => order.push(type));
+    const device = await app.device().catch(() => undefined);
+    await device?.closed;
+    await until(() => order.length === 2);
+    expect(order).toEqual(['connected', 'disconnected']);
+  });
+
+  it('tell of what is sent when it is on its way, and of nothing that is not', async () => {
+    await start({}, 'none');
+    const device = await app.device();
+    const sent = listen('fedecks:sent');
+    const listener = (message: unknown): void => {
+      if ((message as { kind: string }).kind === 'reply') void app.fedecks.push(device.id, 'from inside');
+    };
+    subscribe('fedecks:sent', listener);
+    opened.push(['fedecks:sent', listener]);
+    device.send('plain', 'a reply');
+    await expect(device.next()).resolves.toBe('a reply');
+    await expect(device.next()).resolves.toBe('from inside');
+    await taken(sent, 2);
+    // Larger than may wait, after what waits already because the device does not read.
+    const peer = await rawPeer();
+    peer.write(upgradeRequest({ headers: authOf('deaf') }));
+    await peer.response();
+    const held = app.fedecks.push('deaf', 'held');
+    await expect(app.fedecks.push('deaf', 'x'.repeat(2_000_000))).resolves.toBe('offline');
+    await expect(held).resolves.toBe('sent');
+    await expect(sent.next()).resolves.toMatchObject({ kind: 'push', bytes: 10 });
+    expect(sent.size).toBe(0);
+    peer.destroy();
+  });
+
+  it('tell of an upgrade whose peer goes before the answer', async () => {
+    const inbox = listen('fedecks:upgrade');
+    const asked = new Inbox<void>('login');
+    const authenticate = async (): Promise<boolean> => {
+      asked.put();
+      return new Promise(() => undefined);
+    };
+    await start({ options: { authenticator: { authenticate } } }, 'none');
+    const peer = await rawPeer();
+    peer.write(upgradeRequest({ headers: authOf('impatient') }));
+    await asked.next();
+    peer.reset();
+    await expect(inbox.next()).resolves.toEqual({
+      endpoint: '/fedecks',
+      deviceId: 'impatient',
+      remoteAddress: '127.0.0.1',
+      status: undefined,
+    });
+    expect(inbox.size).toBe(0);
+  });
+
   it('tell of each step, with sizes and no payload', async () => {
     const names = ['upgrade', 'connected', 'received', 'handled', 'sent', 'disconnected'] as const;
     const inboxes = Object.fromEntries(names.map((name) => [name, listen(`fedecks:${name}`)]));
@@ -223,9 +398,141 @@ describe('metrics', () => {
     expect(errors.size).toBe(0);
   });
 
-  it('are refused at start if they cannot be recorded', async () => {
-    const started = startApp({ options: { metrics: {} as never } });
-    await expect(started).rejects.toThrow("'metrics' must be a class or object with count(name, labels, by)");
+  it('may fail later: an async method that rejects does not end the process', async () => {
+    const fail = (): PromiseLike<never> => ({
+      // Not a promise: of one that nobody sees to, only the process itself is told.
+      then: (_resolved, rejected) => rejected!(new Error('the registry is gone')) as never,
+    });
+    errors.clear();
+    await start({ options: { metrics: { count: fail, observe: fail } as never } });
+    await visitOnce();
+    await expect(errors.next()).resolves.toBe("The recorder of 'metrics' failed");
+    expect(errors.size).toBe(0);
+  });
+
+  it.each([{}, { count: () => undefined }, { observe: () => undefined }])(
+    'are refused at start if they cannot be recorded: %j',
+    async (metrics) => {
+      const started = startApp({ options: { metrics: metrics as never } });
+      await expect(started).rejects.toThrow(
+        "'metrics' must be a class or object with count(name, labels, by) and observe(name, labels, value).",
+      );
+      await start();
+    },
+  );
+
+  it('balance: what was opened was closed, after a takeover, a kill, a revocation, a refusal and a shutdown', async () => {
+    await start({ options: { metrics: Recorder, drainMs: 0 }, providers: [Recorder] }, 'none');
+    const { counts } = app.nest.get(Recorder);
+    const total = (name: string): number =>
+      [...counts].reduce((sum, [key, count]) => sum + (key.startsWith(`${name} `) ? count : 0), 0);
+    await app.device('taken over');
+    await app.device('taken over');
+    await app.device('killed');
+    await app.device('revoked');
+    await app.fedecks.disconnect('killed');
+    await app.fedecks.revoke('revoked');
+    await expect(app.device('refused', 'no token')).rejects.toMatchObject({ status: 403 });
+    (await visitOnce()).send('burn', 1);
+    await app.close();
+    expect(total('fedecks_connections_opened_total')).toBe(5);
+    expect(total('fedecks_connections_closed_total')).toBe(5);
+    expect(total('fedecks_upgrades_total')).toBe(6);
     await start();
+  });
+});
+
+describe('what is secret', () => {
+  class Reading {
+    @IsIn(['a', 'b'], { message: 'mode $value is none of these' })
+    mode!: string;
+  }
+
+  @Injectable()
+  class Strict {
+    @OnMessage('checked')
+    checked(@Payload(new ValidationPipe()) reading: Reading): Term {
+      return reading.mode;
+    }
+
+    @OnMessage('quoted')
+    quoted(
+      @Payload({
+        transform: (value: unknown) => {
+          throw new BadRequestException(`cannot take ${JSON.stringify(value)} here`);
+        },
+      })
+      value: Term,
+    ): Term {
+      return value;
+    }
+
+    @OnMessage('list')
+    list(
+      @Payload('names', {
+        transform: (names: unknown) => {
+          throw new BadRequestException(`no such name: ${String(names)}`);
+        },
+      })
+      names: Term,
+    ): Term {
+      return names;
+    }
+  }
+
+  it('is in nothing that a pipe is said to have refused, and its handler and property are', async () => {
+    await start({ providers: [Strict] }, 'none');
+    const device = await app.device();
+    const infoOf = async (event: string, payload: Term): Promise<string> => {
+      device.send(event, payload);
+      const { type, info } = await app.errors.next();
+      expect(type).toBe('refused_by_pipe');
+      return info;
+    };
+    await expect(infoOf('checked', { mode: SECRET })).resolves.toBe(
+      'Strict.checked: mode (a value) is none of these',
+    );
+    await expect(
+      infoOf('quoted', { pin: 47_110_815, inner: [SECRET, { key: SECRET + SECRET }] }),
+    ).resolves.toBe(
+      'Strict.quoted: cannot take {"pin":(a value),"inner":["(a value)",{"key":"(a value)"}]} here',
+    );
+    // What is cut, or is more than can be looked for, is not found: then nothing of the sentence is shown.
+    for (const names of [`${SECRET} `.repeat(1_000), Array.from({ length: 20_000 }, () => SECRET)])
+      await expect(infoOf('list', { names })).resolves.toMatch(
+        /^Strict.list: property 'names': (refused|no such name: \(a value\))$/,
+      );
+  });
+
+  it('is in no report of an authenticator that fails, but in what it has thrown', async () => {
+    const thrown: (() => Error)[] = [
+      () => new Error(`LDAP does not know ${SECRET}`),
+      () => new ServiceUnavailableException('too many logins'),
+    ];
+    await start(
+      {
+        options: {
+          authenticator: {
+            authenticate: () => {
+              throw thrown.shift()!();
+            },
+          },
+        },
+      },
+      'none',
+    );
+    for (const info of ['Error', 'too many logins']) {
+      await expect(app.device()).rejects.toMatchObject({ status: 503 });
+      await expect(app.errors.next()).resolves.toMatchObject({ type: 'upgrade_failed', info });
+    }
+  });
+
+  it('is not in what a log shows of Fedecks', async () => {
+    await start({}, 'none');
+    await visitOnce();
+    for (const shown of [inspect(app.fedecks, { depth: Infinity }), JSON.stringify(app.fedecks)]) {
+      expect(shown).toContain('/fedecks');
+      expect(shown.length).toBeLessThan(100);
+    }
   });
 });

@@ -2,7 +2,7 @@ import { type DynamicModule, Module, type ModuleMetadata, type Provider, type Ty
 import { DiscoveryModule } from '@nestjs/core';
 import { FedecksClient, type FedecksClientOptions } from '../client/index.js';
 import { HandlerExplorer } from '../handlers/index.js';
-import { checkGiven } from '../options/index.js';
+import { checkFactory, checkGiven, checkSource } from '../options/index.js';
 import { ClientHandlers } from './client-handlers.js';
 
 /** A provider of options, for `useClass` and `useExisting`. */
@@ -42,7 +42,9 @@ export class FedecksClientModule {
   }
 
   /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
-  static forRootAsync({ imports = [], ...asked }: FedecksClientAsyncOptions): DynamicModule {
+  static forRootAsync(options: FedecksClientAsyncOptions): DynamicModule {
+    checkSource('FedecksClientModule.forRootAsync', options, 'createFedecksClientOptions');
+    const { imports = [], ...asked } = options;
     if ('useFactory' in asked) {
       const { useFactory, inject = [] } = asked;
       const provider: Provider = {
@@ -61,12 +63,14 @@ export class FedecksClientModule {
     const provider: Provider = {
       provide: FedecksClient,
       inject: [source],
-      useFactory: async (factory: FedecksClientOptionsFactory) =>
-        make(
+      useFactory: async (factory: FedecksClientOptionsFactory) => {
+        checkFactory('FedecksClientModule.forRootAsync', factory, 'createFedecksClientOptions');
+        return make(
           await factory.createFedecksClientOptions(),
           'forRootAsync',
           'return an object with options from createFedecksClientOptions()',
-        ),
+        );
+      },
     };
     return client('useClass' in asked ? [source, provider] : [provider], imports);
   }

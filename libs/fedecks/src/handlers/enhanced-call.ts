@@ -206,7 +206,7 @@ function streaming(creator: ExternalContextCreator, name: string): ExternalConte
       try {
         return await nest.getParamValue.call(creator, value, param, pipes);
       } catch (error) {
-        noteRefusal(error, name, data);
+        noteRefusal(error, name, data, value);
         throw error;
       }
     },

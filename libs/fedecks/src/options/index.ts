@@ -1,1 +1,1 @@
-export { checkGiven, InvalidOptionsError, OptionsCheck } from './options-check.js';
+export { checkFactory, checkGiven, checkSource, InvalidOptionsError, OptionsCheck } from './options-check.js';

@@ -22,6 +22,28 @@ export function checkGiven(subject: string, given: unknown, remedy: string): voi
   throw new InvalidOptionsError(subject, [`The options are ${shown(given)}: ${remedy}.`]);
 }
 
+/**
+ * @param method what a class that gives options must have.
+ * @throws {InvalidOptionsError} when nothing is said of where the options come from.
+ */
+export function checkSource(subject: string, asked: unknown, method: string): void {
+  const { useFactory, useClass, useExisting } = (asked ?? {}) as Partial<Record<string, unknown>>;
+  if (typeof useFactory === 'function' || typeof useClass === 'function' || useExisting !== undefined) return;
+  throw new InvalidOptionsError(subject, [
+    `It needs a function as 'useFactory', or a class with ${method}() as 'useClass' or 'useExisting'.`,
+  ]);
+}
+
+/** @throws {InvalidOptionsError} when the class that shall give options has no such method. */
+export function checkFactory<Method extends string>(
+  subject: string,
+  factory: Partial<Record<Method, unknown>>,
+  method: Method,
+): void {
+  if (typeof factory[method] === 'function') return;
+  throw new InvalidOptionsError(subject, [`${factory.constructor.name} has no method ${method}().`]);
+}
+
 /** Collects what is wrong with the options somebody gave, so that all of it is said at once. */
 export class OptionsCheck<T extends object> {
   private readonly problems: string[] = [];

@@ -100,6 +100,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   /** Whether it reads no frames until the inbox has room. */
   private choked = false;
   private draining = false;
+  /** Whether all who observe connections know of it: one of them may end it before the others do. */
+  private announced = false;
   /** Whether `@OnConnected` has been called. */
   private started = false;
   /** Whether the socket is not read. */
@@ -148,6 +150,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
 
   /** Runs `@OnConnected`, before any message, and then reads. */
   start(head: Buffer): void {
+    this.announced = true;
+    if (this.cause) this.endpoint.ended(this, this.cause);
     for (const handler of this.endpoint.router.connected) this.inbox.call(handler, null, this.runner);
     this.started = true;
     // It may have been ended by one of them, or by an observer of connections before.
@@ -400,9 +404,10 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   /** Writes a frame. True once it is on its way to the socket, false if the connection ended before that. */
   write(frame: Buffer, kind: SentKind = 'push', message?: Term): boolean | Promise<boolean> {
     const { telemetry } = this.endpoint;
-    if (telemetry.isWatched && this.state === 'open')
+    const written = this.outbox.write(frame);
+    if (written !== false && telemetry.isWatched)
       telemetry.onSent(this, kind, payloadOf(frame).length, message);
-    return this.outbox.write(frame);
+    return written;
   }
 
   private sendToken(): void {
@@ -533,7 +538,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.state = 'closed';
     this.cause = cause;
     this.runner.end();
-    this.endpoint.ended(this, cause);
+    if (this.announced) this.endpoint.ended(this, cause);
   }
 
   /** Nothing of the device is left to read: `@OnDisconnected` comes after all that was. */

@@ -260,12 +260,15 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
     check.problem("'path' must start with a slash and have no trailing slash, query or space: '/fedecks'.");
   }
   checkSecrets(check, options.secrets);
-  if (!isProvider(options.authenticator, 'authenticate')) {
+  if (!isProvider(options.authenticator, ['authenticate'])) {
     check.problem(
       "'authenticator' must be a class (a provider of your app) or an object with a method authenticate(credentials, device).",
     );
   }
-  if (!Array.isArray(options.guards) || !options.guards.every((guard) => isProvider(guard, 'canActivate'))) {
+  if (
+    !Array.isArray(options.guards) ||
+    !options.guards.every((guard) => isProvider(guard, ['canActivate']))
+  ) {
     check.problem("'guards' must be an array of guards: classes, or objects with canActivate(context).");
   }
   const tokenRefreshMs = duration(check, 'tokenRefresh', options.tokenRefresh);
@@ -290,7 +293,7 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
   check.whole('upgradesPerAddressPerMinute', 'upgrades', 0);
   check.whole('drainMs', 'milliseconds', 0, MAX_TIMER_MS);
   checkProxies(check, options.trustedProxies);
-  if (!isProvider(options.revocations, 'revokedAt')) {
+  if (!isProvider(options.revocations, ['revoke', 'revokedAt'])) {
     check.problem(
       "'revocations' must be a class or object with revoke(deviceId, at, until) and revokedAt(deviceId).",
     );
@@ -302,7 +305,7 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
       "'revocations' must be left out where there is a 'backplane': it keeps them, and tells the other nodes.",
     );
   }
-  if (options.metrics !== undefined && !isProvider(options.metrics, 'count')) {
+  if (options.metrics !== undefined && !isProvider(options.metrics, ['count', 'observe'])) {
     check.problem(
       "'metrics' must be a class or object with count(name, labels, by) and observe(name, labels, value).",
     );
@@ -367,9 +370,12 @@ function checkCompression(check: OptionsCheck<FedecksOptions>, given: unknown): 
   );
 }
 
-/** A class, whose provider will be looked up, or an object with the method asked for. */
-function isProvider(value: unknown, method: string): boolean {
-  return typeof value === 'function' || (isObject(value) && typeof value[method] === 'function');
+/** A class, whose provider will be looked up, or an object with the methods asked for. */
+function isProvider(value: unknown, methods: readonly string[]): boolean {
+  return (
+    typeof value === 'function' ||
+    (isObject(value) && methods.every((method) => typeof value[method] === 'function'))
+  );
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -13,6 +13,7 @@ import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-hos
 import { HandlerExplorer, HandlerRunner, Router, turns } from '../handlers/index.js';
 import {
   type Attempt,
+  CLOSE,
   type DecodeOptions,
   encodeLimits,
   encodeTokenMessage,
@@ -115,7 +116,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   onModuleInit(): void {
     this.admission = this.makeAdmission();
     const { metrics } = this.options;
-    this.telemetry.recorder = metrics && providerOf(this.moduleRef, metrics, 'metrics');
+    this.telemetry.recorder = metrics && providerOf(this.moduleRef, metrics, 'metrics', ['count', 'observe']);
     this.revocations.keepIn(this.backplane.revocations ?? storeOf(this.moduleRef, this.options.revocations));
     this.fedecks.register(this);
   }
@@ -145,7 +146,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   private makeAdmission(): Admission {
     const guards = [
       this.authGuard,
-      ...this.options.guards.map((guard) => providerOf(this.moduleRef, guard, 'guards')),
+      ...this.options.guards.map((guard) => providerOf(this.moduleRef, guard, 'guards', ['canActivate'])),
     ];
     const handler = this.upgrade.bind(this);
     return new Admission({
@@ -177,21 +178,21 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   upgrade(request: UpgradeRequest, socket: Duplex, head: Buffer): void {
     // Until the websocket has it, an error of the socket is nobody's.
     const onError = (): void => undefined;
-    const onClose = (): void => this.admission.abort(request);
+    const onClose = (): void => {
+      this.admission.abort(request);
+      this.tellRefused(request, undefined);
+    };
     socket.on('error', onError).on('close', onClose);
     const fault = checkHandshake(request);
     const act = (decision: UpgradeDecision): boolean => {
-      const status = 'status' in decision ? decision.status : (fault?.status ?? 101);
-      this.telemetry.onUpgrade(
-        request.deviceId ?? null,
-        request.remoteAddress ?? '',
-        socket.destroyed ? undefined : status,
-      );
+      // Its close is told, or has been.
       if (socket.destroyed) return false;
-      if ('status' in decision) reply(socket, decision.status, refusalHeaders(decision));
-      else if (fault) reply(socket, fault.status, fault.status === 426 ? UPGRADE_REQUIRED : {});
-      else {
-        socket.off('error', onError).off('close', onClose);
+      socket.off('close', onClose);
+      if ('status' in decision) this.refuse(request, socket, decision.status, refusalHeaders(decision));
+      else if (fault) {
+        this.refuse(request, socket, fault.status, fault.status === 426 ? UPGRADE_REQUIRED : {});
+      } else {
+        socket.off('error', onError);
         this.open(request, socket, head, decision);
         return true;
       }
@@ -227,6 +228,21 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     peer.destroy();
   }
 
+  private refuse(
+    request: UpgradeRequest,
+    socket: Duplex,
+    status: number,
+    headers: Parameters<typeof reply>[2],
+  ): void {
+    this.tellRefused(request, status);
+    reply(socket, status, headers);
+  }
+
+  /** @param status undefined if the peer has gone before the answer. */
+  private tellRefused({ deviceId, remoteAddress }: UpgradeRequest, status: number | undefined): void {
+    this.telemetry.onUpgrade(deviceId ?? null, remoteAddress ?? '', status);
+  }
+
   private open(
     request: UpgradeRequest,
     socket: Duplex,
@@ -240,9 +256,13 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     // Only to a device that has named its attempt: an Elixir device's 101 stays as it is, byte for byte.
     socket.write(acceptHandshake(request, attempt && this.limits));
     const connection = new Connection(device, socket, this, grant, askedAt);
-    this.telemetry.onConnected(connection);
     this.registry.add(connection);
     this.backplane.opened(device);
+    // An observer of the connection it has replaced may have revoked the device, when this one was not to be found yet.
+    if (this.revocations.wasRevokedMeanwhile(id, grant.generation))
+      connection.end('revoked', CLOSE.revoked, 'revoked');
+    this.telemetry.onUpgrade(id, remoteAddress, 101);
+    this.telemetry.onConnected(connection);
     this.fedecks.changed({ type: 'connected', device });
     connection.start(head);
   }
@@ -260,13 +280,13 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
 
   /** @internal */
   ended(connection: Connection, cause: DisconnectCause): void {
-    this.telemetry.onDisconnected(connection, cause);
     this.registry.remove(connection);
     this.groups.leaveAll(connection);
     this.leftovers.add(connection.device.id, connection);
     const other = this.node.held(connection.device.id);
     if (other) this.backplane.opened(other);
     else this.backplane.closed(connection.device, cause);
+    this.telemetry.onDisconnected(connection, cause);
     this.fedecks.changed({ type: 'disconnected', device: connection.device, cause });
   }
 
@@ -305,7 +325,9 @@ function isRefusal({ type, error }: SocketError): boolean {
 
 /** The default store is no provider of the app's. */
 function storeOf(moduleRef: ModuleRef, given: ResolvedOptions['revocations']): RevocationStore {
-  return given === MemoryRevocations ? new MemoryRevocations() : providerOf(moduleRef, given, 'revocations');
+  return given === MemoryRevocations
+    ? new MemoryRevocations()
+    : providerOf(moduleRef, given, 'revocations', ['revoke', 'revokedAt']);
 }
 
 /** How messages of devices are decoded. */

@@ -8,7 +8,7 @@ import {
 } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { HandlerExplorer } from '../handlers/index.js';
-import { checkGiven } from '../options/index.js';
+import { checkFactory, checkGiven, checkSource } from '../options/index.js';
 import {
   FEDECKS_OPTIONS,
   type FedecksOptions,
@@ -67,7 +67,9 @@ export class FedecksModule {
   }
 
   /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
-  static forRootAsync({ imports = [], ...asked }: FedecksAsyncOptions): DynamicModule {
+  static forRootAsync(options: FedecksAsyncOptions): DynamicModule {
+    checkSource('FedecksModule.forRootAsync', options, 'createFedecksOptions');
+    const { imports = [], ...asked } = options;
     const resolved = async (
       given: FedecksOptions | Promise<FedecksOptions>,
       from: string,
@@ -86,8 +88,10 @@ export class FedecksModule {
     const provider: Provider = {
       provide: FEDECKS_OPTIONS,
       inject: [source],
-      useFactory: (factory: FedecksOptionsFactory) =>
-        resolved(factory.createFedecksOptions(), 'createFedecksOptions()'),
+      useFactory: (factory: FedecksOptionsFactory) => {
+        checkFactory('FedecksModule.forRootAsync', factory, 'createFedecksOptions');
+        return resolved(factory.createFedecksOptions(), 'createFedecksOptions()');
+      },
     };
     return endpoint('useClass' in asked ? [source, provider] : [provider], imports);
   }

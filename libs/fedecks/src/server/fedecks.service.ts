@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { type Observable, Subject } from 'rxjs';
 import { GuardedObservable, messageOf } from '../faults/index.js';
@@ -88,6 +89,16 @@ export class Fedecks<C extends Contract = Contract> implements OnApplicationShut
     this.messages$ = new GuardedObservable(this.messages, this.logged('An observer of messages$'));
     this.connections$ = new GuardedObservable(this.connections, this.logged('An observer of connections$'));
     this.downstream.subscribe((message) => void this.deliver(message));
+  }
+
+  /** What a log makes of it by itself: inside there are the secrets of the tokens. @internal */
+  toJSON(): { readonly endpoints: readonly string[] } {
+    return { endpoints: this.gateways.map(({ options }) => options.path) };
+  }
+
+  /** As {@link toJSON}, for `console.log`. @internal */
+  [inspect.custom](): string {
+    return `Fedecks ${inspect(this.toJSON())}`;
   }
 
   /**
@@ -238,6 +249,7 @@ export class Fedecks<C extends Contract = Contract> implements OnApplicationShut
   private async deliver(downstream: DownstreamMessage<unknown>): Promise<void> {
     try {
       const { deviceId, message, endpoint } = downstream;
+      checkDeviceId('downstream.next', deviceId);
       if ((await this.pushAny(deviceId, message, endpoint)) === 'offline')
         this.undelivered(downstream, 'offline');
     } catch (error) {

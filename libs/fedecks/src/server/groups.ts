@@ -49,8 +49,11 @@ export class Groups {
   }
 }
 
-/** @throws {RangeError} */
-export function checkGroupName(name: string): void {
+/** @throws {TypeError} for what is no string, which only JavaScript can give. @throws {RangeError} */
+export function checkGroupName(name: unknown): void {
+  if (typeof name !== 'string') {
+    throw new TypeError(`The name of a group must be a string, not ${name === null ? 'null' : typeof name}.`);
+  }
   if (name === '' || Buffer.byteLength(name) > MAX_NAME_BYTES) {
     throw new RangeError(`The name of a group must have from 1 to ${MAX_NAME_BYTES} bytes.`);
   }

@@ -4,12 +4,26 @@ import { InvalidOptionsError } from '../options/index.js';
 
 /**
  * An object an option names: the app's provider of that class, or the object itself.
- * @throws {InvalidOptionsError} when no module of the app provides the class, or not as a singleton.
+ * @param methods what it must have.
+ * @throws {InvalidOptionsError} when no module of the app provides the class, or not as a singleton, or without them.
  */
-export function providerOf<T extends object>(moduleRef: ModuleRef, given: Type<T> | T, option: string): T {
+export function providerOf<T extends object>(
+  moduleRef: ModuleRef,
+  given: Type<T> | T,
+  option: string,
+  methods: readonly (keyof T & string)[],
+): T {
+  // Of an object that is on the spot: it has been looked at with the other options.
   if (typeof given !== 'function') return given;
   const scope = scopeOf(moduleRef, given);
-  if (scope === Scope.DEFAULT) return moduleRef.get<T>(given, { strict: false });
+  if (scope === Scope.DEFAULT) {
+    const found = moduleRef.get<T>(given, { strict: false });
+    const missing = methods.filter((method) => typeof found[method] !== 'function');
+    if (missing.length === 0) return found;
+    throw new InvalidOptionsError('FedecksModule.forRoot', [
+      `'${option}' names ${given.name}, which has no method ${missing.join(', and no ')}.`,
+    ]);
+  }
   throw new InvalidOptionsError('FedecksModule.forRoot', [
     scope === undefined
       ? `'${option}' names ${given.name}, which no module provides: add it to the providers of one of your modules.`

@@ -1,4 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
+import { isPromise } from '../faults/index.js';
 import { eventOf, type Term } from '../wire/index.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { type LimitedLog } from './limited-log.js';
@@ -85,7 +86,12 @@ export class Telemetry {
       CHANNELS.received.publish({ device, connection: number, event, bytes, handler });
     this.count('fedecks_messages_received_total', { handler: handler ?? 'none' });
     this.count('fedecks_received_bytes_total', {}, bytes);
-    this.debug(device, number, `received ${shown(event)}, ${bytes} bytes, for ${handler ?? 'no handler'}`);
+    if (this.debugging)
+      this.debug(
+        device,
+        number,
+        () => `received ${shown(event)}, ${bytes} bytes, for ${handler ?? 'no handler'}`,
+      );
   }
 
   onHandled({ device, number }: Observed, handler: string, durationMs: number): void {
@@ -96,14 +102,19 @@ export class Telemetry {
     );
   }
 
-  /** @param bytes of the message, without the header of its frame. */
+  /** Called when it is on its way, so that what is sent from inside comes after it. @param bytes without the header of the frame. */
   onSent({ device, number }: Observed, kind: SentKind, bytes: number, message?: Term): void {
     const event = message === undefined ? undefined : nameOfEvent(message);
     if (CHANNELS.sent.hasSubscribers)
       CHANNELS.sent.publish({ device, connection: number, kind, event, bytes });
     this.count('fedecks_messages_sent_total', { kind });
     this.count('fedecks_sent_bytes_total', {}, bytes);
-    this.debug(device, number, `${kind}${event === undefined ? '' : ` ${shown(event)}`}, ${bytes} bytes`);
+    if (this.debugging)
+      this.debug(
+        device,
+        number,
+        () => `${kind}${event === undefined ? '' : ` ${shown(event)}`}, ${bytes} bytes`,
+      );
   }
 
   onDisconnected({ device, number }: Observed, cause: DisconnectCause): void {
@@ -113,7 +124,7 @@ export class Telemetry {
     // A device may choose any code, and each would be a series of its own.
     const isDevices = type === 'closed_by_device' && code > LAST_CODE_OF_RFC;
     this.count('fedecks_connections_closed_total', { cause: type, code: isDevices ? 'other' : String(code) });
-    this.debug(device, number, `closed with ${code}: ${type}`);
+    if (this.debugging) this.debug(device, number, () => `closed with ${code}: ${type}`);
   }
 
   onError(error: SocketError): void {
@@ -121,22 +132,28 @@ export class Telemetry {
     this.count('fedecks_errors_total', { type: error.type });
   }
 
-  private debug({ id }: ConnectedDevice, number: number, what: string): void {
-    if (this.debugging) this.log.debug(() => `device ${JSON.stringify(id)}, connection ${number}: ${what}`);
+  private debug({ id }: ConnectedDevice, number: number, what: () => string): void {
+    this.log.debug(() => `device ${JSON.stringify(id)}, connection ${number}: ${what()}`);
   }
 
   private count(name: MetricName, labels: Readonly<Record<string, string>>, by = 1): void {
     this.record((recorder) => recorder.count(name, { endpoint: this.endpoint, ...labels }, by));
   }
 
-  private record(act: (recorder: MetricsRecorder) => void): void {
+  private record(act: (recorder: MetricsRecorder) => unknown): void {
     if (!this.recorder) return;
     try {
-      act(this.recorder);
+      const result = act(this.recorder);
+      // A method may be async, whatever the types say, and what nobody sees to would end the process.
+      if (isPromise(result)) result.then(undefined, (error: unknown) => this.onRecorderFailure(error));
     } catch (error) {
-      if (!this.recorderHasFailed) this.log.error("The recorder of 'metrics' failed", error);
-      this.recorderHasFailed = true;
+      this.onRecorderFailure(error);
     }
+  }
+
+  private onRecorderFailure(error: unknown): void {
+    if (!this.recorderHasFailed) this.log.error("The recorder of 'metrics' failed", error);
+    this.recorderHasFailed = true;
   }
 }
 

@@ -257,7 +257,7 @@ describe('Admission', () => {
     admission.abort(request);
     expect(await decision).toBeUndefined();
     expect(endpoint.reports).toMatchObject([
-      { deviceId: 'nerves-242a', type: 'upgrade_failed', info: 'the database is gone' },
+      { deviceId: 'nerves-242a', type: 'upgrade_failed', info: 'Error' },
     ]);
   });
 

@@ -1,5 +1,5 @@
-import { messageOf } from '../../faults/index.js';
-import { type Attempt, ATTEMPT_HEADER, CLONE_REASON, decodeAttempt } from '../../wire/index.js';
+import { messageOf, nameOf } from '../../faults/index.js';
+import { type Attempt, ATTEMPT_HEADER, CLONE_REASON, decodeAttempt, FedecksError } from '../../wire/index.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
 import { refusalOf } from '../duplicates.js';
 import { type ResolvedOptions } from '../fedecks-options.js';
@@ -176,7 +176,7 @@ export class Admission {
       };
       const timer = setTimeout(() => {
         release();
-        if (this.waiting.has(request)) settle(this.refuse(request, new Error('upgradeTimeoutMs has passed')));
+        if (this.waiting.has(request)) settle(this.refuse(request, new UpgradeTimeout()));
       }, this.context.options.upgradeTimeoutMs).unref();
       const onEnd = (): void => {
         clearTimeout(timer);
@@ -251,7 +251,21 @@ export class Admission {
 
   /** Our fault, not the device's: it may come again, and its token is still good. */
   private failed(deviceId: string | null, error: unknown): UpgradeDecision {
-    this.context.report({ deviceId, type: 'upgrade_failed', info: messageOf(error), error });
+    this.context.report({ deviceId, type: 'upgrade_failed', info: infoOf(error), error });
     return NOT_NOW;
   }
+}
+
+class UpgradeTimeout extends FedecksError {
+  override readonly name = 'UpgradeTimeout';
+
+  constructor() {
+    super('upgrade-timeout', 'upgradeTimeoutMs has passed');
+  }
+}
+
+/** The words of this library, and those of an HttpException, which are for the peer. What else was thrown may quote credentials. */
+function infoOf(error: unknown): string {
+  const isForAll = error instanceof FedecksError || (error instanceof Error && 'getStatus' in error);
+  return isForAll ? messageOf(error) : nameOf(error);
 }

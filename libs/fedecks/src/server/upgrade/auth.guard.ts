@@ -21,7 +21,9 @@ export class FedecksAuthGuard implements CanActivate {
   ) {}
 
   onModuleInit(): void {
-    this.authenticator = providerOf(this.moduleRef, this.options.authenticator, 'authenticator');
+    this.authenticator = providerOf(this.moduleRef, this.options.authenticator, 'authenticator', [
+      'authenticate',
+    ]);
   }
 
   /** @throws {UpgradeRefused} when the device may not come in. */
