@@ -256,16 +256,16 @@ export class Admission {
   }
 }
 
-class UpgradeTimeout extends FedecksError {
+class UpgradeTimeout extends Error {
   override readonly name = 'UpgradeTimeout';
-
-  constructor() {
-    super('upgrade-timeout', 'upgradeTimeoutMs has passed');
-  }
+  override readonly message = 'upgradeTimeoutMs has passed';
 }
 
 /** The words of this library, and those of an HttpException, which are for the peer. What else was thrown may quote credentials. */
 function infoOf(error: unknown): string {
-  const isForAll = error instanceof FedecksError || (error instanceof Error && 'getStatus' in error);
+  const isForAll =
+    error instanceof FedecksError ||
+    error instanceof UpgradeTimeout ||
+    (error instanceof Error && 'getStatus' in error);
   return isForAll ? messageOf(error) : nameOf(error);
 }
