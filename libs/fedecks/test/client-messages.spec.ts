@@ -102,6 +102,12 @@ it.each([
   [301, /redirects are not followed/],
   [400, /must start with wss:\/\//],
   [401, /captive portal on the way has refused, and not the cloud/],
+  [403, /captive portal on the way has refused, and not the cloud/],
+  [407, /a proxy wants a user name and a password/],
+  [426, /something on the way has taken out the websocket upgrade/],
+  [429, /too many requests from here/],
+  [503, /takes no more devices for now/],
+  [504, /gets no answer of it/],
   [502, /the proxy before the cloud does not reach it/],
 ])('says what a status of something between usually means: %i', async (status, words) => {
   const host = await listening(

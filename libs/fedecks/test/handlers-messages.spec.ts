@@ -28,7 +28,7 @@ import {
 } from '@fedecks/nest';
 import { type FakeDevice } from '@fedecks/nest/testing';
 import { type Term, tuple } from '@fedecks/nest/wire';
-import { IsNumber, IsString, Max, ValidateNested } from 'class-validator';
+import { IsNumber, IsOptional, IsString, Max, ValidateNested } from 'class-validator';
 import { Type } from 'class-transformer';
 import { type Observable } from 'rxjs';
 import { type StartedApp, startApp, type TestApp } from './support/app.js';
@@ -69,6 +69,11 @@ describe('exception filters of the app', () => {
   class Greenhouse {
     @OnMessage('burn')
     burn(): never {
+      throw new Fire('the greenhouse is on fire');
+    }
+
+    @OnMessage('burn behind a pipe')
+    behind(@Payload(new ValidationPipe()) _payload: Term): never {
       throw new Fire('the greenhouse is on fire');
     }
 
@@ -113,10 +118,12 @@ describe('exception filters of the app', () => {
       await start({ setUp, providers: [Greenhouse, ...(given.providers ?? [])] });
       // Nest 12 warns of a request-scoped one.
       lines.clear();
-      device.send('burn', null);
-      await expect(lines.next()).resolves.toMatch(
-        /: handler_failed: Fire Fire: the greenhouse is on fire\n +at /,
-      );
+      for (const event of ['burn', 'burn behind a pipe']) {
+        device.send(event, null);
+        await expect(lines.next()).resolves.toMatch(
+          /: handler_failed: Fire Fire: the greenhouse is on fire\n +at /,
+        );
+      }
       device.send('own filter', null);
       await expect(device.next()).resolves.toBe('caught Fire');
       expect(lines.size).toBe(0);
@@ -202,9 +209,18 @@ describe('switchToWs().getPattern()', () => {
 });
 
 describe('what a pipe refused', () => {
+  class Chip {
+    @IsString()
+    maker!: string;
+  }
   class Sensor {
     @IsString()
     name!: string;
+
+    @IsOptional()
+    @ValidateNested()
+    @Type(() => Chip)
+    chip?: Chip;
   }
   class Reading {
     @IsNumber()
@@ -229,6 +245,23 @@ describe('what a pipe refused', () => {
   class Broken implements PipeTransform {
     transform(value: { celsius: { toFixed(): string } }): string {
       return value.celsius.toFixed();
+    }
+  }
+
+  /** Another library's, of which the status is not for everybody. */
+  class Guarded extends Error {
+    override readonly name = 'Guarded';
+    getResponse(): string {
+      return 'no';
+    }
+    getStatus(): number {
+      throw new Error('not for you');
+    }
+  }
+
+  class Odd implements PipeTransform {
+    transform(): never {
+      throw new Guarded('odd');
     }
   }
 
@@ -263,6 +296,11 @@ describe('what a pipe refused', () => {
 
     @OnMessage('broken')
     broken(@Payload(Broken) text: string): Term {
+      return text;
+    }
+
+    @OnMessage('odd')
+    odd(@Payload(Odd) text: string): Term {
       return text;
     }
 
@@ -302,6 +340,11 @@ describe('what a pipe refused', () => {
       'Greenhouse.ws: celsius must not be greater than 100; sensor.name must be a string',
     ],
     [
+      'ws',
+      { celsius: 1, sensor: { name: 'a', chip: { maker: 4711 } } },
+      'Greenhouse.ws: sensor.chip.maker must be a string',
+    ],
+    [
       'number',
       { celsius: 'many' },
       "Greenhouse.number: property 'celsius': Validation failed (numeric string is expected)",
@@ -323,6 +366,7 @@ describe('what a pipe refused', () => {
   it.each([
     ['broken', {}, 'TypeError'],
     ['too busy', {}, 'HttpException'],
+    ['odd', {}, 'Guarded'],
     ['by itself', {}, 'BadRequestException'],
   ])('is not what fails for a reason of the cloud: %s', async (event, payload, info) => {
     device.send(event, payload);

@@ -9,16 +9,19 @@ import { FakeDevice } from '@fedecks/nest/testing';
 import { encodeAuthHeader, type Term } from '@fedecks/nest/wire';
 import { type StartedApp, startApp, type TestApp } from './support/app.js';
 import { IsIn } from 'class-validator';
+import { eventually } from './support/eventually.js';
 import { Inbox } from './support/inbox.js';
 import { RawPeer, upgradeRequest } from './support/raw-peer.js';
 
 const SECRET = 'hunter2';
+/** How long the handler of a temperature takes, at least. */
+const HANDLER_MS = 30;
 
 @Injectable()
 class Greenhouse {
   @OnMessage('temperature')
   async record(@Payload() payload: Term): Promise<Term> {
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, HANDLER_MS));
     return { event: 'noted', data: payload };
   }
 
@@ -118,7 +121,7 @@ function authOf(id: string): Record<string, string> {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+  await eventually(condition, (met) => met, 3_000);
 }
 
 async function taken<Item>(inbox: Inbox<Item>, count: number): Promise<Item[]> {
@@ -235,6 +238,13 @@ describe('channels', () => {
     await expect(second.closed).resolves.toMatchObject({ code: 4150 });
   });
 
+  it('cut the names of events', async () => {
+    const received = listen('fedecks:received');
+    await start({}, 'none');
+    (await app.device()).send('x'.repeat(1_000), 1);
+    await expect(received.next()).resolves.toMatchObject({ event: 'x'.repeat(64) });
+  });
+
   it('tell the end of a connection when it is over, as connections$ does', async () => {
     const seen: unknown[] = [];
     const listener = (): void => void seen.push(app.fedecks.devices().length);
@@ -329,6 +339,7 @@ describe('channels', () => {
     for (const name of names) {
       const messages = await taken(inboxes[name]!, expected[name].length);
       expect(messages).toEqual(expected[name]);
+      if (name === 'handled') expect(messages[0]!['durationMs']).toBeGreaterThanOrEqual(HANDLER_MS - 2);
       expect(JSON.stringify(messages)).not.toContain(SECRET);
     }
   });
@@ -372,6 +383,9 @@ describe('metrics', () => {
       'fedecks_errors_total {"endpoint":"/fedecks","type":"unhandled_message"}': 1,
     });
     expect(counts.get('fedecks_received_bytes_total {"endpoint":"/fedecks"}')).toBeGreaterThan(47);
+    expect(counts.get('fedecks_sent_bytes_total {"endpoint":"/fedecks"}')).toBeGreaterThan(100);
+    expect(observed[0]![2]).toBeGreaterThanOrEqual((HANDLER_MS - 2) / 1_000);
+    expect(observed[0]![2]).toBeLessThan(HANDLER_MS / 2);
     expect(observed).toEqual([
       ['fedecks_handler_seconds', { endpoint: '/fedecks', handler: 'Greenhouse.record' }, expect.any(Number)],
     ]);
@@ -470,8 +484,8 @@ describe('what is secret', () => {
     @OnMessage('list')
     list(
       @Payload('names', {
-        transform: (names: unknown) => {
-          throw new BadRequestException(`no such name: ${String(names)}`);
+        transform: ([first]: string[]) => {
+          throw new BadRequestException(`no such name: ${first}`);
         },
       })
       names: Term,
@@ -493,15 +507,20 @@ describe('what is secret', () => {
       'Strict.checked: mode (a value) is none of these',
     );
     await expect(
-      infoOf('quoted', { pin: 47_110_815, inner: [SECRET, { key: SECRET + SECRET }] }),
+      infoOf('quoted', { pin: 47_110_815, inner: [SECRET, { key: SECRET + SECRET }, SECRET] }),
     ).resolves.toBe(
-      'Strict.quoted: cannot take {"pin":(a value),"inner":["(a value)",{"key":"(a value)"}]} here',
+      'Strict.quoted: cannot take {"pin":(a value),"inner":["(a value)",{"key":"(a value)"},"(a value)"]} here',
+    );
+    // The property is named, whatever the device sends.
+    await expect(infoOf('checked', { mode: 'mode' })).resolves.toBe(
+      'Strict.checked: mode mode is none of these',
     );
     // What is cut, or is more than can be looked for, is not found: then nothing of the sentence is shown.
-    for (const names of [`${SECRET} `.repeat(1_000), Array.from({ length: 20_000 }, () => SECRET)])
-      await expect(infoOf('list', { names })).resolves.toMatch(
-        /^Strict.list: property 'names': (refused|no such name: \(a value\))$/,
-      );
+    for (const names of [
+      [`${SECRET} `.repeat(1_000)],
+      [SECRET, ...Array.from({ length: 20_000 }, (_, number) => number)],
+    ])
+      await expect(infoOf('list', { names })).resolves.toBe("Strict.list: property 'names': refused");
   });
 
   it('is in no report of an authenticator that fails, but in what it has thrown', async () => {
@@ -509,22 +528,22 @@ describe('what is secret', () => {
       () => new Error(`LDAP does not know ${SECRET}`),
       () => new ServiceUnavailableException('too many logins'),
     ];
-    await start(
-      {
-        options: {
-          authenticator: {
-            authenticate: () => {
-              throw thrown.shift()!();
-            },
+    await start({
+      options: {
+        authenticator: {
+          authenticate: () => {
+            throw thrown.shift()!();
           },
         },
       },
-      'none',
-    );
+    });
+    errors.clear();
     for (const info of ['Error', 'too many logins']) {
       await expect(app.device()).rejects.toMatchObject({ status: 503 });
       await expect(app.errors.next()).resolves.toMatchObject({ type: 'upgrade_failed', info });
     }
+    await expect(errors.next()).resolves.toMatch(/^device "[^"]+": upgrade_failed: Error$/);
+    expect(errors.size).toBe(0);
   });
 
   it('is not in what a log shows of Fedecks', async () => {

@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { type ConnectedDevice, type DisconnectCause } from './device.js';
 import { Telemetry } from './telemetry.js';
 
@@ -37,5 +38,14 @@ describe('Telemetry', () => {
     expect(telemetry.isWatched).toBe(false);
     telemetry.recorder = { count: () => undefined, observe: () => undefined };
     expect(telemetry.isWatched).toBe(true);
+  });
+
+  it.each(['received', 'handled', 'sent'])('is watched where only this channel is: %s', (name) => {
+    const telemetry = new Telemetry('/fedecks', log, () => false);
+    const listener = (): void => undefined;
+    subscribe(`fedecks:${name}`, listener);
+    expect(telemetry.isWatched).toBe(true);
+    unsubscribe(`fedecks:${name}`, listener);
+    expect(telemetry.isWatched).toBe(false);
   });
 });
