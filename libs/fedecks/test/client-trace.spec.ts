@@ -3,9 +3,11 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { encodeTerm } from '@fedecks/nest/wire';
 import { FedecksClient, MemoryTokenStore } from '@fedecks/nest/client';
 import { type ChildApp, Program, type StartOptions } from './support/child-app.js';
 import { type Cloud, PASSWORD, startCloud } from './support/cloud.js';
+import { eventually } from './support/eventually.js';
 import { Inbox } from './support/inbox.js';
 
 let program: Program;
@@ -35,6 +37,13 @@ async function run(how: StartOptions, options = { url, tokenStore: directory }):
   );
   try {
     while (!(await device.line()).includes('logged_in'));
+    if (how.env) {
+      await cloud.fedecks.push('nerves-242a', { event: 'fan', data: PASSWORD });
+      await eventually(
+        () => device.stderr,
+        (text) => text.includes('received'),
+      );
+    }
     device.endInput();
     await expect(device.exited(10_000)).resolves.toMatchObject({ code: 0 });
   } finally {
@@ -56,6 +65,7 @@ describe('NODE_DEBUG=fedecks', () => {
         `'nerves-242a': connecting to ${url}, with credentials`,
         "'nerves-242a': connected",
         "'nerves-242a': token_stored",
+        `'nerves-242a': received event 'fan', ${encodeTerm({ event: 'fan', data: PASSWORD }).length} bytes`,
         "'nerves-242a': stopped",
       ].map((line) => line.replaceAll("'", '"')),
     );
