@@ -6,12 +6,17 @@ import { createServer, type Server } from 'node:net';
 import { inspect } from 'node:util';
 import { FedecksClient, LoginFailedError, MemoryTokenStore, type TlsOptions } from '@fedecks/nest/client';
 import { Certificates } from './support/certificates.js';
-import { PASSWORD, startCloud } from './support/cloud.js';
+import { type Cloud, PASSWORD, startCloud } from './support/cloud.js';
 import { eventually } from './support/eventually.js';
 
 const certificates = new Certificates();
 const servers: Server[] = [];
+const clients: FedecksClient[] = [];
+let cloud: Cloud | undefined;
 afterEach(async () => {
+  await Promise.all(clients.splice(0).map((client) => client.stop()));
+  await cloud?.close();
+  cloud = undefined;
   await Promise.all(servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve))));
 });
 afterAll(() => certificates.remove());
@@ -125,6 +130,7 @@ it('says why nothing was sent to who sends and listens to no event', async () =>
   await expect(client.send('temperature', 1)).rejects.toThrow(
     "Not connected (unregistered), so nothing was sent. The event 'connected' tells when it can be.",
   );
+  clients.push(client);
   await client.start();
   await eventually(
     () => client.details.lastError,
@@ -133,7 +139,6 @@ it('says why nothing was sent to who sends and listens to no event', async () =>
   await expect(client.send('temperature', 1)).rejects.toThrow(
     /^Not connected \(connection_scheduled, after upgrade_failed: HTTP status 200: an ordinary page/,
   );
-  await client.stop();
 });
 
 describe('a cloud', () => {
@@ -147,10 +152,11 @@ describe('a cloud', () => {
   });
 
   it('is not in what a log shows of a client: neither password nor token', async () => {
-    const cloud = await startCloud();
+    cloud = await startCloud();
     const tokenStore = new MemoryTokenStore();
     const url = `ws://127.0.0.1:${cloud.port}/fedecks/websocket`;
     const client = new FedecksClient({ url, deviceId: 'nerves-242a', tokenStore });
+    clients.push(client);
     await client.login({ password: PASSWORD });
     const token = await tokenStore.load();
     for (const each of [client, tokenStore]) {
@@ -167,8 +173,6 @@ describe('a cloud', () => {
       }
     }
     expect(inspect(client)).toMatch(/^FedecksClient \{\n? +state: 'connected'/);
-    await client.stop();
-    await cloud.close();
   });
 
   it.each(['/fedecks', '/websocket', '/fedeks/websocket'])(
