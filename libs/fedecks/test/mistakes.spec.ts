@@ -74,6 +74,16 @@ describe('options that are missing', () => {
       FedecksClientModule.forRootAsync({ useClass: Forgetful }),
       'FedecksClientModule.forRootAsync: The options are undefined: return an object with options from createFedecksClientOptions().',
     ],
+    [
+      'FedecksModule without forRoot',
+      FedecksModule,
+      'FedecksModule: It is imported without options: import FedecksModule.forRoot({ ... }) or FedecksModule.forRootAsync({ ... }).',
+    ],
+    [
+      'FedecksClientModule without forRoot',
+      FedecksClientModule,
+      'FedecksClientModule: It is imported without options: import FedecksClientModule.forRoot({ ... }) or FedecksClientModule.forRootAsync({ ... }).',
+    ],
   ])('are named, with where they come from: %s', async (_what, imported, message) => {
     await expect(startError(imported)).resolves.toBe(message);
   });

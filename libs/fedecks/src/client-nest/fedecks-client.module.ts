@@ -1,8 +1,16 @@
-import { type DynamicModule, Module, type ModuleMetadata, type Provider, type Type } from '@nestjs/common';
+import {
+  type DynamicModule,
+  Inject,
+  Module,
+  type ModuleMetadata,
+  Optional,
+  type Provider,
+  type Type,
+} from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { FedecksClient, type FedecksClientOptions } from '../client/index.js';
 import { HandlerExplorer } from '../handlers/index.js';
-import { checkFactory, checkGiven, checkSource } from '../options/index.js';
+import { checkConfigured, checkFactory, checkGiven, checkSource } from '../options/index.js';
 import { ClientHandlers } from './client-handlers.js';
 
 /** A provider of options, for `useClass` and `useExisting`. */
@@ -30,6 +38,11 @@ export type FedecksClientAsyncOptions = Pick<ModuleMetadata, 'imports'> &
  */
 @Module({})
 export class FedecksClientModule {
+  /** @throws {InvalidOptionsError} when it is imported as a plain class. */
+  constructor(@Optional() @Inject(FedecksClient) client: FedecksClient | undefined) {
+    checkConfigured('FedecksClientModule', client);
+  }
+
   /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
   static forRoot(options: FedecksClientOptions): DynamicModule {
     return client([

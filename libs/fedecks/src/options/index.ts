@@ -1,1 +1,8 @@
-export { checkFactory, checkGiven, checkSource, InvalidOptionsError, OptionsCheck } from './options-check.js';
+export {
+  checkConfigured,
+  checkFactory,
+  checkGiven,
+  checkSource,
+  InvalidOptionsError,
+  OptionsCheck,
+} from './options-check.js';

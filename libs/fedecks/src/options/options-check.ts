@@ -22,6 +22,14 @@ export function checkGiven(subject: string, given: unknown, remedy: string): voi
   throw new InvalidOptionsError(subject, [`The options are ${shown(given)}: ${remedy}.`]);
 }
 
+/** @throws {InvalidOptionsError} when a module is imported without its `forRoot`. */
+export function checkConfigured(module: string, configured: unknown): void {
+  if (configured !== undefined) return;
+  throw new InvalidOptionsError(module, [
+    `It is imported without options: import ${module}.forRoot({ ... }) or ${module}.forRootAsync({ ... }).`,
+  ]);
+}
+
 /**
  * @param method what a class that gives options must have.
  * @throws {InvalidOptionsError} when nothing is said of where the options come from.

@@ -1,14 +1,16 @@
 import {
   type DynamicModule,
   Global,
+  Inject,
   Module,
   type ModuleMetadata,
+  Optional,
   type Provider,
   type Type,
 } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { HandlerExplorer } from '../handlers/index.js';
-import { checkFactory, checkGiven, checkSource } from '../options/index.js';
+import { checkConfigured, checkFactory, checkGiven, checkSource } from '../options/index.js';
 import {
   FEDECKS_OPTIONS,
   type FedecksOptions,
@@ -55,6 +57,11 @@ class FedecksCoreModule {}
 /** Wires the cloud half into Nest. Import it once for each endpoint; `Fedecks` can then be injected anywhere. */
 @Module({})
 export class FedecksModule {
+  /** @throws {InvalidOptionsError} when it is imported as a plain class. */
+  constructor(@Optional() @Inject(FEDECKS_OPTIONS) options: ResolvedOptions | undefined) {
+    checkConfigured('FedecksModule', options);
+  }
+
   /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
   static forRoot(options: FedecksOptions): DynamicModule {
     return endpoint([
