@@ -254,7 +254,7 @@ describe('FedecksClientModule', () => {
     device.binary(term(tuple(str('boom'), str('secret payload'))));
     device.binary(term(str('next')));
     expect(await happened.next()).toEqual(['any', 'next']);
-    expect(log.lines).toEqual(['error: A handler failed']);
+    expect(log.lines).toEqual(['error: Commands.boom failed']);
   });
 
   it('holds 1,000 messages for a handler that is slow, tells that it drops the others, and is not slowed for ever', async () => {

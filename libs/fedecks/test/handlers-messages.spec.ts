@@ -121,7 +121,7 @@ describe('exception filters of the app', () => {
       for (const event of ['burn', 'burn behind a pipe']) {
         device.send(event, null);
         await expect(lines.next()).resolves.toMatch(
-          /: handler_failed: Fire Fire: the greenhouse is on fire\n +at /,
+          /: handler_failed: Greenhouse\.\w+: Fire Fire: the greenhouse is on fire\n +at /,
         );
       }
       device.send('own filter', null);
@@ -364,10 +364,10 @@ describe('what a pipe refused', () => {
   });
 
   it.each([
-    ['broken', {}, 'TypeError'],
-    ['too busy', {}, 'HttpException'],
-    ['odd', {}, 'Guarded'],
-    ['by itself', {}, 'BadRequestException'],
+    ['broken', {}, 'Greenhouse.broken: TypeError'],
+    ['too busy', {}, 'Greenhouse.busy: HttpException'],
+    ['odd', {}, 'Greenhouse.odd: Guarded'],
+    ['by itself', {}, 'Greenhouse.itself: BadRequestException'],
   ])('is not what fails for a reason of the cloud: %s', async (event, payload, info) => {
     device.send(event, payload);
     await expect(app.errors.next()).resolves.toMatchObject({ type: 'handler_failed', info });
@@ -388,13 +388,13 @@ describe('what no handler takes', () => {
     [
       'an event',
       tuple('temprature', { celsius: 21.5 }),
-      `no handler takes event "temprature": if one has @OnMessage("temprature"), is the class in 'providers' or 'controllers' of a module?`,
+      `no handler takes event "temprature": if one has @OnMessage("temprature"), is the class in 'providers' or 'controllers' of a module? There are handlers for "fan"`,
     ],
     ['no event', [1, 2, 3], 'no handler takes a message that is no event: add a catch-all @OnMessage()'],
     [
       'an event with a long name',
       tuple('x'.repeat(1_000), null),
-      `no handler takes event "${'x'.repeat(64)}...": if one has @OnMessage("${'x'.repeat(64)}..."), is the class in 'providers' or 'controllers' of a module?`,
+      `no handler takes event "${'x'.repeat(64)}...": if one has @OnMessage("${'x'.repeat(64)}..."), is the class in 'providers' or 'controllers' of a module? There are handlers for "fan"`,
     ],
   ])('is named, with the commonest cause: %s', async (_what, message, info) => {
     await start({ providers: [Greenhouse] });

@@ -141,9 +141,9 @@ export class ClientHandlers
     if (this.dropping && this.inbox.roomy) this.takeAgain();
   }
 
-  onFailure(error: unknown): void {
+  onFailure(error: unknown, handler = 'A handler'): void {
     const refusal = refusalOf(error);
-    if (refusal === undefined) this.logger.error('A handler failed', stackOf(error));
+    if (refusal === undefined) this.logger.error(`${handler} failed`, stackOf(error));
     else this.logger.warn(printable(`A pipe refused what the cloud sent: ${refusal}`, MAX_LINE_CHARS));
   }
 

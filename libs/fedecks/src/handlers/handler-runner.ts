@@ -13,15 +13,18 @@ export interface ResultSink {
   stop(stop: Stop): void;
   /** Resolves when the peer has read enough of what was sent to be sent more; undefined when it has already. */
   drained(): Promise<void> | undefined;
-  /** Reports what a handler, or a stream it has returned, has thrown. Must not throw. */
-  onFailure(error: unknown): void;
+  /**
+   * Reports what a handler, or a stream it has returned, has thrown. Must not throw.
+   * @param handler its name; undefined where it is not known.
+   */
+  onFailure(error: unknown, handler?: string): void;
 }
 
 /**
  * Runs the handlers of one connection, and delivers what they return until the connection ends. Whatever handlers and
  * their streams throw is reported to the sink: nothing here throws or rejects.
  */
-export class HandlerRunner implements SignalSource, StreamOwner {
+export class HandlerRunner implements SignalSource {
   private ended = false;
   private streams: Set<Stream> | undefined;
   private controller: AbortController | undefined;
@@ -48,24 +51,25 @@ export class HandlerRunner implements SignalSource, StreamOwner {
   /**
    * Takes what a handler has returned to where it goes. A promise while the handler has not finished; one that returns a
    * stream has.
+   * @param handler its name, for reports.
    * @param streamed whether it is a value of a stream: after the end it goes nowhere, and nothing is reported.
    */
-  deliver(result: unknown, streamed = false): Promise<void> | undefined {
+  deliver(result: unknown, handler?: string, streamed = false): Promise<void> | undefined {
     if (result === undefined) return undefined;
     try {
       if (result === null || typeof result !== 'object') this.sink.send(result as Term);
       else if (result instanceof Stop) this.sink.stop(result);
-      else if (isPromise(result)) return this.settle(result, streamed);
-      else if (isObservable(result)) this.push(result);
+      else if (isPromise(result)) return this.settle(result, handler, streamed);
+      else if (isObservable(result)) this.push(result, handler);
       else if (result instanceof Intercepted) {
-        this.push(result.values, result.settled);
+        this.push(result.values, handler, result.settled);
         return result.settled;
       } else if (Symbol.asyncIterator in result) {
-        this.pull((result as AsyncIterable<unknown>)[Symbol.asyncIterator]());
-      } else if (isIterator(result)) this.pull(result);
+        this.pull((result as AsyncIterable<unknown>)[Symbol.asyncIterator](), handler);
+      } else if (isIterator(result)) this.pull(result, handler);
       else this.sink.send(result as Term);
     } catch (error) {
-      this.onFailure(error);
+      this.onFailure(error, handler);
     }
     return undefined;
   }
@@ -79,41 +83,41 @@ export class HandlerRunner implements SignalSource, StreamOwner {
     this.controller?.abort();
   }
 
-  // --- What streams ask of their owner ---------------------------------------------------------------------
-
-  onValue(value: unknown): Promise<void> | undefined {
-    return this.deliver(value, true);
-  }
-
-  drained(): Promise<void> | undefined {
-    return this.sink.drained();
-  }
-
-  onFailure(error: unknown): void {
+  /** Reports what a handler has thrown. */
+  onFailure(error: unknown, handler?: string): void {
     // What was given the signal says so when it is aborted, as it should.
     if (this.ended && nameOf(error) === 'AbortError') return;
-    this.sink.onFailure(error);
+    this.sink.onFailure(error, handler);
   }
 
-  onEnd(stream: Stream): void {
-    this.streams?.delete(stream);
-  }
-
-  private async settle(result: PromiseLike<unknown>, streamed: boolean): Promise<void> {
+  private async settle(
+    result: PromiseLike<unknown>,
+    handler: string | undefined,
+    streamed: boolean,
+  ): Promise<void> {
     try {
       const value = await result;
       if (streamed && this.ended) return;
-      const more = this.deliver(value, streamed);
+      const more = this.deliver(value, handler, streamed);
       if (more) await more;
     } catch (error) {
-      this.onFailure(error);
+      this.onFailure(error, handler);
     }
   }
 
+  private ownerOfStreams(handler: string | undefined): StreamOwner {
+    return {
+      onValue: (value) => this.deliver(value, handler, true),
+      drained: () => this.sink.drained(),
+      onFailure: (error) => this.onFailure(error, handler),
+      onEnd: (stream) => this.streams?.delete(stream),
+    };
+  }
+
   /** @param runs set where the handler itself runs only when subscribed to: settled when it has finished. */
-  private push(values: Observable<unknown>, runs?: Promise<void>): void {
+  private push(values: Observable<unknown>, handler: string | undefined, runs?: Promise<void>): void {
     if (!this.ended) {
-      const stream = new PushStream(this);
+      const stream = new PushStream(this.ownerOfStreams(handler));
       this.add(stream);
       stream.follow(values);
     } else if (runs) {
@@ -121,7 +125,7 @@ export class HandlerRunner implements SignalSource, StreamOwner {
       const stream = new PushStream({
         onValue: () => undefined,
         drained: () => undefined,
-        onFailure: (error) => this.onFailure(error),
+        onFailure: (error) => this.onFailure(error, handler),
         onEnd: () => undefined,
       });
       stream.follow(values);
@@ -129,8 +133,8 @@ export class HandlerRunner implements SignalSource, StreamOwner {
     }
   }
 
-  private pull(iterator: AsyncIterator<unknown> | Iterator<unknown>): void {
-    const stream = new PullStream(iterator, this);
+  private pull(iterator: AsyncIterator<unknown> | Iterator<unknown>, handler: string | undefined): void {
+    const stream = new PullStream(iterator, this.ownerOfStreams(handler));
     if (this.ended) {
       stream.unsubscribe();
       return;

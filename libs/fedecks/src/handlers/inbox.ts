@@ -162,9 +162,9 @@ export class Inbox<Message> {
     let working: Promise<void> | undefined;
     this.handling = true;
     try {
-      working = runner.deliver(handler.call(payload, this.owner.device, runner));
+      working = runner.deliver(handler.call(payload, this.owner.device, runner), handler.name);
     } catch (error) {
-      runner.onFailure(error);
+      runner.onFailure(error, handler.name);
     }
     this.handling = false;
     if (working) this.wait(handler, working);

@@ -66,9 +66,14 @@ export class Router {
     const has = this.events.size > 0 || this.guards.length > 0;
     const where = "is the class in 'providers' or 'controllers' of a module?";
     if (!has) return `no handler takes ${what}, and there is no @OnMessage() here at all: ${where}`;
-    return event
-      ? `no handler takes ${what}: if one has @OnMessage(${shown(event.name)}), ${where}`
-      : `no handler takes ${what}: add a catch-all @OnMessage()`;
+    if (!event) return `no handler takes ${what}: add a catch-all @OnMessage()`;
+    return `no handler takes ${what}: if one has @OnMessage(${shown(event.name)}), ${where}${this.shownEvents()}`;
+  }
+
+  private shownEvents(): string {
+    const names = [...this.events.keys()].slice(0, MAX_NAMES).map(shown).join(', ');
+    const more = this.events.size > MAX_NAMES ? ' and others' : '';
+    return names === '' ? '' : ` There are handlers for ${names}${more}`;
   }
 
   /** The handler of a raw message, or undefined if there is none. */
@@ -78,6 +83,7 @@ export class Router {
 }
 
 const MAX_NAME_CHARS = 64;
+const MAX_NAMES = 10;
 
 /** The name of an event, which is the peer's. */
 function shown(name: string): string {

@@ -357,12 +357,13 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     else this.proceed(now);
   }
 
-  onFailure(error: unknown): void {
+  onFailure(error: unknown, handler?: string): void {
     const refusal = refusalOf(error);
+    const name = nameOf(error);
     this.endpoint.report({
       deviceId: this.device.id,
       type: refusal === undefined ? 'handler_failed' : 'refused_by_pipe',
-      info: refusal ?? nameOf(error),
+      info: refusal ?? (handler === undefined ? name : `${handler}: ${name}`),
       error,
     });
   }

@@ -61,7 +61,7 @@ export interface SocketError {
    * - `duplicate`: refused by `duplicates: 'oldest'`. `flapping`: replaced over and over.
    * - `clone_suspected`: two machines use this device id, at the addresses in `info`; or one of them was refused.
    * - `late_attempt`: refused, since a newer attempt of the device is connected. It has given this one up.
-   * - `handler_failed`: a handler threw, or what it returned is no term.
+   * - `handler_failed`: a handler threw, or what it returned is no term; `info` names it.
    * - `refused_by_pipe`: a pipe of a handler refused what the device sent; `info` names the properties.
    * - `unhandled_message`: no handler takes it; `info` names the event.
    * - `handler_stalled`: a handler has been running for 60 s, and what the device sends waits for it. Told once.

@@ -28,7 +28,7 @@ import { FEDECKS_OPTIONS, type ResolvedOptions } from './fedecks-options.js';
 import { Fedecks } from './fedecks.service.js';
 import { Groups } from './groups.js';
 import { Leftovers } from './leftovers.js';
-import { LimitedLog } from './limited-log.js';
+import { isDebugLogged, LimitedLog } from './limited-log.js';
 import { LocalNode } from './local-node.js';
 import { providerOf } from './provider-of.js';
 import { Registry } from './registry.js';
@@ -93,9 +93,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     this.logger = new Logger(`Fedecks ${options.path}`);
     this.limited = new LimitedLog(this.logger);
     this.strangers = new LimitedLog(this.logger);
-    this.telemetry = new Telemetry(options.path, new LimitedLog(this.logger), () =>
-      Logger.isLevelEnabled('debug'),
-    );
+    this.telemetry = new Telemetry(options.path, new LimitedLog(this.logger), isDebugLogged);
     this.duplicates = new Duplicates(options, this.registry, this.report.bind(this));
     this.node = new LocalNode(
       options,

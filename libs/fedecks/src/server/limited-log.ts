@@ -1,4 +1,4 @@
-import { type Logger } from '@nestjs/common';
+import { ConsoleLogger, Logger } from '@nestjs/common';
 import { printable, stackOf } from '../faults/index.js';
 
 const WINDOW_MS = 10_000;
@@ -10,6 +10,18 @@ const MAX_STACK_LENGTH = 10_000;
 
 /** The place of a frame in a stack, which may begin a line. */
 const STACK_FRAME = /\\n(?= +at )/g;
+
+/**
+ * Whether Nest logs at level debug. As `Logger.isLevelEnabled` of Nest 12, which in Nest 10 and 11 does not know the levels
+ * of a logger nobody has chosen, nor those of a `ConsoleLogger` that the application made.
+ */
+export function isDebugLogged(): boolean {
+  const logger = Logger['staticInstanceRef'];
+  if (logger === undefined) return false;
+  if (logger instanceof ConsoleLogger) return logger.isLevelEnabled('debug');
+  const areLevelsUnset = !Logger.isLevelEnabled('fatal');
+  return areLevelsUnset || Logger.isLevelEnabled('debug');
+}
 
 /**
  * A log of what others can cause: at most 20 warnings, 20 errors and 200 lines of level debug in 10 s; then it counts, and
