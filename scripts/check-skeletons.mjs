@@ -167,6 +167,11 @@ function addGreenhouse(app, isEsm) {
     put(name);
   }
   put('test/greenhouse.e2e-spec.ts');
+  const testing = readFileSync(join(library, 'docs/how-to/testing.md'), 'utf8');
+  const [, documented] = /```ts\n(\/\/ app\.e2e-spec\.ts\n[^]*?)```/.exec(testing) ?? [];
+  if (documented === undefined)
+    throw new Error('docs/how-to/testing.md has no block that starts with // app.e2e-spec.ts');
+  write('test/documented.e2e-spec.ts', documented);
   const file = join(app, 'src/app.module.ts');
   const text = readFileSync(file, 'utf8');
   if (!text.includes('imports: [],')) throw new Error('what `nest new` makes has no `imports: [],` any more');
@@ -174,7 +179,10 @@ function addGreenhouse(app, isEsm) {
   writeFileSync(file, line + text.replace('imports: [],', 'imports: [GreenhouseModule],'));
 
   function put(name) {
-    const code = readFileSync(join(sources, name), 'utf8');
+    write(name, readFileSync(join(sources, name), 'utf8'));
+  }
+
+  function write(name, code) {
     writeFileSync(join(app, name), isEsm ? code : code.replace(/(from '\.[^']*)\.js'/g, "$1'"));
   }
 }
@@ -193,6 +201,8 @@ async function talk(app, name) {
     try {
       await client.prints("the cloud says { event: 'fan', data: { on: true } }");
       await cloud.prints('nerves-242a: 27.5 degrees');
+      // Nest's own logger has the level debug on, in every version.
+      await cloud.prints('received event "temperature"');
     } finally {
       killGroup(client.child);
     }
@@ -270,7 +280,7 @@ function start(cwd, command, args, more = {}) {
   const prints = async (line) => {
     const deadline = setTimeout(() => killGroup(child), 30_000);
     try {
-      while (!text.split('\n').includes(line)) {
+      while (!text.includes(line)) {
         if (!running.has(child)) throw new Error(`not printed: ${line}\n${text}`);
         await new Promise((resolve) => (onOutput = resolve));
       }
