@@ -126,7 +126,7 @@ describe('readConfig', () => {
       'TELEMETRY_INTERVAL_MS must',
     ];
     for (const name of names) expect(message).toContain(`- ${name}`);
-    expect(message).toContain('sets FEDECKS_ULR, which there is not');
+    expect(message).toContain('sets FEDECKS_ULR, which does not exist');
     expect(message).not.toContain('hunter2');
   });
 

@@ -196,7 +196,7 @@ async function readConfigFile(
   const ours = Object.keys(variables).filter((name) => /^(FEDECKS|TELEMETRY)_/.test(name));
   const unknown = ours.filter((name) => !Object.hasOwn(VARIABLES, name));
   if (unknown.length > 0) {
-    problems.push(`${path} sets ${unknown.join(', ')}, which there is not: see device-agent run --help.`);
+    problems.push(`${path} sets ${unknown.join(', ')}, which does not exist: see device-agent run --help.`);
   }
   return variables;
 }

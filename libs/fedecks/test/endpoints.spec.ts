@@ -1,8 +1,11 @@
+import { jest } from '@jest/globals';
 import { type DynamicModule, Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import {
   DeviceEndpoint,
   DeviceId,
+  Fedecks,
+  type FedecksEndpoint,
   type FedecksOptions,
   type FedecksOptionsFactory,
   FedecksModule,
@@ -98,13 +101,15 @@ describe('Two endpoints', () => {
         .map(({ endpoint }) => endpoint)
         .sort(),
     ).toEqual(['/fedecks', '/v2/custom']);
-    expect(site.fedecks.devices('/v2/custom')).toMatchObject([{ id: 'nerves-242a', endpoint: '/v2/custom' }]);
+    expect(site.fedecks.endpoint('/v2/custom').devices()).toMatchObject([
+      { id: 'nerves-242a', endpoint: '/v2/custom' },
+    ]);
   });
 
   it('are both pushed to, or the one that is named', async () => {
     const [greenhouse, custom] = [await site.open(GREENHOUSE), await site.open(CUSTOM)];
     expect(await site.fedecks.push('nerves-242a', 'for both')).toBe('sent');
-    expect(await site.fedecks.push('nerves-242a', 'for one', '/v2/custom')).toBe('sent');
+    expect(await site.fedecks.endpoint('/v2/custom').push('nerves-242a', 'for one')).toBe('sent');
     site.fedecks.downstream.next({ deviceId: 'nerves-242a', message: 'for the other', endpoint: '/fedecks' });
     expect((await greenhouse.expectFrame()).payload).toEqual(term(str('for both')));
     expect((await greenhouse.expectFrame()).payload).toEqual(term(str('for the other')));
@@ -114,21 +119,25 @@ describe('Two endpoints', () => {
 
   it('say that a device is offline at the one that is named, though it is connected to the other', async () => {
     await site.open(GREENHOUSE);
-    expect(await site.fedecks.push('nerves-242a', 'hello', '/v2/custom')).toBe('offline');
-    expect(await site.fedecks.disconnect('nerves-242a', '/v2/custom')).toBe(false);
+    const custom = site.fedecks.endpoint('/v2/custom');
+    expect(await custom.push('nerves-242a', 'hello')).toBe('offline');
+    expect(await custom.disconnect('nerves-242a')).toBe(false);
+    expect(custom.joinGroup('nerves-242a', 'cellar')).toBe(false);
+    expect(custom.leaveGroup('nerves-242a', 'cellar')).toBe(false);
+    expect(await custom.presence.get('nerves-242a')).toBeUndefined();
   });
 
   it('disconnect and revoke a device at the one that is named, or at both', async () => {
     const [greenhouse, custom] = [await site.open(GREENHOUSE), await site.open(CUSTOM)];
     const [token, customToken] = [await tokenOf(greenhouse), await tokenOf(custom)];
-    await site.fedecks.revoke('nerves-242a', '/v2/custom');
+    await site.fedecks.endpoint('/v2/custom').revoke('nerves-242a');
     expect(closeCode(await custom.expectFrame())).toBe(4150);
     expect(await site.statusOf({ ...CUSTOM, auth: tokenHeader('nerves-242a', customToken) })).toBe(
       '403 Forbidden',
     );
     await expectReply(greenhouse, HELLO, 'greenhouse nerves-242a');
 
-    expect(await site.fedecks.disconnect('nerves-242a', '/fedecks')).toBe(true);
+    expect(await site.fedecks.endpoint('/fedecks').disconnect('nerves-242a')).toBe(true);
     expect(closeCode(await greenhouse.expectFrame())).toBe(1000);
     const again = [
       await site.open({ ...GREENHOUSE, auth: tokenHeader('nerves-242a', token) }),
@@ -147,15 +156,86 @@ describe('Two endpoints', () => {
 
   it('are named when one is asked for that does not exist', async () => {
     const message = "There is no endpoint '/custom': FedecksModule.forRoot was given /fedecks, /v2/custom.";
-    await expect(site.fedecks.push('a', null, '/custom')).rejects.toThrow(message);
-    await expect(site.fedecks.disconnect('a', '/custom')).rejects.toThrow(message);
-    await expect(site.fedecks.revoke('a', '/custom')).rejects.toThrow(message);
-    expect(() => site.fedecks.devices('/custom')).toThrow(message);
+    expect(() => site.fedecks.endpoint('/custom')).toThrow(message);
+    await expect(site.fedecks.presence.get('a', '/custom')).rejects.toThrow(message);
+  });
+
+  it('have broadcasts, groups and presence of their own', async () => {
+    const [greenhouse, custom] = [await site.open(GREENHOUSE), await site.open(CUSTOM)];
+    const endpoint = site.fedecks.endpoint('/v2/custom');
+    await endpoint.broadcast('to all');
+    expect(endpoint.joinGroup('nerves-242a', 'cellar')).toBe(true);
+    await site.fedecks.endpoint('/fedecks').pushToGroup('cellar', 'to nobody');
+    await endpoint.pushToGroup('cellar', 'to the cellar');
+    expect(endpoint.leaveGroup('nerves-242a', 'cellar')).toBe(true);
+    await endpoint.pushToGroup('cellar', 'to nobody');
+    expect(await endpoint.presence.get('nerves-242a')).toMatchObject({ endpoint: '/v2/custom' });
+    expect((await endpoint.presence.list()).entries).toMatchObject([{ endpoint: '/v2/custom' }]);
+
+    for (const message of ['to all', 'to the cellar'])
+      expect((await custom.expectFrame()).payload).toEqual(term(str(message)));
+    await expectReply(custom, HELLO, 'custom nerves-242a');
+    await expectReply(greenhouse, HELLO, 'greenhouse nerves-242a');
+  });
+
+  it('tell presence changes of one endpoint apart', async () => {
+    const seen: string[] = [];
+    const changes = site.fedecks.endpoint('/v2/custom').presence.changes$;
+    changes.subscribe(({ endpoint, state }) => seen.push(`${endpoint} ${state}`));
+    await site.open(GREENHOUSE);
+    await site.open(CUSTOM);
+    expect(seen).toEqual(['/v2/custom online']);
+  });
+
+  it('may be named in the last argument, which is deprecated', async () => {
+    await site.open(GREENHOUSE);
+    const custom = await site.open(CUSTOM);
+    const { fedecks } = site;
+    const warn = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    expect(fedecks.devices('/v2/custom')).toHaveLength(1);
+    expect(fedecks.joinGroup('nerves-242a', 'cellar', '/v2/custom')).toBe(true);
+    await fedecks.pushToGroup('cellar', 'to the cellar', '/v2/custom');
+    expect(fedecks.leaveGroup('nerves-242a', 'cellar', '/v2/custom')).toBe(true);
+    await fedecks.broadcast('to all', '/v2/custom');
+    expect(await fedecks.push('nerves-242a', 'to one', '/v2/custom')).toBe('sent');
+    for (const message of ['to the cellar', 'to all', 'to one'])
+      expect((await custom.expectFrame()).payload).toEqual(term(str(message)));
+    await fedecks.revoke('nerves-242a', '/v2/custom');
+    expect(await fedecks.disconnect('nerves-242a', '/v2/custom')).toBe(false);
+    expect(fedecks.devices('/fedecks')).toHaveLength(1);
+    await expect(fedecks.push('a', null, '/custom')).rejects.toThrow("There is no endpoint '/custom'");
+    expect(warn.mock.calls).toEqual([
+      [
+        expect.stringContaining('use fedecks.endpoint(path)'),
+        { type: 'DeprecationWarning', code: 'FEDECKS_PATH' },
+      ],
+    ]);
+    warn.mockRestore();
   });
 });
 
 describe('An endpoint', () => {
   afterEach(closeSite);
+
+  it('may be chosen, and its presence watched, in a constructor', async () => {
+    @Injectable()
+    class Watcher {
+      readonly custom: FedecksEndpoint;
+      readonly seen: string[] = [];
+
+      constructor(fedecks: Fedecks) {
+        this.custom = fedecks.endpoint('/v2/custom');
+        for (const { changes$ } of [fedecks.presence, this.custom.presence])
+          changes$.subscribe(({ id, state }) => this.seen.push(`${id} ${state}`));
+      }
+    }
+    await start([FedecksModule.forRoot(options({ path: '/v2/custom' }))], [Watcher]);
+    const watcher = site.app.get(Watcher);
+    await site.open(CUSTOM);
+    expect(watcher.seen).toEqual(['nerves-242a online', 'nerves-242a online']);
+    expect(await watcher.custom.push('nerves-242a', 'hello')).toBe('sent');
+  });
+
   it('stays where it is under a global prefix', async () => {
     await start([FedecksModule.forRoot(options())], [Greenhouse], {
       prepare: (app) => void app.setGlobalPrefix('api'),
@@ -264,11 +344,25 @@ describe('An app does not start', () => {
     );
   });
 
+  it('when its code names an endpoint that does not exist', async () => {
+    @Injectable()
+    class Typist {
+      readonly custom: FedecksEndpoint;
+      constructor(fedecks: Fedecks) {
+        this.custom = fedecks.endpoint('/v2/custm');
+      }
+    }
+    const { error } = await startUp([FedecksModule.forRoot(options({ path: '/v2/custom' }))], [Typist]);
+    expect(error).toEqual(
+      new RangeError("There is no endpoint '/v2/custm': FedecksModule.forRoot was given /v2/custom."),
+    );
+  });
+
   it('when a handler chose an endpoint that does not exist, or has to choose one and did not', async () => {
     const unknown = await startUp([FedecksModule.forRoot(options())], [Custom]);
     expect(unknown.error).toBeInstanceOf(InvalidHandlerError);
     expect((unknown.error as Error).message).toContain(
-      "Custom.any serves endpoint '/v2/custom', which there is not.",
+      "Custom.any serves endpoint '/v2/custom', which does not exist.",
     );
 
     const paths = ['/a', '/b'].map((path) => FedecksModule.forRoot(options({ path })));

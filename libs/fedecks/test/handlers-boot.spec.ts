@@ -149,7 +149,7 @@ describe('a mistake keeps the app from starting, and is said with its class and 
     }
     const error = await failure({ providers: [Cellar] });
     expect(error).toBeInstanceOf(InvalidHandlerError);
-    expect(error.message).toContain("Cellar.any serves endpoint '/fedeks', which there is not");
+    expect(error.message).toContain("Cellar.any serves endpoint '/fedeks', which does not exist");
     expect(error.message).toContain("one of: '/fedecks'");
   });
 

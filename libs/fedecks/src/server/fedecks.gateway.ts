@@ -21,23 +21,21 @@ import {
 } from '../wire/index.js';
 import { type Backplane } from './backplane.js';
 import { drain } from './drain.js';
-import { Duplicates, isOtherProcess } from './duplicates.js';
-import { Connection, type Endpoint } from './connection.js';
+import { isOtherProcess } from './duplicates.js';
+import { Endpoints } from './endpoints.js';
+import { Connection } from './connection.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { FEDECKS_OPTIONS, type ResolvedOptions } from './fedecks-options.js';
-import { Fedecks } from './fedecks.service.js';
-import { Groups } from './groups.js';
 import { Leftovers } from './leftovers.js';
 import { isDebugLogged, LimitedLog } from './limited-log.js';
 import { LocalNode } from './local-node.js';
 import { providerOf } from './provider-of.js';
-import { Registry } from './registry.js';
 import { MemoryRevocations, Revocations, type RevocationStore } from './revocations.js';
 import { Telemetry } from './telemetry.js';
 import { type Grant, Tokens } from './token.js';
 import { Admission, type UpgradeDecision } from './upgrade/admission.js';
 import { FedecksAuthGuard } from './upgrade/auth.guard.js';
-import { type PathOwner, UpgradeDispatcher } from './upgrade/dispatcher.js';
+import { UpgradeDispatcher } from './upgrade/dispatcher.js';
 import { refusalHeaders, reply, UPGRADE_REQUIRED } from './upgrade/http-reply.js';
 import { passGuards } from './upgrade/pass-guards.js';
 import { type Authenticated, type UpgradeRequest } from './upgrade/upgrade-request.js';
@@ -54,11 +52,7 @@ const REFUSALS: ReadonlySet<SocketError['type']> = new Set([
 
 /** One endpoint: owns the upgrade of its path, and the connections of its devices. */
 @Injectable()
-export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnApplicationBootstrap {
-  /** @internal */
-  readonly registry = new Registry();
-  /** @internal */
-  readonly groups = new Groups((name, any) => this.backplane.hasMembers(name, any));
+export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   /** @internal The connections of this node. */
   readonly node: LocalNode;
   /** @internal The link to the other nodes. */
@@ -71,7 +65,6 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   private readonly limited: LimitedLog;
   /** A flood of strangers leaves the other log its lines. */
   private readonly strangers: LimitedLog;
-  private readonly duplicates: Duplicates;
   private readonly leftovers: Leftovers<Connection>;
   /** @internal */
   readonly decoding: DecodeOptions;
@@ -80,12 +73,15 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   private admission!: Admission;
   private ticking: NodeJS.Timeout | undefined;
 
+  /** @internal */
   constructor(
+    /** @internal */
     @Inject(FEDECKS_OPTIONS) readonly options: ResolvedOptions,
     private readonly authGuard: FedecksAuthGuard,
     private readonly tokens: Tokens,
+    /** @internal */
     readonly revocations: Revocations,
-    private readonly fedecks: Fedecks,
+    private readonly endpoints: Endpoints,
     private readonly explorer: HandlerExplorer,
     private readonly dispatcher: UpgradeDispatcher,
     private readonly moduleRef: ModuleRef,
@@ -94,16 +90,13 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     this.limited = new LimitedLog(this.logger);
     this.strangers = new LimitedLog(this.logger);
     this.telemetry = new Telemetry(options.path, new LimitedLog(this.logger), isDebugLogged);
-    this.duplicates = new Duplicates(options, this.registry, this.report.bind(this));
     this.node = new LocalNode(
       options,
-      this.registry,
-      this.duplicates,
-      this.groups,
       revocations,
       this.report.bind(this),
       this.logger,
       new LimitedLog(this.logger),
+      (name, any) => this.backplane.hasMembers(name, any),
     );
     this.backplane = options.backplane(this.node);
     this.leftovers = new Leftovers(options);
@@ -116,11 +109,11 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     const { metrics } = this.options;
     this.telemetry.recorder = metrics && providerOf(this.moduleRef, metrics, 'metrics', ['count', 'observe']);
     this.revocations.keepIn(this.backplane.revocations ?? storeOf(this.moduleRef, this.options.revocations));
-    this.fedecks.register(this);
+    this.endpoints.add(this);
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    this.router = new Router(this.fedecks.handlersOf(this.options.path, this.explorer));
+    this.router = new Router(this.endpoints.handlersOf(this.options.path, this.explorer));
     this.dispatcher.claim(this.options.path, this);
     // Exact enough for a timeout of a minute, and fine enough for one of a test.
     const { idleTimeoutMs, tokenRefreshMs } = this.options;
@@ -131,10 +124,10 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     this.logger.log(`Devices connect at ${this.options.path}/websocket`);
   }
 
-  /** Refuses new devices, lets handlers finish, and closes the connections in stages over `drainMs`. */
+  /** Refuses new devices, lets handlers finish, and closes the connections in stages over `drainMs`. @internal */
   async shutDown(): Promise<void> {
     this.admission.drain();
-    await drain([...this.registry.all(), ...this.leftovers.all()], this.options.drainMs);
+    await drain([...this.node.connections(), ...this.leftovers.all()], this.options.drainMs);
     clearInterval(this.ticking);
     await this.backplane.close();
   }
@@ -147,6 +140,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       ...this.options.guards.map((guard) => providerOf(this.moduleRef, guard, 'guards', ['canActivate'])),
     ];
     const handler = this.upgrade.bind(this);
+    const { decisions } = this.node;
     return new Admission({
       options: this.options,
       tokens: this.tokens,
@@ -154,9 +148,9 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
       claims: this.backplane,
       authenticate: (request) =>
         passGuards(request, guards, new ExecutionContextHost([request], FedecksGateway, handler)),
-      isConnected: (deviceId) => this.registry.of(deviceId).length > 0,
-      isOutdated: this.duplicates.isOutdated.bind(this.duplicates),
-      isRefusedClone: this.duplicates.isRefused.bind(this.duplicates),
+      isConnected: this.node.has.bind(this.node),
+      isOutdated: decisions.isOutdated.bind(decisions),
+      isRefusedClone: decisions.isRefused.bind(decisions),
       isCloneElsewhere: this.isCloneElsewhere.bind(this),
       isBehind: (deviceId) => this.leftovers.areFull(deviceId),
       report: this.report.bind(this),
@@ -164,6 +158,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     });
   }
 
+  /** @internal */
   onListening(onUnixSocket: boolean): void {
     this.admission.onUnixSocket = onUnixSocket;
     if (!onUnixSocket || this.options.trustedProxies.length > 0) return;
@@ -173,6 +168,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     );
   }
 
+  /** @internal */
   upgrade(request: UpgradeRequest, socket: Duplex, head: Buffer): void {
     // Until the websocket has it, an error of the socket is nobody's.
     const onError = (): void => undefined;
@@ -199,6 +195,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     this.admission.decide(request, !fault, act).catch((error: unknown) => this.abort(socket, error));
   }
 
+  /** @internal */
   request(request: IncomingMessage, response: ServerResponse): void {
     response.on('close', () => this.admission.abort(request));
     const act = (decision: UpgradeDecision): boolean => {
@@ -212,7 +209,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
 
   /** With `clones: 'refuse'`, whether the other machine that uses the device id is connected to another node. */
   private isCloneElsewhere(deviceId: string, attempt: Attempt | undefined): false | Promise<boolean> {
-    if (attempt === undefined || !this.duplicates.refusesClonesOf(deviceId)) return false;
+    if (attempt === undefined || !this.node.decisions.refusesClonesOf(deviceId)) return false;
     return this.backplane.presenceOf(deviceId).then(
       (entry) => entry?.state === 'online' && isOtherProcess(entry.attempt, attempt),
       // What cannot be asked is no obstacle: the node that holds the other one will refuse this one.
@@ -250,45 +247,45 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
     const { askedAt, attempt } = request.arrival ?? { askedAt: performance.now(), attempt: undefined };
     // One literal for all devices: a spread would give each a hidden class of its own on Node 20.
     const device: ConnectedDevice = { id, remoteAddress, claims, endpoint, since: Date.now(), attempt };
-    this.duplicates.replaceBy(device);
+    this.node.decisions.replaceBy(device);
     // Only to a device that has named its attempt: an Elixir device's 101 stays as it is, byte for byte.
     socket.write(acceptHandshake(request, attempt && this.limits));
     const connection = new Connection(device, socket, this, grant, askedAt);
-    this.registry.add(connection);
+    this.node.add(connection);
     this.backplane.opened(device);
     // An observer of the connection it has replaced may have revoked the device, when this one was not to be found yet.
     if (this.revocations.wasRevokedMeanwhile(id, grant.generation))
       connection.end('revoked', CLOSE.revoked, 'revoked');
     this.telemetry.onUpgrade(id, remoteAddress, 101);
     this.telemetry.onConnected(connection);
-    this.fedecks.changed({ type: 'connected', device });
+    this.endpoints.onChange({ type: 'connected', device });
     connection.start(head);
   }
 
   // --- What connections ask of their endpoint --------------------------------------------------------------
 
+  /** @internal */
   tokenFrame({ id, claims }: ConnectedDevice, grant: Grant): Buffer {
     return binaryFrame(encodeTokenMessage(this.tokens.issue(id, claims, grant)));
   }
 
   /** @internal */
   received(device: ConnectedDevice, message: Term | Uint8Array): void {
-    this.fedecks.received(device, message);
+    this.endpoints.onMessage(device, message);
   }
 
   /** @internal */
   ended(connection: Connection, cause: DisconnectCause): void {
-    this.registry.remove(connection);
-    this.groups.leaveAll(connection);
+    this.node.remove(connection);
     this.leftovers.add(connection.device.id, connection);
     const other = this.node.held(connection.device.id);
     if (other) this.backplane.opened(other);
     else this.backplane.closed(connection.device, cause);
     this.telemetry.onDisconnected(connection, cause);
-    this.fedecks.changed({ type: 'disconnected', device: connection.device, cause });
+    this.endpoints.onChange({ type: 'disconnected', device: connection.device, cause });
   }
 
-  /** Tells `@OnSocketError` and the log. Never throws. */
+  /** Tells `@OnSocketError` and the log. Never throws. @internal */
   report(error: SocketError): void {
     this.telemetry.onError(error);
     const who = error.deviceId === null ? 'a device' : `device ${JSON.stringify(error.deviceId)}`;
@@ -312,7 +309,7 @@ export class FedecksGateway implements PathOwner, Endpoint, OnModuleInit, OnAppl
   private tick(): void {
     const now = performance.now();
     const wallNow = Date.now();
-    for (const connection of [...this.registry.all()]) connection.tick(now, wallNow);
+    for (const connection of this.node.connections()) connection.tick(now, wallNow);
   }
 }
 

@@ -17,6 +17,7 @@ import {
   type ResolvedOptions,
   resolveOptions,
 } from './fedecks-options.js';
+import { Endpoints } from './endpoints.js';
 import { FedecksGateway } from './fedecks.gateway.js';
 import { Fedecks } from './fedecks.service.js';
 import { FedecksHealthIndicator } from './health-indicator.js';
@@ -49,8 +50,8 @@ export type FedecksAsyncOptions = Pick<ModuleMetadata, 'imports'> &
 @Global()
 @Module({
   imports: [DiscoveryModule],
-  providers: [Fedecks, FedecksHealthIndicator, HandlerExplorer, UpgradeDispatcher],
-  exports: [Fedecks, FedecksHealthIndicator, HandlerExplorer, UpgradeDispatcher],
+  providers: [Endpoints, Fedecks, FedecksHealthIndicator, HandlerExplorer, UpgradeDispatcher],
+  exports: [Endpoints, Fedecks, FedecksHealthIndicator, HandlerExplorer, UpgradeDispatcher],
 })
 class FedecksCoreModule {}
 

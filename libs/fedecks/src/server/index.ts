@@ -50,12 +50,9 @@ export { type Duration } from './duration.js';
 export { type FedecksOptions } from './fedecks-options.js';
 export { FedecksGateway } from './fedecks.gateway.js';
 export { type FedecksAsyncOptions, FedecksModule, type FedecksOptionsFactory } from './fedecks.module.js';
-export {
-  type ConnectionChange,
-  Fedecks,
-  type FedecksHealth,
-  type UpstreamMessage,
-} from './fedecks.service.js';
+export { type ConnectionChange, type UpstreamMessage } from './endpoints.js';
+export { type FedecksEndpoint } from './fedecks-endpoint.js';
+export { Fedecks, type FedecksHealth } from './fedecks.service.js';
 export { FedecksHealthIndicator, type FedecksHealthResult } from './health-indicator.js';
 export {
   FEDECKS_METRICS,

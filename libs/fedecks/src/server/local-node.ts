@@ -4,10 +4,10 @@ import { type BackplaneEndpoint, type BackplaneHealth } from './backplane.js';
 import { type CloneTrace, type NewerConnection } from './clones.js';
 import { type Connection } from './connection.js';
 import { type ConnectedDevice, type SocketError } from './device.js';
-import { type Duplicates } from './duplicates.js';
+import { Duplicates } from './duplicates.js';
 import { type ResolvedOptions } from './fedecks-options.js';
-import { type Groups } from './groups.js';
-import { type Registry } from './registry.js';
+import { Groups } from './groups.js';
+import { Registry } from './registry.js';
 import { type Revocations } from './revocations.js';
 import { binaryFrame } from './websocket/frame-writer.js';
 
@@ -17,19 +17,69 @@ interface Log {
   warn(line: string): void;
 }
 
-/** The connections one endpoint has on this node, as the backplane sees them. */
+/** The connections that one endpoint has on this node: for the endpoint itself, the application, and the backplane. */
 export class LocalNode implements BackplaneEndpoint {
+  /** Decides between connections of the same device. */
+  readonly decisions: Duplicates;
+  private readonly registry = new Registry();
+  private readonly groups: Groups;
+
+  /** @param onMembers called with the first member of a group, and after its last. */
   constructor(
     private readonly options: ResolvedOptions,
-    private readonly registry: Registry,
-    private readonly decisions: Duplicates,
-    private readonly groups: Groups,
     private readonly revocations: Revocations,
     private readonly report: (error: SocketError) => void,
     private readonly logger: Log,
     /** Whatever else publishes where nodes meet can make a backplane fail, as often as it likes. */
     private readonly limited: Pick<Log, 'warn'>,
-  ) {}
+    onMembers: (name: string, any: boolean) => void,
+  ) {
+    this.decisions = new Duplicates(options, this.registry, report);
+    this.groups = new Groups(onMembers);
+  }
+
+  // --- For the endpoint ------------------------------------------------------------------------------------
+
+  add(connection: Connection): void {
+    this.registry.add(connection);
+  }
+
+  remove(connection: Connection): void {
+    this.registry.remove(connection);
+    this.groups.leaveAll(connection);
+  }
+
+  /** All connections, as they are now: they may end while the caller goes through them. */
+  connections(): Connection[] {
+    return [...this.registry.all()];
+  }
+
+  has(deviceId: string): boolean {
+    return this.registry.of(deviceId).length > 0;
+  }
+
+  // --- For the application ---------------------------------------------------------------------------------
+
+  /** Makes a device a member of a group, and returns whether it is connected here. @throws {RangeError} */
+  join(deviceId: string, name: string): boolean {
+    const here = this.registry.of(deviceId);
+    for (const connection of here) this.groups.join(connection, name);
+    return here.length > 0;
+  }
+
+  /** Takes a device out of a group, and returns whether it is connected here. */
+  leave(deviceId: string, name: string): boolean {
+    const here = this.registry.of(deviceId);
+    for (const connection of here) this.groups.leave(connection, name);
+    return here.length > 0;
+  }
+
+  /** Closes all connections of a device, whose tokens have been revoked here. */
+  closeRevoked(deviceId: string): void {
+    for (const connection of [...this.registry.of(deviceId)]) endRevoked(connection);
+  }
+
+  // --- For the backplane -----------------------------------------------------------------------------------
 
   get path(): string {
     return this.options.path;
@@ -86,7 +136,7 @@ export class LocalNode implements BackplaneEndpoint {
     this.revocations.observe(deviceId, generation);
     for (const connection of [...this.registry.of(deviceId)]) {
       // The device may have logged in anew, on a node that knew of the revocation earlier.
-      if (connection.grant.generation < generation) connection.end('revoked', CLOSE.revoked, 'revoked');
+      if (connection.grant.generation < generation) endRevoked(connection);
     }
   }
 
@@ -119,4 +169,8 @@ export class LocalNode implements BackplaneEndpoint {
       info: 'the connection ended before a message for many was written',
     });
   }
+}
+
+function endRevoked(connection: Connection): void {
+  connection.end('revoked', CLOSE.revoked, 'revoked');
 }

@@ -1,5 +1,4 @@
-import { defer, merge, type Observable } from 'rxjs';
-import { GuardedObservable, type OnFailure } from '../faults/index.js';
+import { type Observable } from 'rxjs';
 import { type ConnectedDevice, type DisconnectCause } from './device.js';
 
 /** What is known of a device that is connected somewhere, or was. */
@@ -55,15 +54,14 @@ export class Presence {
   readonly changes$: Observable<PresenceEntry>;
 
   /**
+   * @internal
    * @param places the endpoints of that path, or all.
-   * @param onFailure takes what an observer of `changes$` throws.
    */
   constructor(
     private readonly places: (endpoint?: string) => readonly Place[],
-    onFailure: OnFailure,
+    changes$: Observable<PresenceEntry>,
   ) {
-    const changes = defer(() => merge(...this.places().map(({ backplane }) => backplane.presenceChanges$)));
-    this.changes$ = new GuardedObservable(changes, onFailure);
+    this.changes$ = changes$;
   }
 
   /**

@@ -55,7 +55,6 @@ export function encodeTerm<T>(term: Sendable<T>, options?: EncodeOptions): Buffe
 /**
  * Writes a term behind a gap: the first `gap` bytes of what is returned are the caller's to fill, and hold anything
  * until then.
- * @internal
  */
 export function encodeTermAfter(gap: number, term: unknown, options?: EncodeOptions): Buffer {
   if (writing) return encodeWithin(gap, term, options);

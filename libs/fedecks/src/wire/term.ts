@@ -65,7 +65,7 @@ const forgotten = new FinalizationRegistry<string>((name) => {
 
 /** An Erlang atom. There is one object for each name: `atom('ok') === atom('ok')`. Made by {@link atom}. */
 export class Atom {
-  /** @internal use {@link atom} */
+  /** Use {@link atom}: atoms made by this are not equal to others of their name. */
   constructor(readonly name: string) {}
 
   /** Also one of another copy of this package. */
@@ -155,7 +155,6 @@ brand(ImproperList, 'improper-list');
 
 /** Something of an Erlang node that means nothing here, kept as it was written so that it can be sent back. */
 export abstract class Opaque {
-  /** @internal */
   constructor(
     /** The bytes of the term, tag included, without the version byte. */
     readonly bytes: Uint8Array,

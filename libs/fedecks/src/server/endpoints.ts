@@ -1,0 +1,147 @@
+import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { defer, filter, from, merge, mergeMap, type Observable, Subject } from 'rxjs';
+import { GuardedObservable } from '../faults/index.js';
+import { type FoundHandler, type HandlerExplorer, InvalidHandlerError } from '../handlers/index.js';
+import { DEFAULT_PATH, type Term } from '../wire/index.js';
+import { type Backplane } from './backplane.js';
+import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
+import { LimitedLog } from './limited-log.js';
+import { type LocalNode } from './local-node.js';
+import { type PresenceEntry } from './presence.js';
+import { type Revocations } from './revocations.js';
+
+/** A message a device has sent: a term, or the bytes of a raw message. */
+export interface UpstreamMessage {
+  /** Whom it is from. */
+  readonly device: ConnectedDevice;
+  /** What it is. */
+  readonly message: Term | Uint8Array;
+}
+
+/** A connection that has come or gone. */
+export type ConnectionChange =
+  | { readonly type: 'connected'; readonly device: ConnectedDevice }
+  | { readonly type: 'disconnected'; readonly device: ConnectedDevice; readonly cause: DisconnectCause };
+
+/** An endpoint of this process. */
+export interface LocalEndpoint {
+  readonly options: { readonly path: string; readonly duplicates: 'newest' | 'oldest' | 'allow' };
+  readonly node: LocalNode;
+  readonly backplane: Backplane;
+  readonly revocations: Pick<Revocations, 'revoke'>;
+  report(error: SocketError): void;
+}
+
+/** The endpoints of this process, and what all of them tell the application. */
+@Injectable()
+export class Endpoints implements OnApplicationBootstrap, OnApplicationShutdown {
+  readonly messages$: Observable<UpstreamMessage>;
+  readonly connections$: Observable<ConnectionChange>;
+  /** Of all endpoints, also of those that are added after somebody has subscribed. */
+  readonly presenceChanges$: Observable<PresenceEntry>;
+  private readonly log = new LimitedLog(new Logger('Fedecks'));
+  private readonly messages = new Subject<UpstreamMessage>();
+  private readonly connections = new Subject<ConnectionChange>();
+  private readonly endpoints: LocalEndpoint[] = [];
+  private readonly added = new Subject<LocalEndpoint>();
+  /** Paths that the application has named before it was known which there are; undefined once it is. */
+  private expected: Set<string> | undefined = new Set();
+  private handlers: FoundHandler[] | undefined;
+
+  constructor() {
+    this.messages$ = new GuardedObservable(this.messages, this.logged('An observer of messages$'));
+    this.connections$ = new GuardedObservable(this.connections, this.logged('An observer of connections$'));
+    this.presenceChanges$ = this.presenceChangesAt();
+  }
+
+  /** @param path of one endpoint, or all. */
+  presenceChangesAt(path?: string): Observable<PresenceEntry> {
+    const endpoints = defer(() => merge(from([...this.endpoints]), this.added)).pipe(
+      filter(({ options }) => path === undefined || options.path === path),
+    );
+    return new GuardedObservable(
+      endpoints.pipe(mergeMap(({ backplane }) => backplane.presenceChanges$)),
+      this.logged('An observer of presence.changes$'),
+    );
+  }
+
+  get all(): readonly LocalEndpoint[] {
+    return this.endpoints;
+  }
+
+  add(endpoint: LocalEndpoint): void {
+    this.endpoints.push(endpoint);
+    this.added.next(endpoint);
+  }
+
+  /** @throws {RangeError} when there is none with this path. */
+  at(path: string): LocalEndpoint {
+    const found = this.endpoints.find(({ options }) => options.path === path);
+    if (found) return found;
+    const paths = this.endpoints.map(({ options }) => options.path).join(', ');
+    throw new RangeError(`There is no endpoint '${path}': FedecksModule.forRoot was given ${paths}.`);
+  }
+
+  /**
+   * Checks that there is an endpoint with this path: while the app starts, when all of them are known.
+   * @throws {RangeError}
+   */
+  expect(path: string): void {
+    if (this.expected) this.expected.add(path);
+    else this.at(path);
+  }
+
+  onApplicationBootstrap(): void {
+    const paths = this.expected ?? [];
+    this.expected = undefined;
+    for (const path of paths) this.at(path);
+  }
+
+  /**
+   * The handlers of one endpoint. A class that has chosen none serves the only one there is, or the default one.
+   * @throws {InvalidHandlerError} when a class has chosen one that does not exist, or must choose and has not.
+   */
+  handlersOf(path: string, explorer: HandlerExplorer): FoundHandler[] {
+    const paths = this.endpoints.map(({ options }) => options.path);
+    const undecided = paths.length === 1 ? paths[0] : paths.find((each) => each === DEFAULT_PATH);
+    this.handlers ??= explorer.explore();
+    return this.handlers.filter(({ name, endpoints = undecided === undefined ? [] : [undecided] }) => {
+      const unknown = endpoints.find((each) => !paths.includes(each));
+      if (endpoints.length > 0 && unknown === undefined) return endpoints.includes(path);
+      const problem =
+        unknown === undefined
+          ? `${name} does not say which endpoint it serves.`
+          : `${name} serves endpoint '${unknown}', which does not exist.`;
+      throw new InvalidHandlerError(
+        `${problem} Put @DeviceEndpoint() on its class, with one of: ${paths.map((each) => `'${each}'`).join(', ')}.`,
+      );
+    });
+  }
+
+  onMessage(device: ConnectedDevice, message: Term | Uint8Array): void {
+    if (this.messages.observed) this.observe(() => this.messages.next({ device, message }));
+  }
+
+  onChange(change: ConnectionChange): void {
+    if (this.connections.observed) this.observe(() => this.connections.next(change));
+  }
+
+  onApplicationShutdown(): void {
+    this.observe(() => this.messages.complete());
+    this.observe(() => this.connections.complete());
+  }
+
+  /** Takes what the application's own code throws, of which `what` is the name. */
+  logged(what: string): (error: unknown) => void {
+    return (error) => this.log.error(`${what} failed`, error);
+  }
+
+  /** Observers that subscribe to `messages$` itself are guarded; here ends what another library's subscriber throws. */
+  private observe(emit: () => void): void {
+    try {
+      emit();
+    } catch (error) {
+      this.log.error('An observer failed', error);
+    }
+  }
+}
