@@ -215,6 +215,20 @@ describe('decodeTerm', () => {
       );
     });
 
+    it.each<[string, string, unknown]>([
+      ['true', '770474727565', true],
+      ['false', '770566616c7365', false],
+      ['nil', '77036e696c', null],
+    ])('reads the atom %s as the value it is elsewhere', (_, key, value) => {
+      expect(decodeTerm(term('7400000001', key, '6101'))).toEqual(new Map([[value, 1]]));
+      expect(decodeTerm(term('7400000002', '770161', '6a', key, '6101'))).toEqual(
+        new Map<unknown, unknown>([
+          [atom('a'), []],
+          [value, 1],
+        ]),
+      );
+    });
+
     it.each([
       ['text', '6d000000095f5f70726f746f5f5f'],
       ['an atom', '77095f5f70726f746f5f5f'],
@@ -311,6 +325,25 @@ describe('decodeTerm', () => {
     // Erlang takes any sign but 0 for a minus.
     for (const sign of ['01', '02', 'ff'])
       expect(decodeTerm(term('6e06', sign, '000000000001'))).toBe(-(2 ** 40));
+  });
+
+  it('reads atoms of 255 characters, of however many bytes, and none of more', () => {
+    for (const character of ['a', 'ä', '\u{1f331}']) {
+      const spelled = (characters: number): Buffer => {
+        const name = Buffer.from(character.repeat(characters));
+        return term('76', Buffer.of(name.length >> 8, name.length & 255), name);
+      };
+      expect(decodeTerm(spelled(255))).toBe(atom(character.repeat(255)));
+      expect(codeOf(spelled(256))).toBe('invalid');
+    }
+  });
+
+  it('gives bytes that keep nothing else in memory where they are few, and views where they are many', () => {
+    const bytesOf = (length: number): Buffer => term('4d', u32(length), '08', Buffer.alloc(length, 7));
+    expect((decodeTerm(bytesOf(4_096)) as Uint8Array).buffer.byteLength).toBe(4_096);
+    const frame = bytesOf(4_097);
+    const view = decodeTerm(frame) as Uint8Array;
+    expect([view.length, view.buffer === frame.buffer]).toEqual([4_097, true]);
   });
 
   it('gives tuples that are arrays, and one object for each atom', () => {
