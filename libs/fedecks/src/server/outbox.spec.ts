@@ -1,4 +1,5 @@
 import { Duplex } from 'node:stream';
+import { jest } from '@jest/globals';
 import { Outbox } from './outbox.js';
 
 /** A socket that takes writes only while `reads`, and shows what each of them held. */
@@ -71,6 +72,19 @@ describe('Outbox', () => {
     void made.write(bytes('c'));
     await tick();
     expect([socket.writes, await written]).toEqual([['abc'], [true, true]]);
+  });
+
+  it('keeps no timer when it is released, or when the connection has ended', () => {
+    jest.useFakeTimers();
+    try {
+      const [released, closed] = [outbox({ held: true }), outbox({ held: true })];
+      expect(jest.getTimerCount()).toBe(2);
+      released.release();
+      closed.close();
+      expect(jest.getTimerCount()).toBe(0);
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   it('answers false for frames that were held when the connection ended', async () => {
