@@ -109,13 +109,15 @@ describe('the turns of connections', () => {
   });
 });
 
+/** The term 1 in one frame, and in the first of several, masked with zeros. */
+const WHOLE = Buffer.from('828300000000836101', 'hex');
+const BEGUN = Buffer.from('028300000000836101', 'hex');
+const PING = Buffer.from('898000000000', 'hex');
+
 describe('the time in which a connection is not read', () => {
   const IDLE_MS = 1_000;
-  /** The term 1 in one frame, and in the first of several, masked with zeros. */
-  const WHOLE = Buffer.from('828300000000836101', 'hex');
-  const BEGUN = Buffer.from('028300000000836101', 'hex');
-  const PING = Buffer.from('898000000000', 'hex');
 
+  /** In whole milliseconds, which are added without a rounding error. */
   let now: number;
   /** Ends the handlers that are waited for. */
   let finish: (() => void)[];
@@ -124,7 +126,7 @@ describe('the time in which a connection is not read', () => {
   let socket: Duplex;
   beforeEach(async () => {
     await turn();
-    now = performance.now();
+    now = Math.ceil(performance.now());
     jest.spyOn(performance, 'now').mockImplementation(() => now);
     finish = [];
     causes = [];
@@ -172,5 +174,40 @@ describe('the time in which a connection is not read', () => {
     await turn();
     expect(causesAfter(1)).toEqual([]);
     expect(causesAfter(WHOLE.length)).toEqual(['idle_timeout']);
+  });
+});
+
+describe('messagesPerSecond', () => {
+  afterEach(() => jest.restoreAllMocks());
+
+  it('lets through as many in each second, the first frame of it included', async () => {
+    let now = Math.ceil(performance.now());
+    jest.spyOn(performance, 'now').mockImplementation(() => now);
+    const causes: string[] = [];
+    const { connection, socket } = connect('device', {
+      options: optionsOf({ messagesPerSecond: 2 }),
+      ended: (_, { type }) => causes.push(type),
+    });
+    for (let second = 0; second < 3; second++) {
+      connection.onData(Buffer.concat([WHOLE, PING]));
+      await turn();
+      now += 1_000;
+    }
+    expect(causes).toEqual([]);
+    connection.onData(Buffer.concat([WHOLE, PING, WHOLE]));
+    await turn();
+    expect(causes).toEqual(['rate_limited']);
+    socket.destroy();
+  });
+});
+
+describe('a connection that has ended', () => {
+  it('takes in no more than 256 KiB of what still comes', () => {
+    const { connection, socket } = connect('device', {});
+    connection.drainNow();
+    connection.onData(Buffer.alloc(256 * 1024));
+    expect(socket.destroyed).toBe(false);
+    connection.onData(Buffer.alloc(1));
+    expect(socket.destroyed).toBe(true);
   });
 });
