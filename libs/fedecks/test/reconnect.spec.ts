@@ -280,6 +280,16 @@ describe('a refused upgrade (§1, §3)', () => {
     expect(delayMs).toBeLessThanOrEqual(most);
   });
 
+  it('with Retry-After waits for its own delay after that time, so that devices that are told the same come back apart', async () => {
+    // After a refused token its own delay is from 30 to 60 s.
+    await start({ refusedRetryMs: 60_000, slowRetryMaxMs: 60_000 });
+    (await cloud.accept()).refuse(403, 'retry-after: 60\r\n');
+    await log.until('upgrade_failed');
+    const { delayMs } = await log.until('connection_scheduled');
+    expect(delayMs).toBeGreaterThanOrEqual(90_000);
+    expect(delayMs).toBeLessThanOrEqual(120_000);
+  });
+
   it('because of a wrong sec-websocket-accept is told with its reason', async () => {
     await start();
     (await cloud.accept()).upgrade('AAAAAAAAAAAAAAAAAAAAAAAAAAA=');

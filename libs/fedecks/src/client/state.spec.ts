@@ -243,11 +243,13 @@ describe('the state machine of a client (§3)', () => {
 
   it('has forgotten the token after a logout, and has nothing to do with the old connection', () => {
     for (const before of Object.values(STATES).filter(({ status }) => status !== 'stopped')) {
-      const { state } = next(before, EVENTS.logout);
+      const { state } = next({ ...before, expiresAtMs: 5_000, refusals: 1 }, EVENTS.logout);
       expect(state).toMatchObject({
         status: 'unregistered',
         attempt: 4,
         header: undefined,
+        expiresAtMs: undefined,
+        refusals: 0,
         login: undefined,
       });
       expect(next(state, EVENTS.token)).toEqual({ state, effects: [] });
@@ -298,6 +300,18 @@ describe('the state machine of a client (§3)', () => {
     };
     expect(paces(0, 1, 4.9, 5.5)).toEqual(['backoff', 'backoff', 'slow', 'slow']);
     expect(paces(0, 1, 5, 6, 7)).toEqual(['backoff', 'backoff', 'backoff', 'backoff', 'slow']);
+  });
+
+  it('has forgotten the token, and when it expires, after a close code that asks for a login', () => {
+    const { state } = next({ ...STATES['connected with token'], expiresAtMs: 5_000 }, EVENTS['closed 4100']);
+    expect(state).toMatchObject({ header: undefined, expiresAtMs: undefined });
+  });
+
+  it('remembers three replacements at most, however many there are', () => {
+    let state: State = STATES['connected with token'];
+    for (let now = 0; now < 100; now++)
+      state = { ...next(state, closed(4152), now).state, status: 'connected' };
+    expect(state.replacements).toEqual([97, 98, 99]);
   });
 
   it('suspects another machine when it is replaced for the third time, or the cloud says so', () => {
@@ -351,12 +365,13 @@ describe('the state machine of a client (§3)', () => {
     expect(patienceAfter(...three, EVENTS.upgraded)).toBe(1);
   });
 
+  const CONNECTED_IN: readonly string[] = ['lost', 'token'];
   /** What is said of the token, by causes, as these events follow upon one another with an attempt before each. */
   function refusals(state: State, ...events: StateEvent[]): string[] {
     const causes: string[] = [];
     for (const event of events) {
       const step = next(
-        { ...state, status: event.type === 'lost' ? 'connected' : 'connecting', attempt: 3 },
+        { ...state, status: CONNECTED_IN.includes(event.type) ? 'connected' : 'connecting', attempt: 3 },
         event,
       );
       state = step.state;
@@ -376,6 +391,15 @@ describe('the state machine of a client (§3)', () => {
     expect(refusals({ ...HELD, expiresAtMs: undefined }, cloudRefused(5_000))).toEqual([]);
   });
 
+  it('goes by the expiry of the token it holds: the one it started with, and then the newest', () => {
+    const started = next(STATES.unregistered, { ...EVENTS['started with token'], expiresAtMs: 5_000 }).state;
+    expect(refusals(started, cloudRefused(4_999))).toEqual([]);
+    expect(refusals(started, cloudRefused(5_000))).toEqual(['expired']);
+    const renewed = { ...EVENTS.token, expiresAtMs: 9_000 };
+    expect(refusals(HELD, renewed, cloudRefused(8_999))).toEqual([]);
+    expect(refusals(HELD, renewed, cloudRefused(9_000))).toEqual(['expired']);
+  });
+
   it('takes a token for refused that a cloud refuses twice in a row', () => {
     expect(refusals(HELD, cloudRefused(), cloudRefused(4_999), cloudRefused())).toEqual([
       'refused',
@@ -383,6 +407,12 @@ describe('the state machine of a client (§3)', () => {
     ]);
     expect(refusals(HELD, cloudRefused(), EVENTS.upgraded, cloudRefused())).toEqual([]);
     expect(refusals(HELD, cloudRefused(), EVENTS.unreachable, cloudRefused())).toEqual(['refused']);
+  });
+
+  it('counts no refusal of an earlier token when a login has brought a new one, but all where it has brought none', () => {
+    const loggingIn = { ...HELD, refusals: 1, login: 7 };
+    expect(refusals(loggingIn, EVENTS.upgraded, EVENTS.token, cloudRefused())).toEqual([]);
+    expect(refusals(loggingIn, EVENTS.upgraded, EVENTS['closed 1000'], cloudRefused())).toEqual(['refused']);
   });
 
   it('takes a token for refused when it was revoked, and at the next refusal', () => {

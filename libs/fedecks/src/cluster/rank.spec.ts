@@ -70,6 +70,15 @@ describe('SharedClock', () => {
     expect(clock.now() - first).toBe(7_000);
   });
 
+  it('goes on at that pace from a time it has heard of, and from 1970 where the wall clock is before that', () => {
+    let elapsed = 0;
+    const behind = new SharedClock(() => elapsed, 1_000);
+    const before1970 = new SharedClock(() => elapsed, -1_000);
+    behind.observe(9_000_000);
+    elapsed += 7;
+    expect([behind.now(), before1970.now()]).toEqual([9_007_000, 7_000]);
+  });
+
   it.each([-1, 0.5, NaN, Infinity, MAX_TIME + 1])('does not follow %p', (time) => {
     const clock = new SharedClock(() => 0, 1_000);
     clock.observe(time);

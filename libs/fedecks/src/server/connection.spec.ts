@@ -1,8 +1,9 @@
-import { PassThrough } from 'node:stream';
+import { Duplex } from 'node:stream';
+import { jest } from '@jest/globals';
 import { Router, turns } from '../handlers/index.js';
 import { encodeTerm } from '../wire/index.js';
 import { Connection, type Endpoint } from './connection.js';
-import { resolveOptions } from './fedecks-options.js';
+import { type FedecksOptions, type ResolvedOptions, resolveOptions } from './fedecks-options.js';
 import { Telemetry } from './telemetry.js';
 
 /** A whole binary message, masked with zeros. */
@@ -13,10 +14,38 @@ function message(text: string): Buffer {
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+function optionsOf(given: Partial<FedecksOptions>): ResolvedOptions {
+  return resolveOptions({
+    secrets: ['a secret of thirty-two bytes, or more'],
+    authenticator: { authenticate: () => true },
+    ...given,
+  });
+}
+
+/** A connection that has been started, and its socket. */
+function connect(id: string, more: Partial<Endpoint>): { connection: Connection; socket: Duplex } {
+  const endpoint: Endpoint = {
+    options: optionsOf({}),
+    router: new Router([]),
+    telemetry: new Telemetry('/fedecks', { debug: () => undefined, error: () => undefined }, () => false),
+    decoding: {},
+    tokenFrame: () => Buffer.alloc(0),
+    report: () => undefined,
+    received: () => undefined,
+    ended: () => undefined,
+    ...more,
+  };
+  const socket = new Duplex({ read: () => undefined, write: (_chunk, _encoding, taken) => taken() });
+  const device = { id, remoteAddress: '', claims: undefined, endpoint: '/fedecks', since: 0 };
+  const connection = new Connection(device, socket, endpoint, { generation: 0, expiresAt: 0 }, 0);
+  connection.start(Buffer.alloc(0));
+  return { connection, socket };
+}
+
 describe('the turns of connections', () => {
   /** Whose messages have been handled, in their order. */
   let handled: string[];
-  let sockets: PassThrough[];
+  let sockets: Duplex[];
   beforeEach(async () => {
     handled = [];
     sockets = [];
@@ -29,27 +58,13 @@ describe('the turns of connections', () => {
 
   function open(id: string, onMessage: () => void = () => undefined): Connection {
     const log = handled;
-    const endpoint: Endpoint = {
-      options: resolveOptions({
-        secrets: ['a secret of thirty-two bytes, or more'],
-        authenticator: { authenticate: () => true },
-      }),
-      router: new Router([]),
-      telemetry: new Telemetry('/fedecks', { debug: () => undefined, error: () => undefined }, () => false),
-      decoding: {},
-      tokenFrame: () => Buffer.alloc(0),
-      report: () => undefined,
+    const { connection, socket } = connect(id, {
       received: () => {
         log.push(id);
         onMessage();
       },
-      ended: () => undefined,
-    };
-    const socket = new PassThrough();
+    });
     sockets.push(socket);
-    const device = { id, remoteAddress: '', claims: undefined, endpoint: '/fedecks', since: 0 };
-    const connection = new Connection(device, socket, endpoint, { generation: 0, expiresAt: 0 }, 0);
-    connection.start(Buffer.alloc(0));
     return connection;
   }
 
@@ -91,5 +106,108 @@ describe('the turns of connections', () => {
     await turn();
     expect(handled[before]).toBe('small');
     expect(handled[before + 1]).toBe('slow');
+  });
+});
+
+/** The term 1 in one frame, and in the first of several, masked with zeros. */
+const WHOLE = Buffer.from('828300000000836101', 'hex');
+const BEGUN = Buffer.from('028300000000836101', 'hex');
+const PING = Buffer.from('898000000000', 'hex');
+
+describe('the time in which a connection is not read', () => {
+  const IDLE_MS = 1_000;
+
+  /** In whole milliseconds, which are added without a rounding error. */
+  let now: number;
+  /** Ends the handlers that are waited for. */
+  let finish: (() => void)[];
+  let causes: string[];
+  let connection: Connection;
+  let socket: Duplex;
+  beforeEach(async () => {
+    await turn();
+    now = Math.ceil(performance.now());
+    jest.spyOn(performance, 'now').mockImplementation(() => now);
+    finish = [];
+    causes = [];
+    const any = () => new Promise<void>((resolve) => finish.push(resolve));
+    ({ connection, socket } = connect('device', {
+      options: optionsOf({ mailboxLimit: 1, idleTimeoutMs: IDLE_MS }),
+      router: new Router([{ name: 'any', kind: { kind: 'any' }, call: any }]),
+      ended: (_, { type }) => causes.push(type),
+    }));
+  });
+  afterEach(() => {
+    jest.restoreAllMocks();
+    socket.destroy();
+  });
+
+  /** Receives more than may wait for a handler, which then takes many times as long as a device may be silent. */
+  async function receiveAndHang(...frames: Buffer[]): Promise<void> {
+    connection.onData(Buffer.concat([WHOLE, WHOLE, ...frames]));
+    expect(socket.isPaused()).toBe(true);
+    now += 10 * IDLE_MS;
+    finish.shift()?.();
+    await turn();
+    await turn();
+    expect(socket.isPaused()).toBe(false);
+  }
+
+  function causesAfter(ms: number): string[] {
+    now += ms;
+    connection.tick(now, 0);
+    return causes;
+  }
+
+  it("is none of the device's silence", async () => {
+    await receiveAndHang();
+    expect(causesAfter(0)).toEqual([]);
+    expect(causesAfter(IDLE_MS - 1)).toEqual([]);
+    expect(causesAfter(1)).toEqual(['idle_timeout']);
+  });
+
+  it('is none of the time that a message takes to arrive', async () => {
+    await receiveAndHang(BEGUN);
+    expect(causesAfter(IDLE_MS - 1)).toEqual([]);
+    // Bytes come, but none of the message: it has a millisecond more for each that is there.
+    connection.onData(PING);
+    await turn();
+    expect(causesAfter(1)).toEqual([]);
+    expect(causesAfter(WHOLE.length)).toEqual(['idle_timeout']);
+  });
+});
+
+describe('messagesPerSecond', () => {
+  afterEach(() => jest.restoreAllMocks());
+
+  it('lets through as many in each second, the first frame of it included', async () => {
+    let now = Math.ceil(performance.now());
+    jest.spyOn(performance, 'now').mockImplementation(() => now);
+    const causes: string[] = [];
+    const { connection, socket } = connect('device', {
+      options: optionsOf({ messagesPerSecond: 2 }),
+      ended: (_, { type }) => causes.push(type),
+    });
+    for (let second = 0; second < 3; second++) {
+      connection.onData(Buffer.concat([WHOLE, PING]));
+      await turn();
+      now += 1_000;
+    }
+    expect(causes).toEqual([]);
+    connection.onData(Buffer.concat([WHOLE, PING, WHOLE]));
+    await turn();
+    expect(causes).toEqual(['rate_limited']);
+    socket.destroy();
+  });
+});
+
+describe('a connection that has ended', () => {
+  it('takes in no more than 256 KiB of what still comes', () => {
+    const { connection, socket } = connect('device', {});
+    connection.drainNow();
+    connection.onData(Buffer.alloc(256 * 1024));
+    expect(socket.destroyed).toBe(false);
+    connection.onData(Buffer.alloc(1));
+    expect(socket.destroyed).toBe(true);
   });
 });

@@ -1,9 +1,12 @@
 import { Duplex } from 'node:stream';
+import { jest } from '@jest/globals';
 import { Outbox } from './outbox.js';
 
 /** A socket that takes writes only while `reads`, and shows what each of them held. */
 class Socket extends Duplex {
   readonly writes: string[] = [];
+  /** The buffers it was given. */
+  readonly chunks: Buffer[] = [];
   reads = true;
   private takeOn: (() => void) | undefined;
 
@@ -12,13 +15,15 @@ class Socket extends Duplex {
   }
 
   override _write(chunk: Buffer, _: BufferEncoding, taken: () => void): void {
-    this.writes.push(chunk.toString());
-    if (this.reads) taken();
-    else this.takeOn = taken;
+    this._writev([{ chunk }], taken);
   }
 
-  override _writev(chunks: { chunk: Buffer }[], taken: () => void): void {
-    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), 'utf8', taken);
+  override _writev(given: { chunk: Buffer }[], taken: () => void): void {
+    const chunks = given.map(({ chunk }) => chunk);
+    this.chunks.push(...chunks);
+    this.writes.push(Buffer.concat(chunks).toString());
+    if (this.reads) taken();
+    else this.takeOn = taken;
   }
 
   readOn(): void {
@@ -55,11 +60,13 @@ describe('Outbox', () => {
     expect(socket.writes).toEqual(['ab']);
   });
 
-  it('writes frames that are large together in order, and copies none of them', async () => {
+  it('writes frames that are large together in one write, in order, and copies none of them', async () => {
     const made = outbox({ maxBufferedBytes: 100_000 });
-    for (const letter of ['a', 'b']) void made.write(bytes(letter.repeat(20_000)));
+    const frames = ['a', 'b'].map((letter) => bytes(letter.repeat(20_000)));
+    for (const frame of frames) void made.write(frame);
     await tick();
-    expect(socket.writes.join('')).toBe('a'.repeat(20_000) + 'b'.repeat(20_000));
+    expect(socket.writes).toEqual(['a'.repeat(20_000) + 'b'.repeat(20_000)]);
+    expect(socket.chunks.map((chunk) => frames.indexOf(chunk))).toEqual([0, 1]);
   });
 
   it('holds frames until it is released, and then writes them in order', async () => {
@@ -71,6 +78,19 @@ describe('Outbox', () => {
     void made.write(bytes('c'));
     await tick();
     expect([socket.writes, await written]).toEqual([['abc'], [true, true]]);
+  });
+
+  it('keeps no timer when it is released, or when the connection has ended', () => {
+    jest.useFakeTimers();
+    try {
+      const [released, closed] = [outbox({ held: true }), outbox({ held: true })];
+      expect(jest.getTimerCount()).toBe(2);
+      released.release();
+      closed.close();
+      expect(jest.getTimerCount()).toBe(0);
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   it('answers false for frames that were held when the connection ended', async () => {
@@ -120,12 +140,49 @@ describe('Outbox', () => {
     expect(socket.writes).toEqual(['alast']);
   });
 
+  it('writes no last frame after it was closed', async () => {
+    const made = outbox();
+    made.close();
+    made.finish(bytes('last'));
+    await tick();
+    expect(socket.writes).toEqual([]);
+  });
+
+  it('writes nothing to a socket that has ended meanwhile', async () => {
+    const errors: Error[] = [];
+    socket.on('error', (error) => errors.push(error));
+    const made = outbox();
+    void made.write(bytes('a'));
+    socket.end();
+    await tick();
+    expect([socket.writes, errors]).toEqual([[], []]);
+  });
+
   it('is drained when the device has taken what was written', async () => {
     socket.reads = false;
     const made = outbox();
     void made.write(bytes(200));
     let isDrained = false;
     const drained = made.drained().then(() => (isDrained = true));
+    await tick();
+    expect(isDrained).toBe(false);
+    socket.readOn();
+    await drained;
+  });
+
+  it('is not drained when more was written as soon as the device had taken what was written', async () => {
+    socket.reads = false;
+    const made = outbox();
+    void made.write(bytes(200));
+    let isDrained = false;
+    const drained = made.drained().then(() => (isDrained = true));
+    await tick();
+    socket.once('drain', () => {
+      socket.reads = false;
+      void made.write(bytes(200));
+      made.flush();
+    });
+    socket.readOn();
     await tick();
     expect(isDrained).toBe(false);
     socket.readOn();

@@ -49,6 +49,49 @@ describe('Tokens', () => {
     expect(tokens.verify(tokens.issue('nerves-242a', undefined, login()))?.claims).toBeUndefined();
   });
 
+  it.each([0, 1, 1_800_000_000_000])('carries the generation %i', (generation) => {
+    const tokens = new Tokens([a], HOUR);
+    expect(tokens.verify(tokens.issue('d', undefined, { generation, expiresAt: 0 }))).toMatchObject({
+      generation,
+    });
+  });
+
+  it('issues no token that ends after the last time there is', () => {
+    const tokens = new Tokens([a], 8.64e15);
+    const grant = login();
+    expect(tokens.verify(tokens.issue('d', undefined, grant))?.expiresAt).toBe(8.64e15);
+    expect(grant.expiresAt).toBe(8.64e15);
+  });
+
+  it('takes device ids of 125 bytes of UTF-8, and none that are longer', () => {
+    const tokens = new Tokens([a], HOUR);
+    const verified = (deviceId: string): string | undefined =>
+      tokens.verify(tokens.issue(deviceId, undefined, login()))?.deviceId;
+    expect(verified(`d${'é'.repeat(62)}`)).toBe(`d${'é'.repeat(62)}`);
+    expect(verified('é'.repeat(63))).toBeUndefined();
+  });
+
+  it('refuses a token that no header holds, though its signature is good', () => {
+    const tokens = new Tokens([a], HOUR);
+    expect(tokens.verify(tokens.issue('d', { note: 'x'.repeat(500) }, login()))).toBeDefined();
+    expect(tokens.verify(tokens.issue('d', { note: 'x'.repeat(1_000) }, login()))).toBeUndefined();
+  });
+
+  it('asks about tokens of another server only where it does not know them', () => {
+    const asked: string[] = [];
+    const theirs = { deviceId: 'd', claims: undefined, generation: 0, expiresAt: 8.64e15 };
+    const verify = (token: string) => {
+      asked.push(token);
+      return token === 'theirs' ? theirs : undefined;
+    };
+    const tokens = new Tokens([a], HOUR, { verify });
+    expect(tokens.verify(tokens.issue('d', undefined, login()))).toBeDefined();
+    expect(asked).toEqual([]);
+    expect(tokens.verify('theirs')).toBe(theirs);
+    expect(tokens.latestExpiry).toBe(8.64e15);
+    expect(tokens.verify('of nobody')).toBeUndefined();
+  });
+
   it('refuses a token from the second on in which it expires', () => {
     const tokens = new Tokens([a], HOUR);
     const now = 1_800_000_000_000;

@@ -87,6 +87,38 @@ describe('decodeTerm', () => {
       expect(codeOf(bytes)).toBe('too-many');
     });
 
+    const NUMBER_KEYS = many('74', 33, (index) => Buffer.concat([int32(index), Buffer.from('6a', 'hex')]));
+    it.each<[string, Buffer, number]>([
+      ['a tuple', term('68016a'), 3],
+      ['a list', term('6c000000016a6a'), 3],
+      ['a list in three pieces', term('6c000000016a6c000000016a6c000000016a6a'), 7],
+      ['a charlist', term('6b0003010203'), 5],
+      ['an empty map', term('7400000000'), 2],
+      ['a map with other keys', term('740000000161016a'), 8],
+      ['a map with 33 numbers as keys', NUMBER_KEYS, 6 + 66 + 1],
+      ['bytes', term('4d000000010807'), 4],
+      ['a binary that is no UTF-8', term('6d00000001ff'), 4],
+      ['a bit string', term('4d0000000107fe'), 6],
+      ['a pid', term('58770161000000010000000200000003'), 6],
+      ['an integer of 63 bytes', term('6e3f00', 'ff'.repeat(63)), 2],
+      ['an integer of 64 bytes', term('6e4000', 'ff'.repeat(64)), 3],
+      ['an atom nobody has used', term('7705', Buffer.from('§4.5')), 16],
+    ])('counts %s as PROTOCOL.md says', (_, bytes, elements) => {
+      expect(codeOf(bytes, { maxElements: elements - 1 })).toBe('too-many');
+      expect(codeOf(bytes, { maxElements: elements })).toBe('read');
+    });
+
+    it('counts a key of an object as 7 when it is new, as 4 from the 129th on, and as 1 when it came there lately', () => {
+      const object = (keys: number, kind: string): Buffer =>
+        many('74', keys, (index) => Buffer.concat([text(`${kind} ${index}`), Buffer.from('6a', 'hex')]));
+      expect(codeOf(object(2, 'few'), { maxElements: 2 + 2 * 8 - 1 })).toBe('too-many');
+      expect(codeOf(object(2, 'more'), { maxElements: 2 + 2 * 8 })).toBe('read');
+      expect(codeOf(object(2, 'more'), { maxElements: 2 + 2 * 2 - 1 })).toBe('too-many');
+      expect(codeOf(object(2, 'more'), { maxElements: 2 + 2 * 2 })).toBe('read');
+      expect(codeOf(object(129, 'many'), { maxElements: 2 + 128 * 8 + 5 - 1 })).toBe('too-many');
+      expect(codeOf(object(129, 'others'), { maxElements: 2 + 128 * 8 + 5 })).toBe('read');
+    });
+
     it('leaves room for honest messages of 256 KiB', () => {
       const readings = many('6c', 2_600, (index) =>
         Buffer.concat([
@@ -112,6 +144,27 @@ describe('decodeTerm', () => {
       expect(() => decodeTerm(term('6a'), { maxElements: 0 })).toThrow(RangeError);
       expect(() => decodeTerm(term('6a'), { maxElements: NaN })).toThrow(RangeError);
     });
+  });
+
+  it.each([
+    ['tuples', '6801', ''],
+    ['lists', '6c00000001', '6a'],
+    ['maps', '74000000016101', ''],
+  ])('reads %s that are nested as deep as may be, and none that are deeper', (_, open, close) => {
+    const bytes = term(open.repeat(3), '6a', close.repeat(3));
+    expect(codeOf(bytes, { maxDepth: 3 })).toBe('read');
+    expect(codeOf(bytes, { maxDepth: 2 })).toBe('too-deep');
+  });
+
+  it('reads a term of as many bytes as may be, and none of more', () => {
+    const bytes = term('6d00000003616263');
+    expect(codeOf(bytes, { maxBytes: 9 })).toBe('read');
+    expect(codeOf(bytes, { maxBytes: 8 })).toBe('too-large');
+  });
+
+  it('checks the size that a map claims against the data before it counts elements', () => {
+    const bytes = term('74', u32(60), '6a'.repeat(100));
+    expect(codeOf(bytes, { maxElements: 100 })).toBe('truncated');
   });
 
   describe('keys of maps (§4.3)', () => {
@@ -146,6 +199,44 @@ describe('decodeTerm', () => {
           Buffer.from('6a', 'hex'),
         ]);
       expect(codeOf(term(key))).toBe('too-many');
+    });
+
+    it('reads maps that are keys of maps, 16 of them one in another', () => {
+      const nested = (maps: number): Buffer => term('7400000001'.repeat(maps), '6101', '6a'.repeat(maps));
+      expect(codeOf(nested(16))).toBe('read');
+      expect(codeOf(nested(17))).toBe('too-deep');
+    });
+
+    it('reads them as before after many a message that broke off within a key', () => {
+      for (let index = 0; index < 20; index++)
+        expect(codeOf(term('7400000001', '7400000001', '6101'))).toBe('truncated');
+      expect(decodeTerm(term('7400000001', '7400000001', '61016a', '6102'))).toEqual(
+        new Map([[new Map([[1, []]]), 2]]),
+      );
+    });
+
+    it.each<[string, string, unknown]>([
+      ['true', '770474727565', true],
+      ['false', '770566616c7365', false],
+      ['nil', '77036e696c', null],
+    ])('reads the atom %s as the value it is elsewhere', (_, key, value) => {
+      expect(decodeTerm(term('7400000001', key, '6101'))).toEqual(new Map([[value, 1]]));
+      expect(decodeTerm(term('7400000002', '770161', '6a', key, '6101'))).toEqual(
+        new Map<unknown, unknown>([
+          [atom('a'), []],
+          [value, 1],
+        ]),
+      );
+    });
+
+    it.each([
+      ['text', '6d000000095f5f70726f746f5f5f'],
+      ['an atom', '77095f5f70726f746f5f5f'],
+    ])('takes a key called __proto__ for one like any other: %s', (_, key) => {
+      const read = decodeTerm(term('7400000001', key, '7400000001', text('admin'), '6101'));
+      expect(Object.getPrototypeOf(read)).toBe(Object.prototype);
+      expect(Object.entries(read as object)).toEqual([['__proto__', { admin: 1 }]]);
+      expect(codeOf(term('7400000002', key, '6a', key, '6a'))).toBe('duplicate-key');
     });
 
     it.each([
@@ -231,6 +322,28 @@ describe('decodeTerm', () => {
       expect(decodeTerm(term('6e', Buffer.of(digits.length, 1), digits))).toBe(-value);
     }
     expect(decodeTerm(term('6e', '070001000000000000'))).toBe(1);
+    // Erlang takes any sign but 0 for a minus.
+    for (const sign of ['01', '02', 'ff'])
+      expect(decodeTerm(term('6e06', sign, '000000000001'))).toBe(-(2 ** 40));
+  });
+
+  it('reads atoms of 255 characters, of however many bytes, and none of more', () => {
+    for (const character of ['a', 'ä', '\u{1f331}']) {
+      const spelled = (characters: number): Buffer => {
+        const name = Buffer.from(character.repeat(characters));
+        return term('76', Buffer.of(name.length >> 8, name.length & 255), name);
+      };
+      expect(decodeTerm(spelled(255))).toBe(atom(character.repeat(255)));
+      expect(codeOf(spelled(256))).toBe('invalid');
+    }
+  });
+
+  it('gives bytes that keep nothing else in memory where they are few, and views where they are many', () => {
+    const bytesOf = (length: number): Buffer => term('4d', u32(length), '08', Buffer.alloc(length, 7));
+    expect((decodeTerm(bytesOf(4_096)) as Uint8Array).buffer.byteLength).toBe(4_096);
+    const frame = bytesOf(4_097);
+    const view = decodeTerm(frame) as Uint8Array;
+    expect([view.length, view.buffer === frame.buffer]).toEqual([4_097, true]);
   });
 
   it('gives tuples that are arrays, and one object for each atom', () => {

@@ -31,11 +31,11 @@ class Endpoint implements AdmissionContext {
   };
   readonly revocations = { wasRevokedMeanwhile: (): boolean => this.isRevoked };
   readonly claims = {
-    claim: (): boolean => this.isFree,
+    claim: (): boolean | Promise<boolean> => this.isFree,
     unclaim: (id: string): void => void this.unclaimed.push(id),
   };
   isRevoked = false;
-  isFree = true;
+  isFree: boolean | Promise<boolean> = true;
   holds = false;
   /** Whether the turn of the event loop is used up. */
   isTurnUsed = false;
@@ -152,6 +152,14 @@ describe('Admission', () => {
     expect(await decide(admission, login('other', '192.0.2.2'))).toMatchObject({ device: { id: 'other' } });
   });
 
+  it('lets a device that comes with its token over and over use up no more than its share of an address', async () => {
+    const admission = new Admission(new Endpoint({ upgradesPerAddressPerMinute: 20 }));
+    for (let count = 0; count < 10; count++)
+      expect(await decide(admission, comeBack('hasty'))).toMatchObject({ device: {} });
+    expect(await decide(admission, comeBack('hasty'))).toMatchObject({ status: 503 });
+    expect(await decide(admission, comeBack('another'))).toMatchObject({ device: {} });
+  });
+
   it('counts all hosts of a /64 in IPv6 together', async () => {
     const admission = new Admission(new Endpoint({ upgradesPerAddressPerMinute: 1 }));
     expect(await decide(admission, login('a', '2001:db8::1'))).toMatchObject({ device: {} });
@@ -243,6 +251,38 @@ describe('Admission', () => {
       expect(endpoint.asked.at(-1)?.deviceId).toBe('next');
       expect(endpoint.reports).toEqual([]);
     });
+
+    it('gives a place back once, though its guards answer after the time is up', async () => {
+      const endpoint = new Endpoint({ upgradeTimeoutMs: 1_000 });
+      endpoint.holds = true;
+      const admission = new Admission(endpoint);
+      const fill = (): Promise<unknown>[] =>
+        Array.from({ length: MAX_WAITING / 2 }, () => decide(admission, login()));
+      const first = fill();
+      jest.advanceTimersByTime(1_000);
+      await Promise.all(first);
+      // The guards of the first answer when others have their places.
+      endpoint.release();
+      const second = fill();
+      await jest.advanceTimersByTimeAsync(0);
+      expect(await decide(admission, login())).toEqual(NOT_NOW);
+      endpoint.release();
+      await Promise.all(second);
+    });
+
+    it('reports nothing of guards that fail after the time is up, or after the device has gone', async () => {
+      const endpoint = new Endpoint({ upgradeTimeoutMs: 1_000 });
+      endpoint.holds = true;
+      const admission = new Admission(endpoint);
+      const gone = login('broken');
+      const decisions = [decide(admission, gone), decide(admission, login('stranger'))];
+      admission.abort(gone);
+      jest.advanceTimersByTime(1_000);
+      expect(await Promise.all(decisions)).toEqual([undefined, NOT_NOW]);
+      endpoint.release();
+      await jest.advanceTimersByTimeAsync(0);
+      expect(endpoint.reports).toMatchObject([{ deviceId: 'stranger', type: 'upgrade_failed' }]);
+    });
   });
 
   it('reports what a listener of the signal throws when the device has gone', async () => {
@@ -274,6 +314,15 @@ describe('Admission', () => {
     for (const id of ['clone', 'elsewhere']) expect(await decide(admission, comeBack(id))).toEqual(refusal);
     expect(endpoint.reports.map(({ type }) => type)).toEqual(['clone_suspected', 'clone_suspected']);
     expect(await decide(admission, comeBack('elsewhere no more'))).toMatchObject({ device: {} });
+  });
+
+  it('asks no other node about a request that opens no connection', async () => {
+    const decisions: UpgradeDecision[] = [];
+    await new Admission(new Endpoint()).decide(comeBack('elsewhere'), false, (made) => {
+      decisions.push(made);
+      return false;
+    });
+    expect(decisions).toMatchObject([{ device: { id: 'elsewhere' } }]);
   });
 
   it('notes when it was asked, before the guards have answered, and by which attempt (§1.7)', () => {
@@ -315,6 +364,43 @@ describe('Admission', () => {
       expect(await decide(admission, login('elsewhere'))).toEqual(NOT_NOW);
       expect(endpoint.reports.map(({ type }) => type)).toEqual(['duplicate', 'duplicate']);
       expect(endpoint.unclaimed).toEqual([]);
+    });
+
+    it('asks for no place for a request that opens no connection', async () => {
+      const endpoint = new Endpoint({ duplicates: 'oldest' });
+      endpoint.isFree = false;
+      const decisions: UpgradeDecision[] = [];
+      await new Admission(endpoint).decide(login('elsewhere'), false, (made) => {
+        decisions.push(made);
+        return false;
+      });
+      expect(decisions).toMatchObject([{ device: { id: 'elsewhere' } }]);
+      expect(endpoint.unclaimed).toEqual([]);
+    });
+
+    it('refuses with 503 a device that has been connected while its place was asked for', async () => {
+      const endpoint = new Endpoint({ duplicates: 'oldest' });
+      let answer = (_isFree: boolean): void => undefined;
+      endpoint.isFree = new Promise((resolve) => (answer = resolve));
+      const waiting = decide(new Admission(endpoint), login());
+      await new Promise((resolve) => setImmediate(resolve));
+      endpoint.connected.add('nerves-242a');
+      answer(true);
+      expect(await waiting).toEqual(NOT_NOW);
+      expect(endpoint.reports).toMatchObject([{ type: 'duplicate' }]);
+    });
+
+    it('refuses a device where draining has begun while its place was asked for, and gives the place back', async () => {
+      const endpoint = new Endpoint({ duplicates: 'oldest' });
+      let answer = (_isFree: boolean): void => undefined;
+      endpoint.isFree = new Promise((resolve) => (answer = resolve));
+      const admission = new Admission(endpoint);
+      const waiting = decide(admission, login());
+      await new Promise((resolve) => setImmediate(resolve));
+      admission.drain();
+      answer(true);
+      expect(await waiting).toEqual({ status: 503, retryAfterS: 1 });
+      expect(endpoint.unclaimed).toEqual(['nerves-242a']);
     });
 
     it('gives the place back of a device for which no connection was opened', async () => {
