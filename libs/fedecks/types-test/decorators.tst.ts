@@ -4,17 +4,25 @@ import {
   type ConnectedDevice,
   Device,
   DeviceId,
+  type DisconnectCause,
   type MessageOf,
   OnConnected,
+  OnDisconnected,
   OnMessage,
   onMessageFor,
   OnRawMessage,
+  OnSocketError,
   Payload,
+  type SocketError,
   stop,
   type Term,
   tuple,
 } from '@fedecks/nest';
-import { onMessageFor as onDeviceMessageFor } from '@fedecks/nest/client-nest';
+import {
+  type ConnectionLost,
+  OnDisconnected as OnConnectionLost,
+  onMessageFor as onDeviceMessageFor,
+} from '@fedecks/nest/client-nest';
 import { of } from 'rxjs';
 import { test } from 'tstyche';
 
@@ -44,6 +52,23 @@ test('decorators take methods that fit', () => {
     @OnConnected() hello(@Device() _device: ConnectedDevice, @Signal() _signal: AbortSignal) {
       return tuple('hello', 'matey');
     }
+    @OnDisconnected() gone(
+      @Payload() _cause: DisconnectCause,
+      @Device() _device: ConnectedDevice,
+      @Signal() _signal: AbortSignal,
+    ) {
+      return new Set(['nobody is left to answer']);
+    }
+    @OnDisconnected<Reading>() goneWithPipe(
+      @Payload() _piped: Reading,
+      @Payload('code') _code: number,
+    ): void {}
+    @OnConnectionLost() lost(@Payload() _event: ConnectionLost, @DeviceId() _id: string): void {}
+    @OnSocketError() failed(
+      @Payload() _failure: Pick<SocketError, 'type' | 'deviceId'>,
+      @Device() _device: { id: string | null },
+    ): void {}
+    @applyDecorators(OnDisconnected(), OnSocketError()) composedOfEnds(): void {}
     @OnMessage(isBatch) batch(@Payload() _batch: Batch): Promise<Reading> {
       return Promise.resolve({ celsius: 1 });
     }
@@ -86,6 +111,22 @@ test('decorators refuse methods that do not fit', () => {
     // @ts-expect-error a parameter takes neither its payload nor the device
     @OnConnected()
     hello(@Payload() _reading: Reading): void {}
+
+    // @ts-expect-error a parameter takes neither its payload nor the device
+    @OnDisconnected()
+    gone(@Payload() _cause: SocketError): void {}
+
+    // @ts-expect-error a parameter takes neither its payload nor the device
+    @OnConnectionLost()
+    lost(@Payload() _cause: DisconnectCause): void {}
+
+    // @ts-expect-error a parameter takes neither its payload nor the device
+    @OnSocketError()
+    failed(@Payload() _failure: DisconnectCause): void {}
+
+    // @ts-expect-error a parameter takes neither its payload nor the device
+    @OnSocketError()
+    failedKnown(@Device() _device: ConnectedDevice): void {}
 
     // @ts-expect-error a parameter takes neither its payload nor the device
     @OnMessage(isBatch)

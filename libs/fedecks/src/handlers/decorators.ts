@@ -5,6 +5,7 @@ import { InvalidHandlerError } from './errors.js';
 import {
   type AnyAnswer,
   type Beside,
+  type BesideFailure,
   type HandlerDecorator,
   type PayloadOrProperty,
 } from './method-check.js';
@@ -111,13 +112,19 @@ export function OnConnected<Also = never>(): HandlerDecorator<[null] | Beside<Al
   return handles('@OnConnected()', { kind: 'connected' });
 }
 
-/** Runs once for each connection that has ended, after the last of its messages. The payload is a `DisconnectCause`. */
-export function OnDisconnected(): MethodDecorator {
+/** Runs once for each connection that has ended. Each half says of which type its `Cause` is. */
+export function OnDisconnected<Cause, Also = never>(): HandlerDecorator<
+  PayloadOrProperty<Cause> | Beside<Also>,
+  unknown
+> {
   return handles('@OnDisconnected()', { kind: 'disconnected' });
 }
 
-/** Runs for each refused upgrade and each failure of a handler or peer. The payload is a `SocketError`. */
-export function OnSocketError(): MethodDecorator {
+/** Runs for each failure. The server says of which type its `Failure` is. */
+export function OnSocketError<Failure, Also = never>(): HandlerDecorator<
+  PayloadOrProperty<Failure> | BesideFailure<Also>,
+  unknown
+> {
   return handles('@OnSocketError()', { kind: 'error' });
 }
 

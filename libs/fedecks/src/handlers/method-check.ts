@@ -4,7 +4,7 @@ import { type Stop } from './result.js';
 
 /**
  * A decorator of a handler, which has the compiler look at the method it stands on: that each parameter takes one of
- * what is there to take (`Takes`, each in a tuple of one), and that the result can be sent.
+ * what is there to take (`Takes`, each in a tuple of one), and that the result can be sent, where it is (`Answers`).
  *
  * The compiler does not tell a method's decorator how its parameters are decorated. So which one is the payload is not
  * known, and a parameter passes that takes the id of the device, or the device, instead.
@@ -26,6 +26,10 @@ export interface HandlerDecorator<Takes, Answers> {
 
 /** The parameters a handler may have beside the payload: the id of the device, the device, the signal, and `Also`. */
 export type Beside<Also> = [string] | [AnyDevice] | [AbortSignal] | Boxed<Also>;
+
+/** What there is beside a failure, which need not be of a device that is known: its id, in `@Device()` too. */
+export type BesideFailure<Also> =
+  [string | null] | [{ readonly id: string | null }] | [AbortSignal] | Boxed<Also>;
 
 /** A payload, or a property of it, as `@Payload('name')` takes it. */
 export type PayloadOrProperty<P> =
@@ -79,7 +83,7 @@ type Unfit<Parameter, Takes> = unknown extends Takes
 type Nothing = ReturnType<() => void>;
 
 /** What of a result cannot be sent. */
-type Unsendable<Result, Answers> = unknown extends Result
+type Unsendable<Result, Answers> = unknown extends Result | Answers
   ? never
   : Result extends Nothing | Stop
     ? never
