@@ -5,6 +5,7 @@ import {
   Device,
   DeviceId,
   type DisconnectCause,
+  type HandlerResult,
   type MessageOf,
   OnConnected,
   OnDisconnected,
@@ -28,6 +29,7 @@ import { test } from 'tstyche';
 
 interface Reading {
   readonly celsius: number;
+  readonly at?: Date;
 }
 
 interface Batch {
@@ -43,6 +45,7 @@ type Greenhouse = {
 };
 
 const On = onMessageFor<Greenhouse>();
+const OnMute = onMessageFor<{ up: { door: boolean }; down: object }>();
 const OnDevice = onDeviceMessageFor<Greenhouse>();
 
 test('decorators take methods that fit', () => {
@@ -82,6 +85,15 @@ test('decorators take methods that fit', () => {
     @OnMessage('generator') *values() {
       yield { celsius: 1 };
     }
+    @OnMessage('async generator') async *laterValues(): AsyncGenerator<Reading> {
+      yield { celsius: 1 };
+    }
+    @OnMessage('anything') anything(): HandlerResult {
+      return Promise.resolve(stop());
+    }
+    @OnMessage('perhaps') perhaps(): Promise<Reading | undefined> | null {
+      return null;
+    }
     @OnMessage('unknown') unknown(): unknown {
       return undefined;
     }
@@ -95,6 +107,9 @@ test('decorators take methods that fit', () => {
       return { event: 'fan', data: { on: true } };
     }
     @On('temperature') celsius(@Payload('celsius') _celsius: number): void {}
+    @On('temperature') at(@Payload('at') _at?: Date): MessageOf<Greenhouse, 'down'> | undefined {
+      return undefined;
+    }
     @OnDevice('fan') fan(@Payload() _fan: { on: boolean }): MessageOf<Greenhouse, 'up'> {
       return tuple('temperature', { celsius: 1 });
     }
@@ -157,6 +172,40 @@ test('decorators refuse methods that do not fit', () => {
     // @ts-expect-error a parameter takes neither its payload nor the device
     @On('temperature')
     temperature(@Payload() _reading: { fahrenheit: number }): void {}
+
+    // @ts-expect-error { parameter: string[] | undefined; }
+    @On('temperature')
+    optional(@Payload() _reading?: string[]): void {}
+
+    // @ts-expect-error { mayBe: { set: CannotBeSent<"a Set: send [...set]">; }; }
+    @OnMessage('z')
+    nested(): Promise<{ set: Set<number> }> {
+      return Promise.resolve({ set: new Set<number>() });
+    }
+
+    // @ts-expect-error its result holds what cannot be sent
+    @OnMessage('stream')
+    stream() {
+      return of(new Set([1]));
+    }
+
+    // @ts-expect-error its result holds what cannot be sent
+    @OnMessage('async generator')
+    async *laterSets() {
+      yield new Set([1]);
+    }
+
+    // @ts-expect-error is no message of the contract
+    @On('door')
+    anything(): HandlerResult {
+      return 1;
+    }
+
+    // @ts-expect-error is no message of the contract
+    @OnMute('door')
+    nothing() {
+      return { event: 'fan', data: { on: true } };
+    }
 
     // @ts-expect-error is no message of the contract
     @On('door')
