@@ -1,6 +1,12 @@
 import { type PipeTransform, type Type } from '@nestjs/common';
 import { ENTRY_PROVIDER_WATERMARK, ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
-import { type Contract, type EventName, type EventsOf, type Term } from '../wire/index.js';
+import {
+  type Contract,
+  type EventName,
+  type EventsOf,
+  type PayloadReceived,
+  type Term,
+} from '../wire/index.js';
 import { InvalidHandlerError } from './errors.js';
 import {
   type AnyAnswer,
@@ -100,7 +106,10 @@ export type OnMessageOf<C extends Contract, Receives extends 'up' | 'down', Answ
   Event extends EventName<EventsOf<C, Receives>>,
 >(
   event: Event,
-) => HandlerDecorator<PayloadOrProperty<EventsOf<C, Receives>[Event]> | Beside<never>, EventsOf<C, Answers>>;
+) => HandlerDecorator<
+  PayloadOrProperty<PayloadReceived<EventsOf<C, Receives>, Event, unknown>> | Beside<never>,
+  EventsOf<C, Answers>
+>;
 
 /** Handles binary frames that are no safe term: the payload is the bytes, as a `Uint8Array` (PROTOCOL.md §2). `Also` is as with {@link OnMessage}. */
 export function OnRawMessage<Also = never>(): HandlerDecorator<[Uint8Array] | Beside<Also>, AnyAnswer> {
