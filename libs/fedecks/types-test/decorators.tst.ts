@@ -4,22 +4,32 @@ import {
   type ConnectedDevice,
   Device,
   DeviceId,
+  type DisconnectCause,
+  type HandlerResult,
   type MessageOf,
   OnConnected,
+  OnDisconnected,
   OnMessage,
   onMessageFor,
   OnRawMessage,
+  OnSocketError,
   Payload,
+  type SocketError,
   stop,
   type Term,
   tuple,
 } from '@fedecks/nest';
-import { onMessageFor as onDeviceMessageFor } from '@fedecks/nest/client-nest';
+import {
+  type ConnectionLost,
+  OnDisconnected as OnConnectionLost,
+  onMessageFor as onDeviceMessageFor,
+} from '@fedecks/nest/client-nest';
 import { of } from 'rxjs';
 import { test } from 'tstyche';
 
 interface Reading {
   readonly celsius: number;
+  readonly at?: Date;
 }
 
 interface Batch {
@@ -35,6 +45,7 @@ type Greenhouse = {
 };
 
 const On = onMessageFor<Greenhouse>();
+const OnMute = onMessageFor<{ up: { door: boolean }; down: object }>();
 const OnDevice = onDeviceMessageFor<Greenhouse>();
 
 test('decorators take methods that fit', () => {
@@ -44,6 +55,23 @@ test('decorators take methods that fit', () => {
     @OnConnected() hello(@Device() _device: ConnectedDevice, @Signal() _signal: AbortSignal) {
       return tuple('hello', 'matey');
     }
+    @OnDisconnected() gone(
+      @Payload() _cause: DisconnectCause,
+      @Device() _device: ConnectedDevice,
+      @Signal() _signal: AbortSignal,
+    ) {
+      return new Set(['nobody is left to answer']);
+    }
+    @OnDisconnected<Reading>() goneWithPipe(
+      @Payload() _piped: Reading,
+      @Payload('code') _code: number,
+    ): void {}
+    @OnConnectionLost() lost(@Payload() _event: ConnectionLost, @DeviceId() _id: string): void {}
+    @OnSocketError() failed(
+      @Payload() _failure: Pick<SocketError, 'type' | 'deviceId'>,
+      @Device() _device: { id: string | null },
+    ): void {}
+    @applyDecorators(OnDisconnected(), OnSocketError()) composedOfEnds(): void {}
     @OnMessage(isBatch) batch(@Payload() _batch: Batch): Promise<Reading> {
       return Promise.resolve({ celsius: 1 });
     }
@@ -56,6 +84,15 @@ test('decorators take methods that fit', () => {
     }
     @OnMessage('generator') *values() {
       yield { celsius: 1 };
+    }
+    @OnMessage('async generator') async *laterValues(): AsyncGenerator<Reading> {
+      yield { celsius: 1 };
+    }
+    @OnMessage('anything') anything(): HandlerResult {
+      return Promise.resolve(stop());
+    }
+    @OnMessage('perhaps') perhaps(): Promise<Reading | undefined> | null {
+      return null;
     }
     @OnMessage('unknown') unknown(): unknown {
       return undefined;
@@ -70,6 +107,9 @@ test('decorators take methods that fit', () => {
       return { event: 'fan', data: { on: true } };
     }
     @On('temperature') celsius(@Payload('celsius') _celsius: number): void {}
+    @On('temperature') at(@Payload('at') _at?: Date): MessageOf<Greenhouse, 'down'> | undefined {
+      return undefined;
+    }
     @OnDevice('fan') fan(@Payload() _fan: { on: boolean }): MessageOf<Greenhouse, 'up'> {
       return tuple('temperature', { celsius: 1 });
     }
@@ -86,6 +126,22 @@ test('decorators refuse methods that do not fit', () => {
     // @ts-expect-error a parameter takes neither its payload nor the device
     @OnConnected()
     hello(@Payload() _reading: Reading): void {}
+
+    // @ts-expect-error a parameter takes neither its payload nor the device
+    @OnDisconnected()
+    gone(@Payload() _cause: SocketError): void {}
+
+    // @ts-expect-error a parameter takes neither its payload nor the device
+    @OnConnectionLost()
+    lost(@Payload() _cause: DisconnectCause): void {}
+
+    // @ts-expect-error a parameter takes neither its payload nor the device
+    @OnSocketError()
+    failed(@Payload() _failure: DisconnectCause): void {}
+
+    // @ts-expect-error a parameter takes neither its payload nor the device
+    @OnSocketError()
+    failedKnown(@Device() _device: ConnectedDevice): void {}
 
     // @ts-expect-error a parameter takes neither its payload nor the device
     @OnMessage(isBatch)
@@ -116,6 +172,40 @@ test('decorators refuse methods that do not fit', () => {
     // @ts-expect-error a parameter takes neither its payload nor the device
     @On('temperature')
     temperature(@Payload() _reading: { fahrenheit: number }): void {}
+
+    // @ts-expect-error { parameter: string[] | undefined; }
+    @On('temperature')
+    optional(@Payload() _reading?: string[]): void {}
+
+    // @ts-expect-error { mayBe: { set: CannotBeSent<"a Set: send [...set]">; }; }
+    @OnMessage('z')
+    nested(): Promise<{ set: Set<number> }> {
+      return Promise.resolve({ set: new Set<number>() });
+    }
+
+    // @ts-expect-error its result holds what cannot be sent
+    @OnMessage('stream')
+    stream() {
+      return of(new Set([1]));
+    }
+
+    // @ts-expect-error its result holds what cannot be sent
+    @OnMessage('async generator')
+    async *laterSets() {
+      yield new Set([1]);
+    }
+
+    // @ts-expect-error is no message of the contract
+    @On('door')
+    anything(): HandlerResult {
+      return 1;
+    }
+
+    // @ts-expect-error is no message of the contract
+    @OnMute('door')
+    nothing() {
+      return { event: 'fan', data: { on: true } };
+    }
 
     // @ts-expect-error is no message of the contract
     @On('door')

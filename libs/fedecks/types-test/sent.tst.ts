@@ -25,6 +25,23 @@ class Sensor {
   readonly alarms = new Set<string>();
 }
 
+interface Plugin {
+  readonly name: string;
+  /** A method that not every plugin has. */
+  describe?(): string;
+}
+
+interface Callback {
+  readonly run: (() => void) | undefined;
+}
+
+type Celsius = number & { readonly brand: 'celsius' };
+
+enum Level {
+  Low,
+  High,
+}
+
 declare const fedecks: Fedecks;
 declare const client: FedecksClient;
 declare const device: FakeDevice;
@@ -32,6 +49,9 @@ declare const reading: Reading;
 declare const tree: Tree;
 declare const term: Term;
 declare const validated: unknown;
+declare const plugin: Plugin;
+declare const callback: Callback;
+declare const celsius: Celsius;
 
 describe('what may be sent', () => {
   test('takes interfaces, instances of classes, unknown and terms, in arrays and Maps too', () => {
@@ -40,6 +60,10 @@ describe('what may be sent', () => {
     expect(client.send).type.toBeCallableWith('x', new Fan());
     expect(client.send).type.toBeCallableWith('x', validated);
     expect(client.send).type.toBeCallableWith(term);
+    expect(client.send).type.toBeCallableWith('x', plugin);
+    expect(client.send).type.toBeCallableWith('x', { celsius, level: Level.High, big: 1n, at: new Date() });
+    expect(client.send).type.toBeCallableWith('x', [undefined, null, Buffer.from('x'), reading] as const);
+    expect(client.send).type.toBeCallableWith('x', JSON.parse('1'));
     expect(client.send).type.toBeCallableWith('x', [reading, { fan: new Fan() }, new Map([['a', reading]])]);
     expect(client.send).type.toBeCallableWith(tuple('x', reading, new Fan()));
     expect(device.send).type.toBeCallableWith('x', reading);
@@ -53,12 +77,20 @@ describe('what may be sent', () => {
   test('refuses functions, Sets, symbols, Promises and other bytes, wherever they are', () => {
     expect(client.send).type.not.toBeCallableWith(() => 1);
     expect(client.send).type.not.toBeCallableWith('x', { list: [{ run: () => 1 }] });
+    expect(client.send).type.not.toBeCallableWith('x', Fan);
+    expect(client.send).type.not.toBeCallableWith('x', { Fan });
+    expect(client.send).type.not.toBeCallableWith('x', callback);
     expect(client.send).type.not.toBeCallableWith('x', new Set([1]));
     expect(client.send).type.not.toBeCallableWith('x', new Sensor());
     expect(client.send).type.not.toBeCallableWith('x', new Map([['a', new Set([1])]]));
     expect(client.send).type.not.toBeCallableWith('x', [Symbol('x')]);
     expect(client.send).type.not.toBeCallableWith('x', Promise.resolve(1));
     expect(client.send).type.not.toBeCallableWith('x', new Float32Array(1));
+    expect(client.send).type.not.toBeCallableWith('x', new DataView(new ArrayBuffer(1)));
+    expect(client.send).type.not.toBeCallableWith('x', new ArrayBuffer(1));
+    expect(client.send).type.not.toBeCallableWith('x', new SharedArrayBuffer(1));
+    expect(client.send).type.not.toBeCallableWith('x', new Map([[Symbol('x'), 1]]));
+    expect(client.send).type.not.toBeCallableWith('x', Math.random() < 1 ? 1 : new Set([1]));
     expect(tuple).type.not.toBeCallableWith('x', new Set([1]));
     expect(device.send).type.not.toBeCallableWith('x', new Set([1]));
     expect(fedecks.push).type.not.toBeCallableWith('id', { event: 'x', data: Promise.resolve(1) });
@@ -81,12 +113,27 @@ interface FanCommand {
 }
 
 interface Greenhouse extends Contract {
-  up: { temperature: Reading };
+  up: { temperature: Reading; door: boolean };
   down: { fan: FanCommand; reboot: null };
 }
 
+type Valve = { readonly kind: 'open'; readonly percent: number } | { readonly kind: 'shut' };
+type Many = { down: { valve: Valve; note: string | undefined; reboot: null } };
+
 declare const cloud: Fedecks<Greenhouse>;
 declare const greenhouse: FedecksClient<Greenhouse>;
+declare const many: Fedecks<Many>;
+declare const manyDevice: FedecksClient<Many>;
+declare const open: FedecksClient<{
+  up: Record<string, Reading>;
+  down: Record<`room-${string}`, number>;
+}>;
+declare const either: 'temperature' | 'door';
+declare const mute: FedecksClient<{ up: object }>;
+declare const misspelt: FedecksClient<{ up: { temperature: Reading }; donw: { fan: FanCommand } }>;
+// What one writes who does not care.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+declare const anyContract: FedecksClient<any>;
 
 describe('a contract', () => {
   test('lets the cloud send its events, as pairs, tuples and maps', () => {
@@ -112,6 +159,48 @@ describe('a contract', () => {
     expect(greenhouse.send).type.not.toBeCallableWith('temperature', { celsius: 'warm' });
     expect(greenhouse.send).type.not.toBeCallableWith('humidity', 1);
     expect(greenhouse.send).type.not.toBeCallableWith(reading);
+  });
+
+  test('takes unions of payloads apart', () => {
+    void many.push('id', tuple('valve', { kind: 'open', percent: 10 }));
+    void many.push('id', { event: 'valve', data: { kind: 'shut' } });
+    // @ts-expect-error Property 'percent' is missing
+    void many.push('id', tuple('valve', { kind: 'open' }));
+    expect(greenhouse.send).type.not.toBeCallableWith(either, true);
+    expect(greenhouse.send).type.not.toBeCallableWith(either, {
+      celsius: 1,
+    });
+  });
+
+  test('has null for a payload that is left out', () => {
+    void many.broadcast({ event: 'note' });
+    manyDevice.on('note', (note) => expect(note).type.toBe<string | null>());
+    manyDevice.on('valve', (valve) => expect(valve).type.toBe<Valve>());
+  });
+
+  test('checks payloads also where it leaves the names open', () => {
+    expect(open.send).type.toBeCallableWith('any name', { celsius: 1 });
+    expect(open.send).type.toBeCallableWith({ event: 'any name', data: { celsius: 1 } });
+    expect(open.send).type.not.toBeCallableWith('any name', 1);
+    expect(open.send).type.not.toBeCallableWith({ event: 'any name', data: 1 });
+    open.on('room-1', (payload) => expect(payload).type.toBe<number>());
+    expect(open.on).type.not.toBeCallableWith('room', () => undefined);
+  });
+
+  test('lets nothing be sent where there is nothing to send, or a direction is misspelt', () => {
+    expect(mute.send).type.not.toBeCallableWith('x', 1);
+    expect(mute.send).type.not.toBeCallableWith({ event: 'x' });
+    // @ts-expect-error parameter of type '"a contract has up and down, and nothing else"'
+    misspelt.on('fan', () => undefined);
+    expect(anyContract.send).type.toBeCallableWith('x', 1);
+  });
+
+  test('is no obstacle to code that knows none, or less of it', () => {
+    expect(greenhouse).type.toBeAssignableTo<FedecksClient>();
+    expect(cloud).type.toBeAssignableTo<Fedecks>();
+    expect(greenhouse).type.toBeAssignableTo<FedecksClient<{ up: Greenhouse['up'] }>>();
+    expect(client).type.toBeAssignableTo<FedecksClient<Greenhouse>>();
+    expect(greenhouse).type.not.toBeAssignableTo<FedecksClient<{ up: { humidity: number } }>>();
   });
 
   test('types what the handlers of the device receive', () => {

@@ -8,7 +8,6 @@ export {
   InvalidHandlerError,
   type MessageGuard,
   OnConnected,
-  OnDisconnected,
   OnMessage,
   type OnMessageOf,
   Payload,
@@ -19,4 +18,5 @@ export {
   FedecksClientModule,
   type FedecksClientOptionsFactory,
 } from './fedecks-client.module.js';
+export { OnDisconnected } from './on-disconnected.js';
 export { onMessageFor } from './on-message-for.js';

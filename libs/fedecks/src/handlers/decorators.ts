@@ -1,10 +1,17 @@
 import { type PipeTransform, type Type } from '@nestjs/common';
 import { ENTRY_PROVIDER_WATERMARK, ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
-import { type Contract, type EventName, type EventsOf, type Term } from '../wire/index.js';
+import {
+  type Contract,
+  type EventName,
+  type EventsOf,
+  type PayloadReceived,
+  type Term,
+} from '../wire/index.js';
 import { InvalidHandlerError } from './errors.js';
 import {
   type AnyAnswer,
   type Beside,
+  type BesideFailure,
   type HandlerDecorator,
   type PayloadOrProperty,
 } from './method-check.js';
@@ -99,7 +106,10 @@ export type OnMessageOf<C extends Contract, Receives extends 'up' | 'down', Answ
   Event extends EventName<EventsOf<C, Receives>>,
 >(
   event: Event,
-) => HandlerDecorator<PayloadOrProperty<EventsOf<C, Receives>[Event]> | Beside<never>, EventsOf<C, Answers>>;
+) => HandlerDecorator<
+  PayloadOrProperty<PayloadReceived<EventsOf<C, Receives>, Event, unknown>> | Beside<never>,
+  EventsOf<C, Answers>
+>;
 
 /** Handles binary frames that are no safe term: the payload is the bytes, as a `Uint8Array` (PROTOCOL.md §2). `Also` is as with {@link OnMessage}. */
 export function OnRawMessage<Also = never>(): HandlerDecorator<[Uint8Array] | Beside<Also>, AnyAnswer> {
@@ -111,13 +121,19 @@ export function OnConnected<Also = never>(): HandlerDecorator<[null] | Beside<Al
   return handles('@OnConnected()', { kind: 'connected' });
 }
 
-/** Runs once for each connection that has ended, after the last of its messages. The payload is a `DisconnectCause`. */
-export function OnDisconnected(): MethodDecorator {
+/** Runs once for each connection that has ended. Each half says of which type its `Cause` is. */
+export function OnDisconnected<Cause, Also = never>(): HandlerDecorator<
+  PayloadOrProperty<Cause> | Beside<Also>,
+  unknown
+> {
   return handles('@OnDisconnected()', { kind: 'disconnected' });
 }
 
-/** Runs for each refused upgrade and each failure of a handler or peer. The payload is a `SocketError`. */
-export function OnSocketError(): MethodDecorator {
+/** Runs for each failure. The server says of which type its `Failure` is. */
+export function OnSocketError<Failure, Also = never>(): HandlerDecorator<
+  PayloadOrProperty<Failure> | BesideFailure<Also>,
+  unknown
+> {
   return handles('@OnSocketError()', { kind: 'error' });
 }
 

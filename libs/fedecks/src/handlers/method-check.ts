@@ -4,7 +4,7 @@ import { type Stop } from './result.js';
 
 /**
  * A decorator of a handler, which has the compiler look at the method it stands on: that each parameter takes one of
- * what is there to take (`Takes`, each in a tuple of one), and that the result can be sent.
+ * what is there to take (`Takes`, each in a tuple of one), and that the result can be sent, where it is (`Answers`).
  *
  * The compiler does not tell a method's decorator how its parameters are decorated. So which one is the payload is not
  * known, and a parameter passes that takes the id of the device, or the device, instead.
@@ -27,6 +27,10 @@ export interface HandlerDecorator<Takes, Answers> {
 /** The parameters a handler may have beside the payload: the id of the device, the device, the signal, and `Also`. */
 export type Beside<Also> = [string] | [AnyDevice] | [AbortSignal] | Boxed<Also>;
 
+/** What there is beside a failure, which need not be of a device that is known: its id, in `@Device()` too. */
+export type BesideFailure<Also> =
+  [string | null] | [{ readonly id: string | null }] | [AbortSignal] | Boxed<Also>;
+
 /** A payload, or a property of it, as `@Payload('name')` takes it. */
 export type PayloadOrProperty<P> =
   | [P]
@@ -36,9 +40,9 @@ export type PayloadOrProperty<P> =
 export type AnyAnswer = EventsOf<Contract, 'down'>;
 
 /** Why the compiler refuses a method, for its message. There are no values of it. */
-export interface CannotHandle<Because extends string> {
-  /** A sentence about the method. */
-  readonly [because]: Because;
+export interface CannotHandle<Because extends string, What> {
+  /** A sentence about the method, and what of it is refused. */
+  readonly [because]: [Because, What];
 }
 
 declare const because: unique symbol;
@@ -59,27 +63,37 @@ interface AnyDevice {
 }
 
 type Checked<Method, Takes, Answers> = Method extends (...args: infer Args) => infer Result
-  ? [{ [Index in keyof Args]: Unfit<Args[Index], Takes> }[number]] extends [never]
+  ? [Unfit<Args, Takes>] extends [never]
     ? [Unsendable<Result, Answers>] extends [never]
       ? Method
-      : CannotHandle<'its result holds what cannot be sent, or is no message of the contract'>
-    : CannotHandle<'a parameter takes neither its payload nor the device, the id of the device, or the signal'>
+      : CannotHandle<
+          'its result holds what cannot be sent, or is no message of the contract',
+          Unsendable<Result, Answers>
+        >
+    : CannotHandle<
+        'a parameter takes neither its payload nor the device, the id of the device, or the signal',
+        Unfit<Args, Takes>
+      >
   : Method;
 
-/** Of the types of parameters, those that take nothing of what there is. */
-type Unfit<Parameter, Takes> = unknown extends Takes
+/** Of the parameters, those that take nothing of what there is. */
+type Unfit<Args extends readonly unknown[], Takes> = {
+  [Index in keyof Args]-?: UnfitParameter<Args[Index], Takes>;
+}[number];
+
+type UnfitParameter<Parameter, Takes> = unknown extends Takes
   ? never
   : unknown extends Parameter
     ? never
     : true extends (Takes extends [infer Value] ? ([Value] extends [Parameter] ? true : false) : never)
       ? never
-      : 'unfit';
+      : { parameter: Parameter };
 
 /** What a method without a result returns. */
 type Nothing = ReturnType<() => void>;
 
-/** What of a result cannot be sent. */
-type Unsendable<Result, Answers> = unknown extends Result
+/** Of a result, what cannot be sent, with the reason at its place; or what can be, by the contract. */
+type Unsendable<Result, Answers> = unknown extends Result | Answers
   ? never
   : Result extends Nothing | Stop
     ? never
@@ -93,4 +107,4 @@ type Unsendable<Result, Answers> = unknown extends Result
             ? Unsendable<Value, Answers>
             : [Result] extends [MessageToSend<Answers, Result>]
               ? never
-              : 'unsendable';
+              : { mayBe: MessageToSend<Answers, Result> };

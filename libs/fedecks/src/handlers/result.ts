@@ -39,14 +39,16 @@ export class Intercepted {
 }
 
 /** Everything a handler may return. */
-export type HandlerResult =
+export type HandlerResult = HandlerOutcome | PromiseLike<HandlerOutcome>;
+
+/** What comes of a handler. Promises of promises are not named: the compiler would not come to an end with them. */
+type HandlerOutcome =
   | Term
   | undefined
   | Stop
   | Observable<Term | undefined | Stop>
   | AsyncIterable<Term | undefined | Stop>
-  | IterableIterator<Term | undefined | Stop>
-  | PromiseLike<HandlerResult>;
+  | IterableIterator<Term | undefined | Stop>;
 
 /** What a generator without `async` returns. No term has a function for `next`. */
 export function isIterator(value: object): value is IterableIterator<unknown> {

@@ -9,11 +9,9 @@ export {
   InvalidHandlerError,
   type MessageGuard,
   OnConnected,
-  OnDisconnected,
   OnMessage,
   type OnMessageOf,
   OnRawMessage,
-  OnSocketError,
   Payload,
   stop,
   type Stop,
@@ -61,6 +59,7 @@ export {
   type MetricName,
   type MetricsRecorder,
 } from './metrics.js';
+export { OnDisconnected, OnSocketError } from './connection-decorators.js';
 export { onMessageFor } from './on-message-for.js';
 export { Presence, type PresenceEntry, type PresencePage, type PresenceQuery } from './presence.js';
 export { MemoryRevocations, type RevocationStore } from './revocations.js';

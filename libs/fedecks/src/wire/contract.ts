@@ -21,23 +21,35 @@ export interface Contract {
 /** Events of any name, with any payload. */
 type AnyEvents = Readonly<Record<string, unknown>>;
 
-/** The events of one direction of a contract. */
+/** The events of one direction of a contract: any where it is left out, and none where it is misspelt. */
 export type EventsOf<C extends Contract, Direction extends 'up' | 'down'> = C extends {
-  readonly [D in Direction]: infer Events extends object;
+  readonly [D in Direction]: object;
 }
-  ? Events
-  : AnyEvents;
+  ? C[Direction]
+  : [Exclude<keyof C, keyof Contract>] extends [never]
+    ? AnyEvents
+    : { readonly 'a contract has up and down, and nothing else': never };
+
+/** Whether events are {@link AnyEvents}. A contract may leave open which names there are, and say what they carry. */
+type AreAny<Events> = string extends keyof Events
+  ? unknown extends Events[keyof Events]
+    ? true
+    : false
+  : false;
 
 /** The names of events. */
 export type EventName<Events> = keyof Events & string;
 
-/** What may be sent as the payload of an event: any `P` without a contract. */
-export type PayloadToSend<Events, Event extends EventName<Events>, P> = string extends keyof Events
-  ? Sendable<P>
-  : Sent<Events[Event]>;
+/** What may be sent as the payload of an event: any `P` without a contract. Where there are several events, what fits all. */
+export type PayloadToSend<Events, Event extends EventName<Events>, P> =
+  AreAny<Events> extends true
+    ? Sendable<P>
+    : { [Each in Event]: (payload: Sent<Events[Each]>) => void }[Event] extends (payload: infer All) => void
+      ? All
+      : never;
 
 /** What may be sent as a message: any `M` without a contract. */
-export type MessageToSend<Events, M> = string extends keyof Events ? Sendable<M> : EventsToSend<Events>;
+export type MessageToSend<Events, M> = AreAny<Events> extends true ? Sendable<M> : EventsToSend<Events>;
 
 /** The messages of one direction of a contract: the type of what a handler returns, `MessageOf<Greenhouse, 'down'>`. */
 export type MessageOf<C extends Contract, Direction extends 'up' | 'down'> = MessageToSend<
@@ -45,18 +57,25 @@ export type MessageOf<C extends Contract, Direction extends 'up' | 'down'> = Mes
   unknown
 >;
 
-type EventsToSend<Events> = {
-  [Event in EventName<Events>]: EventToSend<Event, Sent<Events[Event]>>;
+type EventsToSend<Events> = MapToSend<Events> | PairToSend<Events> | TupleOf<PairToSend<Events>>;
+
+type MapToSend<Events> = {
+  [Event in EventName<Events>]: IsOptional<Events[Event]> extends true
+    ? { readonly event: Event; readonly data?: Sent<Events[Event]> }
+    : { readonly event: Event; readonly data: Sent<Events[Event]> };
 }[EventName<Events>];
 
-type EventToSend<Event extends string, P> =
-  | (null extends P
-      ? { readonly event: Event; readonly data?: P }
-      : { readonly event: Event; readonly data: P })
-  | readonly [Event, P]
-  | TupleOf<readonly [Event, P]>;
+type PairToSend<Events> = {
+  [Event in EventName<Events>]: readonly [Event, Sent<Events[Event]>];
+}[EventName<Events>];
 
-/** What arrives as the payload of an event: any term without a contract. */
-export type PayloadReceived<Events, Event extends EventName<Events>, Any> = string extends keyof Events
-  ? Any
-  : Events[Event];
+/** Whether a payload may be left out: then `null` arrives. */
+type IsOptional<P> = null extends P ? true : undefined extends P ? true : false;
+
+/** What arrives as the payload of an event: any term without a contract. In place of `undefined` it is `null`. */
+export type PayloadReceived<Events, Event extends EventName<Events>, Any> =
+  AreAny<Events> extends true
+    ? Any
+    : undefined extends Events[Event]
+      ? Exclude<Events[Event], undefined> | null
+      : Events[Event];
