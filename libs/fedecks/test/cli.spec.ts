@@ -422,6 +422,16 @@ describe('fedecks decode and encode', () => {
     });
   });
 
+  it('read large ones, in whatever way they are written', async () => {
+    const bytes = encodeTerm('y'.repeat(8_000_000));
+    const spellings = [bytes.toString('hex'), bytes.toString('base64'), `<<${[...bytes].join(', ')}>>`];
+    for (const input of spellings) {
+      const { code, stdout, stderr } = await cli.run(['decode', '--to', 'base64'], { input });
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout === `${bytes.toString('base64')}\n`).toBe(true);
+    }
+  });
+
   it('read a file', async () => {
     const file = join(cli.home, 'message.etf');
     writeFileSync(file, BYTES);
@@ -450,6 +460,10 @@ describe('fedecks decode and encode', () => {
       1,
       'unsafe at byte 2',
     ],
+    ['Base64 with a character too many', ['decode', 'g2EBA'], 1, 'is not Base64'],
+    ['Base64 with wrong padding', ['decode', 'g2EB=='], 1, 'is not Base64'],
+    ['a number that is no byte', ['decode', '<<131, 97, 256>>'], 1, 'is not of the form <<131, 97, 1>>'],
+    ['a binary that iex has cut', ['decode', '<<131, 97, ...>>'], 1, 'is not of the form <<131, 97, 1>>'],
     ['half a byte', ['decode', '8361f'], 1, 'is not hexadecimal, Base64'],
     ['no input', ['decode'], 1, 'There is no input.'],
     [
