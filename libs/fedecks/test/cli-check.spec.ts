@@ -140,6 +140,18 @@ describe('fedecks check', () => {
     expect(code).toBe(3);
   });
 
+  it('ends in time where no name server answers', async () => {
+    const hang = `import dns from 'node:dns/promises'; import { syncBuiltinESMExports } from 'node:module';
+      dns.lookup = () => new Promise((resolve) => setTimeout(resolve, 60_000)); syncBuiltinESMExports();`;
+    const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(hang)}`;
+    const args = ['--timeout', '0.3'];
+    const { code, stdout } = await check('wss://cloud.example.com/', args, { env: { NODE_OPTIONS } });
+    expect(stdout).toContain(
+      'dns      FAILED  the name server does not answer for cloud.example.com (TIMEOUT)',
+    );
+    expect(code).toBe(3);
+  });
+
   it('ends with 4 at a port that refuses', async () => {
     const port = await answering(200);
     await new Promise((resolve) => [...servers][0]?.close(resolve));

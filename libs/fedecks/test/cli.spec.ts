@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { atom, encodeTerm, tuple } from '@fedecks/nest/wire';
 import { type ChildApp } from './support/child-app.js';
@@ -116,10 +116,43 @@ describe('fedecks login', () => {
 
   it('says that the cloud does not accept the credentials, and shows none of them', async () => {
     const { code, stderr } = await cli.run(['login', url, '--id', ID], { input: '{"password":"sesame"}' });
-    expect(stderr).toContain('That is what a cloud answers to credentials it does not accept.');
+    expect(stderr).toContain('the cloud refuses these credentials');
+    expect(stderr).toContain(`fedecks check ${url} --id ${ID} --login`);
     expect(stderr).not.toContain('"sesame"');
     expect(code).toBe(1);
     expect(files()).toEqual([]);
+  });
+
+  it('ends with 130 at SIGTERM while it asks', async () => {
+    const command = `echo pid $$; exec ${cli.command} login ${url} --id ${ID}`;
+    const child = spawn('script', ['-qec', command, '/dev/null'], { env: { ...process.env, ...cli.env } });
+    let shown = '';
+    child.stdout.on('data', (text) => (shown += String(text)));
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    await eventually(
+      () => shown,
+      (text) => text.includes('username'),
+    );
+    process.kill(Number(/pid (\d+)/.exec(shown)?.[1]), 'SIGTERM');
+    expect(await ended).toBe(130);
+    expect(shown).toContain('Cancelled.');
+  });
+
+  it('says that what is kept cannot be written', async () => {
+    writeFileSync(join(cli.home, 'fedecks'), 'in the way');
+    const { code, stderr } = await cli.run(['login', url, '--id', ID], { input: CREDENTIALS });
+    expect(stderr).toMatch(/^fedecks: Logged in, but the token was not kept: .*\n$/);
+    expect(code).toBe(1);
+    const logout = await cli.run(['logout', '--url', url, '--id', ID]);
+    expect(logout.stderr).toMatch(/^fedecks: .*(ENOTDIR|EEXIST).*\n$/);
+    expect(logout.code).toBe(1);
+  });
+
+  it('takes no relative XDG_STATE_HOME, which would be another place in each directory', async () => {
+    const env = { XDG_STATE_HOME: 'state', HOME: cli.home };
+    await cli.run(['login', url, '--id', ID], { input: CREDENTIALS, env, cwd: cli.home });
+    expect(files().map((path) => path.slice(cli.home.length))).toContain('/.local/state/fedecks/login.json');
+    rmSync(join(cli.home, '.local'), { recursive: true });
   });
 
   it('keeps the login there was when another fails', async () => {
@@ -248,6 +281,7 @@ describe('fedecks send', () => {
     ['a notation that is wrong', ['hello', '{"a":[{"$atom":1}]}'], 1, 'The payload: $.a[0].$atom must be'],
     ['no event', [], 2, 'Something is missing: fedecks send EVENT'],
     ['an option that does not exist', ['hello', '--wiat', '5'], 2, '--wiat'],
+    ['a wait that is too short', ['hello', '--wait', '0'], 2, '--wait must be a number from 0.001'],
     ['a wait that is no number', ['hello', '--wait', 'long'], 2, '--wait must be a number'],
   ])('refuses %s before it connects', async (_what, args, status, message) => {
     const { code, stderr } = await cli.run(['send', ...args]);
@@ -276,6 +310,12 @@ describe('fedecks listen', () => {
     for (const n of [1, 2, 3]) await cloud.fedecks.push(ID, n).catch(() => undefined);
     expect(await app.exited(5_000)).toMatchObject({ code: 0 });
     expect([await app.line(), await app.line()]).toEqual(['1', '2']);
+  });
+
+  it.each(['0', '1.5', '-1', 'all'])('refuses to count to %s', async (count) => {
+    const { code, stderr } = await cli.run(['listen', `--count=${count}`]);
+    expect(stderr).toContain('--count must be a');
+    expect(code).toBe(2);
   });
 
   it('ends with 0 when nobody reads on', async () => {
@@ -381,6 +421,35 @@ describe('fedecks', () => {
     expect((await cli.run(['--help'])).code).toBe(0);
   });
 
+  it('takes no inherited name for a command', async () => {
+    const { code, stderr } = await cli.run(['toString']);
+    expect(stderr).toMatch(/See: fedecks --help\n$/);
+    expect(code).toBe(2);
+  });
+
+  it('ends with 1 when what it prints cannot be written', async () => {
+    const shell = spawn('sh', ['-c', `${cli.command} decode 836101 > /dev/full`], {
+      env: { ...process.env, ...cli.env },
+    });
+    let errors = '';
+    shell.stderr.on('data', (text) => (errors += String(text)));
+    expect(await new Promise((resolve) => shell.once('close', resolve))).toBe(1);
+    expect(errors).toBe('fedecks: Standard output cannot be written (ENOSPC).\n');
+  });
+
+  it('ends with its exit status when nobody reads what is wrong', async () => {
+    const shell = spawn('sh', ['-c', `sleep 0.2; ${cli.command} lisen`], {
+      env: { ...process.env, ...cli.env },
+    });
+    shell.stderr.destroy();
+    expect(await new Promise((resolve) => shell.once('close', resolve))).toBe(2);
+  });
+
+  it('lets a terminal take no orders from what it was given', async () => {
+    const { stderr } = await cli.run(['\u001b[2J\u009b']);
+    expect(stderr).toContain(String.raw`There is no command '\u001b[2J\u009b'`);
+  });
+
   it('says its version', async () => {
     const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
       version: string;
@@ -422,6 +491,16 @@ describe('fedecks decode and encode', () => {
     });
   });
 
+  it('read large ones, in whatever way they are written', async () => {
+    const bytes = encodeTerm('y'.repeat(8_000_000));
+    const spellings = [bytes.toString('hex'), bytes.toString('base64'), `<<${[...bytes].join(', ')}>>`];
+    for (const input of spellings) {
+      const { code, stdout, stderr } = await cli.run(['decode', '--to', 'base64'], { input });
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout === `${bytes.toString('base64')}\n`).toBe(true);
+    }
+  });
+
   it('read a file', async () => {
     const file = join(cli.home, 'message.etf');
     writeFileSync(file, BYTES);
@@ -450,6 +529,10 @@ describe('fedecks decode and encode', () => {
       1,
       'unsafe at byte 2',
     ],
+    ['Base64 with a character too many', ['decode', 'g2EBA'], 1, 'is not Base64'],
+    ['Base64 with wrong padding', ['decode', 'g2EB=='], 1, 'is not Base64'],
+    ['a number that is no byte', ['decode', '<<131, 97, 256>>'], 1, 'is not of the form <<131, 97, 1>>'],
+    ['a binary that iex has cut', ['decode', '<<131, 97, ...>>'], 1, 'is not of the form <<131, 97, 1>>'],
     ['half a byte', ['decode', '8361f'], 1, 'is not hexadecimal, Base64'],
     ['no input', ['decode'], 1, 'There is no input.'],
     [

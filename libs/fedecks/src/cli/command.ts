@@ -70,6 +70,14 @@ export class Args {
       throw new UsageError(`--${option} must be a number from ${min} to ${max}.`);
     return number;
   }
+
+  /** @throws {UsageError} if it is no whole number within these bounds. */
+  integer(option: string, bounds: { readonly min: number; readonly max: number }): number | undefined {
+    const number = this.number(option, bounds);
+    if (number !== undefined && !Number.isInteger(number))
+      throw new UsageError(`--${option} must be a whole number.`);
+    return number;
+  }
 }
 
 /** @throws {UsageError} naming what is wrong, and undefined if help is asked for. */

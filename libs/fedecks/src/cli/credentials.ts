@@ -26,7 +26,7 @@ export const CREDENTIALS_NOTE =
  * @throws {CommandError} (rejects) if there is none.
  */
 export async function readCredentials(fields: readonly string[], signal: AbortSignal): Promise<Credentials> {
-  if (process.stdin.isTTY) return prompt(fields.length === 0 ? FIELDS : fields);
+  if (process.stdin.isTTY) return prompt(fields.length === 0 ? FIELDS : fields, signal);
   const text = (await readStdin(MAX_BYTES, signal)).toString();
   if (signal.aborted) throw new Cancelled();
   let json: Json;
@@ -51,23 +51,27 @@ function notCredentials(): CommandError {
   );
 }
 
-async function prompt(fields: readonly string[]): Promise<Credentials> {
+async function prompt(fields: readonly string[], signal: AbortSignal): Promise<Credentials> {
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
   const typed = createInterface({ input: process.stdin, output: nowhere, terminal: true, historySize: 0 });
+  const close = (): void => typed.close();
   // A terminal that is read key by key sends no signal.
-  typed.on('SIGINT', () => typed.close());
+  typed.on('SIGINT', close);
+  signal.addEventListener('abort', close);
+  if (signal.aborted) close();
   const lines = typed[Symbol.asyncIterator]();
-  const values: Record<string, string> = {};
+  const values: [string, string][] = [];
   try {
     for (const field of fields) {
       process.stderr.write(`${field} (not shown): `);
       const line = await lines.next();
       process.stderr.write('\n');
       if (line.done === true) throw new Cancelled();
-      values[field] = line.value;
+      values.push([field, line.value]);
     }
-    return values;
+    return Object.fromEntries(values);
   } finally {
-    typed.close();
+    signal.removeEventListener('abort', close);
+    close();
   }
 }

@@ -2,6 +2,7 @@ import { type ClientEvent, FedecksClient, InvalidOptionsError } from '../client/
 import { Cancelled, CommandError, UsageError } from './exit.js';
 import { failureIn } from './events.js';
 import { type Login, proxyOf, tlsOf, tokenStoreOf } from './logins.js';
+import { complain } from './printable.js';
 
 /** Somebody waits: a device may take longer. */
 const PATIENCE = { startDelayMs: 0, phaseTimeoutMs: 10_000, upgradeTimeoutMs: 30_000 };
@@ -39,7 +40,7 @@ export function connect(device: FedecksClient, login: Login, signal: AbortSignal
     };
     const events = device.events$.subscribe((event) => {
       if (event.type === 'connected') end();
-      else if (event.type === 'token_load_failed') process.stderr.write(`fedecks: ${event.reason}\n`);
+      else if (event.type === 'token_load_failed') complain(event.reason);
       else if (isEnd(event)) end(new CommandError(whyNot(event, login)));
     });
     signal.addEventListener('abort', onAbort);

@@ -1,3 +1,5 @@
+import { escapeText } from './elixir-names.js';
+
 /** Tags of pids and references (Erlang/OTP documentation, "External Term Format"). */
 const NEW_PID = 88;
 const NEWER_REFERENCE = 90;
@@ -22,7 +24,7 @@ export function identifierOf(bytes: Uint8Array): string {
   const tag = buffer.readUInt8(0);
   const hasCount = tag === NEWER_REFERENCE || tag === NEW_REFERENCE;
   const { node, end } = nodeAt(buffer, hasCount ? 3 : 1);
-  const name = node === LOCAL_NODE ? '0' : node;
+  const name = node === LOCAL_NODE ? '0' : escapeText(node);
   const words = (from: number, count: number): number[] =>
     Array.from({ length: count }, (_, index) => buffer.readUInt32BE(from + 4 * index));
   switch (tag) {

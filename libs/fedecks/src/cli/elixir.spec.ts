@@ -149,6 +149,12 @@ describe('toElixir', () => {
     expect(toElixir(read('836773036140620000000200000003' + '00'))).toBe('#PID<a@b.2.3>');
   });
 
+  it('escapes the name of that node, which a peer may have chosen for a terminal', () => {
+    expect(toElixir(read('8367730a1b5b324a1b5b33316d40620000000200000003' + '00'))).toBe(
+      String.raw`#PID<\e[2J\e[31m@.1644167168.33554432>`,
+    );
+  });
+
   it('prints large integers in decimal, and enormous ones in hexadecimal', () => {
     expect(toElixir(-(10n ** 1000n))).toBe(`-1${'0'.repeat(1000)}`);
     expect(toElixir(-(2n ** 20_000n))).toBe(`-0x1${'0'.repeat(5000)}`);

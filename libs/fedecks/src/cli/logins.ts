@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { FileTokenStore, proxyFromEnvironment } from '../client/index.js';
 import { type Args, type Option } from './command.js';
 import { CommandError, UsageError } from './exit.js';
@@ -34,8 +34,10 @@ export const LOGIN_OPTIONS = {
 
 /** The directory of this user where tokens are kept. */
 function stateDirectory(env: NodeJS.ProcessEnv = process.env): string {
+  const { XDG_STATE_HOME: named = '' } = env;
+  // What is relative does not count (XDG Base Directory Specification): it would be another place in each directory.
   const base =
-    env['XDG_STATE_HOME'] ||
+    (isAbsolute(named) && named) ||
     (process.platform === 'win32' && env['LOCALAPPDATA']) ||
     join(homedir(), '.local', 'state');
   return join(base, 'fedecks');

@@ -13,6 +13,12 @@ export function plain(text: string, maxCharacters = 200): string {
   return shown.replace(/[\u0000-\u001F]/g, escape).replace(TO_ESCAPE, escape);
 }
 
+/** Writes what is wrong to standard error. */
+export function complain(text: string): void {
+  const lines = text.split('\n').map((line) => plain(line, Infinity));
+  process.stderr.write(`fedecks: ${lines.join('\n')}\n`);
+}
+
 function escape(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

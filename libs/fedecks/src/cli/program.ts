@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type Command, helpOf, parse } from './command.js';
 import { CommandError, EXIT, exitHelp, type ExitStatus, UsageError } from './exit.js';
+import { complain } from './printable.js';
 
 /** Each command is loaded when it is asked for: `decode` loads no websocket. */
 const COMMANDS: Readonly<
@@ -59,12 +60,17 @@ export async function runProgram(argv: readonly string[], signal: AbortSignal): 
     const args = parse(command, rest);
     return args === undefined ? say(helpOf(command)) : await command.run(args, signal);
   } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-    const more =
-      error.status === EXIT.usage ? `\nSee: fedecks ${name in COMMANDS ? `${name} ` : ''}--help` : '';
-    process.stderr.write(`fedecks: ${error.message}${more}\n`);
-    return error.status;
+    if (!isForUser(error)) throw error;
+    const status = error instanceof CommandError ? error.status : EXIT.failure;
+    const help = Object.hasOwn(COMMANDS, name) ? `${name} --help` : '--help';
+    complain(status === EXIT.usage ? `${error.message}\nSee: fedecks ${help}` : error.message);
+    return status;
   }
+}
+
+/** What the system does not let it do, such as to write a file, is no defect either. */
+function isForUser(error: unknown): error is Error {
+  return error instanceof CommandError || (error instanceof Error && 'syscall' in error);
 }
 
 function say(text: string, status: ExitStatus = EXIT.ok): ExitStatus {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { decodeTerm, encodeTerm, float } from '../wire/index.js';
+import { decodeTerm, encodeTerm, float, tuple } from '../wire/index.js';
 import { fromJson, type Json, toJson } from './term-json.js';
 
 /** Bytes that Erlang wrote, by the name of the term: see vectors/README.md. */
@@ -70,6 +70,9 @@ describe('the notation of terms in JSON', () => {
     const date = new Date('2026-01-31T12:00:00.123Z');
     expect(toJson(date)).toEqual({ $date: '2026-01-31T12:00:00.123Z' });
     expect(fromJson({ $date: '2026-01-31T12:00:00.123Z' })).toEqual(date);
+    expect(fromJson({ $date: '2026-01-31T12:00:00Z' })).toEqual(new Date('2026-01-31T12:00:00.000Z'));
+    const far = { $date: '+012026-01-31T12:00:00.000Z' };
+    expect(toJson(fromJson(far))).toEqual(far);
   });
 
   it('shows a map with a key that begins with $ so that it is not taken for anything else', () => {
@@ -88,11 +91,29 @@ describe('the notation of terms in JSON', () => {
     expect(toJson(float(1))).toEqual({ $float: 1 });
   });
 
+  it.each(['float 1.0e100', 'float 2^53'])('shows a float that no JSON number stands for: %s', (name) => {
+    const { etf_hex } = vectors.get(name)!;
+    const json = toJson(decodeTerm(Buffer.from(etf_hex, 'hex')));
+    expect(Object.keys(json as object)).toEqual(['$float']);
+    expect(encodeTerm(fromJson(json)).toString('hex')).toBe(etf_hex);
+  });
+
+  it('reads as much as it shows', () => {
+    const bytes = new Uint8Array(8_000_000);
+    const integer = 2n ** 200_000n;
+    const large = tuple(bytes, integer, -integer, tuple(...Array<number>(90_000).fill(1)));
+    expect(encodeTerm(fromJson(toJson(large))).equals(encodeTerm(large))).toBe(true);
+    const elements = Array<number>(300_000).fill(1);
+    expect(fromJson({ $tuple: elements })).toHaveLength(elements.length);
+    expect(fromJson({ $tuple: [3] })).toEqual(tuple(3));
+  });
+
   it.each<[string, string, string]>([
     ['an unknown key with $', '{"a":{"$atm":"ok"}}', '$.a.$atm has a meaning of its own as a key'],
     ['a key with $ beside another', '{"$atom":"ok","b":1}', '$.$atom has a meaning of its own'],
     ['an inherited name', '{"$toString":1}', '$.$toString has a meaning'],
     ['Base64 without padding', '[[1,{"$bytes":"AQ"}]]', '$[0][1].$bytes must be bytes in Base64'],
+    ['Base64 that is too short', '{"$bytes":"AQIDB"}', '$.$bytes must be bytes in Base64'],
     ['bytes that are no text', '{"$bytes":[1]}', '$.$bytes must be bytes in Base64, in quotes'],
     ['a number that JSON has rounded', '{"n":9007199254740993}', '$.n is beyond 2^53'],
     ['an integer with a point', '{"$integer":"1.5"}', '$.$integer must be an integer'],
@@ -102,6 +123,9 @@ describe('the notation of terms in JSON', () => {
       '$.$integer must be an integer of at most',
     ],
     ['a date that is none', '{"a b":{"$date":"soon"}}', '$["a b"].$date must be a date'],
+    ['a date without an offset', '{"$date":"2026-01-31T12:00:00"}', '$.$date must be a date in UTC'],
+    ['a number as a date', '{"$date":"1"}', '$.$date must be a date in UTC'],
+    ['a day that is none', '{"$date":"2026-02-30T12:00:00Z"}', '$.$date must be a date in UTC'],
     ['an entry of three', '{"$map":[[1,2],[1,2,3]]}', '$.$map[1] must be a list of two'],
     ['nine bits', '{"$bits":["oA==",9]}', '$.$bits must be bytes in Base64, and how many bits'],
     ['an improper list that is one', '{"$improper":[1,[2]]}', '$.$improper must be'],

@@ -10,7 +10,6 @@ import {
   Reference,
   type Term,
   Tuple,
-  tuple,
 } from '../wire/index.js';
 
 /*
@@ -21,7 +20,7 @@ import {
  *   {"$tuple":["fan",{"on":true}]}  a tuple
  *   {"$bytes":"AQID"}               bytes, in Base64
  *   {"$integer":"9007199254740993"} an integer beyond 2^53
- *   {"$float":1}                    a float that is a whole number; -0 is {"$float":"-0"}
+ *   {"$float":1}                    a float that is a whole number; shown so beyond 2^53; -0 is {"$float":"-0"}
  *   {"$date":"2026-01-31T12:00:00.000Z"}   a DateTime in UTC
  *   {"$map":[[1,"one"]]}            a map with other keys than strings, or with one that begins with `$`
  *   {"$bits":["oA==",3]}            bytes, of the last of which 3 bits count
@@ -34,11 +33,13 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 
 /** As deep as terms are read and written. */
 const MAX_DEPTH = 256;
-/** Text of a larger integer takes long to read. */
-const MAX_INTEGER_CHARACTERS = 20_000;
+/** Decimal text of a larger integer takes long to read. */
+const MAX_DECIMAL_CHARACTERS = 20_000;
 
 const INTEGER = /^-?(\d+|0x[\da-f]+)$/i;
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+/** In UTC: text without an offset would be of the time zone of this machine. */
+const DATE = /^((?:\d{4}|[+-]\d{6})-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,3})?Z$/;
 const VERSION = 131;
 
 /** JSON that stands for no term. */
@@ -51,7 +52,7 @@ export class NotationError extends Error {
 
 /** A term as the library reads it, in the notation above. */
 export function toJson(term: Term): Json {
-  if (typeof term === 'number') return Object.is(term, -0) ? { $float: '-0' } : term;
+  if (typeof term === 'number') return isFloatOnly(term) ? toJson(float(term)) : term;
   if (typeof term === 'bigint') return { $integer: integerText(term) };
   if (typeof term !== 'object' || term === null) return term;
   if (term instanceof Atom) return { $atom: term.name };
@@ -106,7 +107,7 @@ type Reader = (value: Json, path: string, depth: number) => Term;
 
 const READERS: Readonly<Record<string, Reader>> = {
   $atom: (value, path) => atom(text(value, path, 'the name of the atom')),
-  $tuple: (value, path, depth) => tuple(...list(elements(value, path), path, depth)),
+  $tuple: (value, path, depth) => Tuple.from(list(elements(value, path), path, depth)),
   $bytes: (value, path) => bytes(value, path),
   $integer: integer,
   $float: floatOf,
@@ -134,7 +135,7 @@ function text(value: Json, path: string, what: string): string {
 
 /** `JSON.parse` has rounded it already. */
 function checkedNumber(value: number, path: string): number {
-  if (!Number.isInteger(value) || Number.isSafeInteger(value)) return value;
+  if (!isUnsafeInteger(value)) return value;
   throw new NotationError(
     path,
     'is beyond 2^53, where JSON numbers are not exact: write {"$integer":"..."}, or {"$float":...} for a float',
@@ -143,8 +144,12 @@ function checkedNumber(value: number, path: string): number {
 
 function integer(value: Json, path: string): bigint {
   const digits = text(value, path, 'an integer');
-  if (!INTEGER.test(digits) || digits.length > MAX_INTEGER_CHARACTERS)
-    throw new NotationError(path, `must be an integer of at most ${MAX_INTEGER_CHARACTERS} characters`);
+  const isQuick = /^-?0x/i.test(digits) || digits.length <= MAX_DECIMAL_CHARACTERS;
+  if (!isQuick || !INTEGER.test(digits))
+    throw new NotationError(
+      path,
+      `must be an integer of at most ${MAX_DECIMAL_CHARACTERS} characters, or in hexadecimal (0x...)`,
+    );
   return digits.startsWith('-') ? -BigInt(digits.slice(1)) : BigInt(digits);
 }
 
@@ -155,9 +160,12 @@ function floatOf(value: Json, path: string): Float {
 }
 
 function date(value: Json, path: string): Date {
-  const read = new Date(text(value, path, 'a date'));
-  if (Number.isNaN(read.getTime()))
-    throw new NotationError(path, 'must be a date like 2026-01-31T12:00:00.000Z');
+  const written = text(value, path, 'a date');
+  const [, seconds] = DATE.exec(written) ?? [];
+  const read = new Date(written);
+  // JavaScript takes 30 February for 2 March.
+  const isDay = !Number.isNaN(read.getTime()) && read.toISOString().startsWith(seconds ?? ' ');
+  if (!isDay) throw new NotationError(path, 'must be a date in UTC like 2026-01-31T12:00:00.000Z');
   return read;
 }
 
@@ -174,7 +182,8 @@ function map(value: Json, path: string, depth: number): ReadonlyMap<Term, Term> 
 
 function bytes(value: Json, path: string): Uint8Array {
   const encoded = text(value, path, 'bytes in Base64');
-  if (!BASE64.test(encoded)) throw new NotationError(path, 'must be bytes in Base64, with its padding');
+  if (encoded.length % 4 !== 0 || !BASE64.test(encoded))
+    throw new NotationError(path, 'must be bytes in Base64, with its padding');
   return new Uint8Array(Buffer.from(encoded, 'base64'));
 }
 
@@ -207,6 +216,15 @@ function opaque(value: Json, path: string, type: typeof Pid | typeof Reference):
     // Said below.
   }
   throw new NotationError(path, `holds no bytes of a ${type.name.toLowerCase()}`);
+}
+
+/** What JavaScript holds as a number, and JSON without more would say otherwise. */
+function isFloatOnly(value: number): boolean {
+  return Object.is(value, -0) || isUnsafeInteger(value);
+}
+
+function isUnsafeInteger(value: number): boolean {
+  return Number.isInteger(value) && !Number.isSafeInteger(value);
 }
 
 function integerText(value: bigint): string {

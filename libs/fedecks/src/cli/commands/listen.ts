@@ -2,7 +2,7 @@ import { type Command } from '../command.js';
 import { deviceOf } from '../device.js';
 import { failureIn } from '../events.js';
 import { CommandError, EXIT } from '../exit.js';
-import { jsonLine } from '../printable.js';
+import { complain, jsonLine } from '../printable.js';
 import { LOGIN_OPTIONS, loginOf } from '../logins.js';
 import { NOTATION_NOTE } from '../notation.js';
 import { stay } from '../stay.js';
@@ -21,7 +21,7 @@ export const listen: Command = {
   examples: ['fedecks listen', 'fedecks listen | jq .data', 'fedecks listen --count 1'],
   notes: `It connects again when the connection is lost, and ends when only a login would help.\n\n${NOTATION_NOTE}`,
   async run(args, signal) {
-    const count = args.number('count', { min: 1, max: Number.MAX_SAFE_INTEGER }) ?? Infinity;
+    const count = args.integer('count', { min: 1, max: Number.MAX_SAFE_INTEGER }) ?? Infinity;
     const login = await loginOf(args);
     const device = await deviceOf(login);
     const enough = new AbortController();
@@ -33,7 +33,7 @@ export const listen: Command = {
     });
     device.events$.subscribe((event) => {
       const failure = failureIn(event);
-      if (failure !== undefined) process.stderr.write(`fedecks: ${failure}\n`);
+      if (failure !== undefined) complain(failure);
     });
     await stay(device, login, AbortSignal.any([signal, enough.signal]));
     if (printed < count && count !== Infinity) throw new CommandError(`Ended after ${printed} messages.`);

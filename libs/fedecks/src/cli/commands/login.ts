@@ -42,7 +42,7 @@ export const login: Command = {
       await device.login(credentials);
     } catch (error) {
       if (signal.aborted) throw new Cancelled();
-      throw explained(error, url);
+      throw explained(error, chosen);
     } finally {
       signal.removeEventListener('abort', onAbort);
       await device.stop();
@@ -55,12 +55,9 @@ export const login: Command = {
   },
 };
 
-function explained(error: unknown, url: string): unknown {
+function explained(error: unknown, { url, deviceId }: Login): unknown {
   if (error instanceof TermEncodeError) return new CommandError(`The credentials: ${error.message}.`);
   if (!(error instanceof LoginFailedError)) return error;
-  const advice =
-    error.status === 403
-      ? 'That is what a cloud answers to credentials it does not accept.'
-      : `What to do: fedecks check ${url}`;
-  return new CommandError(`${error.message} ${advice}`);
+  const again = error.status === 403 ? ` --id ${deviceId} --login` : '';
+  return new CommandError(`${error.message} What to do: fedecks check ${url}${again}`);
 }
