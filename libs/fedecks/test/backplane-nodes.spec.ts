@@ -2,11 +2,11 @@ import { type BareNode, type BareToken } from './support/bare-node.js';
 import { eventually } from './support/eventually.js';
 import { type BareFleet, BARE_FLEETS, type BareFleetKind } from './support/bare-fleets.js';
 
-/** What holds with every backplane of several nodes: revocations, pushes and health, whatever fails. */
+/** Revocations, pushes and health of several nodes under failures, for each backplane. */
 describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
   'Several nodes %s',
   (_, kind: BareFleetKind) => {
-    /** A case, in as many histories as are worth their time, each with delays of its own. */
+    /** A test that runs once per seed: each seed gives other delays. */
     function history(title: string, test: (fleet: BareFleet) => Promise<void>): void {
       it(
         title,
@@ -32,7 +32,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         );
     }
 
-    /** Has something happen, and resolves when all of the nodes have told that they are degraded. */
+    /** Causes a fault, and resolves when all of the nodes have reported that they are degraded. */
     async function degrades(happen: () => void | Promise<void>, ...nodes: BareNode[]): Promise<void> {
       const told = nodes.map(({ health }) => health.length);
       await happen();
@@ -44,7 +44,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         );
     }
 
-    /** That a revoked token is refused by all nodes in the end, and that none holds a connection it was let in for. */
+    /** Waits until all nodes reject a revoked token, and none holds a connection that presented it. */
     async function isOut(id: string, token: BareToken, ...nodes: BareNode[]): Promise<void> {
       for (const node of nodes) {
         await eventually(
@@ -68,7 +68,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
     }
 
     history(
-      'end a connection that a revoked token was let in for before the word of it came',
+      'closes a connection that presented a revoked token before the node learned of the revocation',
       async (fleet) => {
         const [one, two, three] = [await fleet.node(), await fleet.node(), await fleet.node()];
         const first = await letIn(one, 'lamp');
@@ -78,41 +78,47 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         const renewed = [await two.present('lamp', first), await three.present('lamp', first)];
         await revoked;
         for (const token of [first, ...renewed]) if (token) await isOut('lamp', token, one, two, three);
-        // Whoever proves again who it is gets in.
+        // A new login is accepted.
         const again = await letIn(two, 'lamp');
         two.leave('lamp');
         expect(await one.present('lamp', again)).not.toBe(false);
       },
     );
 
-    history('end a revoked connection behind a stalled network as soon as that goes on', async (fleet) => {
-      const [one, two] = [await fleet.node(), await fleet.node()];
-      const first = await letIn(one, 'lamp');
-      one.leave('lamp');
-      fleet.hold(two, 'down');
-      await one.revoke('lamp');
-      const renewed = await two.present('lamp', first);
-      expect(renewed).not.toBe(false);
-      fleet.release(two, 'down');
-      await isOut('lamp', renewed as BareToken, one, two);
-      expect(two.ended).toContainEqual({ id: 'lamp', cause: 'revoked' });
-    });
+    history(
+      'closes a revoked connection behind a stalled network as soon as the network resumes',
+      async (fleet) => {
+        const [one, two] = [await fleet.node(), await fleet.node()];
+        const first = await letIn(one, 'lamp');
+        one.leave('lamp');
+        fleet.hold(two, 'down');
+        await one.revoke('lamp');
+        const renewed = await two.present('lamp', first);
+        expect(renewed).not.toBe(false);
+        fleet.release(two, 'down');
+        await isOut('lamp', renewed as BareToken, one, two);
+        expect(two.ended).toContainEqual({ id: 'lamp', cause: 'revoked' });
+      },
+    );
 
-    history('revoke what a node that was cut off holds, once it is back', async (fleet) => {
-      const [one, two] = [await fleet.node(), await fleet.node()];
-      const token = await letIn(two, 'lamp');
-      await degrades(() => fleet.cut(two), two);
-      await one.revoke('lamp');
-      two.leave('lamp');
-      const renewed = await two.present('lamp', token);
-      expect(renewed).not.toBe(false);
-      fleet.restore(two);
-      await isUp(two);
-      await isOut('lamp', token, one, two);
-      await isOut('lamp', renewed as BareToken, one, two);
-    });
+    history(
+      'revokes the tokens of a device that a disconnected node holds, once that node reconnects',
+      async (fleet) => {
+        const [one, two] = [await fleet.node(), await fleet.node()];
+        const token = await letIn(two, 'lamp');
+        await degrades(() => fleet.cut(two), two);
+        await one.revoke('lamp');
+        two.leave('lamp');
+        const renewed = await two.present('lamp', token);
+        expect(renewed).not.toBe(false);
+        fleet.restore(two);
+        await isUp(two);
+        await isOut('lamp', token, one, two);
+        await isOut('lamp', renewed as BareToken, one, two);
+      },
+    );
 
-    history('keep a revocation that was made while there was no connection', async (fleet) => {
+    history('learns of a revocation that was made while the node was disconnected', async (fleet) => {
       const [one, two] = [await fleet.node(), await fleet.node()];
       const token = await letIn(one, 'lamp');
       await degrades(() => fleet.cut(one), one);
@@ -126,7 +132,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       await isOut('lamp', token, one, two);
     });
 
-    history('write revocations back that the store has lost with its files', async (fleet) => {
+    history('writes revocations back when the store has lost its files', async (fleet) => {
       const [one, two] = [await fleet.node(), await fleet.node()];
       const token = await letIn(one, 'lamp');
       await one.revoke('lamp');
@@ -137,7 +143,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       await isOut('lamp', token, one, two, three);
     });
 
-    history('make deleted buckets again at once, with the revocations that were in them', async (fleet) => {
+    history('recreates deleted buckets at once, with their revocations', async (fleet) => {
       const [one, two] = [await fleet.node(), await fleet.node()];
       const token = await letIn(one, 'lamp');
       const other = await letIn(two, 'bulb');
@@ -151,7 +157,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       await isOut('bulb', other, one, two, three);
     });
 
-    history('learn of a revocation though the store has ended all watches', async (fleet) => {
+    history('learns of a revocation after the store has ended all watches', async (fleet) => {
       const [one, two] = [await fleet.node(), await fleet.node()];
       const changed: string[] = [];
       two.backplane.presenceChanges$.subscribe(({ id }) => changed.push(id));
@@ -169,7 +175,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       await isUp(one, two);
     });
 
-    history('tell changes of presence though the store has ended all watches', async (fleet) => {
+    history('reports presence changes after the store has ended all watches', async (fleet) => {
       const [one, two] = [await fleet.node(), await fleet.node()];
       const changed: string[] = [];
       two.backplane.presenceChanges$.subscribe(({ id }) => changed.push(id));
@@ -184,7 +190,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       await isUp(one, two);
     });
 
-    history('are up again after all of it, and have closed no connection for it', async (fleet) => {
+    history('recovers from all of these faults, and closes no connection', async (fleet) => {
       const [one, two] = [await fleet.node(), await fleet.node()];
       const ids = Array.from({ length: 10 }, (_each, index) => `device-${index}`);
       for (const id of ids) (fleet.random() < 0.5 ? one : two).open(id);
@@ -196,7 +202,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       expect([...one.ended, ...two.ended]).toEqual([]);
     });
 
-    history('do nothing of what was asked of a paused node when it goes on', async (fleet) => {
+    history('executes no request that expired while the node was paused', async (fleet) => {
       const [one, two] = [await fleet.node({ heartbeatMs: 5_000 }), await fleet.node({ heartbeatMs: 5_000 })];
       await letIn(two, 'valve');
       await eventually(
@@ -214,33 +220,30 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       expect(two.written).toEqual(['hello', 'close']);
     });
 
-    history(
-      'do a push once that is put again, since another holder of the device was paused',
-      async (fleet) => {
-        const options = { duplicates: 'allow', heartbeatMs: 5_000 } as const;
-        const [one, two, three] = [
-          await fleet.node(options),
-          await fleet.node(options),
-          await fleet.node(options),
-        ];
-        await letIn(two, 'valve');
-        await letIn(three, 'valve');
-        await fleet.sleep(200);
-        fleet.pause(two);
-        await fleet.sleep(400);
-        fleet.hold(three, 'up');
-        const result = one.push('valve', 'open');
-        await fleet.sleep(200);
-        fleet.resume(two);
-        // The paused one says that it has done nothing, and the question has come again when the other answers.
-        await fleet.sleep(100);
-        fleet.release(three, 'up');
-        expect(await result).toBe('sent');
-        expect(three.written).toEqual(['open']);
-      },
-    );
+    history('executes a push once that is retried because another holder was paused', async (fleet) => {
+      const options = { duplicates: 'allow', heartbeatMs: 5_000 } as const;
+      const [one, two, three] = [
+        await fleet.node(options),
+        await fleet.node(options),
+        await fleet.node(options),
+      ];
+      await letIn(two, 'valve');
+      await letIn(three, 'valve');
+      await fleet.sleep(200);
+      fleet.pause(two);
+      await fleet.sleep(400);
+      fleet.hold(three, 'up');
+      const result = one.push('valve', 'open');
+      await fleet.sleep(200);
+      fleet.resume(two);
+      // The paused node answers that it executed nothing; meanwhile the other holder has got the retry.
+      await fleet.sleep(100);
+      fleet.release(three, 'up');
+      expect(await result).toBe('sent');
+      expect(three.written).toEqual(['open']);
+    });
 
-    history('do each of many pushes once, though the holder pauses now and again', async (fleet) => {
+    history('executes each of many pushes once, although the holder pauses repeatedly', async (fleet) => {
       const [one, two] = [await fleet.node({ heartbeatMs: 5_000 }), await fleet.node({ heartbeatMs: 5_000 })];
       await letIn(two, 'valve');
       await eventually(
@@ -252,7 +255,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         for (const each of [1, 2, 3]) results.set(`${round}-${each}`, one.push('valve', `${round}-${each}`));
         fleet.pause(two);
         results.set(`${round}-paused`, one.push('valve', `${round}-paused`));
-        // Some of them may still be done in time, and others not.
+        // Some pushes may still be executed in time.
         await fleet.sleep(100 + fleet.random() * 1_500);
         fleet.resume(two);
         await fleet.sleep(fleet.random() * 300);
