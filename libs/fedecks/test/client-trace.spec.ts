@@ -1,4 +1,4 @@
-/** What a device shows of its work: lines of `NODE_DEBUG=fedecks`, and channels of Node. */
+/** Tracing of a device: lines of `NODE_DEBUG=fedecks`, and diagnostics channels. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -26,7 +26,7 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** A device that logs in and is stopped. */
+/** Runs a device that logs in and stops. */
 async function run(how: StartOptions): Promise<ChildApp> {
   const args = [{ url, tokenStore: directory }, { password: PASSWORD }];
   const device = program.start(
@@ -44,7 +44,7 @@ async function run(how: StartOptions): Promise<ChildApp> {
 }
 
 describe('NODE_DEBUG=fedecks', () => {
-  it('shows what happens, and no credentials', async () => {
+  it('logs what the client does, without credentials', async () => {
     const { stderr } = await run({ env: { NODE_DEBUG: 'fedecks' } });
     const lines = stderr
       .trim()
@@ -62,14 +62,14 @@ describe('NODE_DEBUG=fedecks', () => {
     expect(stderr).not.toContain(PASSWORD);
   });
 
-  it('shows nothing where it is not set', async () => {
+  it('logs nothing when it is not set', async () => {
     const { stderr } = await run({});
     expect(stderr).toBe('');
   });
 });
 
-describe('channels', () => {
-  it('tell events, and messages with their sizes', async () => {
+describe('diagnostics channels', () => {
+  it('publish events, and messages with their sizes', async () => {
     const inbox = new Inbox<unknown>('message of a channel');
     const names = ['event', 'sent', 'received'].map((name) => `fedecks:client:${name}`);
     const listener = (message: unknown, name: string | symbol): void => inbox.put([name, message]);
@@ -96,7 +96,7 @@ describe('channels', () => {
     }
   });
 
-  it('may have subscribers that throw: Node raises that apart, and the device goes on', async () => {
+  it('let the device go on when a subscriber throws, which Node raises as an uncaught exception', async () => {
     const thrower =
       'import { subscribe } from "node:diagnostics_channel";' +
       'subscribe("fedecks:client:event", () => { throw new Error("an observer"); });' +
