@@ -20,7 +20,7 @@ afterAll(async () => {
   await nats.close();
 });
 
-/** Nodes of a fleet of their own: nothing that another test has left is theirs. */
+/** Nodes of a new fleet, which shares no state with other tests. */
 async function nodes(
   count: number,
   options: Partial<FedecksOptions> = {},
@@ -31,7 +31,7 @@ async function nodes(
   return (await Promise.all(started)) as [FleetNode, FleetNode, FleetNode];
 }
 
-/** Nodes of a fleet of their own in this process: for what no process has to die for. */
+/** Nodes of a new fleet in this process, for tests that kill none. */
 async function apps(count: number, options: Partial<FedecksOptions>): Promise<StartedApp[]> {
   const backplane = natsBackplane({ servers: nats.url, namespace: `cluster${++namespaces}` });
   return Promise.all(
@@ -39,7 +39,7 @@ async function apps(count: number, options: Partial<FedecksOptions>): Promise<St
   );
 }
 
-/** Resolves when the fleet knows of the device at this node. */
+/** Resolves when this node sees the device online. */
 async function online(node: FleetNode, id: string): Promise<void> {
   await eventually(
     () => node.presence(id),
@@ -47,7 +47,7 @@ async function online(node: FleetNode, id: string): Promise<void> {
   );
 }
 
-/** What a device has been sent, up to the marker. */
+/** The messages a device has received, up to the marker. */
 async function received(device: FakeDevice, marker: unknown): Promise<unknown[]> {
   const messages: unknown[] = [];
   for (;;) {
@@ -64,7 +64,7 @@ describe('Three nodes of one fleet', () => {
   }, 60_000);
   afterAll(() => fleet.stopAll());
 
-  it('push to a device from any of them, and say offline at once where nobody holds it', async () => {
+  it("push to a device from any node, and return 'offline' at once when no node holds it", async () => {
     const device = await one.device('lamp');
     await online(two, 'lamp');
     for (const [index, node] of [one, two, three].entries()) {
@@ -83,7 +83,7 @@ describe('Three nodes of one fleet', () => {
     );
   });
 
-  it('lose and double none of 10,000 pushes that cross, and keep the order of each device', async () => {
+  it('deliver 10,000 pushes between nodes exactly once, in order per device', async () => {
     const lamps = await Promise.all(Array.from({ length: 10 }, (_, index) => one.device(`busy-${index}`)));
     await Promise.all(lamps.map(({ id }) => online(two, id)));
     for (let round = 0; round < 1_000; round += 50) {
@@ -101,7 +101,7 @@ describe('Three nodes of one fleet', () => {
     }
   });
 
-  it('close the older connection of a device with 4152, whichever node holds it, and only that', async () => {
+  it('close only the older connection of a device with 4152, whichever node holds it', async () => {
     let older = await one.device('mover');
     for (const [round, node] of [two, three, one, three].entries()) {
       const newer = await node.device('mover');
@@ -110,7 +110,7 @@ describe('Three nodes of one fleet', () => {
         () => Promise.all([one, two, three].map((each) => each.devices())),
         (held) => held.flat().filter((id) => id === 'mover').length === 1,
       );
-      // The end of the older one, heard late, takes nothing from the newer.
+      // The late disconnect of the older connection does not affect the newer one.
       await online(two, 'mover');
       expect(await one.push('mover', round)).toBe('sent');
       expect(await newer.next()).toBe(round);
@@ -120,7 +120,7 @@ describe('Three nodes of one fleet', () => {
     expect(entries).toMatchObject([{ state: 'online' }]);
   });
 
-  it('disconnect a device from any of them', async () => {
+  it('disconnect a device from any node', async () => {
     const device = await one.device('sent away');
     await online(two, 'sent away');
     expect(await two.disconnect('sent away')).toBe(true);
@@ -132,13 +132,13 @@ describe('Three nodes of one fleet', () => {
     expect(await two.disconnect('sent away')).toBe(false);
   });
 
-  it('reach the members of a group on all of them, and everybody', async () => {
+  it('deliver broadcasts, and group messages to members on all nodes', async () => {
     const [a, b, c] = await Promise.all([one.device('a'), two.device('b'), three.device('c')]);
     for (const id of ['a', 'b', 'c']) await online(one, id);
     expect(await one.joinGroup('a', 'north')).toBe(true);
     expect(await two.joinGroup('b', 'north')).toBe(true);
     expect(await three.joinGroup('b', 'north')).toBe(false);
-    // A node listens to a group from its first member on: until the server knows that, it may miss what is sent.
+    // A node subscribes to a group at its first member. Messages sent before the server knows that are missed.
     await two.push('a', 'listening');
     expect(await a.next()).toBe('listening');
     await three.pushToGroup('north', 'for the north');
@@ -147,7 +147,7 @@ describe('Three nodes of one fleet', () => {
     expect([await a.next(), await b.next(), await c.next()]).toEqual(['for all', 'for all', 'for all']);
   });
 
-  it('leave in order: their devices come back on the others, and a push meanwhile is sent or offline', async () => {
+  it("shut down in turn: devices reconnect elsewhere; a push meanwhile is 'sent' or 'offline'", async () => {
     const ids = Array.from({ length: 30 }, (_, index) => `deployed-${index}`);
     const got = new Map<string, unknown[]>(ids.map((id) => [id, []]));
     const live = async (id: string, node: FleetNode): Promise<void> => {
@@ -179,8 +179,8 @@ describe('Three nodes of one fleet', () => {
     enough.abort();
     await pusher;
     expect([...outcomes].filter((outcome) => outcome !== 'sent' && outcome !== 'offline')).toEqual([]);
-    // What was written to a connection just before it closed may not have been read: sent is no receipt. But what
-    // is said to be offline has not arrived, and nothing arrives twice.
+    // A message written just before a connection closed may not have been read: 'sent' is not a receipt. But an
+    // 'offline' push has not arrived, and nothing arrives twice.
     for (const id of ids) {
       const arrived = got.get(id) as number[];
       expect(new Set(arrived).size).toBe(arrived.length);
@@ -194,14 +194,14 @@ describe('Three nodes of one fleet', () => {
     expect(entries).toHaveLength(ids.length);
   });
 
-  it('revoke from any of them, and know it after all of them were killed and started again', async () => {
+  it('revoke from any node, and remember it after all nodes were killed and restarted', async () => {
     const device = await three.device('revoked');
     const other = await three.device('other');
     await two.revoke('revoked');
     expect(await device.closed).toMatchObject({ code: 4150 });
     await expect(three.device('revoked', device.token)).rejects.toThrow('403');
     await expect(two.device('revoked', device.token)).rejects.toThrow('403');
-    // It logs in again, and nothing it is given after that is taken back.
+    // It logs in again, and its new token stays valid.
     const again = await three.device('revoked');
 
     fleet.stopAll();
@@ -212,7 +212,7 @@ describe('Three nodes of one fleet', () => {
   });
 });
 
-describe('Nodes that meet a device id twice', () => {
+describe('Nodes that get two connections of one device id', () => {
   let [one, two, three] = [] as unknown as [StartedApp, StartedApp, StartedApp];
   afterEach(() => Promise.all([one, two, three].map((app) => app.close())));
 
@@ -220,7 +220,7 @@ describe('Nodes that meet a device id twice', () => {
     [one, two, three] = (await apps(3, options)) as [StartedApp, StartedApp, StartedApp];
   }
 
-  it("refuse with 503, where 'oldest' counts, a device that any of them holds", async () => {
+  it("reject with 503, with duplicates: 'oldest', a device that any node holds", async () => {
     await start({ duplicates: 'oldest' });
     const device = await one.device('lamp');
     await expect(two.device('lamp')).rejects.toThrow('503');
@@ -236,7 +236,7 @@ describe('Nodes that meet a device id twice', () => {
     expect(let_in).toHaveLength(1);
   });
 
-  it("push to all connections of a device where 'allow' counts, and have it online until the last is gone", async () => {
+  it("with 'allow', push to all connections of a device, which is online until the last one ends", async () => {
     await start({ duplicates: 'allow' });
     const older = await one.device('lamp');
     const olderAt = await eventually(
@@ -267,8 +267,8 @@ describe('Nodes that meet a device id twice', () => {
   });
 });
 
-describe('A node that is killed', () => {
-  it('has its devices offline within 20 s, without anybody asking them, with the heartbeat as it is', async () => {
+describe('A killed node', () => {
+  it('has its devices offline within 20 s, without a query, at the default heartbeat', async () => {
     const [observer] = (await apps(1, {})) as [StartedApp];
     const { presence } = observer.fedecks;
     try {
@@ -287,7 +287,7 @@ describe('A node that is killed', () => {
       expect(entries.map(({ id }) => id).sort()).toEqual(['a', 'b']);
       for (const { at, cause } of entries) {
         expect(cause).toBe('node_lost');
-        // It was last heard of within a heartbeat of its end.
+        // Its last heartbeat was at most one interval before it was killed.
         expect(Math.abs(at - killed)).toBeLessThan(6_000);
       }
       expect(await presence.get('c')).toMatchObject({ state: 'online' });
@@ -301,7 +301,7 @@ describe('A node that is killed', () => {
     }
   }, 60_000);
 
-  it('leaves every push with one true outcome', async () => {
+  it('leaves every push with one correct result', async () => {
     const [one, two, three] = await nodes(3, {}, { requestTimeoutMs: 1_000, heartbeatMs: 200 });
     const device = await one.device('lamp');
     const got: unknown[] = [];
@@ -334,14 +334,14 @@ describe('A node that is killed', () => {
     const lies = (got as number[]).filter((message) => outcomes[message] === 'offline');
     expect(lies).toEqual([]);
     const missing = outcomes.filter((outcome, message) => outcome === 'sent' && !got.includes(message));
-    // What was written to the socket went on its way, though its process died.
+    // The kernel still sends what a killed process has written to the socket.
     expect(missing).toEqual([]);
     fleet.stopAll();
   }, 60_000);
 });
 
-describe('A node that is frozen, as behind a partition', () => {
-  it('gives its devices up, and closes what has moved when it goes on', async () => {
+describe('A frozen node, as behind a network partition', () => {
+  it('loses its devices, and closes those that have moved when it resumes', async () => {
     const [one, two, three] = await nodes(3, {}, { requestTimeoutMs: 1_000, heartbeatMs: 200 });
     const moves = await one.device('moves');
     const stays = await one.device('stays');
@@ -364,7 +364,7 @@ describe('A node that is frozen, as behind a partition', () => {
       () => three.push('stays', 'again'),
       (result) => result === 'sent',
     );
-    // What timed out while it was frozen is not done any more.
+    // The node does not execute requests that timed out while it was frozen.
     expect(await received(stays, 'again')).toEqual([]);
     expect(await three.presence('moves')).toMatchObject({ state: 'online' });
     fleet.stopAll();

@@ -80,7 +80,7 @@ describe('Two endpoints', () => {
     ),
   );
 
-  it('each have the handlers that chose them, and the default one those that chose none', async () => {
+  it('each run their own handlers; handlers without an endpoint serve the default one', async () => {
     const [greenhouse, custom] = [await site.open(GREENHOUSE), await site.open(CUSTOM)];
     await expectReply(greenhouse, HELLO, 'greenhouse nerves-242a');
     await expectReply(custom, HELLO, 'custom nerves-242a');
@@ -89,7 +89,7 @@ describe('Two endpoints', () => {
     await expectReply(custom, both, 'both');
   });
 
-  it('hold the same device id side by side: neither replaces the other', async () => {
+  it('hold the same device id side by side, without replacing it', async () => {
     await site.open(GREENHOUSE);
     await site.open(CUSTOM);
     expect(
@@ -101,7 +101,7 @@ describe('Two endpoints', () => {
     expect(site.fedecks.devices('/v2/custom')).toMatchObject([{ id: 'nerves-242a', endpoint: '/v2/custom' }]);
   });
 
-  it('are both pushed to, or the one that is named', async () => {
+  it('both get a push, unless one endpoint is named', async () => {
     const [greenhouse, custom] = [await site.open(GREENHOUSE), await site.open(CUSTOM)];
     expect(await site.fedecks.push('nerves-242a', 'for both')).toBe('sent');
     expect(await site.fedecks.push('nerves-242a', 'for one', '/v2/custom')).toBe('sent');
@@ -112,13 +112,13 @@ describe('Two endpoints', () => {
     expect((await custom.expectFrame()).payload).toEqual(term(str('for one')));
   });
 
-  it('say that a device is offline at the one that is named, though it is connected to the other', async () => {
+  it("return 'offline' for a device at the named endpoint, although it is connected to the other", async () => {
     await site.open(GREENHOUSE);
     expect(await site.fedecks.push('nerves-242a', 'hello', '/v2/custom')).toBe('offline');
     expect(await site.fedecks.disconnect('nerves-242a', '/v2/custom')).toBe(false);
   });
 
-  it('disconnect and revoke a device at the one that is named, or at both', async () => {
+  it('disconnect and revoke a device at the named endpoint, or at both', async () => {
     const [greenhouse, custom] = [await site.open(GREENHOUSE), await site.open(CUSTOM)];
     const [token, customToken] = [await tokenOf(greenhouse), await tokenOf(custom)];
     await site.fedecks.revoke('nerves-242a', '/v2/custom');
@@ -138,14 +138,14 @@ describe('Two endpoints', () => {
     for (const peer of again) expect(closeCode(await peer.expectFrame())).toBe(4150);
   });
 
-  it('do not take the tokens of each other when their secrets differ', async () => {
+  it("reject each other's tokens when their secrets differ", async () => {
     const token = await tokenOf(await site.open(GREENHOUSE));
     const auth = tokenHeader('nerves-242a', token);
     expect(await site.statusOf({ ...CUSTOM, auth })).toBe('403 Forbidden');
     expect(await site.statusOf({ ...GREENHOUSE, auth })).toBe('101 Switching Protocols');
   });
 
-  it('are named when one is asked for that does not exist', async () => {
+  it('are listed in the error for an unknown endpoint', async () => {
     const message = "There is no endpoint '/custom': FedecksModule.forRoot was given /fedecks, /v2/custom.";
     await expect(site.fedecks.push('a', null, '/custom')).rejects.toThrow(message);
     await expect(site.fedecks.disconnect('a', '/custom')).rejects.toThrow(message);
@@ -156,7 +156,7 @@ describe('Two endpoints', () => {
 
 describe('An endpoint', () => {
   afterEach(closeSite);
-  it('stays where it is under a global prefix', async () => {
+  it('keeps its path under a global prefix', async () => {
     await start([FedecksModule.forRoot(options())], [Greenhouse], {
       prepare: (app) => void app.setGlobalPrefix('api'),
     });
@@ -166,7 +166,7 @@ describe('An endpoint', () => {
     peer.destroy();
   });
 
-  it('that is the only one is served by the classes that chose none, whatever its path', async () => {
+  it('serves handlers without an endpoint if it is the only one, whatever its path', async () => {
     await start([FedecksModule.forRoot(options({ path: '/v2/custom' }))], [Greenhouse]);
     await expectReply(await site.open(CUSTOM), HELLO, 'greenhouse nerves-242a');
   });
@@ -207,7 +207,7 @@ describe('forRootAsync', () => {
   });
 });
 
-describe('An app does not start', () => {
+describe('App start-up', () => {
   async function startUp(
     imports: DynamicModule[],
     providers: SiteProviders = [],
@@ -236,7 +236,7 @@ describe('An app does not start', () => {
   it.each<[string, FedecksOptions['secrets'], string]>([
     ['is missing', [undefined], 'secrets[0] is missing or empty'],
     ['is too short', [SECRET, 'hunter2hunter2'], 'secrets[1] has 14 bytes: set it to at least 32 bytes'],
-  ])('when a secret %s, and neither error nor log holds one', async (_, secrets, message) => {
+  ])('fails when a secret %s, without showing it', async (_, secrets, message) => {
     for (const module of [
       FedecksModule.forRoot(options({ secrets })),
       FedecksModule.forRootAsync({ useFactory: () => options({ secrets }) }),
@@ -248,7 +248,7 @@ describe('An app does not start', () => {
     }
   });
 
-  it('when two endpoints are given one path', async () => {
+  it('fails when two endpoints have one path', async () => {
     const { error } = await startUp([FedecksModule.forRoot(options()), FedecksModule.forRoot(options())]);
     expect(error).toBeInstanceOf(InvalidOptionsError);
     expect((error as Error).message).toContain(
@@ -256,7 +256,7 @@ describe('An app does not start', () => {
     );
   });
 
-  it('when the authenticator is a class that no module provides', async () => {
+  it('fails when no module provides the authenticator class', async () => {
     const { error } = await startUp([FedecksModule.forRoot(options({ authenticator: PasswordOnly }))]);
     expect(error).toBeInstanceOf(InvalidOptionsError);
     expect((error as Error).message).toContain(
@@ -264,7 +264,7 @@ describe('An app does not start', () => {
     );
   });
 
-  it('when a handler chose an endpoint that does not exist, or has to choose one and did not', async () => {
+  it('fails when a handler names an unknown endpoint, or must name one and does not', async () => {
     const unknown = await startUp([FedecksModule.forRoot(options())], [Custom]);
     expect(unknown.error).toBeInstanceOf(InvalidHandlerError);
     expect((unknown.error as Error).message).toContain(
@@ -279,7 +279,7 @@ describe('An app does not start', () => {
     );
   });
 
-  it('but does with all of that in order', async () => {
+  it('succeeds when all of that is correct', async () => {
     const { error } = await startUp(
       [FedecksModule.forRoot(options({ authenticator: PasswordOnly }))],
       [Greenhouse, PasswordOnly],

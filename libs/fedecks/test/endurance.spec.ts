@@ -6,7 +6,7 @@ import { type ChildApp, Program } from './support/child-app.js';
 import { type PeerConnection, PhoenixPeer } from './support/phoenix-peer.js';
 import { chars, str, term, tuple } from './support/term-bytes.js';
 
-/** Memory that comes and goes between two collections; 800 leaks of 1.3 KiB are more. */
+/** The normal variation of the heap between two collections; 800 leaks of 1.3 KiB exceed it. */
 const FLAT_BYTES = 1024 * 1024;
 
 let program: Program;
@@ -28,13 +28,13 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** A connection of the device, and how many there were before. */
+/** A connection of the device, and its index. */
 interface Visit {
   readonly device: PeerConnection;
   readonly turn: number;
 }
 
-/** Lets the device in, and waits until it has said something, or is gone. */
+/** Accepts the device, and waits until it has sent something or disconnected. */
 async function letIn({ device }: Visit): Promise<PeerConnection> {
   device.upgrade();
   await Promise.race([device.frame(500).catch(() => undefined), device.gone]);
@@ -53,11 +53,11 @@ function isRare({ turn }: Visit): boolean {
   return turn % 4 === 0;
 }
 
-/** The ways a connection is made to fail, in turn. */
+/** The failures, used in turn. */
 const WAYS: readonly ((visit: Visit) => unknown)[] = [
   closeWith(1000),
   async (visit) => (await letIn(visit)).reset(),
-  // Half open: no frame comes any more, and nothing ends. It takes long, so only sometimes.
+  // Half open: no more frames, and no FIN. Slow, so only sometimes.
   async (visit) => {
     const device = await letIn(visit);
     if (isRare(visit)) await device.gone;
@@ -72,42 +72,42 @@ const WAYS: readonly ((visit: Visit) => unknown)[] = [
   async (visit) => {
     const device = await letIn(visit);
     device.binary(term(tuple(chars('token'), str(`token-${visit.turn}`))));
-    // A frame with bits that nobody has agreed on.
+    // A frame with reserved bits.
     device.write(Buffer.from('f20101', 'hex'));
   },
   ({ device }) => device.write('HTTP/1.1 101 Switching Protocols\r\n\r\n'),
   closeWith(1011),
-  // Half open before the upgrade: nothing is answered.
+  // Half open before the upgrade: no answer.
   (visit) => (isRare(visit) ? visit.device.gone : visit.device.fin()),
 ];
 
-it('after 1,000 disconnects in a row a device is connected, and has leaked no timer, socket, listener or memory', async () => {
+it('a device is connected after 1,000 lost connections in a row, and has leaked no timer, socket, listener or memory', async () => {
   app = program.start([cloud.url, directory], { options: ['--expose-gc'] });
   const told: Record<string, unknown>[] = [];
   const tells = async (): Promise<void> => {
     told.push(JSON.parse(await app.line(50_000)) as Record<string, unknown>);
   };
 
-  /** Fails the device until it has told something. */
+  /** Causes failures until the device has reported. */
   const failIt = async (): Promise<void> => {
     const already = told.length;
     const telling = tells();
     for (let turn = 0; told.length === already; turn++) {
       const device = await cloud.accept();
-      // A device that has gone by itself in the meantime has failed, too.
+      // A device that has disconnected meanwhile counts as a failure, too.
       await WAYS[turn % WAYS.length]?.({ device, turn });
     }
     await telling;
   };
   await failIt();
-  // The whole cloud goes, and comes back when the device has asked for it in vain.
+  // The cloud stops, and starts again after the device has failed to connect.
   const { port } = cloud;
   await cloud.close();
   await new Promise((resolve) => setTimeout(resolve, 200));
   cloud = await PhoenixPeer.listen({ port });
   await failIt();
 
-  // From now on everything is well.
+  // No more failures from here on.
   while (!(await lives(await cloud.accept())));
   app.endInput();
   await tells();
@@ -117,12 +117,12 @@ it('after 1,000 disconnects in a row a device is connected, and has leaked no ti
   expect(Number(late?.['heapUsed']) - Number(early?.['heapUsed'])).toBeLessThan(FLAT_BYTES);
   expect(connected).toEqual({ status: 'connected', sockets: 1 });
   expect(stopped).toEqual({ left: [] });
-  // Nothing keeps it running.
+  // The process must exit by itself.
   expect(await app.exited(5_000)).toMatchObject({ code: 0 });
   expect(app.stderr).toBe('');
 }, 60_000);
 
-/** Lets the device in, and answers its pings, of which there are some: false if it goes nevertheless. */
+/** Accepts the device, and answers several pings; false if it disconnects. */
 async function lives(device: PeerConnection): Promise<boolean> {
   device.upgrade();
   try {
