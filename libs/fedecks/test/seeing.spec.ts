@@ -1,4 +1,4 @@
-/** What whoever looks on sees of an endpoint's work: lines of level debug, channels of Node, and figures. */
+/** Observability of an endpoint: debug lines, diagnostics channels, and metrics. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { Injectable } from '@nestjs/common';
 import { FEDECKS_METRICS, type MetricLabels, type MetricsRecorder, OnMessage, Payload } from '@fedecks/nest';
@@ -23,7 +23,7 @@ class Greenhouse {
   }
 }
 
-/** What the app gives where figures go. */
+/** The app's metrics recorder. */
 @Injectable()
 class Recorder implements MetricsRecorder {
   readonly counts = new Map<string, number>();
@@ -94,8 +94,8 @@ async function taken<Item>(inbox: Inbox<Item>, count: number): Promise<Item[]> {
   return items;
 }
 
-describe('the level debug', () => {
-  it('shows upgrade, route, reply, push and close, with sizes and no payload', async () => {
+describe('debug log', () => {
+  it('logs upgrade, route, reply, push and close, with sizes and no payload', async () => {
     await start();
     await visit();
     const shown = (await taken(lines, 6)).map((line) => line.replace(/connection \d+/, 'connection N'));
@@ -110,7 +110,7 @@ describe('the level debug', () => {
     expect(shown.join('\n')).not.toContain(SECRET);
   });
 
-  it('shows tokens by their size only, and upgrades that are refused', async () => {
+  it('logs only the size of tokens, and rejected upgrades', async () => {
     await start();
     const device = await app.device('nerves-242a');
     await taken(lines, 2);
@@ -120,7 +120,7 @@ describe('the level debug', () => {
     await expect(lines.next()).resolves.toBe('device "nerves-242a": upgrade from 127.0.0.1: HTTP status 403');
   });
 
-  it('is bounded: Nest has it on where nobody has chosen levels', async () => {
+  it('is limited to 200 lines, because Nest enables debug by default', async () => {
     await start();
     const device = await app.device();
     for (let i = 0; i < 150; i++) device.send('plain', i);
@@ -129,8 +129,8 @@ describe('the level debug', () => {
   });
 });
 
-describe('channels', () => {
-  it('tell of each step, with sizes and no payload', async () => {
+describe('diagnostics channels', () => {
+  it('publish each step, with sizes and no payload', async () => {
     const names = ['upgrade', 'connected', 'received', 'handled', 'sent', 'disconnected'] as const;
     const inboxes = Object.fromEntries(names.map((name) => [name, listen(`fedecks:${name}`)]));
     await start({}, 'none');
@@ -158,7 +158,7 @@ describe('channels', () => {
     }
   });
 
-  it('tell of errors as @OnSocketError does', async () => {
+  it('publish the errors that @OnSocketError gets', async () => {
     const inbox = listen('fedecks:error');
     await start({}, 'none');
     const device = await app.device();
@@ -172,7 +172,7 @@ describe('channels', () => {
 });
 
 describe('metrics', () => {
-  it('count what happens, under the names and labels that are declared, and none that a device chooses', async () => {
+  it('use the declared names and labels only, and no label values of devices', async () => {
     await start({ options: { metrics: Recorder }, providers: [Recorder] }, 'none');
     await visit();
     const device = await app.device('other');
@@ -210,7 +210,7 @@ describe('metrics', () => {
     expect(JSON.stringify(used)).not.toMatch(/event-of-the-device|hunter2/);
   });
 
-  it('may fail: that is logged once, and devices are served', async () => {
+  it('log once that the recorder fails, and keep serving devices', async () => {
     const fail = (): never => {
       throw new Error('the registry is gone');
     };
@@ -223,7 +223,7 @@ describe('metrics', () => {
     expect(errors.size).toBe(0);
   });
 
-  it('are refused at start if they cannot be recorded', async () => {
+  it('fail at start-up when the recorder is invalid', async () => {
     const started = startApp({ options: { metrics: {} as never } });
     await expect(started).rejects.toThrow("'metrics' must be a class or object with count(name, labels, by)");
     await start();
