@@ -52,15 +52,15 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         const all = await nodes(fleet);
         const [one, two] = all;
         for (const id of IDS) one.open(id, 'a2');
-        await isHeldBy(all, one, 'a2');
+        await waitUntilHeldBy(all, one, 'a2');
         for (const id of IDS) two.open(id, 'a1');
-        await isHeldBy(all, one, 'a2');
+        await waitUntilHeldBy(all, one, 'a2');
         expect(one.ended).toEqual([]);
         // No connection is left to replace, so the older attempt is accepted.
         for (const id of IDS) one.leave(id);
         await fleet.sleep(200);
         for (const id of IDS) two.open(id, 'a1');
-        await isHeldBy(all, two, 'a1');
+        await waitUntilHeldBy(all, two, 'a1');
       },
     );
 
@@ -77,7 +77,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
             }),
           ),
         );
-        await isHeldBy([one, two, three], three, 'a3');
+        await waitUntilHeldBy([one, two, three], three, 'a3');
       },
       { lateWrites: 0.3, bothAccepted: 0.5 },
     );
@@ -88,13 +88,13 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         const all = await nodes(fleet);
         const [one, two, three] = all;
         for (const id of IDS) one.open(id, 'a9');
-        await isHeldBy(all, one, 'a9');
+        await waitUntilHeldBy(all, one, 'a9');
         for (const id of IDS) two.open(id, 'b1');
-        await isHeldBy(all, two, 'b1');
+        await waitUntilHeldBy(all, two, 'b1');
         for (const id of IDS) three.open(id);
-        await isHeldBy(all, three);
+        await waitUntilHeldBy(all, three);
         for (const id of IDS) two.open(id, 'a1');
-        await isHeldBy(all, two, 'a1');
+        await waitUntilHeldBy(all, two, 'a1');
       },
     );
 
@@ -147,7 +147,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
           [two, 'b2'],
         ]);
         one.open('lamp', 'a3');
-        await agree(all, ['lamp'], two);
+        await expectAgreement(all, ['lamp'], two);
         // Rejected attempts never show in presence, not even on a node that has never seen the device.
         const shown: string[] = [];
         two.backplane.presenceChanges$.subscribe(({ attempt }) => shown.push(attempt?.process[0] ?? ''));
@@ -155,7 +155,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         for (const [index, node] of [three, three, one].entries()) {
           node.open('lamp', `a${index + 4}`);
           await fleet.sleep(200);
-          await agree(all, ['lamp'], two);
+          await expectAgreement(all, ['lamp'], two);
         }
         expect(shown).not.toContain('a');
         expect(two.held('lamp')?.attempt?.number).toBe(2);
@@ -164,17 +164,21 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         );
         // The connected machine may reconnect, and the other one once the first is offline.
         three.open('lamp', 'b3');
-        await agree(all, ['lamp'], three);
+        await expectAgreement(all, ['lamp'], three);
         three.leave('lamp');
         await fleet.sleep(200);
         one.open('lamp', 'a7');
-        await agree(all, ['lamp'], one);
+        await expectAgreement(all, ['lamp'], one);
       },
     );
 
     /** Waits until this node holds each device by that attempt, and all nodes agree. */
-    async function isHeldBy(all: readonly BareNode[], holder: BareNode, attempt?: string): Promise<void> {
-      await agree(all, IDS, holder);
+    async function waitUntilHeldBy(
+      all: readonly BareNode[],
+      holder: BareNode,
+      attempt?: string,
+    ): Promise<void> {
+      await expectAgreement(all, IDS, holder);
       for (const id of IDS) {
         const { process = '', number = '' } = holder.held(id)?.attempt ?? {};
         expect(`${process.slice(0, 1)}${number}`).toBe(attempt ?? '');
@@ -189,7 +193,11 @@ function reportsOf(...nodes: readonly BareNode[]): string[] {
 }
 
 /** Waits until one node holds each device, and all nodes agree. */
-async function agree(nodes: readonly BareNode[], ids: readonly string[], holder: BareNode): Promise<void> {
+async function expectAgreement(
+  nodes: readonly BareNode[],
+  ids: readonly string[],
+  holder: BareNode,
+): Promise<void> {
   const wrong = async (): Promise<string[]> => {
     const found = await Promise.all(
       ids.flatMap((id) =>

@@ -28,17 +28,17 @@ async function server(config: string): Promise<NatsServer> {
 }
 
 async function start({ url }: NatsServer, login: Login): Promise<StartedApp> {
-  const told = (line: unknown): void => void lines.push(String(line));
+  const record = (line: unknown): void => void lines.push(String(line));
   const app = await startApp({
     options: { drainMs: 0, backplane: natsBackplane({ servers: url, requestTimeoutMs: 2_000, ...login }) },
-    setUp: (nest) => nest.useLogger({ log: told, warn: told, error: told }),
+    setUp: (nest) => nest.useLogger({ log: record, warn: record, error: record }),
   });
   open.push(app);
   return app;
 }
 
 /** Checks that two nodes with that login can use everything a fleet needs. */
-async function areLetIn(nats: NatsServer, login: Login): Promise<void> {
+async function expectNodesWork(nats: NatsServer, login: Login): Promise<void> {
   const [one, two] = [await start(nats, login), await start(nats, login)];
   for (const { fedecks } of [one, two]) expect(fedecks.health()).toEqual({ status: 'up' });
   const changed: string[] = [];
@@ -71,7 +71,7 @@ async function refusal(nats: NatsServer, login: Login): Promise<string> {
 describe('A NATS server with a user and a password', () => {
   it('accepts nodes with the right password; an app with another one fails at start-up', async () => {
     const nats = await server(`authorization { user: fleet, password: "${SECRET}" }`);
-    await areLetIn(nats, { user: 'fleet', pass: SECRET });
+    await expectNodesWork(nats, { user: 'fleet', pass: SECRET });
     expect(await refusal(nats, { user: 'fleet', pass: `${SECRET}-2` })).toMatch(
       /does not accept 'user' and 'pass'/,
     );
@@ -83,7 +83,7 @@ describe('A NATS server with a user and a password', () => {
     const config = blocksIn('libs/fedecks/docs/how-to/many-nodes.md').find(
       ({ language }) => language === 'conf',
     )!.text;
-    await areLetIn(await server(config), { user: 'fleet', pass: SECRET });
+    await expectNodesWork(await server(config), { user: 'fleet', pass: SECRET });
 
     await start(await server(config.replace('subscribe: ["fedecks.>", ', 'subscribe: [')), {
       user: 'fleet',
@@ -122,7 +122,7 @@ describe('A NATS server with a user and a password', () => {
 
 it('A NATS server with a token accepts nodes that present it; an app with another token fails at start-up', async () => {
   const nats = await server(`authorization { token: "${SECRET}" }`);
-  await areLetIn(nats, { token: SECRET });
+  await expectNodesWork(nats, { token: SECRET });
   expect(await refusal(nats, { token: `${SECRET}-2` })).toMatch(/does not accept 'token'/);
   expect(lines.join('\n')).not.toContain(SECRET);
 });
@@ -130,7 +130,7 @@ it('A NATS server with a token accepts nodes that present it; an app with anothe
 it('A NATS server with an operator accepts nodes with its credentials; an app with others fails at start-up', async () => {
   const operator = new NatsOperator();
   const nats = await server(operator.config);
-  await areLetIn(nats, { creds: operator.creds() });
+  await expectNodesWork(nats, { creds: operator.creds() });
   expect(await refusal(nats, { creds: new NatsOperator().creds() })).toMatch(/does not accept 'creds'/);
   expect(lines.join('\n')).not.toMatch(/SEED|eyJ/);
 });
@@ -145,7 +145,7 @@ describe('A NATS server with TLS', () => {
 
   it('connects when the CA is configured, fails at start-up otherwise', async () => {
     const nats = await server(`tls { ${tls} }`);
-    await areLetIn(nats, { tls: { ca: ca.cert } });
+    await expectNodesWork(nats, { tls: { ca: ca.cert } });
     expect(await refusal(nats, { tls: { ca: other.cert } })).toMatch(
       /not trusted \(UNABLE_.*\): check 'tls.ca'/,
     );
@@ -155,7 +155,7 @@ describe('A NATS server with TLS', () => {
 
   it('accepts nodes with a certificate of its CA; other apps fail at start-up', async () => {
     const nats = await server(`tls { ${tls}, ca_file: "${ca.certFile}", verify: true }`);
-    await areLetIn(nats, { tls: { ca: ca.cert, cert: node.cert, key: node.key } });
+    await expectNodesWork(nats, { tls: { ca: ca.cert, cert: node.cert, key: node.key } });
     expect(await refusal(nats, { tls: { ca: ca.cert } })).toMatch(/give 'tls.cert' and 'tls.key'/);
     const { cert, key } = stranger;
     expect(await refusal(nats, { tls: { ca: ca.cert, cert, key } })).toMatch(/may not accept 'tls.cert'/);

@@ -18,7 +18,7 @@ async function start(nats: NatsBackplaneOptions, options: Partial<FedecksOptions
   return app;
 }
 
-async function isUp(...apps: StartedApp[]): Promise<void> {
+async function waitUntilUp(...apps: StartedApp[]): Promise<void> {
   for (const { fedecks } of apps) {
     await eventually(
       () => fedecks.health(),
@@ -28,7 +28,7 @@ async function isUp(...apps: StartedApp[]): Promise<void> {
   }
 }
 
-async function isDegraded(...apps: StartedApp[]): Promise<void> {
+async function waitUntilDegraded(...apps: StartedApp[]): Promise<void> {
   for (const { fedecks } of apps) {
     await eventually(
       () => fedecks.health(),
@@ -37,7 +37,7 @@ async function isDegraded(...apps: StartedApp[]): Promise<void> {
   }
 }
 
-async function isAt(app: StartedApp, id: string, state: string): Promise<void> {
+async function waitForState(app: StartedApp, id: string, state: string): Promise<void> {
   await eventually(
     () => app.fedecks.presence.get(id),
     (entry) => entry?.state === state,
@@ -57,10 +57,10 @@ describe('While NATS is unreachable', () => {
     const stays = await one.device('stays');
     const goes = await one.device('goes');
     const moves = await one.device('moves');
-    for (const id of ['stays', 'goes', 'moves']) await isAt(two, id, 'online');
+    for (const id of ['stays', 'goes', 'moves']) await waitForState(two, id, 'online');
 
     await nats.kill();
-    await isDegraded(one, two);
+    await waitUntilDegraded(one, two);
     expect(two.healthIndicator.isHealthy()).toMatchObject({
       fedecks: { status: 'down', reasons: { '/fedecks': expect.stringContaining('127.0.0.1') as string } },
     });
@@ -86,10 +86,10 @@ describe('While NATS is unreachable', () => {
     expect(await came.next()).toBe('welcome');
 
     await nats.restart();
-    await isUp(one, two);
+    await waitUntilUp(one, two);
     expect(await moves.closed).toMatchObject({ code: 4152 });
-    await isAt(one, 'goes', 'offline');
-    for (const id of ['stays', 'moves', 'came']) await isAt(one, id, 'online');
+    await waitForState(one, 'goes', 'offline');
+    for (const id of ['stays', 'moves', 'came']) await waitForState(one, id, 'online');
     for (const app of [one, two]) {
       await eventually(
         () => app.fedecks.push('moves', 'where you are'),
@@ -110,12 +110,12 @@ describe('While NATS is unreachable', () => {
     const shared = { servers: nats.url, namespace: `outage${++namespaces}`, heartbeatMs: 5_000 };
     const [one, two] = [await start(shared), await start(shared)];
     const device = await one.device('lamp');
-    await isAt(two, 'lamp', 'online');
+    await waitForState(two, 'lamp', 'online');
     await nats.freeze();
     const push = two.fedecks.push('lamp', 'once');
     await expect(push).rejects.toMatchObject({ name: 'BackplaneError', code: 'timeout' });
     nats.thaw();
-    await isUp(one, two);
+    await waitUntilUp(one, two);
     await eventually(
       () => two.fedecks.push('lamp', 'marker').catch(() => 'not yet'),
       (result) => result === 'sent',
@@ -131,7 +131,7 @@ describe('While NATS is unreachable', () => {
     const one = await start(shared);
     const two = await start({ ...shared, maxPending: 3 });
     await one.device('lamp');
-    await isAt(two, 'lamp', 'online');
+    await waitForState(two, 'lamp', 'online');
     await nats.freeze();
     const pushes = Array.from({ length: 5 }, () => two.fedecks.push('lamp', 1));
     const codes = (await Promise.allSettled(pushes)).map(
@@ -140,7 +140,7 @@ describe('While NATS is unreachable', () => {
     nats.thaw();
     expect(codes.slice(3)).toEqual(['overloaded', 'overloaded']);
     expect(new Set(codes.slice(0, 3))).toEqual(new Set(['timeout']));
-    await isUp(two);
+    await waitUntilUp(two);
   });
 });
 
@@ -156,8 +156,8 @@ describe('An app that starts without NATS', () => {
       // The node cannot know whether it was revoked.
       await expect(app.device('lamp', device.token)).rejects.toThrow('503');
       await nats.restart();
-      await isUp(app);
-      await isAt(app, 'lamp', 'online');
+      await waitUntilUp(app);
+      await waitForState(app, 'lamp', 'online');
       await expect(app.device('lamp', device.token)).resolves.toBeDefined();
     } finally {
       await Promise.all(open.splice(0).map((app) => app.close()));
@@ -186,9 +186,9 @@ describe('A cluster of three NATS servers', () => {
         requestTimeoutMs: 2_000,
       };
       const [one, two] = [await start(shared), await start(shared)];
-      await isUp(one, two);
+      await waitUntilUp(one, two);
       const device = await one.device('lamp');
-      await isAt(two, 'lamp', 'online');
+      await waitForState(two, 'lamp', 'online');
       const revoked = await one.device('revoked');
       await two.fedecks.revoke('revoked');
       expect(await revoked.closed).toMatchObject({ code: 4150 });
@@ -202,14 +202,14 @@ describe('A cluster of three NATS servers', () => {
         (result) => result === 'sent',
         20_000,
       );
-      await isUp(one, two);
+      await waitUntilUp(one, two);
       expect(await two.fedecks.push('lamp', 'marker')).toBe('sent');
       const messages = [await device.next(), await device.next()];
       expect(messages).toEqual(['after', 'marker']);
-      await isAt(one, (await two.device('came')).id, 'online');
+      await waitForState(one, (await two.device('came')).id, 'online');
       await expect(two.device('revoked', revoked.token)).rejects.toThrow('403');
       await server.restart();
-      await isAt(two, (await one.device('came later')).id, 'online');
+      await waitForState(two, (await one.device('came later')).id, 'online');
     } finally {
       await Promise.all(open.splice(0).map((app) => app.close()));
       await cluster.close();

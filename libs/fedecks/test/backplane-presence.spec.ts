@@ -32,17 +32,17 @@ describe.each(KINDS)(
     }
 
     /** Connects as a device does: retries until it is accepted, or another connection of it is. */
-    async function come(fleet: BareFleet, id: string, node: BareNode): Promise<void> {
+    async function connect(fleet: BareFleet, id: string, node: BareNode): Promise<void> {
       await fleet.sleep(fleet.random() * 2);
       await node.login(id).catch(() => false);
     }
 
-    async function go(id: string, node: BareNode): Promise<void> {
+    async function disconnect(id: string, node: BareNode): Promise<void> {
       node.leave(id);
     }
 
     /** Connects all devices that no node holds to the first node. */
-    async function comeBack(nodes: readonly BareNode[]): Promise<void> {
+    async function reconnect(nodes: readonly BareNode[]): Promise<void> {
       for (const id of IDS)
         await eventually(
           async () => nodes.some((node) => node.held(id)) || (await nodes[0]!.login(id)) !== false,
@@ -63,17 +63,17 @@ describe.each(KINDS)(
     history('agrees on a device that connects to two nodes at once', async (fleet) => {
       const all = await nodes(fleet, 3);
       const [one, two] = all as [BareNode, BareNode];
-      await Promise.all(IDS.flatMap((id) => [come(fleet, id, one), come(fleet, id, two)]));
-      await agree(all);
+      await Promise.all(IDS.flatMap((id) => [connect(fleet, id, one), connect(fleet, id, two)]));
+      await expectAgreement(all);
     });
 
     history('agrees on a device that reconnects to two nodes while a third holds it', async (fleet) => {
       const all = await nodes(fleet, 3);
       const [one, two] = all as [BareNode, BareNode];
-      await Promise.all(IDS.map((id) => come(fleet, id, one)));
+      await Promise.all(IDS.map((id) => connect(fleet, id, one)));
       await fleet.sleep(15);
-      await Promise.all(IDS.flatMap((id) => [come(fleet, id, one), come(fleet, id, two)]));
-      await agree(all);
+      await Promise.all(IDS.flatMap((id) => [connect(fleet, id, one), connect(fleet, id, two)]));
+      await expectAgreement(all);
     });
 
     history('agrees on a device that disconnects from one node and connects to another', async (fleet) => {
@@ -81,7 +81,7 @@ describe.each(KINDS)(
       const [one, two] = all as [BareNode, BareNode];
       await Promise.all(
         IDS.map(async (id) => {
-          await come(fleet, id, one);
+          await connect(fleet, id, one);
           await fleet.sleep(fleet.random() * 2);
           one.leave(id);
           await eventually(
@@ -90,13 +90,13 @@ describe.each(KINDS)(
           );
         }),
       );
-      await agree(all, IDS, two);
+      await expectAgreement(all, IDS, two);
     });
 
     history('agrees on a device that connects to three nodes at once', async (fleet) => {
       const all = await nodes(fleet, 3);
-      await Promise.all(IDS.flatMap((id) => all.map((node) => come(fleet, id, node))));
-      await agree(all);
+      await Promise.all(IDS.flatMap((id) => all.map((node) => connect(fleet, id, node))));
+      await expectAgreement(all);
     });
 
     history(
@@ -106,12 +106,12 @@ describe.each(KINDS)(
         for (let round = 0; round < 3; round++)
           await Promise.all(
             IDS.flatMap((id) =>
-              all.map((node) => (fleet.random() < 0.7 ? come(fleet, id, node) : go(id, node))),
+              all.map((node) => (fleet.random() < 0.7 ? connect(fleet, id, node) : disconnect(id, node))),
             ),
           );
         await fleet.sleep(2_000);
-        await comeBack(all);
-        await agree(all);
+        await reconnect(all);
+        await expectAgreement(all);
       },
       { lateWrites: 0.3, bothAccepted: 0.5 },
     );
@@ -127,7 +127,7 @@ describe.each(KINDS)(
       for (const id of IDS) if (fleet.random() < 0.5) one.leave(id);
       await fleet.sleep(280);
       fleet.release(one, 'up');
-      await agree(all);
+      await expectAgreement(all);
     });
 
     history('agrees although the store stalls while devices move', async (fleet) => {
@@ -146,50 +146,50 @@ describe.each(KINDS)(
       for (const id of IDS) one.leave(id);
       // With 'oldest', this connection may have closed the other one before it disconnected.
       await fleet.sleep(2_000);
-      if (!newest) await comeBack([two]);
-      await agree(all, IDS, two);
+      if (!newest) await reconnect([two]);
+      await expectAgreement(all, IDS, two);
     });
 
     history('agrees on devices that move while their node is paused', async (fleet) => {
       const all = await nodes(fleet, 3);
       const [one, two] = all as [BareNode, BareNode];
-      await Promise.all(IDS.map((id) => come(fleet, id, one)));
+      await Promise.all(IDS.map((id) => connect(fleet, id, one)));
       await fleet.sleep(200);
       fleet.pause(one);
       // With 'oldest', a device is accepted elsewhere only after the lease of its node has expired.
       await fleet.sleep(newest ? fleet.random() * 3_000 : 3_000);
-      await Promise.all(IDS.map((id) => come(fleet, id, two)));
+      await Promise.all(IDS.map((id) => connect(fleet, id, two)));
       await fleet.sleep(1_000);
       fleet.resume(one);
       await settle(fleet, all);
-      await agree(all, IDS, newest ? two : undefined);
+      await expectAgreement(all, IDS, newest ? two : undefined);
     });
 
     history('agrees on devices that move while their node is disconnected', async (fleet) => {
       const all = await nodes(fleet, 3);
       const [one, two] = all as [BareNode, BareNode];
-      await Promise.all(IDS.map((id) => come(fleet, id, one)));
+      await Promise.all(IDS.map((id) => connect(fleet, id, one)));
       await fleet.sleep(200);
       fleet.cut(one);
       await fleet.sleep(3_000);
-      await Promise.all(IDS.map((id) => come(fleet, id, two)));
+      await Promise.all(IDS.map((id) => connect(fleet, id, two)));
       for (const id of IDS) if (fleet.random() < 0.3) one.open(id);
       fleet.restore(one);
       await settle(fleet, all);
-      await agree(all);
+      await expectAgreement(all);
     });
 
     history('agrees, and closes no connection, when the store has lost everything', async (fleet) => {
       const all = await nodes(fleet, 3);
       const [one, two] = all as [BareNode, BareNode];
-      await Promise.all(IDS.flatMap((id) => [come(fleet, id, one), come(fleet, id, two)]));
-      await agree(all);
+      await Promise.all(IDS.flatMap((id) => [connect(fleet, id, one), connect(fleet, id, two)]));
+      await expectAgreement(all);
       const held = all.map((node) => IDS.filter((id) => node.held(id)));
       for (const lose of [() => fleet.deleteBuckets(), () => fleet.loseFiles()]) {
         await lose();
         await fleet.sleep(1_000);
         await settle(fleet, all);
-        await agree(all);
+        await expectAgreement(all);
         expect(all.map((node) => IDS.filter((id) => node.held(id)))).toEqual(held);
       }
     });
@@ -199,11 +199,11 @@ describe.each(KINDS)(
         const all = await nodes(fleet, 3);
         const [one, two] = all as [BareNode, BareNode];
         for (const node of all) fleet.setClock!(node, (fleet.random() - 0.5) * 7_200_000);
-        await Promise.all(IDS.map((id) => come(fleet, id, one)));
-        await agree(all, IDS, one);
+        await Promise.all(IDS.map((id) => connect(fleet, id, one)));
+        await expectAgreement(all, IDS, one);
         for (const node of all) fleet.setClock!(node, (fleet.random() - 0.5) * 7_200_000);
-        await Promise.all(IDS.map((id) => come(fleet, id, two)));
-        await agree(all, IDS, newest ? two : one);
+        await Promise.all(IDS.map((id) => connect(fleet, id, two)));
+        await expectAgreement(all, IDS, newest ? two : one);
       });
     }
   },
@@ -224,7 +224,7 @@ async function inHistories(
 }
 
 /** Waits until one node (this one if given) holds each device, and all nodes agree. */
-async function agree(nodes: readonly BareNode[], ids = IDS, holder?: BareNode): Promise<void> {
+async function expectAgreement(nodes: readonly BareNode[], ids = IDS, holder?: BareNode): Promise<void> {
   const wrong = async (): Promise<string[]> => {
     const found = await Promise.all(ids.map((id) => whatIsWrong(nodes, id, holder)));
     return found.filter((each) => each !== undefined);

@@ -63,7 +63,7 @@ afterEach(async () => {
   await cloud.close();
 }, DEADLINE_MS);
 
-function give(device: PeerConnection, token: string): void {
+function sendToken(device: PeerConnection, token: string): void {
   device.binary(term(tuple(chars('token'), str(token))));
 }
 
@@ -78,7 +78,7 @@ async function accept(): Promise<PeerConnection> {
 async function loggedIn(): Promise<PeerConnection> {
   const login = client.login({ password: 'open sesame' });
   const device = await accept();
-  give(device, 'first-token');
+  sendToken(device, 'first-token');
   await login;
   return device;
 }
@@ -89,9 +89,9 @@ describe('a token store that never answers', () => {
     async () => {
       const device = await loggedIn();
       store.stalled = true;
-      give(device, 'second-token');
+      sendToken(device, 'second-token');
       await store.stalling;
-      give(device, 'third-token');
+      sendToken(device, 'third-token');
       // The pong follows all messages read before the ping: the third token is queued now.
       device.ping('all read');
       await device.frame();
@@ -118,7 +118,7 @@ describe('a token store that never answers', () => {
       await loggedIn();
       store.stalled = true;
       const login = expect(client.login({ password: 'open sesame' })).rejects.toThrow(ClientStoppedError);
-      give(await accept(), 'second-token');
+      sendToken(await accept(), 'second-token');
       await store.stalling;
       const logout = client.logout().catch((error: unknown) => error);
       await log.until('unregistered');

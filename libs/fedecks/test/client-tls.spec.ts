@@ -170,7 +170,7 @@ describe("certificate outside its validity by the device's clock (§3)", () => {
   const past = certificates.make({ name: 'localhost', alt, from: '20200101000000Z', to: '20210101000000Z' });
 
   /** Answers the request for the server's date, which must contain no data of the device. */
-  async function tellDate(date: string): Promise<void> {
+  async function answerDate(date: string): Promise<void> {
     const asking = await cloud.accept();
     expect(asking.request.line).toBe('HEAD / HTTP/1.1');
     expect(asking.request.raw).not.toMatch(/fedecks|nerves/);
@@ -179,7 +179,7 @@ describe("certificate outside its validity by the device's clock (§3)", () => {
 
   it("reports a wrong device clock, as in 1970, when the server's clock differs", async () => {
     await start(future, { tls: { ca: future.cert } });
-    await tellDate('Fri, 01 Jan 2094 10:00:00 GMT');
+    await answerDate('Fri, 01 Jan 2094 10:00:00 GMT');
     const { reason } = await log.until('connection_failed');
     expect(reason).toMatch(
       /^certificate is not yet valid; it is valid from Jan +1 00:00:00 2090 GMT to Jan +1 00:00:00 2100 GMT; this machine's clock says 20\d\d-.*; the server's clock says 2094-01-01T10:00:00\.000Z: this machine's clock is probably wrong$/,
@@ -189,7 +189,7 @@ describe("certificate outside its validity by the device's clock (§3)", () => {
 
   it("reports that the certificate has to be replaced when the server's clock agrees", async () => {
     await start(past, { tls: { ca: past.cert } });
-    await tellDate(new Date().toUTCString());
+    await answerDate(new Date().toUTCString());
     expect((await log.until('connection_failed')).reason).toMatch(
       /^certificate has expired; .*; the server's clock agrees, so the certificate has to be replaced$/,
     );
@@ -197,7 +197,7 @@ describe("certificate outside its validity by the device's clock (§3)", () => {
 
   it('reports both possibilities when the server sends no date', async () => {
     await start(future, { tls: { ca: future.cert } });
-    await tellDate('');
+    await answerDate('');
     expect((await log.until('connection_failed')).reason).toMatch(/; if that is wrong, set the clock$/);
   });
 
@@ -217,7 +217,7 @@ describe("certificate outside its validity by the device's clock (§3)", () => {
     const proxy = await ConnectProxy.listen();
     try {
       await start(future, { tls: { ca: future.cert }, proxy: proxy.url });
-      await tellDate('Fri, 01 Jan 2094 10:00:00 GMT');
+      await answerDate('Fri, 01 Jan 2094 10:00:00 GMT');
       expect((await log.until('connection_failed')).reason).toContain("the server's clock says 2094");
       expect(proxy.asked.size).toBe(2);
     } finally {

@@ -82,7 +82,7 @@ async function accept(token: string | undefined): Promise<PeerConnection> {
   return connection;
 }
 
-function give(connection: PeerConnection, token: string): void {
+function sendToken(connection: PeerConnection, token: string): void {
   connection.binary(term(tuple(chars('token'), str(token))));
 }
 
@@ -94,11 +94,11 @@ describe('full disk', () => {
     await store().save('stored-token');
     const app = start(null, undefined, FULL);
     const connection = await accept('stored-token');
-    give(connection, 'second-token');
+    sendToken(connection, 'second-token');
     expect((await told(app, 'token_store_failed')).reason).toContain('EFBIG');
     connection.fin();
     const again = await accept('second-token');
-    give(again, 'third-token');
+    sendToken(again, 'third-token');
     expect((await told(app, 'token_store_failed')).reason).toContain('EFBIG');
     expect(await load()).toEqual({ token: 'stored-token', reports: [] });
     expect(await readdir(directory)).toEqual(['token']);
@@ -106,7 +106,7 @@ describe('full disk', () => {
     // With free space again, the next token is stored.
     app.kill('SIGKILL');
     const later = start();
-    give(await accept('stored-token'), 'fourth-token');
+    sendToken(await accept('stored-token'), 'fourth-token');
     await told(later, 'token_stored');
     expect((await load()).token).toBe('fourth-token');
   });
@@ -114,7 +114,7 @@ describe('full disk', () => {
   it('does not make a login fail', async () => {
     const app = start(CREDENTIALS, undefined, FULL);
     const connection = await accept(undefined);
-    give(connection, 'first-token');
+    sendToken(connection, 'first-token');
     expect((await told(app, 'token_store_failed')).reason).toContain('EFBIG');
     await told(app, 'logged_in');
     connection.fin();
@@ -134,7 +134,7 @@ describe('read-only disk', () => {
     }
     const app = start(null, NOBODY);
     const connection = await accept('stored-token');
-    give(connection, 'second-token');
+    sendToken(connection, 'second-token');
     expect((await told(app, 'token_store_failed')).reason).toContain('EACCES');
     connection.fin();
     const again = await accept('second-token');
@@ -169,7 +169,7 @@ describe('damaged token file', () => {
     const app = start(CREDENTIALS);
     expect((await told(app, 'token_load_failed')).reason).toMatch(/: there is no token\.$/);
     await told(app, 'unregistered');
-    give(await accept(undefined), 'new-token');
+    sendToken(await accept(undefined), 'new-token');
     await told(app, 'logged_in');
     expect(await load()).toEqual({ token: 'new-token', reports: [] });
   });
@@ -197,7 +197,7 @@ describe('power cut while tokens are saved', () => {
 
 describe('secrets in output', () => {
   /** A secret in clear, and in Base64 at each of the three possible alignments. */
-  function spellings(secret: string): string[] {
+  function encodingsOf(secret: string): string[] {
     const inBase64 = [0, 1, 2].map((shift) => {
       const text = Buffer.from('x'.repeat(shift) + secret).toString('base64');
       return text.slice(Math.ceil((shift * 8) / 6), Math.floor(((shift + secret.length) * 8) / 6));
@@ -206,7 +206,7 @@ describe('secrets in output', () => {
   }
 
   function expectNone(text: string, secrets: readonly string[]): void {
-    for (const spelling of secrets.flatMap(spellings)) expect(text).not.toContain(spelling);
+    for (const spelling of secrets.flatMap(encodingsOf)) expect(text).not.toContain(spelling);
   }
 
   async function filesIn(path: string): Promise<string> {
@@ -258,9 +258,9 @@ describe('secrets in output', () => {
     await client.login({ ...CREDENTIALS, when: NaN }).catch(fail);
     const login = client.login(CREDENTIALS);
     const connection = await accept(undefined);
-    give(connection, 'token-of-the-first-hour');
+    sendToken(connection, 'token-of-the-first-hour');
     await login;
-    give(connection, 'token-that-is-too-long'.repeat(100));
+    sendToken(connection, 'token-that-is-too-long'.repeat(100));
     await client.send({ secret: 'payload-of-the-device', wrong: () => undefined } as never).catch(fail);
     connection.text('payload-of-the-cloud');
     connection.fin();
@@ -286,7 +286,7 @@ describe('secrets in output', () => {
     const collect = async (until: string): Promise<void> => {
       for (let line = ''; !line.includes(until);) lines.push((line = await app.line()));
     };
-    give(await accept(undefined), 'token-of-the-first-hour');
+    sendToken(await accept(undefined), 'token-of-the-first-hour');
     await collect('logged_in');
     app.endInput();
     await collect('stopped');

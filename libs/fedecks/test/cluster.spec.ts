@@ -40,7 +40,7 @@ async function apps(count: number, options: Partial<FedecksOptions>): Promise<St
 }
 
 /** Resolves when this node sees the device online. */
-async function online(node: FleetNode, id: string): Promise<void> {
+async function waitUntilOnline(node: FleetNode, id: string): Promise<void> {
   await eventually(
     () => node.presence(id),
     (entry) => entry?.state === 'online',
@@ -48,7 +48,7 @@ async function online(node: FleetNode, id: string): Promise<void> {
 }
 
 /** The messages a device has received, up to the marker. */
-async function received(device: FakeDevice, marker: unknown): Promise<unknown[]> {
+async function messagesUntil(device: FakeDevice, marker: unknown): Promise<unknown[]> {
   const messages: unknown[] = [];
   for (;;) {
     const message = await device.next();
@@ -66,7 +66,7 @@ describe('Three nodes of one fleet', () => {
 
   it("push to a device from any node, and return 'offline' at once when no node holds it", async () => {
     const device = await one.device('lamp');
-    await online(two, 'lamp');
+    await waitUntilOnline(two, 'lamp');
     for (const [index, node] of [one, two, three].entries()) {
       expect(await node.push('lamp', ['hi', index])).toBe('sent');
       expect(await device.next()).toEqual(['hi', index]);
@@ -85,7 +85,7 @@ describe('Three nodes of one fleet', () => {
 
   it('deliver 10,000 pushes between nodes exactly once, in order per device', async () => {
     const lamps = await Promise.all(Array.from({ length: 10 }, (_, index) => one.device(`busy-${index}`)));
-    await Promise.all(lamps.map(({ id }) => online(two, id)));
+    await Promise.all(lamps.map(({ id }) => waitUntilOnline(two, id)));
     for (let round = 0; round < 1_000; round += 50) {
       const results = await Promise.all(
         lamps.flatMap(({ id }, lamp) =>
@@ -97,7 +97,7 @@ describe('Three nodes of one fleet', () => {
     const expected = Array.from({ length: 1_000 }, (_, index) => index);
     for (const lamp of lamps) {
       await two.push(lamp.id, 'marker');
-      expect(await received(lamp, 'marker')).toEqual(expected);
+      expect(await messagesUntil(lamp, 'marker')).toEqual(expected);
     }
   });
 
@@ -111,7 +111,7 @@ describe('Three nodes of one fleet', () => {
         (held) => held.flat().filter((id) => id === 'mover').length === 1,
       );
       // The late disconnect of the older connection does not affect the newer one.
-      await online(two, 'mover');
+      await waitUntilOnline(two, 'mover');
       expect(await one.push('mover', round)).toBe('sent');
       expect(await newer.next()).toBe(round);
       older = newer;
@@ -122,7 +122,7 @@ describe('Three nodes of one fleet', () => {
 
   it('disconnect a device from any node', async () => {
     const device = await one.device('sent away');
-    await online(two, 'sent away');
+    await waitUntilOnline(two, 'sent away');
     expect(await two.disconnect('sent away')).toBe(true);
     expect(await device.closed).toMatchObject({ code: 1000 });
     await eventually(
@@ -134,7 +134,7 @@ describe('Three nodes of one fleet', () => {
 
   it('deliver broadcasts, and group messages to members on all nodes', async () => {
     const [a, b, c] = await Promise.all([one.device('a'), two.device('b'), three.device('c')]);
-    for (const id of ['a', 'b', 'c']) await online(one, id);
+    for (const id of ['a', 'b', 'c']) await waitUntilOnline(one, id);
     expect(await one.joinGroup('a', 'north')).toBe(true);
     expect(await two.joinGroup('b', 'north')).toBe(true);
     expect(await three.joinGroup('b', 'north')).toBe(false);
@@ -158,7 +158,7 @@ describe('Three nodes of one fleet', () => {
       void device.closed.then(({ code }) => (code === 4000 ? live(id, three) : undefined));
     };
     await Promise.all(ids.map((id) => live(id, one)));
-    for (const id of ids) await online(two, id);
+    for (const id of ids) await waitUntilOnline(two, id);
 
     const sent = new Map<string, number[]>(ids.map((id) => [id, []]));
     const enough = new AbortController();
@@ -175,7 +175,7 @@ describe('Three nodes of one fleet', () => {
       }
     })();
     await one.stop();
-    for (const id of ids) await online(two, id);
+    for (const id of ids) await waitUntilOnline(two, id);
     enough.abort();
     await pusher;
     expect([...outcomes].filter((outcome) => outcome !== 'sent' && outcome !== 'offline')).toEqual([]);
@@ -186,7 +186,7 @@ describe('Three nodes of one fleet', () => {
       expect(new Set(arrived).size).toBe(arrived.length);
       await eventually(
         () => arrived.filter((round) => !sent.get(id)?.includes(round)),
-        (lies) => lies.length === 0,
+        (falselyOffline) => falselyOffline.length === 0,
       );
     }
     const entries = (await two.everybody()).filter(({ id }) => ids.includes(id));
@@ -232,8 +232,8 @@ describe('Nodes that get two connections of one device id', () => {
     );
 
     const rush = [one, two, three, one, two, three].map((node) => node.device('rushed'));
-    const let_in = (await Promise.allSettled(rush)).filter(({ status }) => status === 'fulfilled');
-    expect(let_in).toHaveLength(1);
+    const accepted = (await Promise.allSettled(rush)).filter(({ status }) => status === 'fulfilled');
+    expect(accepted).toHaveLength(1);
   });
 
   it("with 'allow', push to all connections of a device, which is online until the last one ends", async () => {
@@ -308,7 +308,7 @@ describe('A killed node', () => {
     void (async () => {
       for (;;) got.push(await device.next(60_000));
     })().catch(() => undefined);
-    await online(two, 'lamp');
+    await waitUntilOnline(two, 'lamp');
     const outcomes: string[] = [];
     const push = async (from: FleetNode, count: number): Promise<void> => {
       for (let index = 0; index < count; index++) {
@@ -331,8 +331,8 @@ describe('A killed node', () => {
     const kinds = new Set(outcomes);
     kinds.delete('timeout');
     expect([...kinds].sort()).toEqual(['offline', 'sent']);
-    const lies = (got as number[]).filter((message) => outcomes[message] === 'offline');
-    expect(lies).toEqual([]);
+    const falselyOffline = (got as number[]).filter((message) => outcomes[message] === 'offline');
+    expect(falselyOffline).toEqual([]);
     const missing = outcomes.filter((outcome, message) => outcome === 'sent' && !got.includes(message));
     // The kernel still sends what a killed process has written to the socket.
     expect(missing).toEqual([]);
@@ -345,27 +345,27 @@ describe('A frozen node, as behind a network partition', () => {
     const [one, two, three] = await nodes(3, {}, { requestTimeoutMs: 1_000, heartbeatMs: 200 });
     const moves = await one.device('moves');
     const stays = await one.device('stays');
-    for (const id of ['moves', 'stays']) await online(three, id);
+    for (const id of ['moves', 'stays']) await waitUntilOnline(three, id);
     one.freeze();
     await eventually(
       async () => (await three.everybody()).map(({ state }) => state),
       (states) => states.every((state) => state === 'offline'),
     );
     const moved = await two.device('moves');
-    await online(three, 'moves');
+    await waitUntilOnline(three, 'moves');
     expect(await three.push('moves', 'to the new place')).toBe('sent');
     expect(await moved.next()).toBe('to the new place');
     await expect(three.push('stays', 'are you there?')).rejects.toMatchObject({ code: 'timeout' });
 
     one.thaw();
     expect(await moves.closed).toMatchObject({ code: 4152 });
-    await online(three, 'stays');
+    await waitUntilOnline(three, 'stays');
     await eventually(
       () => three.push('stays', 'again'),
       (result) => result === 'sent',
     );
     // The node does not execute requests that timed out while it was frozen.
-    expect(await received(stays, 'again')).toEqual([]);
+    expect(await messagesUntil(stays, 'again')).toEqual([]);
     expect(await three.presence('moves')).toMatchObject({ state: 'online' });
     fleet.stopAll();
   }, 60_000);

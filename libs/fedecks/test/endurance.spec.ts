@@ -35,7 +35,7 @@ interface Visit {
 }
 
 /** Accepts the device, and waits until it has sent something or disconnected. */
-async function letIn({ device }: Visit): Promise<PeerConnection> {
+async function acceptAndWait({ device }: Visit): Promise<PeerConnection> {
   device.upgrade();
   await Promise.race([device.frame(500).catch(() => undefined), device.gone]);
   return device;
@@ -43,7 +43,7 @@ async function letIn({ device }: Visit): Promise<PeerConnection> {
 
 function closeWith(code: number) {
   return async (visit: Visit): Promise<void> => {
-    const device = await letIn(visit);
+    const device = await acceptAndWait(visit);
     device.close(code);
     device.fin();
   };
@@ -56,21 +56,21 @@ function isRare({ turn }: Visit): boolean {
 /** The failures, used in turn. */
 const WAYS: readonly ((visit: Visit) => unknown)[] = [
   closeWith(1000),
-  async (visit) => (await letIn(visit)).reset(),
+  async (visit) => (await acceptAndWait(visit)).reset(),
   // Half open: no more frames, and no FIN. Slow, so only sometimes.
   async (visit) => {
-    const device = await letIn(visit);
+    const device = await acceptAndWait(visit);
     if (isRare(visit)) await device.gone;
     else device.fin();
   },
   ({ device }) => device.refuse(503, 'retry-after: 0\r\n'),
   closeWith(4000),
   ({ device }) => device.refuse(403, 'connection: keep-alive\r\n'),
-  async (visit) => (await letIn(visit)).fin(),
+  async (visit) => (await acceptAndWait(visit)).fin(),
   closeWith(4152),
   ({ device }) => device.reset(),
   async (visit) => {
-    const device = await letIn(visit);
+    const device = await acceptAndWait(visit);
     device.binary(term(tuple(chars('token'), str(`token-${visit.turn}`))));
     // A frame with reserved bits.
     device.write(Buffer.from('f20101', 'hex'));
@@ -84,14 +84,14 @@ const WAYS: readonly ((visit: Visit) => unknown)[] = [
 it('a device is connected after 1,000 lost connections in a row, and has leaked no timer, socket, listener or memory', async () => {
   app = program.start([cloud.url, directory], { options: ['--expose-gc'] });
   const told: Record<string, unknown>[] = [];
-  const tells = async (): Promise<void> => {
+  const nextReport = async (): Promise<void> => {
     told.push(JSON.parse(await app.line(50_000)) as Record<string, unknown>);
   };
 
   /** Causes failures until the device has reported. */
-  const failIt = async (): Promise<void> => {
+  const failUntilReport = async (): Promise<void> => {
     const already = told.length;
-    const telling = tells();
+    const telling = nextReport();
     for (let turn = 0; told.length === already; turn++) {
       const device = await cloud.accept();
       // A device that has disconnected meanwhile counts as a failure, too.
@@ -99,19 +99,19 @@ it('a device is connected after 1,000 lost connections in a row, and has leaked 
     }
     await telling;
   };
-  await failIt();
+  await failUntilReport();
   // The cloud stops, and starts again after the device has failed to connect.
   const { port } = cloud;
   await cloud.close();
   await new Promise((resolve) => setTimeout(resolve, 200));
   cloud = await PhoenixPeer.listen({ port });
-  await failIt();
+  await failUntilReport();
 
   // No more failures from here on.
-  while (!(await lives(await cloud.accept())));
+  while (!(await staysConnected(await cloud.accept())));
   app.endInput();
-  await tells();
-  await tells();
+  await nextReport();
+  await nextReport();
   const [early, late, connected, stopped] = told;
   expect([early?.['failures'], late?.['failures']]).toEqual([200, 1_000]);
   expect(Number(late?.['heapUsed']) - Number(early?.['heapUsed'])).toBeLessThan(FLAT_BYTES);
@@ -123,7 +123,7 @@ it('a device is connected after 1,000 lost connections in a row, and has leaked 
 }, 60_000);
 
 /** Accepts the device, and answers several pings; false if it disconnects. */
-async function lives(device: PeerConnection): Promise<boolean> {
+async function staysConnected(device: PeerConnection): Promise<boolean> {
   device.upgrade();
   try {
     for (let pings = 0; pings < 3;) {

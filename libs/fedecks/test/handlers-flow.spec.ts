@@ -148,7 +148,7 @@ async function openDevice(id: string): Promise<WebSocket> {
 }
 
 /** Waits until the value stops changing, and returns it. */
-async function standstill(value: () => number): Promise<number> {
+async function settledValue(value: () => number): Promise<number> {
   const deadline = Date.now() + 10_000;
   let [last, same] = [value(), 0];
   while (same < 10) {
@@ -160,7 +160,7 @@ async function standstill(value: () => number): Promise<number> {
   return last;
 }
 
-async function until(reached: () => boolean, what: string): Promise<void> {
+async function waitUntil(reached: () => boolean, what: string): Promise<void> {
   const deadline = Date.now() + 10_000;
   while (!reached()) {
     if (Date.now() > deadline) throw new Error(`${what}: not within 10 s`);
@@ -188,7 +188,7 @@ describe('the mailbox of a device', () => {
       const device = await app.device('first');
       const begin = async (number: number): Promise<void> => {
         device.send('slow', number);
-        await until(() => greenhouse.log.at(-1) === `slow ${number} begins`, 'the handler begins');
+        await waitUntil(() => greenhouse.log.at(-1) === `slow ${number} begins`, 'the handler begins');
       };
       await begin(1);
       await pass(59_000);
@@ -221,7 +221,7 @@ describe('the mailbox of a device', () => {
     first.send('fast', 2);
     first.send('slow', 3);
     first.send('fast', 4);
-    await until(() => greenhouse.log.includes('slow 1 begins'), 'the first message is handled');
+    await waitUntil(() => greenhouse.log.includes('slow 1 begins'), 'the first message is handled');
     other.send('fast', 'other');
     await expect(other.next()).resolves.toEqual({ fast: 'other' });
     expect(greenhouse.log).toEqual(['slow 1 begins', 'fast other']);
@@ -260,7 +260,7 @@ describe('the mailbox of a device', () => {
     const device = await app.device('gone');
     device.send('slow', 1);
     device.send('fast', 2);
-    await until(() => greenhouse.log.includes('slow 1 begins'), 'the first message is handled');
+    await waitUntil(() => greenhouse.log.includes('slow 1 begins'), 'the first message is handled');
     await device.disconnect();
     const again = await app.device('gone');
     again.send('fast', 'again');
@@ -283,7 +283,7 @@ describe('a slow handler', () => {
       chunk.writeUInt32BE(index);
       device.send(chunk);
     }
-    const backedUp = await standstill(() => device.bufferedAmount);
+    const backedUp = await settledValue(() => device.bufferedAmount);
     // The kernel has buffered only part of it.
     expect(backedUp).toBeGreaterThan((CHUNKS * CHUNK_BYTES) / 4);
     const read = sockets[0]!.bytesRead;
@@ -292,7 +292,7 @@ describe('a slow handler', () => {
     expect(read).toBeGreaterThan(MAILBOX_LIMIT * CHUNK_BYTES);
     expect(read).toBeLessThan((MAILBOX_LIMIT + 4) * CHUNK_BYTES);
     greenhouse.gate.open();
-    await until(() => greenhouse.handled === CHUNKS, 'all messages are handled');
+    await waitUntil(() => greenhouse.handled === CHUNKS, 'all messages are handled');
     expect(greenhouse.handledBytes).toBe(CHUNKS * CHUNK_BYTES);
     expect(greenhouse.log).toEqual([]);
     device.terminate();
@@ -306,13 +306,13 @@ describe('a device that reads slowly', () => {
     const listeners = socket.listenerCount('close');
     device.pause();
     device.send(encodeTerm(tuple('pull', null)));
-    await until(() => greenhouse.given > 0, 'the handler begins');
-    const given = await standstill(() => greenhouse.given);
+    await waitUntil(() => greenhouse.given > 0, 'the handler begins');
+    const given = await settledValue(() => greenhouse.given);
     expect(given).toBeLessThan(CHUNKS / 2);
     let received = 0;
     device.on('message', (message: Buffer) => (received += Number(message.length > CHUNK_BYTES)));
     device.resume();
-    await until(() => received === CHUNKS, 'all values arrive');
+    await waitUntil(() => received === CHUNKS, 'all values arrive');
     await greenhouse.ends.next();
     expect(greenhouse.causes.size).toBe(0);
     // Waiting for 'drain' has left no listener.

@@ -28,7 +28,7 @@ async function expectEcho(): Promise<void> {
 }
 
 /** Writes bytes and a FIN on a new connection; resolves with all bytes the server wrote before it closed. */
-async function converse(bytes: Buffer, upgradeFirst?: string): Promise<string> {
+async function exchange(bytes: Buffer, upgradeFirst?: string): Promise<string> {
   const peer = await RawPeer.connect(cloud.port);
   try {
     if (upgradeFirst !== undefined) {
@@ -75,7 +75,7 @@ describe('the server, with hostile bytes', () => {
     );
     await fc.assert(
       fc.asyncProperty(bytes, async (given) => {
-        const answer = await converse(given);
+        const answer = await exchange(given);
         if (answer !== '') expect(answer).toMatch(/^HTTP\/1\.1 (?!500)[1-5]\d\d /);
       }),
       { numRuns: RUNS },
@@ -100,7 +100,7 @@ describe('the server, with hostile bytes', () => {
     let device = 0;
     await fc.assert(
       fc.asyncProperty(mutated(sequences, parts), async (given) => {
-        expect(await converse(given, `hostile-${++device}`)).toMatch(/^HTTP\/1\.1 101 /);
+        expect(await exchange(given, `hostile-${++device}`)).toMatch(/^HTTP\/1\.1 101 /);
         if (device % 10 === 0) await expectEcho();
       }),
       { numRuns: RUNS },

@@ -172,7 +172,7 @@ describe('the packed library', () => {
     const cloud = spawn('node', [script('main.ts')], { cwd: app, env });
     try {
       const said = lines(cloud.stdout);
-      await listening(port);
+      await waitUntilListening(port);
       const first = spawn('node', [script('device.mjs')], { cwd: app, env });
       const firstSaid = lines(first.stdout);
       await firstSaid("the cloud says { event: 'fan', data: { on: true } }");
@@ -237,7 +237,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function listening(port: number): Promise<void> {
+async function waitUntilListening(port: number): Promise<void> {
   const deadline = Date.now() + 15_000;
   for (;;) {
     const answered = await fetch(`http://127.0.0.1:${port}/`).then(

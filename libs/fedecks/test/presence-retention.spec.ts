@@ -39,7 +39,7 @@ const presenceOf = (app: StartedApp, id: string): Promise<PresenceEntry | undefi
   app.fedecks.presence.get(id);
 
 /** The number of entries in a bucket. */
-async function kept(bucket: string): Promise<number> {
+async function entryCount(bucket: string): Promise<number> {
   const { state } = await (await jetstreamManager(client)).streams.info(`KV_${bucket}`);
   return state.messages;
 }
@@ -71,7 +71,7 @@ describe('Presence', () => {
         },
       );
     }
-    expect(await kept(`${namespace}_presence_${ENDPOINT}`)).toBe(1);
+    expect(await entryCount(`${namespace}_presence_${ENDPOINT}`)).toBe(1);
     expect((await two.fedecks.presence.list()).entries).toMatchObject([{ id: 'stays', state: 'online' }]);
     expect(await two.fedecks.push('stays', 'hi')).toBe('sent');
     expect(await stays.next()).toBe('hi');
@@ -148,11 +148,11 @@ describe('Presence', () => {
     });
     client.publish(`$KV.${bucket}.old`, 'what was written long ago');
     await client.flush();
-    expect(await kept(bucket)).toBe(1);
+    expect(await entryCount(bucket)).toBe(1);
     const app = await start({ namespace });
     expect(app.fedecks.health()).toEqual({ status: 'up' });
     await eventually(
-      () => kept(bucket),
+      () => entryCount(bucket),
       (count) => count === 0,
     );
   });

@@ -128,7 +128,7 @@ const { value } = fc.letrec<{ value: Term }>((tie) => ({
 }));
 
 /** The value after encoding and decoding, by the conversions of README and PROTOCOL.md. */
-function afterJourney(given: Term): Term {
+function afterRoundTrip(given: Term): Term {
   if (typeof given === 'bigint') return Number.isSafeInteger(Number(given)) ? Number(given) : given;
   if (given instanceof Atom)
     return given.name === 'nil'
@@ -140,10 +140,10 @@ function afterJourney(given: Term): Term {
           : given;
   if (given instanceof Uint8Array) return given.length === 0 ? '' : given;
   if (typeof given !== 'object' || given === null || given instanceof Date) return given;
-  if (given instanceof Tuple) return tuple(...given.map(afterJourney));
-  if (Array.isArray(given)) return given.map((each: Term) => afterJourney(each));
+  if (given instanceof Tuple) return tuple(...given.map(afterRoundTrip));
+  if (Array.isArray(given)) return given.map((each: Term) => afterRoundTrip(each));
   const entries = [...(given instanceof Map ? (given as Map<Term, Term>) : Object.entries(given))].map(
-    ([name, each]) => [afterJourney(name), afterJourney(each as Term)] as const,
+    ([name, each]) => [afterRoundTrip(name), afterRoundTrip(each as Term)] as const,
   );
   if (entries.every(([name]) => typeof name === 'string'))
     return Object.fromEntries(entries) as { [name: string]: Term };
@@ -168,7 +168,7 @@ describe('encodeTerm', () => {
     fc.assert(
       fc.property(value, (given) => {
         const bytes = write(given);
-        if (bytes) expect(decodeTerm(bytes)).toEqual(afterJourney(given));
+        if (bytes) expect(decodeTerm(bytes)).toEqual(afterRoundTrip(given));
       }),
       { numRuns: RUNS },
     );

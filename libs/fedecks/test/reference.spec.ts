@@ -32,7 +32,7 @@ function nameIn(row: string[]): string {
 }
 
 /** Defaults as in the tables; other values are `none` or `in memory`. */
-function written(value: unknown): string[] {
+function asDocumented(value: unknown): string[] {
   if (typeof value === 'number') return [value.toLocaleString('en-US')];
   if (typeof value === 'string') return [`\`'${value}'\``];
   if (typeof value === 'boolean') return [String(value)];
@@ -92,7 +92,7 @@ describe('reference/options.md', () => {
     const wrong = rowsOf('options.md', heading)
       .map((row) => ({ option: nameIn(row), says: row[1]! }))
       .filter(({ option, says }) => {
-        const right = option in given ? ['required'] : written(resolved[option]);
+        const right = option in given ? ['required'] : asDocumented(resolved[option]);
         return !right.includes(says);
       });
     expect(wrong).toEqual([]);

@@ -84,7 +84,7 @@ async function visit(): Promise<FakeDevice> {
   return device;
 }
 
-async function until(condition: () => boolean): Promise<void> {
+async function waitUntil(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve));
 }
 
@@ -180,7 +180,7 @@ describe('metrics', () => {
     await app.errors.next();
     await device.disconnect();
     const { counts, observed } = app.nest.get(Recorder);
-    await until(
+    await waitUntil(
       () =>
         counts.get(
           'fedecks_connections_closed_total {"endpoint":"/fedecks","cause":"closed_by_device","code":"1000"}',

@@ -50,7 +50,7 @@ function bytesOf(hex: unknown): Buffer {
 }
 
 /** Every encoding that Erlang has for one term. */
-function spellings(vector: Vector): [string, Buffer][] {
+function encodingsOf(vector: Vector): [string, Buffer][] {
   return VARIANTS.filter((variant) => variant in vector).map((variant) => [
     variant,
     bytesOf(vector[variant]),
@@ -150,13 +150,14 @@ describe('vectors written by Erlang/OTP', () => {
 
   it.each(Object.keys(EXPECTED))('decode to the expected value: %s (§4)', (name) => {
     const vector = accepted.find((each) => each.name === name)!;
-    for (const [, bytes] of spellings(vector)) expect(decodeTerm(bytes, COMPRESSED)).toEqual(EXPECTED[name]);
+    for (const [, bytes] of encodingsOf(vector))
+      expect(decodeTerm(bytes, COMPRESSED)).toEqual(EXPECTED[name]);
   });
 
   it.each(accepted.map((vector) => [vector.name, vector] as const))(
     'decode to the same value in every encoding: %s (§4)',
     (_, vector) => {
-      const [[, first], ...others] = spellings(vector) as [[string, Buffer], ...[string, Buffer][]];
+      const [[, first], ...others] = encodingsOf(vector) as [[string, Buffer], ...[string, Buffer][]];
       const term = decodeTerm(first, LOSSLESS);
       for (const [, bytes] of others) {
         const other = decodeTerm(bytes, LOSSLESS);
@@ -171,7 +172,7 @@ describe('vectors written by Erlang/OTP', () => {
   it.each(shallow.map((vector) => [vector.name, vector] as const))(
     'survive a lossless decode and encode: %s (§4)',
     (_, vector) => {
-      for (const [, bytes] of spellings(vector)) {
+      for (const [, bytes] of encodingsOf(vector)) {
         const term = decodeTerm(bytes, LOSSLESS);
         expect(decodeTerm(encodeTerm(term, { maxDepth: 5000 }), LOSSLESS)).toEqual(term);
       }
@@ -212,7 +213,7 @@ describe('vectors written by Erlang/OTP', () => {
   it.each(unsafe.map((vector) => [vector.name, vector] as const))(
     'are rejected as unsafe: %s (§4)',
     (_, vector) => {
-      for (const [, bytes] of spellings(vector)) {
+      for (const [, bytes] of encodingsOf(vector)) {
         expect(() => decodeTerm(bytes)).toThrow(expect.objectContaining({ code: 'unsafe' }) as Error);
       }
     },
