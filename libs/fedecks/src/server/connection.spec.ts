@@ -5,7 +5,7 @@ import { Connection, type Endpoint } from './connection.js';
 import { resolveOptions } from './fedecks-options.js';
 import { Telemetry } from './telemetry.js';
 
-/** A whole binary message, masked with zeros. */
+/** An unfragmented binary message, masked with zeros. */
 function message(text: string): Buffer {
   const payload = encodeTerm(text);
   return Buffer.concat([Buffer.from([0x82, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
@@ -13,14 +13,14 @@ function message(text: string): Buffer {
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-describe('the turns of connections', () => {
-  /** Whose messages have been handled, in their order. */
+describe('fair scheduling of connections', () => {
+  /** The devices of handled messages, in order. */
   let handled: string[];
   let sockets: PassThrough[];
   beforeEach(async () => {
     handled = [];
     sockets = [];
-    // Nothing is left of a turn that was begun before.
+    // The turn of the previous test must be over.
     await turn();
   });
   afterEach(() => {
@@ -53,12 +53,12 @@ describe('the turns of connections', () => {
     return connection;
   }
 
-  it('handle what arrives at once, unless the turn is used up', async () => {
+  it('handles a message at once, unless the event loop turn is used up', async () => {
     const device = open('device');
     device.onData(message('a'));
     expect(handled).toHaveLength(1);
     await turn();
-    // It began so long ago that nothing is left of it.
+    // Marks the turn as used up.
     turns.isUsed(performance.now() - 1_000);
     device.onData(message('b'));
     expect(handled).toHaveLength(1);
@@ -66,7 +66,7 @@ describe('the turns of connections', () => {
     expect(handled).toHaveLength(2);
   });
 
-  it('go first to a device of which little waits to be read', async () => {
+  it('prefers a device with few unread bytes', async () => {
     const flood = open('flood');
     const small = open('small');
     turns.isUsed(performance.now() - 1_000);
@@ -77,7 +77,7 @@ describe('the turns of connections', () => {
     expect(handled).toContain('flood');
   });
 
-  it('go first to a device that has not used up a slice', async () => {
+  it('prefers a device that has not used up its slice', async () => {
     const slow = open('slow', () => {
       const until = performance.now() + 1;
       while (performance.now() < until);

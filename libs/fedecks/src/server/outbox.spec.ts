@@ -1,7 +1,7 @@
 import { Duplex } from 'node:stream';
 import { Outbox } from './outbox.js';
 
-/** A socket that takes writes only while `reads`, and shows what each of them held. */
+/** A socket that accepts writes only while `reads`, and records them. */
 class Socket extends Duplex {
   readonly writes: string[] = [];
   reads = true;
@@ -47,7 +47,7 @@ describe('Outbox', () => {
   });
   afterEach(() => socket.destroy());
 
-  it('writes the frames of one tick in one write', async () => {
+  it('writes the frames of one tick at once', async () => {
     const made = outbox();
     expect([made.write(bytes('a')), made.write(bytes('b'))]).toEqual([true, true]);
     expect(socket.writes).toEqual([]);
@@ -55,14 +55,14 @@ describe('Outbox', () => {
     expect(socket.writes).toEqual(['ab']);
   });
 
-  it('writes frames that are large together in order, and copies none of them', async () => {
+  it('writes large frames in order, without copying them', async () => {
     const made = outbox({ maxBufferedBytes: 100_000 });
     for (const letter of ['a', 'b']) void made.write(bytes(letter.repeat(20_000)));
     await tick();
     expect(socket.writes.join('')).toBe('a'.repeat(20_000) + 'b'.repeat(20_000));
   });
 
-  it('holds frames until it is released, and then writes them in order', async () => {
+  it('holds frames until it is released, then writes them in order', async () => {
     const made = outbox({ held: true });
     const written = Promise.all([made.write(bytes('a')), made.write(bytes('b'))]);
     await tick();
@@ -73,14 +73,14 @@ describe('Outbox', () => {
     expect([socket.writes, await written]).toEqual([['abc'], [true, true]]);
   });
 
-  it('answers false for frames that were held when the connection ended', async () => {
+  it('returns false for frames that were held when the connection ended', async () => {
     const made = outbox({ held: true });
     const written = made.write(bytes('a'));
     made.close();
     expect([await written, made.write(bytes('b')), socket.writes]).toEqual([false, false, []]);
   });
 
-  it('overflows when more waits than may', async () => {
+  it('overflows when too many bytes are queued', async () => {
     socket.reads = false;
     const made = outbox();
     expect(made.write(bytes(900))).toBe(true);
@@ -89,20 +89,20 @@ describe('Outbox', () => {
     expect([made.write(bytes(1)), overflows]).toEqual([false, 1]);
   });
 
-  it('overflows when more is held than may', () => {
+  it('overflows when too many bytes are held', () => {
     const made = outbox({ held: true });
     void made.write(bytes(900));
     expect([made.write(bytes(101)), overflows]).toEqual([false, 1]);
     made.close();
   });
 
-  it('does not count what the system takes at once', () => {
+  it('does not count bytes that the kernel accepts at once', () => {
     const made = outbox();
     for (let count = 0; count < 10; count++) expect(made.write(bytes(900))).toBe(true);
     expect(overflows).toBe(0);
   });
 
-  it('lets one message of any size through when nothing waits before it', async () => {
+  it('accepts one message of any size when nothing is queued', async () => {
     socket.reads = false;
     const made = outbox();
     expect(made.write(bytes(5_000))).toBe(true);
@@ -120,7 +120,7 @@ describe('Outbox', () => {
     expect(socket.writes).toEqual(['alast']);
   });
 
-  it('is drained when the device has taken what was written', async () => {
+  it('is drained when the device has read everything', async () => {
     socket.reads = false;
     const made = outbox();
     void made.write(bytes(200));
@@ -143,7 +143,7 @@ describe('Outbox', () => {
     await drained;
   });
 
-  it('listens once for all who wait until the device reads', async () => {
+  it('adds one socket listener for all that wait for drain', async () => {
     const made = outbox({ maxBufferedBytes: 100_000 });
     socket.reads = false;
     void made.write(bytes(1_000));
