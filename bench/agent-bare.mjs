@@ -1,4 +1,4 @@
-// The floor: the least a node process can be that holds one `ws` connection, and keeps it up.
+// The baseline: the minimal Node process that keeps one `ws` connection open.
 import { WebSocket } from 'ws';
 
 const { URL: url, HEADER: header } = process.env;

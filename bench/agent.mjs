@@ -1,4 +1,4 @@
-// What the agent costs a device, beside a bare node process that holds one `ws` connection: see README.md.
+// Compares the agent's cost with a bare Node process with one `ws` connection: see README.md.
 // Build first: npm run build && npm run bundle.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ import { tokenHeader } from '../libs/fedecks/dist/client/auth.js';
 
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
 const IDLE_MS = Number(process.env.IDLE_MS ?? 30_000);
-/** Flags of node for the agent, to see what they would save. */
+/** Node flags for the agent, to measure their savings. */
 const FLAGS = process.env.AGENT_FLAGS?.split(' ') ?? [];
 const [AGENT, BARE] = ['greenhouse-1', 'bare-1'];
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -41,7 +41,7 @@ const cloud = start([join(cloudDir, 'main.js')], {
 const [, origin] = await said(cloud, /Listening on http:(\S+)/);
 const url = `ws:${origin}/fedecks/websocket`;
 
-// Each has its token before anything is measured.
+// All have their tokens before the measurement.
 const agentEnv = (id) => ({
   FEDECKS_URL: url,
   FEDECKS_DEVICE_ID: id,
@@ -68,7 +68,7 @@ const kinds = {
 const figures = Object.fromEntries(Object.keys(kinds).map((kind) => [kind, []]));
 for (let round = 0; round < ROUNDS; round++) {
   const devices = [];
-  // Started one after the other, the first of them a different one each time; idle at the same time.
+  // Started sequentially, in rotating order; idle at the same time.
   const order = Object.keys(kinds);
   if (round % 2 === 1) order.reverse();
   for (const kind of order) {
@@ -109,7 +109,7 @@ function start(args, env) {
   return child;
 }
 
-/** Resolves when it has written a line that matches. */
+/** Resolves when it has written a matching line. */
 function said(child, pattern) {
   return new Promise((resolve, reject) => {
     child.once('exit', (code) => reject(new Error(`ended with ${code} before it said ${pattern}`)));
@@ -126,7 +126,7 @@ async function stop(child) {
   await ended;
 }
 
-/** As the kernel counts it. PSS shares pages among the processes that have them, such as Node's own program. */
+/** Memory by the kernel. PSS divides shared pages, such as Node's program, among the processes that use them. */
 function memory(pid) {
   const kibibytes = (file, name) =>
     Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(readFileSync(`/proc/${pid}/${file}`, 'utf8'))[1]);

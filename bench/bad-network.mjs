@@ -1,10 +1,10 @@
-// Devices behind a bad network, made by link/lossy-link.py: how long each is away, and why. See docs/networks.md. Build
-// first: npm run build. It needs root, or a kernel that lets anybody make networks, and /dev/net/tun.
+// Measures how long devices behind a bad network (link/lossy-link.py) are offline, and why. See docs/networks.md. Build
+// first: npm run build. It needs /dev/net/tun, and root or unprivileged network namespaces.
 //
 //   node bench/bad-network.mjs '{"loss": 0.35, "delayMs": 300}' minutes=5 devices=60
 //   node bench/bad-network.mjs '{"bytesPerSecond": 3000}' minutes=4 devices=1 bytes=200000
 //
-// With --tls, the devices connect to nginx, and that to the server (link/nginx.conf); it needs nginx and openssl.
+// With --tls, the devices connect through nginx (link/nginx.conf); this needs nginx and openssl.
 import 'reflect-metadata';
 import { execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -18,16 +18,16 @@ const TLS = process.argv.includes('--tls');
 const settings = Object.fromEntries(process.argv.slice(3).map((each) => each.split('=')));
 const MINUTES = Number(settings.minutes ?? 5);
 const DEVICES = Number(settings.devices ?? 60);
-/** Of a message that each device sends once, and that comes back. */
+/** The size of a message that each device sends once, and that is echoed. */
 const BYTES = Number(settings.bytes ?? 0);
 const PORT = 4000;
-/** What is between the devices and the server, as the devices see it. */
+/** The address of the server, or of nginx before it, as the devices see it. */
 const NEAR = '10.99.0.1';
 
 const roles = { inside: startServerAndLink, devices: runDevices };
 await (roles[process.env.ROLE] ?? startNetwork)();
 
-/** Everything in a network of its own: nothing of this machine's is touched. */
+/** Runs everything in its own network namespace, so that this machine's network is unchanged. */
 async function startNetwork() {
   const own = process.getuid() === 0 ? ['-n'] : ['-rn'];
   const child = spawn('unshare', [...own, process.execPath, file, ...process.argv.slice(2)], {
@@ -71,11 +71,11 @@ async function startServerAndLink() {
   );
   for await (const line of createInterface({ input: link.stdout })) process.stdout.write(`${line}\n`);
   proxy?.stop();
-  // The network behind the link is gone, and so no connection would end by itself.
+  // The network behind the link no longer exists, so connections would not close by themselves.
   process.exit();
 }
 
-/** nginx, with a certificate for a day. */
+/** Starts nginx with a certificate for one day. */
 function startProxy() {
   const directory = mkdtempSync(join(tmpdir(), 'fedecks-nginx-'));
   const certFile = join(directory, 'cert.pem');
@@ -85,10 +85,10 @@ function startProxy() {
   execFileSync('openssl', [...request.split(' '), `subjectAltName=IP:${NEAR}`, ...files], {
     stdio: 'ignore',
   });
-  // It looks for them beside its configuration.
+  // It expects them next to its configuration.
   const config = join(directory, 'nginx.conf');
   copyFileSync(fileURLToPath(new URL('link/nginx.conf', import.meta.url)), config);
-  // The addresses of this network come up with the link: nginx listens on all of them.
+  // nginx listens on all addresses, as those of this network exist only once the link is up.
   const nginx = spawn('nginx', ['-p', directory, '-e', 'stderr', '-c', config], { stdio: 'inherit' });
   nginx.on('error', (error) => {
     console.error(`nginx cannot be run: ${error.message}. On Debian: apt-get install nginx-light`);

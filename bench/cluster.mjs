@@ -1,4 +1,4 @@
-// Two nodes of one fleet over NATS beside one alone: see README.md and docs/scaling.md. Build first: npm run build.
+// Compares two nodes over NATS with a single node: see README.md and docs/scaling.md. Build first: npm run build.
 import { fork } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { decodeTerm } from '../libs/fedecks/dist/wire/index.js';
 import { connectAll } from './load.mjs';
 
 const DEVICES = Number(process.env.DEVICES ?? 5_000);
-/** Of each kind, for the percentiles. */
+/** The number of pushes of each kind, for the percentiles. */
 const PUSHES = 8_000;
 
 async function start(...args) {
@@ -34,7 +34,7 @@ function cpuMicros({ user, system }) {
   return user + system;
 }
 
-/** What the kernel says of a process: CPU in microseconds (in steps of 10 ms), and resident memory in bytes. */
+/** A process's CPU time in microseconds (in steps of 10 ms), and resident memory in bytes, from the kernel. */
 function processOf(pid) {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
   const [, rss] = readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ');
@@ -59,7 +59,7 @@ const varz = async () => (await fetch(`${nats.monitor}/varz`)).json();
 const rows = [];
 const row = (measure, value, unit) => rows.push({ measure, value: +value.toFixed(2), unit });
 
-// Alone: what a device costs without a backplane.
+// A single node: the cost of a device without a backplane.
 const alone = await start();
 await connectAll(alone.port, 200, 'warm');
 let [memory, cpu] = [await alone.ask('memory'), cpuMicros(await alone.ask('cpu'))];
@@ -92,7 +92,7 @@ row('connect: bytes into NATS', (now.in_bytes - seen.in_bytes) / DEVICES, 'per d
 const jsz = await (await fetch(`${nats.monitor}/jsz`)).json();
 row('kept on disk by JetStream', jsz.storage / (DEVICES + 200), 'bytes/device');
 
-// Nobody does anything: what is left are heartbeats.
+// Idle, except for heartbeats.
 seen = await varz();
 server = processOf(nats.pid);
 cpu = cpuMicros(await one.ask('cpu'));
@@ -103,7 +103,7 @@ row('idle: bytes into NATS', (now.in_bytes - seen.in_bytes) / 15, 'per s, two no
 row('idle: CPU of the node', (cpuMicros(await one.ask('cpu')) - cpu) / 15 / 10_000, '% of a core');
 row('idle: CPU of nats-server', (processOf(nats.pid).cpu - server.cpu) / 15 / 10_000, '% of a core');
 
-// From push to arrival in this process, at devices of the node that is asked and of the other, turn by turn.
+// From push to arrival in this process, alternating between devices of the pushing node and of the other one.
 const aimed = {
   local: await connectAll(two.port, 50, 'near'),
   cross: await connectAll(one.port, 50, 'far'),
@@ -111,7 +111,7 @@ const aimed = {
 const names = { local: 'near', cross: 'far' };
 let arrived;
 for (const { socket } of [...aimed.local, ...aimed.cross]) {
-  // A device has one push under way, so that what arrives is one frame: two bytes of head, and the term.
+  // One push per device at a time, so that a read is one frame: two header bytes, and the term.
   socket.on('data', (frame) => {
     const now = Number(process.hrtime.bigint() / 1_000n);
     arrived?.push(now - decodeTerm(frame.subarray(2)).at);
@@ -143,7 +143,7 @@ for (const [together, everyMs] of [
   );
 }
 
-// Pushes under way together: to local devices the time includes the write, to remote ones the way there and back.
+// Concurrent pushes: the time includes the write for local devices, and the round trip for remote ones.
 const here = (await connectAll(two.port, 50, 'here')).map((_, index) => `here-${index}`);
 const there = Array.from({ length: 50 }, (_, index) => `device-${index}`);
 const together = { local: here, cross: there };
@@ -164,7 +164,7 @@ for (const [kind, ids] of Object.entries(together)) {
   row('cross push: bytes into NATS', (now.in_bytes - seen.in_bytes) / pushed, 'per push');
 }
 
-// The node that holds the devices dies, and all of them come to the other at once.
+// The node with all devices is killed, and they all reconnect to the other one at once.
 for (const { socket } of devices) socket.on('error', () => undefined);
 one.kill();
 cpu = cpuMicros(await two.ask('cpu'));

@@ -1,4 +1,4 @@
-// The term codec beside JSON over Buffers, in one run. Build first: npm run build.
+// Compares the term codec with JSON over Buffers, in one run. Build first: npm run build.
 import { decodeTerm, encodeTerm } from '../libs/fedecks/dist/wire/index.js';
 
 const small = { t: 'temperature', v: 21.5, at: 1700000000123, ok: true };
@@ -41,7 +41,7 @@ for (const [name, value] of Object.entries({ small, nested, text })) {
   };
   for (const [direction, [ours, theirs]] of Object.entries(works)) {
     const rates = { ours: [], theirs: [] };
-    // Interleaved, so that a slow second of the machine hits both.
+    // Interleaved, so that a slow phase of the machine affects both.
     for (let round = 0; round < ROUNDS; round++) {
       rates.theirs.push(rate(theirs));
       rates.ours.push(rate(ours));

@@ -1,24 +1,24 @@
-// A fleet whose server is killed, or drained, and started again: how many connection attempts a second reach the server,
-// beside what full jitter predicts. See README.md. Build first: npm run build.
+// Measures the connection attempts per second of a fleet whose server is killed, or drained, and restarted,
+// and compares them with the prediction for full jitter. See README.md. Build first: npm run build.
 import 'reflect-metadata';
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const FLEET = Number(process.env.FLEET ?? 1_000);
 const SIGNALS = { killed: 'SIGKILL', drained: 'SIGTERM' };
-/** From the end of the server to its new start, in seconds. */
+/** The downtimes of the server, in seconds. */
 const DOWN_SECONDS = [0, 5, 20];
 const SIMULATIONS = 500;
-/** The defaults of FedecksClient, written down again: what is predicted must not be computed with what is measured. */
+/** The defaults of FedecksClient, repeated so that the prediction does not depend on the measured code. */
 const BOUND_SECONDS = { first: 1, last: 60 };
-/** What a server that drains asks those for who try: `Retry-After` of its 503. */
+/** The `Retry-After` in a 503 of a draining server. */
 const RETRY_AFTER_SECONDS = 1;
 
 const file = fileURLToPath(import.meta.url);
 if (process.argv[2] === 'server') await serve(Number(process.argv[3]));
 else await measure();
 
-/** The cloud half with its defaults, which tells when it listens and, when asked, when connections have come. */
+/** A server with defaults. It reports when it listens and, on request, when connections arrived. */
 async function serve(port) {
   const { Module } = await import('@nestjs/common');
   const { NestFactory } = await import('@nestjs/core');
@@ -70,7 +70,7 @@ async function measure() {
         url,
         deviceId: `device-${i}`,
         tokenStore: new MemoryTokenStore(),
-        // All else is as it comes; nobody wants to wait a minute for a backoff to begin at its beginning.
+        // Everything else has its default; a lower stableAfterMs avoids waiting a minute for the backoff to reset.
         stableAfterMs: 1_000,
       }),
   );
@@ -115,8 +115,8 @@ async function measure() {
 }
 
 /**
- * When each of a fleet of full jitter arrives, in seconds after its server is back. Counted from when that was told to
- * end, it closed the last of them after `drained` seconds, evenly until then, and was back after `down`.
+ * Simulates when the devices of a fleet with full jitter arrive, in seconds after the restart. The server was told to
+ * stop, closed them evenly over `drained` seconds, and was back after `down` seconds.
  */
 function simulate(drained, down) {
   return Array.from({ length: FLEET }, (_, device) => {
@@ -129,7 +129,7 @@ function simulate(drained, down) {
   });
 }
 
-/** The most that came within any second. */
+/** The maximum within any second. */
 function busiest(times) {
   const sorted = [...times].sort((a, b) => a - b);
   let most = 0;

@@ -1,4 +1,4 @@
-// Reading frames beside the Receiver of `ws`: the same chunks, in one run. Build first: npm run build.
+// Compares the frame reader with the Receiver of `ws`: the same chunks, in one run. Build first: npm run build.
 import { randomBytes } from 'node:crypto';
 import { Receiver } from 'ws';
 import { FOUND, FrameReader } from '../libs/fedecks/dist/server/websocket/frame-reader.js';
@@ -17,7 +17,7 @@ function frame(bytes) {
   return Buffer.concat([header, randomBytes(4 + bytes)]);
 }
 
-/** Memory of its own for each chunk, as a socket gives it: both readers unmask in place. */
+/** Separate memory for each chunk, as from a socket, because both readers unmask in place. */
 function chunksOf(bytes, framesPerChunk, count) {
   const frames = Buffer.concat(Array.from({ length: framesPerChunk }, () => frame(bytes)));
   return Array.from({ length: count }, () => {
@@ -43,7 +43,7 @@ const readers = {
   },
 };
 
-/** Nanoseconds a frame. */
+/** Nanoseconds per frame. */
 function measure(read, bytes, framesPerChunk) {
   const count = Math.min(MAX_CHUNKS, Math.ceil(BYTES_PER_ROUND / (bytes * framesPerChunk)));
   const chunks = chunksOf(bytes, framesPerChunk, count);
@@ -60,7 +60,7 @@ const rows = [];
 for (const bytes of [60, 1024, 64 * 1024]) {
   for (const framesPerChunk of [1, 8, 64]) {
     const times = { ours: [], ws: [] };
-    // Interleaved, so that a slow second of the machine hits both. The first round compiles.
+    // Interleaved, so that a slow phase of the machine affects both. The first round warms up.
     for (let round = 0; round <= ROUNDS; round++) {
       for (const name of ['ws', 'ours']) {
         const time = measure(readers[name], bytes, framesPerChunk);

@@ -1,4 +1,4 @@
-// An honest device in a process of its own: an echo each 20 ms, whether or not the last one has come back.
+// An honest device in a separate process: an echo every 20 ms, whether or not the last one has returned.
 import { connect } from 'node:net';
 import { masked } from './load.mjs';
 import { binary, event } from './hostile-terms.mjs';
@@ -17,7 +17,7 @@ socket.on('close', () => closed++);
 socket.once('data', () => {
   process.send({ ready: true });
   const message = event('echo', binary('?'));
-  // A frame of two bytes' head, and the string: version, tag, length, '?'.
+  // A frame: two header bytes, and the string: version, tag, length, '?'.
   const replyBytes = 2 + 7;
   let bytes = 0;
   socket.on('data', ({ length }) => {
@@ -31,7 +31,7 @@ socket.once('data', () => {
   }, EVERY_MS);
 });
 
-/** What has not come back counts as long as it has waited. */
+/** Unanswered echoes count with their waiting time so far. */
 process.on('message', () => {
   const all = [...latencies, ...sentAt.map((at) => performance.now() - at)].sort((a, b) => a - b);
   const at = (part) => all[Math.min(all.length - 1, Math.floor(all.length * part))] ?? NaN;

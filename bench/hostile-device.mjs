@@ -1,12 +1,12 @@
-// A hostile device: it does what its scene says, and comes back as soon as it is closed.
+// A hostile device: it runs its scene, and reconnects as soon as it is closed.
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { binary } from './hostile-terms.mjs';
 
-/** How long it waits after a refusal. */
+/** The delay after a rejected upgrade. */
 const REFUSED_MS = 100;
 
-/** @param auth the term of the header. */
+/** @param auth the term in the auth header. */
 export function upgradeRequest(auth) {
   return (
     'GET /fedecks/websocket HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n' +
@@ -36,7 +36,7 @@ export class HostileDevice {
     }
   }
 
-  /** Resolves when the connection has ended, with whether it was let in. */
+  /** Resolves when the connection has ended; true if it was accepted. */
   connect() {
     return new Promise((resolve) => {
       const socket = connect({ port: this.port, host: '127.0.0.1', noDelay: true });
@@ -61,7 +61,7 @@ export class HostileDevice {
     });
   }
 
-  /** Sends what the scene has: `once`, `flood` as fast as TCP takes it, `burst` at an interval. */
+  /** Sends the bytes of its scene: `once`, `flood` as fast as TCP accepts it, `burst` at an interval. */
   attack(socket) {
     const { once, flood, burst, everyMs, lastsMs } = this.scene;
     if (once) socket.write(once);
@@ -80,7 +80,7 @@ export class HostileDevice {
   }
 }
 
-/** Sends requests of strangers, `perSecond` in all, from ten addresses. Returns what stops it. */
+/** Sends unauthenticated requests, `perSecond` in total, from ten addresses. Returns a function that stops it. */
 export function sendRequests(port, request, perSecond, counts) {
   const start = performance.now();
   let sent = 0;

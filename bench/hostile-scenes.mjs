@@ -1,4 +1,4 @@
-// What hostile devices and strangers do. All of it is within what the limits of the cloud allow, or runs into them.
+// The scenes of hostile devices and unauthenticated clients, all within the server's limits or hitting them.
 import { masked } from './load.mjs';
 import { loginRequest, upgradeRequest } from './hostile-device.mjs';
 import {
@@ -22,14 +22,14 @@ function times(count, frame) {
   return Buffer.alloc(frame.length * count, frame);
 }
 
-/** 16,000 fragments without a byte, and the last. */
+/** 16,000 empty fragments, and the final one. */
 const EMPTY_FRAGMENTS = Buffer.concat([
   masked(EMPTY, 0x02),
   times(16_000, masked(EMPTY, 0x00)),
   masked(EMPTY, 0x80),
 ]);
 
-/** Devices send `once`, `flood`, or `burst` each `everyMs`; strangers send `request`, `perSecond`. */
+/** Devices send `once`, `flood`, or `burst` every `everyMs`; strangers send `request`, `perSecond` times. */
 export const SCENES = {
   'nobody hostile': {},
   'one-tuples': { flood: masked(oneTuples()) },

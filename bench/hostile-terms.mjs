@@ -1,4 +1,4 @@
-// Bytes that cost their reader more than their sender, within the limits of a message (256 KiB).
+// Terms that cost the receiver more than the sender, within the limits of a message (256 KiB).
 import { deflateSync } from 'node:zlib';
 
 const MAX_BYTES = 262_000;
@@ -19,12 +19,12 @@ export function binary(content) {
   return Buffer.concat([Buffer.from([109]), u32(bytes.length), bytes]);
 }
 
-/** `{name, data}`: what a route by name receives. */
+/** `{name, data}`: an event for a handler by name. */
 export function event(name, data = NIL) {
   return Buffer.concat([Buffer.from([131, 104, 2]), binary(name), data]);
 }
 
-/** A compressed term, as small as zlib makes it. */
+/** A compressed term with maximum compression. */
 export function compress(term) {
   const head = Buffer.concat([Buffer.from([131, 80]), u32(term.length - 1)]);
   return Buffer.concat([head, deflateSync(term.subarray(1), { level: 9 })]);
@@ -36,7 +36,7 @@ export function oneTuples(bytes = MAX_BYTES) {
   return Buffer.concat([Buffer.from([131, 108]), u32(count), repeat(Buffer.from([104, 1, 106]), count), NIL]);
 }
 
-/** The term of an auth header: within its 1,023 characters, and within the 16 KiB that one may inflate to. */
+/** The term of an auth header, within its limits of 1,023 characters and 16 KiB inflated. */
 export function heavyAuth() {
   const fields = ['fedecks-device-id', 'stranger', 'x'].map(binary);
   return compress(
@@ -44,7 +44,7 @@ export function heavyAuth() {
   );
 }
 
-/** A map whose key is a map whose key is a map, 15 deep, around a long list. */
+/** A map nested 15 levels deep in keys, around a long list. */
 export function deepKeys() {
   let key = Buffer.concat([Buffer.from([108]), u32(100_000), repeat(Buffer.from([97, 1]), 100_000), NIL]);
   for (let depth = 0; depth < 15; depth++)
@@ -56,7 +56,7 @@ function mapOf(keys) {
   return Buffer.concat([Buffer.from([131, 116]), u32(keys.length), ...keys.flatMap((key) => [key, NIL])]);
 }
 
-/** 17,000 big integers that are alike in their low 64 bits, which is all that a JavaScript Map hashes. */
+/** 17,000 big integers with equal low 64 bits, which are all that a JavaScript Map hashes. */
 export function collidingBigIntegers() {
   return mapOf(
     Array.from({ length: 17_000 }, (_, index) => {
@@ -78,7 +78,7 @@ export function collidingIntegers() {
   );
 }
 
-/** Takes the steps of V8's `ComputeUnseededHash` back, which is one-to-one. */
+/** Inverts V8's `ComputeUnseededHash`, which is a bijection. */
 function integerWithHash(hash) {
   let key = hash ^ (hash >>> 16);
   key = Math.imul(key, inverse(2057));
@@ -88,14 +88,14 @@ function integerWithHash(hash) {
   return Math.imul((key + 1) | 0, inverse(32_767)) | 0;
 }
 
-/** What an odd number is multiplied with to make 1, in 32 bits. */
+/** The inverse of an odd number modulo 2^32. */
 function inverse(odd) {
   let result = odd;
   for (let step = 0; step < 5; step++) result = Math.imul(result, 2 - Math.imul(odd, result));
   return result;
 }
 
-/** The `key` of `key ^ (key >>> bits)`. */
+/** Inverts `key ^ (key >>> bits)`. */
 function unshift(mixed, bits) {
   let key = mixed;
   for (let known = bits; known < 32; known += bits) key = mixed ^ (key >>> bits);

@@ -1,4 +1,4 @@
-// An honest device beside 100 hostile ones: see README.md. Build first: npm run build.
+// Measures an honest device next to 100 hostile ones: see README.md. Build first: npm run build.
 import { fork, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -12,20 +12,20 @@ import { device, masked } from './load.mjs';
 
 const DEVICES = Number(process.env.HOSTILE_DEVICES ?? 100);
 const SECONDS = Number(process.env.HOSTILE_SECONDS ?? 8);
-/** A server that does not answer for so long has no figures. */
+/** The timeout for the server's figures. */
 const ANSWER_MS = 30_000;
-/** How long the server has to handle what is left of hostile devices that have gone. */
+/** The time for the server to handle the remaining messages of disconnected hostile devices. */
 const SETTLE_MS = 10_000;
-/** What the allocator may keep for later. */
+/** The memory that the allocator may retain. */
 const SETTLED_BYTES = 16 * 1024 * 1024;
-/** How many devices come and go before the figures of a scene begin: less than one address may log in within a second. */
+/** The number of warm-up devices before each scene: below the login limit per address and second. */
 const GUESTS = 300;
 const GUEST_ECHOES = 20;
 
-/** The hostile devices, which are in this process, go after the honest one, with which they share a core. */
+/** Lowers the priority of this process, whose hostile devices share a core with the honest one. */
 const HOSTILE_NICENESS = 10;
 
-// The server has a core of its own where there are two: threads of the load, such as those of its garbage collector,
+// With two cores, the server has its own one: threads of the load, such as those of its garbage collector,
 // must not run there either.
 const pin = availableParallelism() > 1 && spawnSync('taskset', ['--version']).status === 0;
 if (pin) spawnSync('taskset', ['-acp', '1', String(process.pid)]);
@@ -34,7 +34,7 @@ setPriority(HOSTILE_NICENESS);
 class Child {
   static async start(file, core, ...args) {
     const path = fileURLToPath(new URL(file, import.meta.url));
-    // A child inherits the priority, and so do its threads: to change it later would only change the first of them.
+    // Set before the fork, because a later change would affect only the child's first thread.
     setPriority(0);
     const child = new Child(
       fork(path, args, { execArgv: ['--expose-gc'], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }),
@@ -51,7 +51,7 @@ class Child {
     this.ended = false;
   }
 
-  /** Resolves with the answer, or with nothing if the process has ended or does not answer. */
+  /** Resolves with the answer, or undefined if the process has exited or does not answer. */
   async ask(question) {
     if (this.ended) return {};
     this.process.send(question);
@@ -63,7 +63,7 @@ class Child {
     return typeof answer === 'object' && answer !== null ? answer : {};
   }
 
-  /** The most memory it has had. */
+  /** Its peak memory. */
   get peakBytes() {
     if (this.ended) return NaN;
     const status = readFileSync(`/proc/${this.process.pid}/status`, 'utf8');
@@ -82,7 +82,7 @@ async function play(name, scene) {
   const honest = await Child.start('honest.mjs', 1, String(port));
   await sleep(1_000);
   const before = await server.ask('collect garbage');
-  // What waited for the garbage collection is not the scene's.
+  // Garbage from before does not count for the scene.
   await sleep(500);
   await honest.ask('reset');
   await server.ask('reset');
@@ -113,7 +113,7 @@ async function play(name, scene) {
   return row;
 }
 
-/** Its memory once that is back where it was before, or when it has had {@link SETTLE_MS} for that. */
+/** Its memory once it has returned to the level before, or after {@link SETTLE_MS}. */
 async function settled(server, before) {
   const deadline = performance.now() + SETTLE_MS;
   for (;;) {
@@ -124,7 +124,7 @@ async function settled(server, before) {
   }
 }
 
-/** A server that has run for a while has compiled what it runs. */
+/** Warms up the server, so that its code is compiled. */
 async function warmUp(port) {
   const echoes = Buffer.concat(Array(GUEST_ECHOES).fill(masked(event('echo', binary('?')))));
   for (let guest = 0; guest < GUESTS; guest++) {
@@ -135,7 +135,7 @@ async function warmUp(port) {
   }
 }
 
-/** Lets the hostile ones loose, and returns what stops them. */
+/** Starts the hostile devices, and returns a function that stops them. */
 function begin(port, scene, counts) {
   if (scene.request) return [sendRequests(port, scene.request, scene.perSecond, counts)];
   if (Object.keys(scene).length === 0) return [];

@@ -1,14 +1,14 @@
-// Devices made of plain sockets and frames made beforehand: a load generator must cost less than what it measures.
+// Devices made of plain sockets and prebuilt frames, as a load generator must cost less than the server it measures.
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { encodeTerm, TOKEN_PLEASE } from '../libs/fedecks/dist/wire/index.js';
 
-/** As many frames as are made with masks of their own: a mask is cheap to choose, and dear to apply. */
+/** The number of prebuilt frames with different masks: masking is expensive. */
 const MASKS = 16;
 
 /**
- * A frame with a random mask. Zeros would be legal, but `ws` does not unmask them.
- * @param first its first byte: 0x82 for a whole binary message.
+ * A frame with a random mask. A zero mask would be valid, but `ws` does not unmask it.
+ * @param first its first byte: 0x82 for an unfragmented binary message.
  */
 export function masked(payload, first = 0x82) {
   const mask = randomBytes(4);
@@ -24,12 +24,12 @@ function head(first, length, maskBit) {
   return bytes;
 }
 
-/** What a server sends for a payload. */
+/** The server's frame for a payload. */
 function frameBytes(payload) {
   return head(0x82, payload.length, 0).length + payload.length;
 }
 
-/** A connected device. `onBytes` hears how much has arrived. */
+/** A connected device. Calls `onBytes` with the number of received bytes. */
 export function device(port, id) {
   const auth = encodeTerm({ 'fedecks-device-id': id, password: 'x' }).toString('base64');
   const socket = connect(port, '127.0.0.1');
@@ -64,8 +64,8 @@ export async function connectAll(port, count, prefix = 'device') {
 }
 
 /**
- * Keeps `inFlight` messages under way on each device for `ms`, and returns how many were answered.
- * @param reply the payload each is answered with.
+ * Keeps `inFlight` messages unanswered on each device for `ms`, and returns the number of answers.
+ * @param reply the payload of the answers.
  */
 export async function echo(devices, payload, reply, inFlight, ms) {
   const replyBytes = frameBytes(reply);

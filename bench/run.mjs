@@ -1,16 +1,16 @@
-// The cloud half beside a bare `ws` server that speaks the same terms: see README.md. Build first: npm run build.
+// Compares the server with a bare `ws` server that handles the same terms: see README.md. Build first: npm run build.
 import { fork, spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { encodeTerm, tuple } from '../libs/fedecks/dist/wire/index.js';
 import { connectAll, echo } from './load.mjs';
 
-/** To see whether it runs at all: the figures of a quick run mean nothing. */
+/** A smoke test: the figures of a quick run mean nothing. */
 const quick = process.env.BENCH_QUICK !== undefined;
 const ROUNDS = quick ? 1 : 3;
 const WARM_UP_MS = quick ? 200 : 1_500;
 const MEASURE_MS = quick ? 300 : 2_500;
-/** What the columns are, and how their servers are started. */
+/** The columns, and the commands of their servers. */
 const SERVERS = {
   'bare ws, bytes': { file: 'server-bare.mjs', codec: 'bytes' },
   'bare ws': { file: 'server-bare.mjs', codec: 'terms' },
@@ -29,11 +29,11 @@ const large = {
 };
 const text = 'a line of log, as they are \n'.repeat(2_341).slice(0, 65_536);
 
-// The server has a core of its own where there are two, and the load the other.
+// With two cores, one is for the server and one for the load.
 const pin = availableParallelism() > 1 && spawnSync('taskset', ['--version']).status === 0;
 if (pin) spawnSync('taskset', ['-cp', '1', String(process.pid)]);
 
-/** @param mode which handler the server has: `any` message is its answer, or the `data` of an event, also `named`. */
+/** @param mode the server's handler: it answers `any` message with itself, or an event with its `data`, also `named`. */
 async function start(column, mode = 'any') {
   const { file, codec } = SERVERS[column];
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), [codec, mode], {
@@ -71,7 +71,7 @@ async function echoCost(column, message, connections, inFlight, mode = 'any') {
   return (after - before) / answered;
 }
 
-/** Server CPU in microseconds per message to one device. @param way 'push', to each by its id, or 'broadcast' */
+/** Server CPU in microseconds per message to one device. @param way 'push' to each id, or 'broadcast' */
 async function pushCost(column, way) {
   const server = await start(column);
   const devices = await connectAll(server.port, 1_000);
@@ -113,7 +113,7 @@ function median(values) {
   return [...values].sort((a, b) => a - b)[values.length >> 1];
 }
 
-/** A connection is a file to both sides, and some more files are theirs. */
+/** Limits the devices to the allowed open files: each connection needs one in both processes. */
 const openFiles = Number(spawnSync('sh', ['-c', 'ulimit -n']).stdout) || Infinity;
 const many = Math.min(20_000, openFiles - 500);
 

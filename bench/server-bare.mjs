@@ -1,6 +1,6 @@
-// The floor: a bare `ws` server that reads and writes the same terms, and does by hand what a login takes at least:
-// it reads the header, and answers a request for a token with one it has signed. With `bytes` it does without terms
-// and tokens: it sends back what it receives.
+// The baseline: a bare `ws` server that decodes and encodes the same terms, with the minimum for a login:
+// it parses the header, and answers a token request with a signed token. With `bytes` it uses no terms
+// and no tokens: it echoes the received bytes.
 import 'reflect-metadata';
 import { createHmac, createSecretKey } from 'node:crypto';
 import { createServer } from 'node:http';

@@ -1,4 +1,4 @@
-// One node of a fleet: linked over NATS if it is given a URL, alone if not. It answers what cluster.mjs asks.
+// One node of a fleet: linked over NATS with a URL, single without. It executes the requests of cluster.mjs.
 import 'reflect-metadata';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -26,7 +26,7 @@ await app.listen(0, '127.0.0.1');
 const fedecks = app.get(Fedecks);
 const message = { led: true, at: 1700000000123 };
 
-/** Pushes what time it is, by the clock all processes of a machine share: so many at a time, every `everyMs`. */
+/** Pushes the current time of the machine's monotonic clock, several at a time, every `everyMs`. */
 async function timed(ids, rounds, everyMs) {
   for (let round = 0; round < rounds; round++) {
     const results = await Promise.all(
@@ -37,7 +37,7 @@ async function timed(ids, rounds, everyMs) {
   }
 }
 
-/** Pushes that are under way together. */
+/** Runs concurrent pushes. */
 async function many(ids, count, inFlight) {
   let next = 0;
   const worker = async () => {

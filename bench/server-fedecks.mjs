@@ -1,4 +1,4 @@
-// The cloud half, as an app uses it: a plain handler that answers with what it received.
+// The server as an app uses it: a plain handler that echoes messages.
 import 'reflect-metadata';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -10,7 +10,7 @@ class Echo {
     return message;
   }
 
-  /** Of an event, which is a pair: what a route by name is given. */
+  /** The data of an event, which is a pair of name and data. */
   data(message) {
     return message[1];
   }
@@ -20,7 +20,7 @@ class Echo {
   }
 }
 
-/** One handler: of all messages, of all that answers an event with its data, or of the event `echo`. */
+/** One handler: echo for all messages, the data of any event, or the event `echo`. */
 const HANDLERS = { any: OnMessage(), data: OnMessage(), named: OnMessage('echo') };
 const mode = process.argv[3];
 HANDLERS[mode](Echo.prototype, mode, Object.getOwnPropertyDescriptor(Echo.prototype, mode));
@@ -32,7 +32,7 @@ Module({
     FedecksModule.forRoot({
       secrets: ['a secret of thirty-two bytes, or more'],
       authenticator: { authenticate: () => true },
-      // The load is one machine's, and faster than any device.
+      // All load comes from one address, and is faster than any device.
       messagesPerSecond: 0,
       upgradesPerSecond: 0,
       upgradesPerAddressPerMinute: 0,

@@ -1,4 +1,4 @@
-// The cloud half with its default limits, for hostile.mjs: an echo, slow and asynchronous handlers, and an endless stream.
+// The server with its default limits, for hostile.mjs: an echo, slow and asynchronous handlers, and an endless stream.
 import 'reflect-metadata';
 import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -7,7 +7,7 @@ import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FedecksModule, OnMessage, OnRawMessage, Payload } from '../libs/fedecks/dist/server/index.js';
 
-/** How often it is looked whether the event loop comes round. */
+/** The interval of the event loop check. */
 const RESOLUTION_MS = 5;
 
 class Handlers {
@@ -23,7 +23,7 @@ class Handlers {
     for (let index = 0; ; index++) yield 'x'.repeat(10_000) + index;
   }
 
-  /** Works after it has returned its promise, which waits for nothing. */
+  /** Does its work after the first await. */
   async later() {
     await null;
     for (const end = performance.now() + 0.05; performance.now() < end;);
@@ -57,9 +57,9 @@ const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 delay.enable();
 
 /**
- * The most CPU time that this process, and its main thread alone, had while the event loop did not come round. A stall
- * that is longer by the clock is one in which the machine ran something else; one of which little is the main thread's
- * is one in which threads of V8, which collect garbage, had the core.
+ * The maximum CPU time that this process, and its main thread alone, used during one stall of the event loop. In a
+ * stall that was longer by the clock, the machine ran something else; if the main thread used only little of it,
+ * V8's garbage collection threads used the core.
  */
 const stallCpuMs = { process: 0, main: 0 };
 let cpuMs = cpuTimesMs();
@@ -75,7 +75,7 @@ function cpuTimesMs() {
   return { process: (user + system) / 1_000, main: mainThreadMs() };
 }
 
-/** NaN where the system does not tell. */
+/** NaN if the system does not report it. */
 function mainThreadMs() {
   try {
     return Number(readFileSync('/proc/self/schedstat', 'latin1').split(' ', 1)) / 1e6;

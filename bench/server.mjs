@@ -1,4 +1,4 @@
-// What both servers tell the bench that runs them.
+// The messages of both servers to the benchmark.
 export function serve(port, pushToAll, broadcast = pushToAll) {
   process.on('message', async (ask) => {
     if (ask === 'cpu') process.send({ cpu: process.cpuUsage() });

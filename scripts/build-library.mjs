@@ -1,4 +1,4 @@
-// Builds what `npm pack` takes: dist/ as ES modules, and dist/cjs/ as CommonJS for apps and tests that use `require`.
+// Builds the files for `npm pack`: dist/ as ES modules, and dist/cjs/ as CommonJS for apps and tests that use `require`.
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 run('nest', 'build', 'fedecks');
 run('tsc', '-p', 'libs/fedecks/tsconfig.cjs.json');
-// Node and TypeScript look at the nearest package.json to tell what a .js file is.
+// Node and TypeScript read the module type of a .js file from the nearest package.json.
 writeFileSync(`${root}libs/fedecks/dist/cjs/package.json`, '{ "type": "commonjs" }\n');
 
 function run(...command) {

@@ -1,8 +1,8 @@
-// Does the steps of the agent's Dockerfile without an engine, runs what comes of them as the image would be run, and
-// lets it connect to a cloud. Build the cloud first: npm run build. With a path, it takes that Dockerfile.
+// Executes the steps of the agent's Dockerfile without an engine, runs the result as the image would run, and
+// lets it connect to a cloud. Build the cloud first: npm run build. An argument selects another Dockerfile.
 //
-// What it cannot show: that the base image is there for every architecture, and holds what this machine has (/usr,
-// /lib and /etc, and Node itself, stand in for it). `RUN` commands run on this machine, so they keep to their WORKDIR.
+// It cannot check that the base image exists for every architecture, and contains what this machine has (/usr,
+// /lib, /etc and Node stand in for it). `RUN` commands run on this machine, so they must stay in their WORKDIR.
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ const STOP_WITHIN_MS = 10_000;
 const repository = fileURLToPath(new URL('..', import.meta.url));
 
 const scratch = mkdtempSync(join(tmpdir(), 'fedecks-dockerfile-'));
-// The user of the image gets here.
+// The image's user must be able to enter this directory.
 chmodSync(scratch, 0o755);
 let cloud;
 try {
@@ -62,7 +62,7 @@ async function check(dockerfile) {
     const early = ended.then(([code, signal]) => Promise.reject(new Error(`it ended: ${signal ?? code}`)));
     await Promise.race([cloud.line(new RegExp(`${DEVICE}.*connected`, 'i')), early]);
     early.catch(() => undefined);
-    say('the cloud sees it connect');
+    say('the agent connects to the cloud');
 
     await until(
       'the HEALTHCHECK says it is well',
@@ -79,13 +79,13 @@ async function check(dockerfile) {
     const [code, signal] = await ended;
     clearTimeout(late);
     must(code === 0, `it must end with status 0 at ${image.stopSignal}, not with ${signal ?? code}`);
-    say(`it ends with status 0 at ${image.stopSignal}`);
+    say(`the agent exits with status 0 at ${image.stopSignal}`);
   } finally {
     agent.kill('SIGKILL');
   }
 }
 
-/** The status a command ends with in the container; it is given 10 s, as the HEALTHCHECK gives itself. */
+/** The exit status of a command in the container, within 10 s as for the HEALTHCHECK. */
 async function statusOf(container, command, env) {
   const child = container.spawn(command, env, { stdio: 'ignore', timeout: 10_000, killSignal: 'SIGKILL' });
   const [code] = await once(child, 'exit');

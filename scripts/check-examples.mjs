@@ -1,5 +1,5 @@
 // Runs examples/ as a user does: copies them out of the repository, installs the packed library in each, starts each
-// cloud and the device with `npm start`, and ends both as Ctrl-C does. Prints one line for each check.
+// cloud and the device with `npm start`, and stops both as Ctrl-C does. Prints one line per check.
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ const examples = fileURLToPath(new URL('../examples', import.meta.url));
 const work = mkdtempSync(join(tmpdir(), 'fedecks-examples-'));
 let failures = 0;
 
-/** As the user has it, without what an example would read. */
+/** The user's environment, without the variables of the examples. */
 const env = { ...process.env, NO_COLOR: '1' };
 for (const name of Object.keys(env)) {
   if (/^(FEDECKS_|GREENHOUSE_|CLOUD_|DEVICE_|PORT$|HOST$|NODE_DEBUG$)/.test(name)) delete env[name];
@@ -36,7 +36,7 @@ if (await check('the library is packed', pack)) {
 }
 process.exitCode = failures === 0 ? 0 : 1;
 
-/** Runs `body`, and prints whether it went well. */
+/** Runs `body`, and prints whether it succeeded. */
 async function check(title, body) {
   const begin = performance.now();
   const line = (result) => `${result} ${title} (${((performance.now() - begin) / 1000).toFixed(1)} s)`;
@@ -164,7 +164,7 @@ async function checkPair(name) {
       },
     ],
   ];
-  // The first that fails is the one to look at: what follows needs it.
+  // Stops at the first failure, as later steps depend on it.
   for (const [title, body] of steps) if (!(await check(pair(title), body))) break;
   for (const each of [device, cloud]) each?.signal('SIGKILL');
 }

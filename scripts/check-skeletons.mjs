@@ -1,5 +1,5 @@
-// Packs the library as `npm publish` would, and uses it as README says: in what `nest new` makes of Nest 10, 11 and 12,
-// in an app with the lowest versions the package allows, and on a device. Prints one line for each check.
+// Packs the library as `npm publish` would, and uses it as README says: in the output of `nest new` of Nest 10, 11 and 12,
+// in an app with the lowest versions the package allows, and on a device. Prints one line per check.
 // Run: node scripts/check-skeletons.mjs [10|11|12|lowest ...]
 import { spawn } from 'node:child_process';
 import {
@@ -39,7 +39,7 @@ try {
   );
   await check('package: the types resolve in every mode (attw)', () => run(root, 'npx', 'attw', tarball));
   await check('device: installs rxjs and ws, and nothing of the cloud', () => installDevice(tarball));
-  // Two at a time: one waits for npm while the other compiles.
+  // Two in parallel: one waits for npm while the other compiles.
   await Promise.all([
     (async () => {
       if (wants('10')) await checkSkeleton('10', tarball, ['tsc', 'swc', 'webpack']);
@@ -64,7 +64,7 @@ async function pack() {
   );
 }
 
-/** The device of README in a project of its own, as on a board in the field. */
+/** The device of README in a separate project, as on a real device. */
 async function installDevice(tarball) {
   mkdirSync(device);
   writeFileSync(join(device, 'package.json'), '{ "private": true, "type": "module" }');
@@ -75,11 +75,11 @@ async function installDevice(tarball) {
   writeFileSync(join(device, 'device.js'), code);
   await run(device, 'npm', 'install', ...npmOptions, tarball);
   const installed = readdirSync(join(device, 'node_modules')).filter((name) => !name.startsWith('.'));
-  // rxjs brings tslib.
+  // rxjs depends on tslib.
   if (installed.join() !== '@fedecks,rxjs,tslib,ws') throw new Error(`npm installed ${installed.join(', ')}`);
 }
 
-/** What `nest new` makes stays as it is, but for one import in its AppModule. */
+/** Leaves the output of `nest new` unchanged, except for one import in its AppModule. */
 async function checkSkeleton(version, tarball, builders) {
   const app = join(work, `nest-${version}`);
   const isEsm = version === '12';
@@ -92,7 +92,7 @@ async function checkSkeleton(version, tarball, builders) {
     addGreenhouse(app, isEsm);
   });
   if (!made) return;
-  // Of ours and of Nest, that is: with the types of Jest and its kin it would take half a minute.
+  // Checks the types of this library and Nest only: those of Jest would take half a minute.
   await check(title('the types hold with skipLibCheck: false'), () =>
     run(
       app,
@@ -118,7 +118,7 @@ async function checkSkeleton(version, tarball, builders) {
   }
 }
 
-/** The source of the Nest 10 app, with the lowest version of every package that ours asks for. */
+/** The source of the Nest 10 app, with the lowest version of every peer dependency. */
 async function checkLowest(tarball) {
   const app = join(work, 'lowest');
   await check('lowest versions: compiles, starts, a device talks', async () => {
@@ -174,7 +174,8 @@ function addGreenhouse(app, isEsm) {
   write('test/documented.e2e-spec.ts', documented);
   const file = join(app, 'src/app.module.ts');
   const text = readFileSync(file, 'utf8');
-  if (!text.includes('imports: [],')) throw new Error('what `nest new` makes has no `imports: [],` any more');
+  if (!text.includes('imports: [],'))
+    throw new Error('the output of `nest new` no longer contains `imports: [],`');
   const line = `import { GreenhouseModule } from './greenhouse.module${isEsm ? '.js' : ''}';\n`;
   writeFileSync(file, line + text.replace('imports: [],', 'imports: [GreenhouseModule],'));
 
@@ -187,7 +188,7 @@ function addGreenhouse(app, isEsm) {
   }
 }
 
-/** Starts the app as `npm run start:prod` does, and has the device of README log in, send and be answered. */
+/** Starts the app as `npm run start:prod` does; the device of README logs in, sends, and gets a reply. */
 async function talk(app, name) {
   const port = await freePort();
   const cloud = start(app, 'node', ['dist/main'], { PORT: String(port) });
@@ -211,7 +212,7 @@ async function talk(app, name) {
   }
 }
 
-/** Nest 10 makes no enhancers for such a provider: the app must not start without its guard, and say what to do. */
+/** Nest 10 ignores enhancers of such a provider: the app must fail at start-up, and say what to do. */
 async function checkUseClass(app, version) {
   const isRefused = version === '10';
   const what = isRefused ? 'is refused with what to change' : 'works';
@@ -248,7 +249,7 @@ async function run(cwd, command, ...args) {
     throw new Error(`${command} ${args.join(' ')} ended with ${code}:\n${output().slice(-6_000)}`);
 }
 
-/** A program in a process group of its own, so that nothing of it is left behind. */
+/** A program in its own process group, so that all its processes can be killed. */
 function start(cwd, command, args, more = {}) {
   const child = spawn(command, args, {
     cwd,
@@ -296,7 +297,7 @@ function killGroup(child) {
   try {
     process.kill(-child.pid, 'SIGKILL');
   } catch {
-    // It has ended.
+    // It has exited.
   }
 }
 

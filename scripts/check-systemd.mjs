@@ -1,8 +1,8 @@
-// Boots this machine's systemd in a container, installs the agent in it with its unit, and lets it live: a login, its
-// telemetry, a hang, a stop and a start, against a cloud on this machine. Build first: npm run build && npm run bundle.
+// Boots this machine's systemd in a container, installs the agent with its unit, and tests it: a login,
+// telemetry, a hang, a stop and a start, with a cloud on this machine. Build first: npm run build && npm run bundle.
 //
-// The container has the /usr of this machine and little else. It needs root and systemd-nspawn (Debian:
-// systemd-container); without, nothing is checked. What it cannot show: MemoryMax, for which it may have no controller.
+// The container has little more than this machine's /usr. It needs root and systemd-nspawn (Debian:
+// systemd-container); otherwise nothing is checked. It cannot check MemoryMax without a memory controller.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -23,7 +23,7 @@ const DEVICE = 'greenhouse-1';
 const LOGIN = { username: 'gardener', password: 'a password of this run' };
 const repository = fileURLToPath(new URL('..', import.meta.url));
 
-/** Runs something in a container, in cgroups and mounts of its own, which end with it. */
+/** Runs a command in a container with its own cgroups and mounts, which end with it. */
 const CONTAIN = `
 for tree in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
   [ -e $tree/cgroup.procs ] && mkdir $tree/$0 && echo $$ > $tree/$0/cgroup.procs
@@ -34,7 +34,7 @@ shift
 exec systemd-nspawn --quiet --directory=$root --bind-ro=/usr --register=no --keep-unit --machine=$0 --console=pipe "$@"`;
 const BOOT = ['--boot', '--', '--unit=device-agent.service', '--show-status=no'];
 
-/** Shorter than in the field, with this Node, and with a signal that makes it hang. */
+/** The unit with shorter timeouts, this machine's Node, and a signal that makes the agent hang. */
 const DROP_IN = `[Service]
 ExecStart=
 ExecStart=${process.execPath} /opt/fedecks/device-agent.mjs run
@@ -80,7 +80,7 @@ async function check() {
   );
   must(login.status === 0, `it must let root log it in: ${login.stderr}`);
   await cloud.line(new RegExp(`"${DEVICE}" telemetry: .* memory free, .* disk free, .* received`));
-  say('root has logged it in, and its telemetry is whole');
+  say('the agent is logged in by root, and sends all telemetry');
 
   cloud.lines.forget();
   inside(['systemctl', 'kill', '--signal=USR2', '--kill-whom=main', 'device-agent']);
@@ -90,7 +90,7 @@ async function check() {
     !/SIGABRT/.test(journal()) && /with signal SIGKILL/.test(journal()),
     'what hangs must be killed at once',
   );
-  say('it is killed when it hangs, and started again');
+  say('the agent is killed when it hangs, and restarted');
 
   must(inside(['systemctl', 'stop', 'device-agent']).status === 0, 'it must stop');
   must(shown('Result') === 'success', `it must end in order, and not with ${shown('Result')}`);
@@ -98,7 +98,7 @@ async function check() {
   cloud.lines.forget();
   must(inside(['systemctl', 'start', 'device-agent']).status === 0, 'it must start');
   await cloud.line(new RegExp(`"${DEVICE}" connected`));
-  say('it stops in order, and comes back with its token');
+  say('the agent stops cleanly, and reconnects with its token');
 }
 
 /** The command that runs a container on a root directory. */
@@ -116,7 +116,7 @@ function container(root, args) {
   return ['unshare', contain];
 }
 
-/** A root directory with this machine's programs. */
+/** Creates a root directory with this machine's programs. */
 function lay(root) {
   for (const path of ['usr', 'var/lib', 'run', 'proc', 'sys', 'dev', 'tmp', 'opt/fedecks', 'etc/fedecks']) {
     mkdirSync(join(root, path), { recursive: true });
@@ -127,7 +127,7 @@ function lay(root) {
   writeFileSync(join(root, 'etc/machine-id'), '');
 }
 
-/** A root directory with the agent, as deploy/README.md installs it. */
+/** Creates a root directory with the agent, as deploy/README.md installs it. */
 function install(root, url) {
   lay(root);
   const unit = join(root, 'etc/systemd/system/device-agent.service');
@@ -142,12 +142,12 @@ function install(root, url) {
   );
 }
 
-/** The container's first process, with which all of them end. */
+/** The container's init process: all others end with it. */
 function init() {
   return readFileSync(`/proc/${machine.pid}/task/${machine.pid}/children`, 'utf8').trim();
 }
 
-/** Runs a command in the container, as its root. */
+/** Runs a command in the container as root. */
 function inside(command, input = '') {
   must(machine.exitCode === null, 'the container has ended');
   const env = ['env', '-i', 'PATH=/usr/bin:/bin'];

@@ -1,4 +1,4 @@
-// The introduction, played on this machine: `npm run demo`, or with --once as a test. `--help` tells more.
+// Runs the introduction on this machine: `npm run demo`, or with --once as a test. See `--help`.
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -76,7 +76,7 @@ try {
     heading('The telemetry goes on. Ctrl-C ends it.');
   }
 } catch (error) {
-  // What a Ctrl-C interrupts has not failed.
+  // A step that Ctrl-C interrupts has not failed.
   if (!ending) {
     heading(`Failed: ${error.message}`);
     await end(1);
@@ -166,7 +166,7 @@ async function play() {
   const command =
     `curl -sS -H 'x-api-key: ${apiKey}' -H 'content-type: application/json' ` +
     `-d '{"event":"ping","data":2}' ${origin}/devices/${DEVICE}/messages`;
-  // Not by `say`, which hides the key wherever else it would be shown. Alone on its line it is easy to copy.
+  // Not by `say`, which refuses to print the key. On its own line it is easy to copy.
   process.stdout.write(`${command}\n`);
   if (asked.once) await runAsTyped(command);
 }
@@ -314,14 +314,14 @@ async function http(method, url, apiKey, body) {
   return response.json();
 }
 
-/** A file only this user can read, gone when the demo ends. */
+/** A file that only this user can read, deleted when the demo ends. */
 function keep(name, text) {
   const path = join(files, name);
   writeFileSync(path, text, { mode: 0o600 });
   return path;
 }
 
-/** The cloud keeps no password, only its hash: made with the app's own tool. */
+/** The app's tool hashes the password, as the cloud stores only the hash. */
 function loginEntry(username, password) {
   const tool = join(cloudDir, 'device-password.js');
   const { stdout, status, stderr } = spawnSync(process.execPath, [tool, username, DEVICE, SMALL_DEVICE], {
@@ -339,7 +339,7 @@ function shortened(text) {
 async function end(status) {
   if (ending) return;
   ending = true;
-  // Devices first, so that the cloud sees them go.
+  // Devices first, so that the cloud sees them disconnect.
   for (const app of apps.toReversed()) await app.stop();
   await nats?.stop();
   process.exit(status);

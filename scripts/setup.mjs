@@ -1,11 +1,11 @@
-// Makes a fresh clone ready: installs the locked dependencies, unless what is installed is what the lock file says.
-// With --servers, also the programs that tests run against, where they are missing and may be installed.
+// Prepares a fresh clone: installs the locked dependencies, unless they are installed already.
+// With --servers, also installs missing server programs for the tests, if permitted.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
-/** Programs of the tests, and the Debian packages they are in. */
+/** Programs that tests need, and their Debian packages. */
 const SERVERS = {
   ip: 'iproute2',
   'nats-server': 'nats-server',

@@ -65,7 +65,7 @@ def main():
         ours.close()
         run_inside(sys.argv[2:], theirs)
     theirs.close()
-    # A child that fails closes its end, and nothing comes.
+    # If the child fails, it closes its end, and the read returns nothing.
     ours.settimeout(10)
     _, ancillary, _, _ = ours.recvmsg(1, socket.CMSG_LEN(4))
     far = array.array("i", ancillary[0][2])[0]
@@ -85,7 +85,7 @@ def main():
             try:
                 os.write(target, packet)
             except OSError:
-                pass  # The device has no room for it, as any other may have none.
+                pass  # The interface's queue is full, so the packet is dropped.
         timeout = min(0.2, flying[0][0] - now) if flying else 0.2
         for ready in select.select(watched, [], [], timeout)[0]:
             if ready == 0:

@@ -4,24 +4,24 @@ import { createInterface } from 'node:readline';
 import { say } from './log.mjs';
 import { Sightings } from './sightings.mjs';
 
-/** How a Nest app writes a line: `[app] pid  - date     LEVEL [Context] text`. */
+/** The format of a Nest log line: `[app] pid  - date     LEVEL [Context] text`. */
 const NEST_LINE = /^\[[\w-]+\] \d+ +- .+? +(LOG|WARN|ERROR|FATAL) (?:\[([^\]]+)\] )?(.*)$/;
-/** What Nest says about itself while it starts. */
+/** The contexts of Nest's own lines at start-up. */
 const NEST_CONTEXTS = /^(Nest|Instance|Router|Routes|WebSockets)/;
 const STOP_WITHIN_MS = 5_000;
 
 const running = new Set();
-// Whatever ends this process, what it started ends with it.
+// Kills all children when this process exits for any reason.
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** An app of this repository in a process of its own, its log shown under a name. */
+/** An app of this repository as a separate process, with its log printed under a name. */
 export class AppProcess {
   lines = new Sightings();
   #child;
 
-  /** @param env all of its environment, but for what Node itself needs. */
+  /** @param env its environment, apart from the variables that Node needs. */
   constructor(name, [entry, ...args], env) {
     const { PATH, SystemRoot } = process.env;
     this.#child = spawn(process.execPath, [entry, ...args], {
@@ -45,7 +45,7 @@ export class AppProcess {
     this.lines.add(text);
   }
 
-  /** A line of its log that matches; rejects if the app ends instead. */
+  /** Resolves with a matching log line; rejects if the app exits before. */
   async line(pattern) {
     const line = await this.lines.until(`the log line ${pattern}`, (each) => {
       return pattern.test(each) || each.startsWith('exited: ');
@@ -55,12 +55,12 @@ export class AppProcess {
     return match;
   }
 
-  /** As if the power had gone: it cannot say goodbye. */
+  /** Kills it, so that it cannot close its connection. */
   async kill() {
     await this.#end('SIGKILL');
   }
 
-  /** As a service manager does it; what has not ended in time is killed. */
+  /** Stops it as a service manager does, and kills it after a timeout. */
   async stop() {
     const late = setTimeout(() => this.#child.kill('SIGKILL'), STOP_WITHIN_MS);
     await this.#end('SIGTERM');

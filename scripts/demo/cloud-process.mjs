@@ -6,9 +6,9 @@ import { AppProcess } from './app-process.mjs';
 
 const built = fileURLToPath(new URL('../../dist/cloud-api/apps/cloud-api/src', import.meta.url));
 
-/** `apps/cloud-api` on this machine, which lets in one device by its username and password. */
+/** `apps/cloud-api` on this machine, which accepts one device by its username and password. */
 export class CloudProcess extends AppProcess {
-  /** @param directory where the file with the login is kept. */
+  /** @param directory for the logins file. */
   constructor(directory, device, { username, password }) {
     const tool = join(built, 'device-password.js');
     const { stdout } = spawnSync(process.execPath, [tool, username, device], {
@@ -26,7 +26,7 @@ export class CloudProcess extends AppProcess {
     });
   }
 
-  /** Resolves with the URL for devices when it listens. */
+  /** Resolves with the device URL once it listens. */
   async url() {
     const [, origin] = await this.line(/^Listening on http:(\S+)/);
     return `ws:${origin}/fedecks/websocket`;

@@ -1,24 +1,24 @@
-// The demo's one way to the terminal: aligned, coloured on a terminal only, and without secrets.
+// All output of the demo: aligned, coloured on a terminal only, and without secrets.
 
 const COLOURS = { demo: 36, cloud: 32, 'cloud 2': 34, device: 33, matey: 33, live: 35 };
 const WIDTH = Math.max(...Object.keys(COLOURS).map((name) => name.length));
 const REDACTED = '[secret]';
 
 const secrets = new Set();
-/** Whether something that must not be shown would have been. */
+/** Whether `say` has suppressed a secret. */
 export let leaked = false;
 
-/** From now on these do not get past `say`. */
+/** From now on, `say` suppresses these secrets. */
 export function keepSecret(...values) {
   for (const value of values) secrets.add(value);
 }
 
-/** Prints a text, each line after the name of who says it. */
+/** Prints a text, each line prefixed with the speaker. */
 export function say(who, text) {
   for (const line of text.split('\n')) process.stdout.write(`${prefix(who)} ${withoutSecrets(line)}\n`);
 }
 
-/** Begins a part of the demo: what is about to happen, in a few words. */
+/** Prints the title of the next part of the demo. */
 export function heading(text) {
   process.stdout.write('\n');
   say('demo', bold(text));

@@ -5,10 +5,10 @@ import { connect, createServer } from 'node:net';
 const STARTS_WITHIN_MS = 10_000;
 
 let running;
-// Whatever ends this process, what it started ends with it.
+// Kills all children when this process exits for any reason.
 process.on('exit', () => running?.kill('SIGKILL'));
 
-/** A nats-server with JetStream on a free port of this machine, found on the PATH. */
+/** A nats-server from the PATH, with JetStream, on a free port of this machine. */
 export class NatsProcess {
   #child;
 
@@ -16,11 +16,11 @@ export class NatsProcess {
     this.#child = child;
     this.pid = child.pid;
     this.url = `nats://127.0.0.1:${port}`;
-    /** Where it tells about itself, over HTTP. */
+    /** Its HTTP monitoring port. */
     this.monitor = `http://127.0.0.1:${monitorPort}`;
   }
 
-  /** @param directory where it keeps its files. */
+  /** @param directory for its files. */
   static async start(directory) {
     const [port, monitorPort] = [await freePort(), await freePort()];
     const ports = ['-p', String(port), '-m', String(monitorPort)];

@@ -1,4 +1,4 @@
-/** What has been seen and what is still awaited. Every wait has a deadline, and says what it waited for. */
+/** Received items and pending waits. Every wait has a deadline, and its error names what was expected. */
 export class Sightings {
   #seen = [];
   #waits = new Set();
@@ -8,12 +8,12 @@ export class Sightings {
     for (const wait of [...this.#waits]) wait(item);
   }
 
-  /** What is seen from here on is new: earlier sightings no longer count. */
+  /** Drops all items, so that only later ones match. */
   forget() {
     this.#seen.length = 0;
   }
 
-  /** The first item, seen already or yet to come, that `matches`. */
+  /** The first item that `matches`, received already or later. */
   until(what, matches, deadlineMs = 15_000) {
     const found = this.#seen.find(matches);
     if (found !== undefined) return Promise.resolve(found);

@@ -3,13 +3,13 @@ import { copyFileSync, existsSync, lstatSync, mkdirSync, readlinkSync, symlinkSy
 import { join } from 'node:path';
 
 const isRoot = process.getuid() === 0;
-/** A mount namespace, if this user may have one: in one of its own if need be. */
+/** The command that creates a mount namespace, in a user namespace if necessary; undefined if not permitted. */
 const UNSHARE = [
   ['--mount', '--propagation=private'],
   ['--map-root-user', '--mount', '--propagation=private'],
 ].find((options) => spawnSync('unshare', [...options, 'true']).status === 0);
 
-/** What stands in for the base image, read-only. */
+/** Directories that stand in for the base image, read-only. */
 const BASE = ['usr', 'bin', 'sbin', 'lib', 'lib64', 'etc'];
 const CONFINE = `
 root=$1 volumes=$2; shift 2
@@ -25,7 +25,7 @@ for volume in $volumes; do mount --bind "$root$volume" "$root$volume"; done
 mount -o remount,bind,ro "$root"
 exec chroot "$root" "$@"`;
 
-/** Runs programs in the last stage of a Dockerfile: as its user, with its environment, read-only but for its volumes. */
+/** Runs programs in the last stage of a Dockerfile, as its user, with its environment, read-only except for its volumes. */
 export class Container {
   #image;
   #privileges;
@@ -43,17 +43,17 @@ export class Container {
       if (link) symlinkSync(readlinkSync(`/${directory}`), path);
       else mkdirSync(path);
     }
-    // Wherever this machine has it, the image has it on its PATH.
+    // Node is on the PATH of the image, wherever this machine has it.
     copyFileSync(process.execPath, join(image.root, '.node/node'));
     if (!this.mounts) spawnSync('chmod', ['-R', 'a-w', ...this.#fixedPaths()]);
   }
 
-  /** Whether it has file systems of its own. If not, only the modes of its files keep it from writing. */
+  /** Whether it has its own file systems. If not, only file modes prevent writes. */
   get mounts() {
     return UNSHARE !== undefined;
   }
 
-  /** Starts a program with no environment but the image's and this. */
+  /** Starts a program with the image's environment plus `env`, and nothing else. */
   spawn(command, env, options) {
     const { root, volumes } = this.#image;
     const paths = `${this.mounts ? '' : root}/.node:/usr/local/bin:/usr/bin:/bin`;
@@ -73,7 +73,7 @@ export class Container {
     return spawn('unshare', confined, { cwd: '/', ...options });
   }
 
-  /** Without a root of its own, what it calls /opt/... is elsewhere. */
+  /** Without its own root, maps paths such as /opt/... into the stage's folder. */
   #here(word) {
     return !this.mounts && /^\/(opt|var\/lib|run)\//.test(word) ? this.#image.root + word : word;
   }

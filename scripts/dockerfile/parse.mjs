@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 
 /**
  * The instructions of a Dockerfile: `{ name, flags, args, shell }`. `args` are the words, or the strings of the JSON
- * form; `shell` is the text where it is not JSON. Enough for the Dockerfiles here, heredocs and escapes left out.
+ * form; `shell` is the text if it is not JSON. Sufficient for the Dockerfiles here: no heredocs, no escapes.
  */
 export function instructionsOf(path) {
   const lines = readFileSync(path, 'utf8')
@@ -30,7 +30,7 @@ export function instructionsOf(path) {
     });
 }
 
-/** Whether .dockerignore leaves a path out, relative to the context: the last pattern that matches it says. */
+/** Whether .dockerignore excludes a path, relative to the context: the last matching pattern decides. */
 export function ignores(path) {
   const rules = readFileSync(path, 'utf8')
     .split('\n')
@@ -40,7 +40,7 @@ export function ignores(path) {
   return (file) => rules.reduce((out, rule) => (rule.pattern.test(file) ? rule.out : out), false);
 }
 
-/** A pattern takes what it names, and all below. */
+/** A pattern matches a path and everything below. */
 function regularExpression(pattern) {
   const source = pattern
     .split(/(\*\*\/|\*|\?)/)

@@ -6,8 +6,8 @@ import { ignores, instructionsOf } from './parse.mjs';
 const isRoot = process.getuid() === 0;
 
 /**
- * Does what a Dockerfile says in folders instead of images: each stage is an empty one, and what its base image
- * holds is what this machine has. Returns the last stage: `{ root, env, user, volumes, entrypoint, cmd, health }`.
+ * Executes a Dockerfile in folders instead of images: each stage starts as an empty folder, and this machine
+ * stands in for its base image. Returns the last stage: `{ root, env, user, volumes, entrypoint, cmd, health }`.
  */
 export function buildStages(dockerfile, context, scratch) {
   const stages = new Map();
@@ -61,13 +61,13 @@ export function buildStages(dockerfile, context, scratch) {
       case 'EXPOSE':
         break;
       default:
-        throw new Error(`${name} is not known to this check`);
+        throw new Error(`${name} is not supported by this check`);
     }
   }
   return stage;
 }
 
-/** The files of the repository that an engine would be given. */
+/** The files in the build context. */
 export function copyContext(repository, target) {
   const ignored = ignores(join(repository, '.dockerignore'));
   const walk = (directory) => {
@@ -87,8 +87,8 @@ function copy(stage, flags, args, from) {
   const into = join(stage.root, isAbsolute(target) ? target : join(stage.cwd, target));
   const sources = args.slice(0, -1).map((source) => join(from, source));
   for (const source of sources) {
-    if (!existsSync(source)) throw new Error(`COPY: ${relative(from, source)} is not there`);
-    // Of a directory the contents are copied; a file goes into what ends with a slash.
+    if (!existsSync(source)) throw new Error(`COPY: ${relative(from, source)}  does not exist`);
+    // COPY copies the contents of a directory, and a file into a target that ends with a slash.
     const named = !statSync(source).isDirectory() && /(^|\/)\.?$/.test(target);
     cpSync(source, named ? join(into, basename(source)) : into, { recursive: true, verbatimSymlinks: true });
   }
@@ -96,7 +96,7 @@ function copy(stage, flags, args, from) {
 }
 
 function run(stage, command) {
-  // The registry, its certificates and what npm has fetched already are this machine's; nothing else is handed on.
+  // Passes on this machine's registry, certificates and npm cache, and no other variables.
   const npm = Object.entries(process.env).filter(([key]) => /^npm_config_|^(HOME|PATH)$/i.test(key));
   const { status } = spawnSync('/bin/sh', ['-c', command], {
     cwd: join(stage.root, stage.cwd),

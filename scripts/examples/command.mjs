@@ -2,25 +2,25 @@ import { spawn } from 'node:child_process';
 
 const PRINTS_WITHIN_MS = 20_000;
 const ENDS_WITHIN_MS = 15_000;
-/** How long a process of the group may outlive its first. */
+/** How long processes of the group may outlive the first one. */
 const LEAVES_WITHIN_MS = 2_000;
 
 const running = new Set();
-// Whatever ends this process, what it started ends with it.
+// Kills all children when this process exits for any reason.
 process.on('exit', () => {
   for (const each of running) each.signal('SIGKILL');
 });
 
-/** A command as a user types it, in a process group of its own as in a terminal. */
+/** A command in its own process group, as in a terminal. */
 export class Command {
   #child;
   #command;
   #output = '';
   #onChange = new Set();
-  /** Exit status, or name of the signal that ended it. */
+  /** Exit status, or name of the signal. */
   #status;
 
-  /** @param env its whole environment. */
+  /** @param env its complete environment. */
   constructor(cwd, command, env) {
     const [program, ...args] = command;
     this.#command = command.join(' ');
@@ -46,7 +46,7 @@ export class Command {
     for (const each of [...this.#onChange]) each();
   }
 
-  /** Resolves with the match when what it has printed so far matches; rejects when it ends before that. */
+  /** Resolves with the match when its output matches; rejects when it exits before. */
   async prints(pattern) {
     await this.#until(`prints ${pattern}`, PRINTS_WITHIN_MS, () => {
       return pattern.test(this.#output) || this.#status !== undefined;
@@ -56,7 +56,7 @@ export class Command {
     return match;
   }
 
-  /** Resolves with its exit status or signal when it and all it started have ended. */
+  /** Resolves with its exit status or signal when all processes of its group have exited. */
   async ends(withinMs = ENDS_WITHIN_MS) {
     await this.#until('ends', withinMs, () => this.#status !== undefined);
     const deadline = performance.now() + LEAVES_WITHIN_MS;
@@ -67,24 +67,24 @@ export class Command {
     return this.#status;
   }
 
-  /** Resolves when it has ended well. */
+  /** Resolves when it has exited with status 0. */
   async succeeds(withinMs) {
     const status = await this.ends(withinMs);
     if (status !== 0) throw this.#failed(`ended with ${status}`);
   }
 
-  /** Resolves when it has ended with another status than 0. */
+  /** Resolves when it has exited with a status other than 0. */
   async fails() {
     if ((await this.ends()) === 0) throw this.#failed('ended with 0');
   }
 
-  /** As Ctrl-C in a terminal does: all processes of the group are signalled. */
+  /** Signals all processes of the group, as Ctrl-C in a terminal does. */
   async interrupt() {
     this.signal('SIGINT');
     await this.ends();
   }
 
-  /** Signals its process group. False if there is none any more. */
+  /** Signals its process group. False if it no longer exists. */
   signal(signal) {
     try {
       return process.kill(-this.#child.pid, signal);

@@ -1,4 +1,4 @@
-// A cloud in the thread of the fuzzer, and raw connections to it.
+// A cloud in the fuzzer's thread, and raw connections to it.
 import 'reflect-metadata';
 import { connect } from 'node:net';
 import { Module } from '@nestjs/common';
@@ -6,7 +6,7 @@ import { NestFactory } from '@nestjs/core';
 import { authHeader } from './auth-text.mjs';
 import { FedecksModule, OnMessage, OnRawMessage, Payload } from '../../libs/fedecks/dist/server/index.js';
 
-/** After this long without an answer or an end, the server has a fault. */
+/** A server that neither answers nor closes within this time has a fault. */
 const DEADLINE_MS = 5_000;
 const ECHO = Buffer.from('8368026d000000046563686f6103', 'hex');
 /** The term 3 in a frame: the answer to the event `{"echo", 3}`. */
@@ -27,7 +27,7 @@ Payload()(Handlers.prototype, 'echo', 0);
 let app;
 let port;
 
-/** Starts the cloud: everybody is let in, as often as they like. */
+/** Starts the cloud, which accepts everybody without rate limits. */
 export async function startCloud() {
   class App {}
   Module({
@@ -51,7 +51,7 @@ export async function stopCloud() {
   await app.close();
 }
 
-/** The upgrade request of a device that is let in. */
+/** The upgrade request of an accepted device. */
 export function loginRequest(id) {
   const auth = authHeader({ 'fedecks-device-id': id });
   return Buffer.from(
@@ -61,10 +61,10 @@ export function loginRequest(id) {
 }
 
 /**
- * Writes bytes to a connection of its own, then a FIN, and waits until the server ends it.
- * @param parts what is written, one after the other; from the second on only when the server has answered.
- * @returns what the server has written.
- * @throws {Error} if the server does not end the connection.
+ * Writes bytes and a FIN to a new connection, and waits until the server closes it.
+ * @param parts the writes, in order; all but the first wait for the server's answer.
+ * @returns the bytes from the server.
+ * @throws {Error} if the server does not close the connection.
  */
 export function converse(parts) {
   return new Promise((resolve, reject) => {
@@ -84,7 +84,7 @@ export function converse(parts) {
       received.push(bytes);
       if (rest.length > 0) writeNext();
     });
-    // A server that does not like what it reads may reset the connection.
+    // A server may reset the connection after invalid input.
     socket.on('error', () => undefined);
     socket.on('close', () => {
       clearTimeout(deadline);
@@ -94,7 +94,7 @@ export function converse(parts) {
   });
 }
 
-/** An honest device, which expects an answer in time. */
+/** A well-behaved device, which expects an answer in time. */
 export class HonestDevice {
   static async connect() {
     const device = new HonestDevice();
@@ -111,7 +111,7 @@ export class HonestDevice {
 
   /** @throws {Error} if its message is not echoed. */
   async echo() {
-    // Its mask is of zeros, which leaves the payload as it is.
+    // The zero mask leaves the payload unchanged.
     this.socket.write(Buffer.concat([Buffer.from([0x82, 0x80 | ECHO.length, 0, 0, 0, 0]), ECHO]));
     await this.expect(ECHOED);
   }

@@ -1,2 +1,2 @@
-// One counter for each branch of the code under test. The whole cloud half has about 2,500.
+// One counter per branch of the code under test. The server half has about 2,500 branches.
 export const counters = new Uint32Array(16_384);

@@ -1,4 +1,4 @@
-// Builds a target with counters in the code it tests, so that the fuzzer sees which branches an input takes.
+// Instruments the code of a target with counters, so that the fuzzer sees which branches an input takes.
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -9,12 +9,12 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const countersFile = fileURLToPath(new URL('counters.mjs', import.meta.url));
 
 /**
- * Bundles `targets/<name>.mjs` and imports it. Each branch of the library that the target reaches increments a counter
- * of its own. Packages are neither bundled nor counted.
- * @returns what the target exports, and the `counters` in use: a Uint32Array.
+ * Bundles `targets/<name>.mjs` and imports it. Each branch of the library in the bundle increments its own
+ * counter. Packages are neither bundled nor counted.
+ * @returns the target's exports, and the `counters` in use: a Uint32Array.
  */
 export async function loadTarget(name) {
-  // Inside the project, so that the bundle finds the same packages as the library.
+  // Inside the project, so that the bundle resolves the same packages as the library.
   const folder = await mkdtemp(join(root, 'node_modules', '.fuzz-'));
   let counted = 0;
   try {
@@ -51,7 +51,7 @@ export async function loadTarget(name) {
   }
 }
 
-/** Where a program may take one of several ways, by the type of the node: the child nodes that begin a way. */
+/** The child nodes that start a branch, by the type of the syntax node. */
 const BRANCHES = {
   IfStatement: ['consequent', 'alternate'],
   ConditionalExpression: ['consequent', 'alternate'],
@@ -68,7 +68,7 @@ const BRANCHES = {
   ArrowFunctionExpression: ['body'],
 };
 
-/** Puts a counter in front of each branch. @param first the number of the first counter. */
+/** Inserts a counter before each branch. @param first the number of the first counter. */
 function countBranches(source, first) {
   let next = first;
   const before = [];
@@ -76,7 +76,7 @@ function countBranches(source, first) {
   const count = () => `$n[${next++}]++`;
   const wrap = ({ start, end }, open, close) => {
     before.push({ at: start, text: open });
-    // The inner of two branches that end at one place is closed first.
+    // If two branches end at one position, closes the inner one first.
     after.unshift({ at: end, text: close });
   };
   visit(parse(source, { ecmaVersion: 'latest', sourceType: 'module' }), (node) => {
@@ -90,7 +90,7 @@ function countBranches(source, first) {
       else wrap(branch, `(${count()},`, ')');
     }
   });
-  // A stable sort: what was closed stays in front of what is opened at the same place.
+  // The stable sort keeps closings before openings at the same position.
   const inserts = [...after, ...before].sort((a, b) => a.at - b.at);
   let code = '';
   let from = 0;

@@ -1,4 +1,4 @@
-// Compares our reader of frames with the Receiver of `ws` over random streams: the same chunks must make the same events.
+// Compares our frame reader with the Receiver of `ws` over random streams: the same chunks must emit the same events.
 //   node scripts/fuzz/frames.mjs --bytes 100000000 --seed 1
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ const wanted = Number(values.bytes);
 const PART_BYTES = 10_000_000;
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-// Inside of the project, so that `ws` is found from there.
+// Inside the project, so that `ws` resolves.
 const folder = mkdtempSync(join(root, '.fuzz-'));
 const outfile = join(folder, 'compare-readers.mjs');
 let compareReaders;

@@ -1,12 +1,12 @@
-/** Attempts to make a fault smaller: each runs the target. */
+/** The maximum number of attempts: each runs the target. */
 const MAX_ATTEMPTS = 3_000;
-/** A fault that is a missing answer takes seconds to show. */
+/** The time limit: a missing answer takes seconds to detect. */
 const MAX_MS = 10_000;
 
 /**
- * Takes bytes away, then makes them zero, as long as the fault stays.
- * @param kindOf runs an input and resolves with the kind of its fault, or undefined if there is none.
- * @returns the smallest input found, and whether it shows the fault `alone`, without the runs before it.
+ * Removes bytes, then sets bytes to zero, as long as the fault persists.
+ * @param kindOf runs an input and resolves with the kind of its fault, or undefined.
+ * @returns the smallest input found, and whether it causes the fault `alone`, without the runs before it.
  */
 export async function minimize(input, kind, kindOf) {
   let smallest = Buffer.from(input);

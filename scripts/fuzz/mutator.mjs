@@ -1,26 +1,26 @@
-// Makes new inputs of old ones.
+// Derives new inputs from old ones.
 import { deflateSync } from 'node:zlib';
 
-/** Lengths and counts at which readers go wrong. */
+/** Boundary values of lengths and counts. */
 const INTERESTING = [
   0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 31, 32, 33, 63, 64, 100, 125, 126, 127, 128, 129, 254, 255, 256, 257, 1023,
   1024, 4095, 4096, 4097, 32_767, 32_768, 65_535, 65_536, 262_144, 262_145, 1_000_000, 16_777_215, 16_777_216,
   0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff,
 ];
-/** Every tag of the external term format, those that are refused and a few that do not exist included. */
+/** Every tag of the external term format, including rejected and some undefined ones. */
 const TAGS = [
   68, 69, 70, 77, 80, 82, 88, 89, 90, 97, 98, 99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111,
   112, 113, 114, 115, 116, 117, 118, 119, 120, 121, 131,
 ];
-/** Heads that nest what follows: a list, tuples and maps of one, with the key before or behind. */
+/** Prefixes that nest the following term: a list, and tuples and maps of one element, with the key before or after. */
 const NESTS = ['6c00000001', '6801', '6900000001', '7400000001', '74000000016a', '740000000161016a'].map(
   (hex) => Buffer.from(hex, 'hex'),
 );
-/** A compression costs as much as a hundred other mutations. */
+/** One compression takes as long as a hundred other mutations. */
 const ONE_COMPRESSED_OF = 400;
 
 export class Mutator {
-  /** @param maxBytes the most bytes an input may have. */
+  /** @param maxBytes the maximum size of an input. */
   constructor(random, dictionary, maxBytes) {
     this.random = random;
     this.dictionary = dictionary;
@@ -29,20 +29,20 @@ export class Mutator {
     this.length = 0;
   }
 
-  /** A changed copy of one of `corpus`, which are `{ bytes, cost }`. It is valid until the next call. */
+  /** A mutated copy of one of `corpus`, which are `{ bytes, cost }`. It is valid until the next call. */
   next(corpus) {
     const { random } = this;
     const parent = this.pickCheap(corpus).bytes;
     this.length = Math.min(parent.length, this.maxBytes);
     parent.copy(this.bytes, 0, 0, this.length);
-    // One change mostly, now and then up to eight.
+    // Usually one change, sometimes up to eight.
     let changes = 1 << random.below(4);
     if (random.below(2)) changes = 1;
     while (changes-- > 0) this.change(corpus);
     return this.bytes.subarray(0, this.length);
   }
 
-  /** The cheapest of three: it runs fast, and shows as much. A short compressed term may be dear. */
+  /** The cheapest of three inputs, to run fast: even a short compressed term may be expensive. */
   pickCheap(corpus) {
     let cheapest = this.random.pick(corpus);
     for (let others = 2; others > 0; others--) {
@@ -92,7 +92,7 @@ export class Mutator {
     }
   }
 
-  /** An interesting number, or what the bytes that follow would make the right length, in one, two or four bytes. */
+  /** Writes a boundary value, or the correct length of the following bytes, in one, two or four bytes. */
   writeNumber(at) {
     const { random, bytes, length } = this;
     const size = 1 << random.below(3);
@@ -122,14 +122,14 @@ export class Mutator {
     this.length = Math.max(this.length, at + count);
   }
 
-  /** The bytes at one place several times over: keys twice, deep nests, many elements. */
+  /** Repeats the bytes at one position: duplicate keys, deep nesting, many elements. */
   repeat(at) {
     const { random, bytes, length } = this;
     const part = Buffer.from(bytes.subarray(at, Math.min(length, at + 1 + random.below(24))));
     for (let times = 1 << random.below(7); times > 0; times--) this.insert(at, part);
   }
 
-  /** All of it as a compressed term, of which the size may be a lie. */
+  /** Compresses everything into one term, with a correct or wrong size. */
   compress() {
     const { random, length } = this;
     if (length < 2) return;

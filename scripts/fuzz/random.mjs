@@ -1,4 +1,4 @@
-/** Random numbers that a seed brings back: mulberry32. */
+/** A seeded random generator: mulberry32. */
 export class Random {
   constructor(seed) {
     this.state = seed | 0;

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { loadTarget } from './coverage.mjs';
 
-/** The targets, and which part of `--executions` each one gets in a run of all. A socket costs as much as 100 terms. */
+/** The targets, and their share of `--executions` in a run of all. One socket run costs as much as 100 terms. */
 const TARGETS = {
   decode: 0.45,
   'auth-header': 0.2,
@@ -13,9 +13,9 @@ const TARGETS = {
   upgrade: 0.002,
   device: 0.004,
 };
-/** A run that takes this long is a hang. */
+/** A run of this duration is a hang. */
 const HANG_MS = 20_000;
-/** Heap that may come after the first report: the corpus still grows. */
+/** The allowed growth of the heap after the first report, as the corpus still grows. */
 const HEAP_GROWTH_BYTES = 64 * 1024 * 1024;
 
 const { values: given } = parseArgs({
@@ -42,7 +42,7 @@ let faults = 0;
 if (given.input !== undefined) await runInput(names, given.input);
 else await fuzz();
 
-/** One input, as a fault was printed. What it throws ends the process with its stack. */
+/** Replays one input from a printed fault. Its error ends the process with a stack. */
 async function runInput([name], hex) {
   const { target } = await loadTarget(name);
   await target.setUp?.();
@@ -93,7 +93,7 @@ function onFault(name, message, hex) {
   console.error(`\n${name}: ${message}${replay}`);
 }
 
-/** Runs one thread to its end, which may be a hang or a crash, and resolves with what it reported last. */
+/** Runs one thread until it finishes, hangs or crashes, and resolves with its last report. */
 function runThread(name, seed, executions) {
   const maxBytes = Number(given['max-bytes']);
   const shared = new SharedArrayBuffer(4 + maxBytes);
@@ -134,7 +134,7 @@ function runThread(name, seed, executions) {
   });
 }
 
-/** What a thread was running. */
+/** The current input of a thread. */
 function inputIn(shared) {
   const bytes = Buffer.from(shared);
   return bytes.subarray(4, 4 + bytes.readUInt32LE(0)).toString('hex');

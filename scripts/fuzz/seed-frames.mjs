@@ -1,6 +1,6 @@
-// Websocket frames of a device (RFC 6455 §5.2), good and bad, in sequences.
+// Sequences of websocket frames of a device (RFC 6455 §5.2), valid and invalid.
 
-/** One frame, masked as a device must. */
+/** One frame, masked as required for a client. */
 function frame(opcode, payload = '', { fin = true, rsv = 0, mask = '00000000', claimed } = {}) {
   const bytes = Buffer.from(payload);
   const size = claimed ?? bytes.length;
@@ -48,7 +48,7 @@ const SEQUENCES = [
   [Buffer.from('820161', 'hex')],
 ];
 
-/** The sequences, and some terms in a frame each. */
+/** The sequences, and some terms, each in one frame. */
 export function frameSeeds(terms) {
   return [
     ...SEQUENCES.map((frames) => Buffer.concat(frames)),

@@ -1,9 +1,9 @@
-// Upgrade requests, good and bad.
+// Upgrade requests, valid and invalid.
 
 import { authHeader } from './auth-text.mjs';
 
 const LOGIN = authHeader({ 'fedecks-device-id': 'd', password: 'x' });
-/** A token, which is no token. */
+/** An invalid token. */
 const TOKEN = authHeader({ 'fedecks-device-id': 'd', 'fedecks-token': 'a.b.c' });
 
 const FIELDS = {

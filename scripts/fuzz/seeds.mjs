@@ -1,4 +1,4 @@
-// What the fuzzer begins with: good inputs, and parts that are worth having anywhere.
+// The initial inputs of the fuzzer, and a dictionary of parts.
 import { readFileSync } from 'node:fs';
 import { frameDictionary, frameSeeds } from './seed-frames.mjs';
 import { requestDictionary, requestSeeds } from './seed-requests.mjs';
@@ -6,7 +6,7 @@ import { requestDictionary, requestSeeds } from './seed-requests.mjs';
 const test = new URL('../../libs/fedecks/test/', import.meta.url);
 const MAX_SEED_BYTES = 2_048;
 
-/** The seeds of a target, its past faults among them, and its dictionary. */
+/** The seeds of a target, including its past faults, and its dictionary. */
 export function startOf(name) {
   const { seeds, dictionary } = kindOf(name);
   const faults = readJson('fuzz-corpus.json').filter(({ target }) => target === name);
@@ -24,7 +24,7 @@ function readJson(file) {
   return JSON.parse(readFileSync(new URL(file, test), 'utf8'));
 }
 
-/** Terms of a real Erlang, good and bad, in all their spellings. */
+/** Terms written by Erlang, valid and invalid, in all encodings. */
 function termSeeds() {
   return [...readJson('vectors/accepted.json'), ...readJson('vectors/refused.json')]
     .flatMap((vector) =>
@@ -35,7 +35,7 @@ function termSeeds() {
     .filter(({ length }) => length <= MAX_SEED_BYTES);
 }
 
-/** Names that mean something to the protocol or to JavaScript. */
+/** Names with a meaning in the protocol or JavaScript. */
 const WORDS = [
   'token_please',
   'token',
@@ -46,7 +46,7 @@ const WORDS = [
   'event',
 ];
 
-/** Small terms, and heads of terms. */
+/** Small terms, and prefixes of terms. */
 const termDictionary = [
   '6a',
   '6100',

@@ -1,4 +1,4 @@
-// One thread of the fuzzer: mutates, runs, keeps what takes a new branch, and reports to run.mjs.
+// One thread of the fuzzer: mutates, runs, keeps inputs that take a new branch, and reports to run.mjs.
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -9,16 +9,16 @@ import { Random } from './random.mjs';
 import { startOf } from './seeds.mjs';
 
 const REPORT_MS = 2_000;
-/** Synchronous runs before the event loop has its turn: finalizers and messages wait for it. */
+/** Synchronous runs before it yields to the event loop, for finalizers and messages. */
 const BATCH = 10_000;
 const MAX_FAULTS = 10;
 
 const { name, seed, executions, untilMs, maxBytes, slowMs, shared } = workerData;
-/** What runs now, for run.mjs to read if it never ends: its length, then its bytes. */
+/** The current input, for run.mjs to read after a hang: its length, then its bytes. */
 const current = Buffer.from(shared);
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc');
-// A stack for each refused input would cost more than the reading.
+// A stack per rejected input would cost more than decoding.
 Error.stackTraceLimit = 0;
 
 const { target, counters } = await loadTarget(name);
@@ -28,7 +28,7 @@ const corpus = [];
 const faults = new Set();
 let done = 0;
 let reportedAt = 0;
-/** By the last run: unlike its time, the same whenever it is run. */
+/** The branches taken by the last run: deterministic, unlike its time. */
 let branchesTaken = 0;
 let last = performance.now();
 
@@ -50,7 +50,7 @@ await target.tearDown?.();
 report();
 parentPort.postMessage({ kind: 'end' });
 
-/** Runs one input. Returns a promise only where the target does. */
+/** Runs one input. Returns a promise only if the target does. */
 function attempt(input, isSeed) {
   current.writeUInt32LE(input.length, 0);
   input.copy(current, 4);
@@ -80,7 +80,7 @@ function afterRun(input, isSeed) {
   return slow ? onSlow(input) : undefined;
 }
 
-/** Whether a branch was taken for the first time, or more often than ever: each power of two counts. */
+/** Whether a branch was taken for the first time, or by a new power of two of times. */
 function isNew() {
   let fresh = false;
   branchesTaken = 0;
@@ -97,7 +97,7 @@ function isNew() {
   return fresh;
 }
 
-/** Slow once may be the machine; slow three times is the input. */
+/** Whether it is slow three times: once may be the machine. */
 async function onSlow(input) {
   const copy = Buffer.from(input);
   let best = Infinity;
@@ -127,7 +127,7 @@ async function onFault(input, error) {
   last = performance.now();
 }
 
-/** Two faults are one if they differ in numbers and bytes only. */
+/** The fault's kind: faults that differ only in numbers and bytes are the same. */
 function kindOf(error) {
   return `${error?.name}: ${String(error?.message ?? error)
     .replace(/[0-9a-f]{8,}|\d+/g, '#')

@@ -28,7 +28,7 @@ describe('readConfig', () => {
   const secrets = ['s'.repeat(32), 't'.repeat(40)];
   const good = { FEDECKS_SECRET: secrets.join(', '), API_KEY: 'k'.repeat(16) };
 
-  it('takes all that is set, and several secrets for rotation', () => {
+  it('reads all variables, and several secrets for rotation', () => {
     const loginsFile = logins('{}');
     const env = { ...good, DEVICE_LOGINS_FILE: loginsFile, PORT: '0', HOST: '127.0.0.1' };
     expect(readConfig(env)).toEqual({
@@ -45,7 +45,7 @@ describe('readConfig', () => {
     expect(messageFor({ ...env, NATS_URL: 'http://10.0.0.1' })).toMatch(/NATS_URL must be the URLs of NATS/);
   });
 
-  it('takes the proxies it is to trust', () => {
+  it('reads the trusted proxies', () => {
     const env = { ...good, DEVICE_LOGINS_FILE: logins('{}') };
     expect(
       readConfig({ ...env, TRUSTED_PROXIES: 'loopback, 10.0.0.0/8,2001:db8::/32' }).trustedProxies,
@@ -54,7 +54,7 @@ describe('readConfig', () => {
   });
 
   it.each(['localhost', '10.0.0.0/33', '0.0.0.0/0', '10.0.0.0/', '::1/129', 'true', '1'])(
-    'refuses to trust the proxy %s',
+    'rejects the trusted proxy %s',
     (proxy) => {
       const message = messageFor({
         ...good,
@@ -72,7 +72,7 @@ describe('readConfig', () => {
     });
   });
 
-  it('names everything that is missing or wrong at once, and how to mend it', () => {
+  it('reports all missing and invalid variables at once, and how to fix them', () => {
     const message = messageFor({ PORT: '70000', HOST: '' });
     for (const name of ['PORT', 'HOST', 'FEDECKS_SECRET', 'API_KEY', 'DEVICE_LOGINS_FILE']) {
       expect(message).toContain(`- ${name} `);
@@ -85,7 +85,7 @@ describe('readConfig', () => {
     ['API_KEY', { API_KEY: 'tooshort' }],
     ['PORT', { PORT: 'tooshort' }],
     ['DEVICE_LOGINS_FILE', { DEVICE_LOGINS_FILE: 'tooshort' }],
-  ])('does not show the value of a bad %s', (name, env) => {
+  ])('does not show the value of an invalid %s', (name, env) => {
     const message = messageFor({ ...good, DEVICE_LOGINS_FILE: logins('{}'), ...env });
     expect(message).toContain(`- ${name} `);
     expect(message).not.toContain('tooshort');
@@ -96,13 +96,13 @@ describe('readConfig', () => {
     ['holds a list', '["hunter2"]', 'an object'],
     ['holds a password in clear', '{"bob":{"password":"hunter2","devices":["*"]}}', '"bob" is no hash'],
     ['holds nothing for a name', '{"bob":null}', '"bob" is no hash'],
-  ])('refuses a logins file that %s, without showing it', (_what, text, expected) => {
+  ])('rejects a logins file that %s, without showing it', (_what, text, expected) => {
     const message = messageFor({ ...good, DEVICE_LOGINS_FILE: logins(text) });
     expect(message).toContain(expected);
     expect(message).not.toContain('hunter2');
   });
 
-  it('refuses a login that does not list its devices', async () => {
+  it('rejects a login that does not list its devices', async () => {
     const text = JSON.stringify({ bob: { password: await hashPassword('hunter2'), devices: '*' } });
     expect(messageFor({ ...good, DEVICE_LOGINS_FILE: logins(text) })).toContain('"devices" of "bob"');
   });

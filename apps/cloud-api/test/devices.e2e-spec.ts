@@ -13,7 +13,7 @@ describe('the devices of cloud-api', () => {
       ['an empty key', { 'x-api-key': '' }],
       ['a wrong bearer', { authorization: 'Bearer wrong' }],
       ['the key as basic authentication', { authorization: `Basic ${API_KEY}` }],
-    ])('are kept from a request with %s', async (_what, headers) => {
+    ])('reject a request with %s', async (_what, headers) => {
       const { received } = await cloud.connect('greenhouse-1');
       expect(await cloud.http('GET', '/devices', { headers })).toMatchObject({ status: 401 });
       const push = { headers, body: '{"event":"ping"}' };
@@ -42,7 +42,7 @@ describe('the devices of cloud-api', () => {
       expect(Date.parse(since)).toBeLessThanOrEqual(before);
     });
 
-    it('receive the JSON that is posted to them', async () => {
+    it('receive JSON that is posted to them', async () => {
       const { received } = await cloud.connect('a/b c');
       const body = '{"event":"water","data":{"litres":1.5,"zones":[1,2,null]}}';
       const answer = await cloud.http('POST', `/devices/${encodeURIComponent('a/b c')}/messages`, { body });
@@ -57,8 +57,8 @@ describe('the devices of cloud-api', () => {
 
     it.each([
       ['no message', undefined],
-      ['what is not JSON', '{"event":'],
-      ['a number that does not exist on the wire', '[1e400]'],
+      ['text that is not JSON', '{"event":'],
+      ['a number that cannot be encoded', '[1e400]'],
     ])('answer 400 to %s', async (_what, body) => {
       await cloud.connect('greenhouse-1');
       const answer = await cloud.http(
@@ -80,16 +80,16 @@ describe('the devices of cloud-api', () => {
       ['a username every object inherits', { ...CREDENTIALS, username: 'constructor' }],
       ['an unknown username and an empty password', { username: 'burglar', password: '' }],
       ['no username', { password: CREDENTIALS.password }],
-      ['a password that is no string', { ...CREDENTIALS, password: ['open sesame'] }],
-    ])('are refused with %s', async (_what, credentials) => {
+      ['a password that is not a string', { ...CREDENTIALS, password: ['open sesame'] }],
+    ])('are rejected with %s', async (_what, credentials) => {
       await expect(cloud.device('greenhouse-1').login(credentials)).rejects.toMatchObject(refused);
     });
 
-    it('are refused under an id the login is not for', async () => {
+    it('are rejected under an id that the login does not list', async () => {
       await expect(cloud.device('cellar-1').login(CREDENTIALS)).rejects.toMatchObject(refused);
     });
 
-    it('are let in without a restart once the logins file says so', async () => {
+    it('are accepted without a restart after the logins file has changed', async () => {
       await cloud.writeLogins({ devices: ['cellar-1'] });
       await expect(cloud.device('cellar-1').login(CREDENTIALS)).resolves.toBeUndefined();
       await cloud.writeLogins({ devices: ['*'] });
@@ -97,7 +97,7 @@ describe('the devices of cloud-api', () => {
     });
   });
 
-  it('are answered ["hi", "there"] when they say {"hello", "matey"}, and nothing to other messages', async () => {
+  it('get ["hi", "there"] for {"hello", "matey"}, and no reply to other messages', async () => {
     const { device, received } = await cloud.connect('greenhouse-1');
     await device.send(tuple('temperature', 21.5));
     await device.send('telemetry', { nonsense: true });

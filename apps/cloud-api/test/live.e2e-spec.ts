@@ -9,7 +9,7 @@ describe('the live stream of cloud-api', () => {
   beforeEach(async () => (cloud = await CloudApi.start()));
   afterEach(() => cloud.close());
 
-  it('shows who is connected, then connects, messages and disconnects as they happen', async () => {
+  it('shows connected devices, then connects, messages and disconnects as they happen', async () => {
     await cloud.connect('greenhouse-1');
     const { shown } = cloud.watch();
     expect(await shown.next()).toEqual({ event: 'devices', data: ['greenhouse-1'] });
@@ -30,7 +30,7 @@ describe('the live stream of cloud-api', () => {
     expect(await shown.next()).toEqual({ event: 'disconnected', data: gone });
   });
 
-  it('shows the same to every operator, and goes on when one leaves', async () => {
+  it('shows the same to every operator, and continues when one leaves', async () => {
     const [first, second] = [cloud.watch(), cloud.watch()];
     await Promise.all([first.shown.next(), second.shown.next()]);
     const { device } = await cloud.connect('greenhouse-1');
@@ -43,7 +43,7 @@ describe('the live stream of cloud-api', () => {
     expect(await second.shown.next()).toMatchObject({ event: 'message', data: { message: 'still there' } });
   });
 
-  it('shows a refused login without what was presented', async () => {
+  it('shows a rejected login without its credentials', async () => {
     const { shown } = cloud.watch();
     await shown.next();
     await expect(
@@ -56,12 +56,12 @@ describe('the live stream of cloud-api', () => {
   it.each<[string, Record<string, string>]>([
     ['no key', {}],
     ['a wrong key', { 'x-api-key': 'wrong' }],
-  ])('refuses an operator with %s with 401, before a websocket exists', async (_what, headers) => {
+  ])('rejects an operator with %s with 401, before the upgrade', async (_what, headers) => {
     const { refused } = cloud.watch(headers);
     expect(await refused.next()).toBe(401);
   });
 
-  it('ends the connection of a stranger, who need not do anything for it', async () => {
+  it('closes the connection of a rejected client, even if the client does not', async () => {
     const stranger = await RawPeer.connect(cloud.port);
     stranger.write(Buffer.concat([upgradeRequest({ target: '/live' }), frame(OPCODE.text, 'x', { rsv: 4 })]));
     expect((await stranger.response()).statusLine).toBe('HTTP/1.1 401 Unauthorized');
@@ -69,7 +69,7 @@ describe('the live stream of cloud-api', () => {
     stranger.destroy();
   });
 
-  it('refuses the operator after the fiftieth with 503, until one has gone', async () => {
+  it('rejects the 51st operator with 503, until one has left', async () => {
     const operators = Array.from({ length: 50 }, () => cloud.watch());
     for (const { shown } of operators) await shown.next();
     expect(await cloud.watch().refused.next()).toBe(503);
@@ -79,7 +79,7 @@ describe('the live stream of cloud-api', () => {
     expect(await cloud.watch().shown.next()).toMatchObject({ event: 'devices' });
   });
 
-  it('logs 20 bad frames of operators within 10 s, in a line each', async () => {
+  it('logs at most 20 bad frames of operators per 10 s, one line each', async () => {
     const lines = cloud.recordLog();
     for (let sent = 0; sent < 30; sent++) {
       const operator = await RawPeer.connect(cloud.port);
@@ -93,7 +93,7 @@ describe('the live stream of cloud-api', () => {
     expect(about.join('').length).toBeLessThan(20 * 200);
   });
 
-  it('shows no more than 16,384 characters of a message', async () => {
+  it('shows at most 16,384 characters of a message', async () => {
     const { shown } = cloud.watch();
     await shown.next();
     const { device } = await cloud.connect('greenhouse-1');
@@ -111,8 +111,8 @@ describe('the live stream of cloud-api', () => {
 
     const { device } = await cloud.connect('greenhouse-1');
     await quick.shown.next();
-    // More than the system's own buffers hold.
-    // Shown as six characters each.
+    // More than the kernel's buffers.
+    // Each is shown as six characters.
     const [count, chunk] = [150, '\u0001'.repeat(16_000)];
     for (let sent = 0; sent < count; sent++) {
       await device.send(chunk);
@@ -124,7 +124,7 @@ describe('the live stream of cloud-api', () => {
     expect(quick.closed.size).toBe(0);
   });
 
-  it('shares its port with the devices, and leaves no other upgrade open', async () => {
+  it('shares its port with the devices, and rejects other upgrades', async () => {
     const socket = connect(cloud.port, '127.0.0.1');
     socket.write(
       'GET /elsewhere HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +

@@ -18,7 +18,7 @@ describe('the log of cloud-api', () => {
   });
   afterEach(() => cloud.close());
 
-  it('holds 10 messages of one device within 10 s, and does not take those of another', async () => {
+  it('writes 10 messages of one device per 10 s, without affecting other devices', async () => {
     const first = await cloud.connect('greenhouse-1');
     const second = await cloud.connect('greenhouse-2');
     for (let sent = 0; sent < 50; sent++) await first.device.send(sent);
@@ -30,7 +30,7 @@ describe('the log of cloud-api', () => {
     expect(lines.filter((line) => line.startsWith('"greenhouse-2" says hello'))).toHaveLength(1);
   });
 
-  it('shows the first 160 characters of a message', async () => {
+  it('contains the first 160 characters of a message', async () => {
     const { device, received } = await cloud.connect('greenhouse-1');
     await device.send(tuple('hello', 'x'.repeat(100_000)));
     await received.next();
@@ -68,7 +68,7 @@ describe('cloud-api as a process', () => {
     await rm(directory, { recursive: true });
   });
 
-  it('serves on when the reader of its log goes away', async () => {
+  it('keeps running when the reader of its log exits', async () => {
     const port = await freePort();
     const env = {
       HOST: '127.0.0.1',
@@ -77,7 +77,7 @@ describe('cloud-api as a process', () => {
       API_KEY,
       DEVICE_LOGINS_FILE: join(directory, 'logins.json'),
     };
-    // Both of its outputs go to a reader that takes one line.
+    // Both outputs go to a reader that exits after one line.
     const by = ['bash', '-c', 'exec "$0" "$@" > >(exec head -n 1) 2>&1'];
     const app = program.start([], { by, env });
     try {
@@ -85,7 +85,7 @@ describe('cloud-api as a process', () => {
       const devices = async (): Promise<number> =>
         (await fetch(`http://127.0.0.1:${port}/devices`, { headers: { 'x-api-key': API_KEY } })).status;
       await eventually(devices, (status) => status === 200);
-      // Each is logged.
+      // Each one is logged.
       for (let sent = 0; sent < 3; sent++) {
         expect((await fetch(`http://127.0.0.1:${port}/fedecks/websocket`)).status).toBe(403);
       }

@@ -18,7 +18,7 @@ describe('a login at cloud-api', () => {
     return statuses;
   }
 
-  it('is refused with 503 after 5 wrong passwords for its device id from its address, and at no other', async () => {
+  it('is rejected with 503 after 5 wrong passwords for its device id from its address, and from no other', async () => {
     await start();
     expect(await fail(6, 'greenhouse-1')).toEqual([403, 403, 403, 403, 403, 503]);
     expect(await cloud.statusOfLogin('greenhouse-1')).toBe(503);
@@ -26,7 +26,7 @@ describe('a login at cloud-api', () => {
     expect(await cloud.statusOfLogin('greenhouse-1', { localAddress: OTHER_ADDRESS })).toBe(101);
   });
 
-  it('does not wait behind the many of another address', async () => {
+  it('is not queued behind the many logins of another address', async () => {
     await start();
     const answered: number[] = [];
     const failed = (): number => answered.filter((status) => status === 403).length;
@@ -36,7 +36,7 @@ describe('a login at cloud-api', () => {
     expect(await cloud.statusOfLogin('greenhouse-1', { localAddress: OTHER_ADDRESS })).toBe(101);
     expect(failed()).toBeLessThan(30);
     await Promise.all(flood);
-    // The limit of an address; a busy machine does not even get as far.
+    // The limit per address; a busy machine does not reach it.
     expect(failed()).toBeLessThanOrEqual(60);
     expect(answered.filter((status) => status !== 403)).toEqual(Array(150 - failed()).fill(503));
   });
@@ -55,7 +55,7 @@ describe('a login at cloud-api', () => {
     expect(await cloud.statusOfLogin('greenhouse-1', { forwardedFor: '2001:db8:0:1::6' })).toBe(101);
   });
 
-  it('is counted by the address of the peer where no proxy is trusted', async () => {
+  it("is counted by the peer's address without a trusted proxy", async () => {
     await start();
     for (let host = 1; host <= 5; host++) await fail(1, 'greenhouse-1', { forwardedFor: `192.0.2.${host}` });
     expect(await cloud.statusOfLogin('greenhouse-1', { forwardedFor: '192.0.2.6' })).toBe(503);

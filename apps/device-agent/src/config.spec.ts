@@ -15,7 +15,7 @@ function file(text: string): string {
   return path;
 }
 
-/** Without what this machine has in /etc. */
+/** Ignores the files in this machine's /etc. */
 function read(env: Environment, text = ''): Promise<Config> {
   return readConfig(file(text), env);
 }
@@ -31,7 +31,7 @@ async function messageFor(reading: Promise<unknown>): Promise<string> {
 }
 
 describe('readConfig', () => {
-  it('needs only the url', async () => {
+  it('requires only the url', async () => {
     expect(await read({ FEDECKS_URL: url })).toEqual({
       urls: [url],
       deviceId: hostname(),
@@ -48,7 +48,7 @@ describe('readConfig', () => {
     });
   });
 
-  it('takes all that is set', async () => {
+  it('reads all variables', async () => {
     const env = {
       FEDECKS_URL: `${url}, wss://spare.example.com  ws://10.0.0.1:4000/fedecks/websocket`,
       FEDECKS_DEVICE_ID: 'greenhouse-1',
@@ -82,21 +82,21 @@ describe('readConfig', () => {
     });
   });
 
-  it('takes from the file what the environment does not set', async () => {
+  it('reads from the file what the environment does not set', async () => {
     const text = `# Where the cloud is\nFEDECKS_URL="${url}"\nFEDECKS_DEVICE_ID=cellar\nhttps_proxy=http://proxy:3128\n`;
     const config = await read({ FEDECKS_DEVICE_ID: 'greenhouse-1' }, text);
     expect(config).toMatchObject({ urls: [url], deviceId: 'greenhouse-1' });
     expect(config.environment['https_proxy']).toBe('http://proxy:3128');
   });
 
-  it('takes what is set to nothing as not set', async () => {
+  it('treats empty variables as not set', async () => {
     const nothing = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, '']));
     const text = `FEDECKS_LOGIN_FILE=/data/login.json`;
     const config = await read({ ...nothing, FEDECKS_URL: url }, text);
     expect(config).toMatchObject({ loginFile: undefined, deviceId: hostname(), tls: undefined });
   });
 
-  it('names everything that is missing or wrong at once', async () => {
+  it('reports all missing and invalid variables at once', async () => {
     const message = await messageFor(
       read(
         {
@@ -137,19 +137,19 @@ describe('readConfig', () => {
     'wss://cloud.example.com/#fragment',
     'wss://user:hunter2@cloud.example.com',
     `${url} wss://user:hunter2@spare.example.com`,
-  ])('refuses the url %j, without showing it', async (wrong) => {
+  ])('rejects the url %j, without showing it', async (wrong) => {
     const message = await messageFor(read({ FEDECKS_URL: wrong }));
     expect(message).toContain('- FEDECKS_URL ');
     expect(message).not.toContain('hunter2');
   });
 
-  it.each(['0', '999', '86400001', '-1000', '1e4', ' 1000'])('refuses an interval of %j', async (wrong) => {
+  it.each(['0', '999', '86400001', '-1000', '1e4', ' 1000'])('rejects an interval of %j', async (wrong) => {
     expect(await messageFor(read({ FEDECKS_URL: url, TELEMETRY_INTERVAL_MS: wrong }))).toContain(
       'TELEMETRY_INTERVAL_MS',
     );
   });
 
-  it('refuses files that are not what they should be, without showing them', async () => {
+  it('rejects invalid certificate and key files, without showing them', async () => {
     const path = file('hunter2');
     const env = {
       FEDECKS_URL: url,
@@ -163,19 +163,19 @@ describe('readConfig', () => {
     expect(message).not.toContain('hunter2');
   });
 
-  it('refuses certificates for a cloud that is not spoken to by TLS', async () => {
+  it('rejects certificates for a url without TLS', async () => {
     const env = { FEDECKS_URL: 'ws://127.0.0.1', FEDECKS_SERVERNAME: 'cloud.internal' };
     expect(await messageFor(read(env))).toContain('- FEDECKS_URL must start with wss://');
   });
 
-  it('needs the file that is named to be there', async () => {
+  it('rejects a config file that does not exist', async () => {
     const message = await messageFor(readConfig(join(directory, 'no.env'), { FEDECKS_URL: url }));
     expect(message).toContain('no.env cannot be read (ENOENT)');
   });
 });
 
 describe('readStateDir', () => {
-  it('prefers the environment, then the file, then the usual place', async () => {
+  it('prefers the environment, then the file, then the default', async () => {
     const path = file('FEDECKS_STATE_DIR=/from/file\n');
     expect(await readStateDir(path, { FEDECKS_STATE_DIR: '/from/environment' })).toBe('/from/environment');
     expect(await readStateDir(path, {})).toBe('/from/file');

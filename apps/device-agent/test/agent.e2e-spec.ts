@@ -36,7 +36,7 @@ describe('device-agent', () => {
     await rm(directory, { recursive: true });
   });
 
-  /** The next line of the agent's log that begins so, and the lines before it. */
+  /** Reads the agent's log up to the next line with this prefix, inclusive. */
   async function logged(beginning: string): Promise<string[]> {
     const lines = [];
     do lines.push(await log.next());
@@ -72,13 +72,13 @@ describe('device-agent', () => {
   }
 
   describe('without a token', () => {
-    it('logs in with the credentials of the login file', async () => {
+    it('logs in with the login file', async () => {
       await start();
       expect(await cloud.changes.next()).toBe('connected');
       expect(cloud.logins).toBe(1);
     });
 
-    it('waits for a login when there is no login file either', async () => {
+    it('waits for a login without a login file', async () => {
       await start({});
       await logged('This device has no token: log it in with `device-agent login`');
       expect(cloud.logins).toBe(0);
@@ -88,7 +88,7 @@ describe('device-agent', () => {
       ['is not there yet', undefined, 'The login file cannot be read (ENOENT). Trying again in 1 s'],
       ['is not JSON yet', '{"username":', 'The login file is not JSON'],
       ['holds no object yet', '"gardener"', 'Credentials must be an object'],
-    ])('tries again when the login file %s', async (_what, text, said) => {
+    ])('retries when the login file %s', async (_what, text, said) => {
       await rename(loginFile, `${loginFile}.complete`);
       if (text !== undefined) await writeFile(loginFile, text);
       await start();
@@ -97,7 +97,7 @@ describe('device-agent', () => {
       expect(await cloud.changes.next()).toBe('connected');
     });
 
-    it('tries again when the cloud was not there', async () => {
+    it('retries when the cloud was unreachable', async () => {
       const url = cloud.url;
       await cloud.close();
       await start({ FEDECKS_LOGIN_FILE: loginFile, FEDECKS_URL: url });
@@ -108,7 +108,7 @@ describe('device-agent', () => {
   });
 
   describe('with a token', () => {
-    it('comes back after a restart, without credentials', async () => {
+    it('reconnects after a restart, without credentials', async () => {
       const first = await start();
       expect(await cloud.changes.next()).toBe('connected');
       await logged('Logged in');
@@ -123,8 +123,8 @@ describe('device-agent', () => {
     });
   });
 
-  describe('with a token that the cloud refuses', () => {
-    /** A cloud whose tokens end at once, and an agent that was off for longer than that. */
+  describe('with a token that the cloud rejects', () => {
+    /** A cloud whose tokens expire at once, and an agent that was off for longer. */
     async function comeBackExpired(env?: NodeJS.ProcessEnv): Promise<INestApplicationContext> {
       await cloud.close();
       cloud = await Cloud.start(0, undefined, { tokenExpiry: '1s', tokenRefresh: '900ms' });
@@ -143,7 +143,7 @@ describe('device-agent', () => {
       expect(cloud.logins).toBe(2);
     });
 
-    it('says what to do when the token has expired and there is no login file', async () => {
+    it('logs what to do when the token has expired and there is no login file', async () => {
       const agent = await comeBackExpired({});
       await logged('The cloud refuses the token of this device (expired or revoked): log it in');
       expect(agent.get(StatusReport).status()).toMatchObject({
@@ -155,7 +155,7 @@ describe('device-agent', () => {
       expect(cloud.logins).toBe(1);
     });
 
-    it('keeps the token until the login has worked', async () => {
+    it('keeps the token until the login has succeeded', async () => {
       await writeFile(`${loginFile}.wrong`, JSON.stringify({ ...CREDENTIALS, password: 'open barley' }));
       const agent = await comeBackExpired({ FEDECKS_LOGIN_FILE: `${loginFile}.wrong` });
       await logged('Login failed: ');
@@ -168,7 +168,7 @@ describe('device-agent', () => {
       await rename(loginFile, `${loginFile}.wrong`);
     });
 
-    it('logs in again with the login file when it was revoked', async () => {
+    it('logs in again with the login file when the token was revoked', async () => {
       await start();
       expect(await cloud.changes.next()).toBe('connected');
       await logged('Logged in');
@@ -179,7 +179,7 @@ describe('device-agent', () => {
       await logged('Logged in');
     });
 
-    it('says what to do when it was revoked and there is no login file', async () => {
+    it('logs what to do when the token was revoked and there is no login file', async () => {
       const first = await start();
       await logged('Logged in');
       await first.close();
@@ -194,7 +194,7 @@ describe('device-agent', () => {
     });
   });
 
-  it('logs how its connection fares, without credentials and tokens', async () => {
+  it('logs its connection events, without credentials and tokens', async () => {
     const { username, password } = CREDENTIALS;
     const agent = await start();
     const lines = await logged('Logged in');
@@ -233,7 +233,7 @@ describe('device-agent', () => {
       });
     });
 
-    it('stays connected, and goes on telling what it can, whatever its sensors do', async () => {
+    it('stays connected, and sends the remaining readings, when sensors fail', async () => {
       const circular: Record<string, Term> = {};
       circular['itself'] = circular;
       const sensors = {
@@ -257,12 +257,12 @@ describe('device-agent', () => {
       );
     });
 
-    it('sends telemetry again at each interval', async () => {
+    it('sends telemetry at each interval', async () => {
       await start({ FEDECKS_LOGIN_FILE: loginFile, TELEMETRY_INTERVAL_MS: '1000' });
       for (let times = 0; times < 3; times++) await cloud.event('telemetry');
     });
 
-    it('sends telemetry before the interval has passed when something changes notably, and only then', async () => {
+    it('sends telemetry early after a notable change, and only then', async () => {
       let celsius = 40;
       let looks = 0;
       const sensors = {
@@ -286,14 +286,14 @@ describe('device-agent', () => {
       expect(await cloud.event('telemetry')).toEqual({ temperatureCelsius: 45 });
     });
 
-    it('answers ping with the data it came with', async () => {
+    it('answers ping with its payload', async () => {
       await start();
       await cloud.event('telemetry');
       await cloud.push(ID, { event: 'ping', data: { sequence: 7 } });
       expect(await cloud.event('pong')).toEqual({ sequence: 7 });
     });
 
-    it('tells who it is', async () => {
+    it('identifies itself', async () => {
       await start();
       await cloud.event('telemetry');
       await cloud.push(ID, ['identify', null]);
@@ -308,7 +308,7 @@ describe('device-agent', () => {
       for (let times = 0; times < 3; times++) await cloud.event('telemetry');
     });
 
-    it('confirms the interval it was set to', async () => {
+    it('confirms a new interval', async () => {
       await start();
       await cloud.event('telemetry');
       await cloud.push(ID, { event: 'set_interval', data: { intervalMs: 60_000 } });
@@ -319,7 +319,7 @@ describe('device-agent', () => {
       ['too short', { intervalMs: 999 }],
       ['no number', { intervalMs: 'soon' }],
       ['missing', {}],
-    ])('refuses an interval that is %s, and says what is wrong with it', async (_what, data) => {
+    ])('rejects an interval that is %s, and says why', async (_what, data) => {
       await start();
       await cloud.event('telemetry');
       await cloud.push(ID, { event: 'set_interval', data });
@@ -327,7 +327,7 @@ describe('device-agent', () => {
       expect(problems.join()).toContain('intervalMs');
     });
 
-    it('tells the cloud which event it does not know, and answers nothing to what is no event', async () => {
+    it('reports an unknown event to the cloud, and does not answer other messages', async () => {
       await start();
       await cloud.event('telemetry');
       await cloud.push(ID, 'a string');

@@ -14,7 +14,7 @@ import { AgentProgram, type Ended } from './support/agent-program.js';
 import { Cloud, CREDENTIALS } from './support/cloud.js';
 
 const ID = 'greenhouse-1';
-/** What the image's HEALTHCHECK runs. */
+/** The command of the image's HEALTHCHECK. */
 const [, , HEALTH_CHECK = ''] = JSON.parse(
   /^ +CMD (\[.*\])$/m.exec(readFileSync(new URL('../Dockerfile', import.meta.url), 'utf8'))![1]!,
 ) as string[];
@@ -62,7 +62,7 @@ async function status(): Promise<AgentStatus & { code: number | null }> {
   return { ...(JSON.parse(stdout) as AgentStatus), code };
 }
 
-/** An agent that listens to commands and has no token. */
+/** Starts an agent without a token, and waits until it accepts commands. */
 async function unregistered() {
   const running = program.run(env);
   await running.logged('log it in with `device-agent login`');
@@ -76,7 +76,7 @@ async function connected() {
 }
 
 describe('device-agent', () => {
-  it('lives its life: waits for a login, connects, sends, tells its log, and is logged out', async () => {
+  it('waits for a login, connects, sends, shows its log, and logs out', async () => {
     await unregistered();
     expect(await status()).toMatchObject({
       code: EXIT.notConnected,
@@ -130,7 +130,7 @@ describe('device-agent', () => {
     expect(existsSync(join(directory, 'state', 'token'))).toBe(false);
   });
 
-  it('comes back after kill -9: takes over the socket that was left, and connects with its token', async () => {
+  it('restarts after kill -9: replaces the stale socket, and connects with its token', async () => {
     const first = await connected();
     first.kill('SIGKILL');
     await first.ended();
@@ -145,7 +145,7 @@ describe('device-agent', () => {
     expect(cloud.logins).toBe(1);
   });
 
-  it('tells when it started and connected by the clock as it is set now', async () => {
+  it('shows when it started and connected by the current clock', async () => {
     const preload = fileURLToPath(new URL('support/stepped-clock.mjs', import.meta.url));
     const before = Date.now() - 1_000;
     const running = program.run({ ...env, NODE_OPTIONS: `--import=${preload}` });
@@ -160,7 +160,7 @@ describe('device-agent', () => {
     }
   });
 
-  it('keeps a file fresh while it is connected, for health checks, and removes it otherwise', async () => {
+  it('updates a health check file while it is connected, and removes it otherwise', async () => {
     const file = join(directory, 'connected');
     const check = async (): Promise<number | null> =>
       (await program.shell(HEALTH_CHECK, { FEDECKS_HEALTH_FILE: file }, directory)).code;
@@ -183,7 +183,7 @@ describe('device-agent', () => {
     expect(existsSync(file)).toBe(false);
   });
 
-  it('keeps directory, socket and token to its user, whatever the umask', async () => {
+  it('restricts directory, socket and token to its user, whatever the umask', async () => {
     const umask = process.umask(0);
     try {
       await connected();
@@ -196,13 +196,13 @@ describe('device-agent', () => {
     expect(await mode(join(directory, 'state', 'token'))).toBe(0o600);
   });
 
-  it('says so where others may enter a directory that was there before', async () => {
+  it('warns when other users may enter an existing state directory', async () => {
     await mkdir(join(directory, 'state'));
     await chmod(join(directory, 'state'), 0o755);
     await program.run(env).logged('chmod 700');
   });
 
-  it('does not start beside another one with the same state directory, and leaves that alone', async () => {
+  it('does not start a second agent with the same state directory, and leaves the first alone', async () => {
     await connected();
     const second = await agent('run');
     expect(second).toMatchObject({ code: EXIT.alreadyRunning });
@@ -210,7 +210,7 @@ describe('device-agent', () => {
     expect(await status()).toMatchObject({ code: EXIT.ok, state: 'connected' });
   });
 
-  it('ends in order when it is stopped, and leaves no socket', async () => {
+  it('exits cleanly when stopped, and leaves no socket', async () => {
     const running = await connected();
     running.kill('SIGTERM');
     expect(await running.ended()).toBe(EXIT.ok);
@@ -219,20 +219,20 @@ describe('device-agent', () => {
     expect(await cloud.changes.next()).toBe('disconnected');
   });
 
-  it('logs without colours where no terminal shows them', async () => {
+  it('logs without colours unless to a terminal', async () => {
     const before = program.output.length;
     await unregistered();
     expect(program.output.slice(before)).not.toContain('\x1b');
   });
 
-  it('ends with its own exit status when the cloud asks for a restart, after the answer', async () => {
+  it('exits with a special exit status when the cloud requests a restart, after its answer', async () => {
     const running = await connected();
     await cloud.push(ID, { event: 'restart', data: null });
     expect(await cloud.event('restarting')).toBeNull();
     expect(await running.ended()).toBe(EXIT.restart);
   });
 
-  it('connects without a disk for its state, and says that no command reaches it', async () => {
+  it('connects without a writable state directory, and logs that commands cannot reach it', async () => {
     await writeFile(join(directory, 'file'), '');
     await writeFile(join(directory, 'login.json'), JSON.stringify(CREDENTIALS));
     const running = program.run({
@@ -245,7 +245,7 @@ describe('device-agent', () => {
     await cloud.event('telemetry');
   });
 
-  it('writes no secret into a log or a file', async () => {
+  it('writes no secret to a log or a file', async () => {
     program.output = '';
     await unregistered();
     await login({ ...CREDENTIALS, password: 'open barley' });
@@ -275,9 +275,9 @@ describe('device-agent', () => {
 });
 
 describe('device-agent login', () => {
-  it('asks at a terminal, and does not show the password', async () => {
+  it('prompts at a terminal, without echoing the password', async () => {
     await unregistered();
-    // A real pseudo terminal, whose echo would show what is typed.
+    // A real pseudo-terminal, which would echo the input.
     const line = `"${process.execPath}" "${program.file}" login`;
     const terminal = program.start('script', ['-qec', line, '/dev/null'], { ...env, SHELL: '/bin/sh' });
     let shown = '';
@@ -301,7 +301,7 @@ describe('device-agent login', () => {
     expect(shown).not.toMatch(/\*/);
   });
 
-  it('says why it was refused, and may be tried again', async () => {
+  it('prints why the login was rejected, and can be retried', async () => {
     await unregistered();
     const wrong = await login({ ...CREDENTIALS, password: 'open barley' });
     expect(wrong).toMatchObject({ code: EXIT.failed, stdout: '' });
@@ -313,7 +313,7 @@ describe('device-agent login', () => {
     expect(await login()).toMatchObject({ code: EXIT.ok });
   });
 
-  it('says what to do where it gets no credentials, and shows nothing of what it got', async () => {
+  it('prints what to do without credentials, and shows no input', async () => {
     await unregistered();
     const cases = [
       { args: [], input: '', code: EXIT.usage, said: 'There is no terminal' },
@@ -344,7 +344,7 @@ describe('device-agent login', () => {
 });
 
 describe('device-agent logs --follow', () => {
-  it('shows what comes, until the agent ends', async () => {
+  it('prints new lines until the agent exits', async () => {
     const running = await unregistered();
     const following = program.start(process.execPath, [program.file, 'logs', '--follow'], env);
     let shown = '';
@@ -361,12 +361,12 @@ describe('device-agent logs --follow', () => {
 });
 
 describe('the control socket', () => {
-  it('bears garbage, what is too large, and those who never finish', async () => {
+  it('survives garbage, oversized requests, and clients that never finish', async () => {
     await connected();
     const idle = Array.from({ length: 10 }, () => connect(socket));
     for (const garbage of ['\0\xff\r\n\r\n', 'GET', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\n\r\n`]) {
       const raw = connect(socket);
-      // It may well be cut off while it writes.
+      // It may be disconnected while it writes.
       raw.on('error', () => undefined);
       raw.end(garbage);
       raw.resume();
@@ -394,7 +394,7 @@ describe('the control socket', () => {
 });
 
 describe('the command line', () => {
-  it('says what is wrong with it, and ends with the status for that', async () => {
+  it('prints usage errors, and exits with the status for them', async () => {
     const cases = [
       { args: [], said: 'Usage: device-agent' },
       { args: ['sned'], said: 'Did you mean send?' },
@@ -410,7 +410,7 @@ describe('the command line', () => {
     );
   });
 
-  it('helps with every command: examples, and exit statuses', async () => {
+  it('prints help for every command, with examples and exit statuses', async () => {
     await Promise.all(
       ['run', 'login', 'status', 'send', 'logout', 'logs'].map(async (name) => {
         const { code, stdout } = await agent(name, '--help');
@@ -423,7 +423,7 @@ describe('the command line', () => {
     );
   });
 
-  it('refuses a wrong configuration at once, with the status for that', async () => {
+  it('rejects an invalid configuration at once, with the status for it', async () => {
     const wrong = await program.command(['run'], {
       FEDECKS_URL: 'https://cloud',
       TELEMETRY_INTERVAL_MS: '1',
@@ -432,7 +432,7 @@ describe('the command line', () => {
     expect(wrong.stderr).toMatch(/FEDECKS_URL must[^]*TELEMETRY_INTERVAL_MS must/);
   });
 
-  it('takes the configuration from a file, for the agent and for those who talk to it', async () => {
+  it('reads its configuration from a file, for the agent and its commands', async () => {
     const file = join(directory, 'agent.env');
     await writeFile(
       file,
@@ -447,7 +447,7 @@ describe('the command line', () => {
 });
 
 describe('README.md', () => {
-  it('shows commands that work as they stand there', async () => {
+  it('shows commands that work as printed', async () => {
     await unregistered();
     await writeFile(join(directory, 'login.json'), JSON.stringify(CREDENTIALS));
     const lines = [...README.matchAll(/^```sh\n([^]*?)^```$/gm)].flatMap(([, text = '']) =>
@@ -461,7 +461,7 @@ describe('README.md', () => {
     }
   });
 
-  it('tells every exit status and every variable', () => {
+  it('documents every exit status and every variable', () => {
     for (const [name, meaning] of Object.entries(EXIT_MEANINGS)) {
       expect(README.replaceAll(/ +/g, ' ')).toContain(`| ${EXIT[name as keyof typeof EXIT]} | ${meaning} |`);
     }

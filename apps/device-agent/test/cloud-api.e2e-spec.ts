@@ -14,7 +14,7 @@ import { RecentLog } from '../src/log/recent-log.js';
 const ID = 'greenhouse-1';
 const DAY_MS = 24 * 3_600_000;
 
-describe('device-agent with a login file, at cloud-api', () => {
+describe('device-agent with a login file, connected to cloud-api', () => {
   const realNow = Date.now;
   let cloud: CloudApi;
   let directory: string;
@@ -53,7 +53,7 @@ describe('device-agent with a login file, at cloud-api', () => {
     return agent!.get(StatusReport).status();
   }
 
-  /** Resolves when it is connected with a new token, which it has asked for by a login. */
+  /** Resolves when it has connected by a login, and got a new token. */
   async function connected(): Promise<void> {
     await eventually(
       () => ({ ...status(), devices: cloud.fedecks.devices() }),
@@ -61,7 +61,7 @@ describe('device-agent with a login file, at cloud-api', () => {
     );
   }
 
-  it('logs in again when its token is revoked, and the new one is good', async () => {
+  it('logs in again when its token is revoked, and keeps the new one', async () => {
     await start();
     await connected();
     const before = cloud.fedecks.devices()[0]!.since;
@@ -96,7 +96,7 @@ describe('device-agent with a login file, at cloud-api', () => {
     expect(Date.parse(tokenExpiresAt ?? '')).toBeGreaterThan(Date.now());
   });
 
-  it('waits with its old token, and says why, while cloud-api refuses the login', async () => {
+  it('keeps its old token, and logs why, while cloud-api rejects the login', async () => {
     await start();
     await connected();
     await cloud.writeLogins({ devices: ['greenhouse-2'] });

@@ -14,7 +14,7 @@ import { ControlServer } from '../src/control/control-server.js';
 import { StatusReport } from '../src/control/status-report.js';
 import { MAX_LINES, RecentLog } from '../src/log/recent-log.js';
 
-/** A request has 5 s, and is looked at every 5 s; a busy machine is slower. */
+/** A request times out after 5 s, checked every 5 s; a busy machine is slower. */
 const CUT_OFF_WITHIN_MS = 20_000;
 
 let directory: string;
@@ -43,7 +43,7 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** A connection that has said so much. */
+/** A connection that has sent this text. */
 async function open(text = ''): Promise<Socket> {
   const socket = connect(path);
   socket.on('error', () => undefined);
@@ -53,7 +53,7 @@ async function open(text = ''): Promise<Socket> {
   return socket;
 }
 
-/** Resolves with what it was told when the agent has ended it. */
+/** Resolves with the received text when the agent has closed it. */
 async function told(socket: Socket): Promise<string> {
   let text = '';
   socket.on('data', (bytes: Buffer) => (text += bytes.toString()));
@@ -65,7 +65,7 @@ async function status(): Promise<unknown> {
   return JSON.parse(await ask(path, { method: 'GET', path: '/status', timeoutMs: 5_000 }));
 }
 
-/** A request for the log, and its answer: not read any further than its head. */
+/** Requests the log, and returns the response without reading its body. */
 async function follow(): Promise<IncomingMessage> {
   const asking = request({ socketPath: path, path: '/logs?lines=0&follow', agent: false });
   asking.on('error', () => undefined);
@@ -93,17 +93,17 @@ describe('the control socket', () => {
     CUT_OFF_WITHIN_MS + 5_000,
   );
 
-  it('has 32 connections at once: one more is ended, and says why; when one is gone there is room again', async () => {
+  it('accepts 32 connections, closes one more with a reason, and accepts again after one has ended', async () => {
     const held = await Promise.all(Array.from({ length: 32 }, () => open()));
     expect(await told(await open())).toBe('');
     await expect(status()).rejects.toThrow(/has ended, or answers as many others as it can/);
-    // Of those it had none was ended for it.
+    // No existing connection was closed for it.
     expect(held.some(({ closed }) => closed)).toBe(false);
     held[0]!.destroy();
     await eventually(status, (seen) => (seen as { state: string }).state === 'unregistered');
   });
 
-  it('has 8 followers of the log, also when they come all at once; the others are told, and may ask for all else', async () => {
+  it('accepts 8 log followers; rejects others with 429, but still answers their other requests', async () => {
     const asked = await Promise.all(Array.from({ length: 20 }, follow));
     const following = asked.filter(({ statusCode }) => statusCode === 200);
     expect(asked.filter(({ statusCode }) => statusCode === 429)).toHaveLength(12);
@@ -123,15 +123,15 @@ describe('the control socket', () => {
     again.socket.destroy();
   });
 
-  it('lets go of a follower that does not read, and the agent goes on', async () => {
+  it('disconnects a follower that does not read', async () => {
     const deaf = await follow();
     deaf.pause();
-    // More than the buffers of the system and of the agent take; what is passed on is not waited for.
+    // More than the buffers of kernel and agent: the log does not wait for followers.
     for (let line = 0; line < 4 * MAX_LINES; line++) {
       log.add('x'.repeat(1_000));
       if (line % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
-    // It finds the end when it reads at last, though nobody has ended the log.
+    // When it reads again, it gets the end, although the log continues.
     deaf.resume();
     await eventually(
       () => deaf.closed,

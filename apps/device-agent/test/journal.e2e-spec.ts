@@ -16,7 +16,7 @@ afterAll(() => program.remove());
 beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'device-agent-journal-'))));
 afterEach(() => rmSync(directory, { recursive: true }));
 
-/** Runs the agent with both streams to a file that stands for the journal, until it has written this. */
+/** Runs the agent with both outputs in a file instead of the journal, until it has written this. */
 async function journalOf(env: NodeJS.ProcessEnv, until: string, stream?: string) {
   const path = join(directory, 'journal');
   const fd = openSync(path, 'w');
@@ -39,7 +39,7 @@ async function journalOf(env: NodeJS.ProcessEnv, until: string, stream?: string)
       (text) => text.includes(until),
     );
   } finally {
-    // One that cannot start ends by itself.
+    // An agent that cannot start exits by itself.
     if (until !== CONFIG_PROBLEM) child.kill('SIGTERM');
   }
   const [code] = (await ended) as [number | null];
@@ -47,7 +47,7 @@ async function journalOf(env: NodeJS.ProcessEnv, until: string, stream?: string)
 }
 
 describe('The agent in the journal', () => {
-  it('gives each line its priority, and no date of its own', async () => {
+  it('gives each line its priority, and no date', async () => {
     const env = { FEDECKS_URL: 'ws://127.0.0.1:9/', FEDECKS_DEVICE_ID: 'greenhouse-1' };
     const { lines } = await journalOf(env, 'log it in');
     expect(lines).toContain('<6>[Connection] No token: a login is needed');
@@ -55,14 +55,14 @@ describe('The agent in the journal', () => {
     for (const line of lines) expect(line).toMatch(/^<[2-7]>\[/);
   });
 
-  it('gives every line of what is wrong with the configuration the priority of an error', async () => {
+  it('gives every line about an invalid configuration the priority of an error', async () => {
     const { code, lines } = await journalOf({}, CONFIG_PROBLEM);
     expect(code).toBe(EXIT.config);
     expect(lines.length).toBeGreaterThan(1);
     for (const line of lines) expect(line).toMatch(/^<3>/);
   });
 
-  it('writes dates and no priorities into another file', async () => {
+  it('writes dates and no priorities to another file', async () => {
     const env = { FEDECKS_URL: 'ws://127.0.0.1:9/', FEDECKS_DEVICE_ID: 'greenhouse-1' };
     const { lines } = await journalOf(env, 'log it in', '1:1');
     for (const line of lines) expect(line).toMatch(/^\[device-agent\] \d+ .*\d\d:\d\d/);

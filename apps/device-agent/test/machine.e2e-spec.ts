@@ -11,15 +11,15 @@ import { Cloud, CREDENTIALS } from './support/cloud.js';
 
 const ID = 'greenhouse-1';
 const THERMAL = '/sys/class/thermal';
-/** Nobody else listens there. */
+/** An address that no other server uses. */
 const NAME_SERVER = '127.77.0.53';
 
-// An agent sees what this machine does not have in a mount namespace, which only root makes.
+// A mount namespace, which requires root, shows the agent another machine.
 const namespace = spawnSync('unshare', ['--mount', 'test', '-d', THERMAL]).status === 0;
 if (!namespace) {
-  it.todo(`A device of another kind: NOT TESTED, since this user may not put directories at ${THERMAL}`);
+  it.todo(`A simulated machine: NOT TESTED, because this user may not mount over ${THERMAL}`);
 } else {
-  describe('A device', () => {
+  describe('A simulated machine', () => {
     let program: AgentProgram;
     let cloud: Cloud;
     let directory: string;
@@ -39,7 +39,7 @@ if (!namespace) {
       rmSync(directory, { recursive: true });
     });
 
-    /** Makes `thermal_zoneN`. @returns where its temperature is read. */
+    /** Creates `thermal_zoneN`. @returns the path of its temperature. */
     function zone(number: number): string {
       const path = join(directory, 'thermal', `thermal_zone${number}`);
       mkdirSync(path, { recursive: true });
@@ -47,7 +47,7 @@ if (!namespace) {
       return join(path, 'temp');
     }
 
-    it('ends in time when it is stopped while its name server does not answer', async () => {
+    it('exits in time when stopped while its name server does not answer', async () => {
       const silent = createSocket('udp4').bind(53, NAME_SERVER);
       await once(silent, 'listening');
       const resolver = join(directory, 'resolv.conf');
@@ -64,7 +64,7 @@ if (!namespace) {
       expect(ended).not.toBe('late');
     });
 
-    /** `device-agent run` after a command that makes the machine another one; by default the zones are its sensors. */
+    /** Runs `device-agent run` after a mount command; by default the thermal zones are its sensors. */
     function run(
       mount = `mount --bind "$0" ${THERMAL}`,
       url = cloud.url,
@@ -83,7 +83,7 @@ if (!namespace) {
       );
     }
 
-    it('does not start beside another one with the same read-only state directory', async () => {
+    it('does not start a second agent with the same read-only state directory', async () => {
       mkdirSync(join(directory, 'state'));
       const readOnly = `mount --bind ${directory}/state ${directory}/state && mount -o remount,bind,ro ${directory}/state`;
       const first = run(readOnly);
@@ -98,7 +98,7 @@ if (!namespace) {
       expect(await cloud.changes.next()).toBe('connected');
     });
 
-    it('starts beside another one with another read-only state directory', async () => {
+    it('starts a second agent with another read-only state directory', async () => {
       for (const name of ['a', 'b']) mkdirSync(join(directory, name));
       const mounts = (name: string): string =>
         `mount --bind ${directory}/${name} /mnt && mount -o remount,bind,ro /mnt`;
@@ -106,7 +106,7 @@ if (!namespace) {
       await run(mounts('b'), cloud.url, '/mnt').logged('Connected');
     });
 
-    it('runs as a user who may not read the configuration that systemd has read for it', async () => {
+    it('runs as a user who may not read the configuration file that systemd has read', async () => {
       mkdirSync(join(directory, 'etc/fedecks'), { recursive: true });
       const file = join(directory, 'etc/fedecks/device-agent.env');
       writeFileSync(file, 'FEDECKS_URL=ws://127.0.0.1:9/\n', { mode: 0o600 });
@@ -115,24 +115,24 @@ if (!namespace) {
       await run(`mount --bind ${directory}/etc /etc && set -- ${nobody} "$@"`).logged('Connected');
     });
 
-    it('tells the temperature of the hottest sensor that can be read, in degrees', async () => {
+    it('sends the temperature of the hottest readable sensor, in degrees Celsius', async () => {
       writeFileSync(zone(0), '41500\n');
       writeFileSync(zone(1), '48200\n');
-      // One that is switched off: there is nothing to read.
+      // A disabled sensor, which cannot be read.
       zone(2);
       run();
       expect(await cloud.event('telemetry')).toMatchObject({ temperatureCelsius: 48.2 });
     });
 
-    it('without sensors has nothing to tell of them, and warns of nothing', async () => {
+    it('omits the temperature without sensors, and logs no warning', async () => {
       run('mount -t tmpfs none /sys/class');
       expect(await cloud.event('telemetry')).not.toHaveProperty('temperatureCelsius');
       expect(await cloud.event('telemetry')).toMatchObject({ uptimeS: expect.any(Number) as number });
       expect(program.output).not.toContain('Telemetry goes without');
     });
 
-    it('stays connected and is heard when a sensor hangs, and ends when the cloud asks for a restart', async () => {
-      // Nobody writes to it, so that whoever opens it waits for ever.
+    it('stays connected when a sensor hangs, and exits when the cloud requests a restart', async () => {
+      // A FIFO without a writer: opening it blocks for ever.
       execFileSync('mkfifo', [zone(0)]);
       const agent = run();
       await agent.logged('Telemetry goes without temperature: no answer within 2000 ms');
@@ -144,7 +144,7 @@ if (!namespace) {
       expect(cloud.changes.size).toBe(1);
       await cloud.push(ID, { event: 'restart', data: null });
       expect(await cloud.event('restarting')).toBeNull();
-      // By a signal, which whatever starts it takes for a failure.
+      // By a signal, which a service manager treats as a failure.
       expect(await agent.ended()).toBeNull();
     });
   });

@@ -15,23 +15,26 @@ function runOn(version: string, ...args: string[]): Promise<Ended> {
 }
 
 describe('device-agent', () => {
-  it.each(['20.18.3', '18.20.8', '16.20.2'])('says in one line that Node %s is too old', async (version) => {
-    for (const command of ['run', 'status']) {
-      const { code, stdout, stderr } = await runOn(version, command);
-      expect({ code, stdout }).toEqual({ code: EXIT.config, stdout: '' });
-      expect(stderr).toMatch(/^device-agent: .*\n$/);
-      expect(stderr).toContain(
-        `Node 20.19.0 or later is needed, and this is Node ${version} (${process.execPath})`,
-      );
-      expect(stderr).toContain('https://nodejs.org/en/download');
-    }
-  });
+  it.each(['20.18.3', '18.20.8', '16.20.2'])(
+    'reports in one line that Node %s is too old',
+    async (version) => {
+      for (const command of ['run', 'status']) {
+        const { code, stdout, stderr } = await runOn(version, command);
+        expect({ code, stdout }).toEqual({ code: EXIT.config, stdout: '' });
+        expect(stderr).toMatch(/^device-agent: .*\n$/);
+        expect(stderr).toContain(
+          `Node 20.19.0 or later is needed, and this is Node ${version} (${process.execPath})`,
+        );
+        expect(stderr).toContain('https://nodejs.org/en/download');
+      }
+    },
+  );
 
   it.each(['20.19.0', '22.1.0', '100.0.0'])('runs on Node %s', async (version) => {
     expect(await runOn(version, '--version')).toMatchObject({ code: EXIT.ok, stderr: '' });
   });
 
-  it('needs the Node that the workspace says it needs', () => {
+  it('requires the same Node version as the workspace', () => {
     const { engines } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as {
       engines: { node: string };
     };

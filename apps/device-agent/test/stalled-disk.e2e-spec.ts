@@ -9,7 +9,7 @@ import { AgentProgram, type RunningAgent } from './support/agent-program.js';
 import { Cloud, CREDENTIALS } from './support/cloud.js';
 
 const ID = 'greenhouse-1';
-/** `TimeoutStopSec` of the systemd unit is twice this, and Docker kills after as long. */
+/** Half of `TimeoutStopSec` in the systemd unit, and Docker's default timeout. */
 const STOP_LIMIT_MS = 10_000;
 
 let program: AgentProgram;
@@ -43,7 +43,7 @@ function environment(stalledFile: string): NodeJS.ProcessEnv {
   };
 }
 
-/** A connected agent whose disk does not answer any more: it has a token to save, and opening its file hangs. */
+/** Starts an agent, connects it, and makes its disk hang: it has a token to save, and opening the file blocks. */
 async function stalled(): Promise<RunningAgent> {
   const env = environment('token.new');
   const running = program.run(env);
@@ -53,7 +53,7 @@ async function stalled(): Promise<RunningAgent> {
   await login();
   await rm(join(directory, 'token'));
   execFileSync('mkfifo', [join(directory, 'stalled')]);
-  // It ends with the agent.
+  // It exits with the agent.
   void login().catch(() => undefined);
   for (let times = 0; times < 2; times++) await cloud.event('telemetry');
   return running;
@@ -68,19 +68,19 @@ async function endOf(running: RunningAgent): Promise<void> {
 }
 
 describe('a disk that hangs', () => {
-  it('does not keep an agent that is stopped from ending, and the lost token is told', async () => {
+  it('does not block a stopped agent from exiting, which reports the lost token', async () => {
     const running = await stalled();
     running.kill('SIGTERM');
     await endOf(running);
   }, 30_000);
 
-  it('does not keep an agent from ending that the cloud asks for a restart', async () => {
+  it('does not block an agent from exiting when the cloud requests a restart', async () => {
     const running = await stalled();
     await cloud.push(ID, { event: 'restart', data: null });
     await endOf(running);
   }, 30_000);
 
-  it('does not keep an agent that is starting from ending', async () => {
+  it('does not block an agent from exiting while it starts', async () => {
     execFileSync('mkfifo', [join(directory, 'stalled')]);
     const running = program.run(environment('token'));
     await eventually(() => existsSync(join(directory, 'agent.sock')), Boolean);

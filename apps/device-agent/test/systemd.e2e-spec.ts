@@ -13,7 +13,7 @@ const UNIT = fileURLToPath(new URL('../deploy/device-agent.service', import.meta
 const onPath = (program: string): boolean =>
   (process.env['PATH'] ?? '').split(':').some((directory) => existsSync(join(directory, program)));
 
-/** What systemd hears of a service. */
+/** The notifications of a service to systemd. */
 class ServiceManager {
   readonly messages = new Inbox<string>('message to systemd');
   private readonly process: ChildProcess;
@@ -28,7 +28,7 @@ class ServiceManager {
     });
   }
 
-  /** The next message that begins so; those before it are passed over, but for one that must not be. */
+  /** Skips to the next message with this prefix; fails at an unwanted one. */
   async message(beginning: string, never = 'nothing that is ever said'): Promise<string> {
     for (;;) {
       const message = await this.messages.next(10_000);
@@ -42,10 +42,10 @@ class ServiceManager {
   }
 }
 
-// Where these programs are not there, the tests are reported as to be done, and not as passed.
+// Without these programs, the tests are reported as todo, not as passed.
 const missing = ['python3', 'systemd-notify'].filter((program) => !onPath(program));
 if (missing.length > 0) {
-  it.todo(`Under systemd: NOT TESTED, since there is no ${missing.join(' and no ')} on the PATH`);
+  it.todo(`Under systemd: NOT TESTED, because there is no ${missing.join(' and no ')} on the PATH`);
 } else {
   describe('Under systemd, the agent', () => {
     let program: Program;
@@ -82,7 +82,7 @@ if (missing.length > 0) {
       });
     }
 
-    it('says that it is ready, feeds the watchdog, and says that it stops', async () => {
+    it('notifies readiness, feeds the watchdog, and notifies that it stops', async () => {
       start();
       expect(await systemd.message('READY=1')).toBe('READY=1\nSTATUS=unregistered');
       for (let times = 0; times < 3; times++) {
@@ -120,14 +120,14 @@ if (missing.length > 0) {
       while (!line.includes('The client has stopped working'));
     });
 
-    it('runs on without systemd-notify, and says once what is missing', async () => {
+    it('runs without systemd-notify, and logs once that it is missing', async () => {
       start([], { PATH: directory, WATCHDOG_USEC: '20000' });
       const complaints = [];
       let line;
       do {
         line = await agent.line();
         if (line.includes('systemd-notify')) complaints.push(line);
-        // Many times the watchdog's interval later it is asked to stop.
+        // It is stopped after many watchdog intervals.
         if (complaints.length === 1) setTimeout(() => agent.kill('SIGTERM'), 200);
       } while (!line.includes('Stopped'));
       expect(await agent.exited(5_000)).toMatchObject({ code: 0 });
@@ -136,15 +136,15 @@ if (missing.length > 0) {
   });
 }
 
-// systemd-analyze is in the package of systemd-notify.
+// systemd-analyze and systemd-notify are in the same package.
 if (!onPath('systemd-analyze')) {
-  it.todo('device-agent.service: NOT TESTED, since there is no systemd-analyze on the PATH');
+  it.todo('device-agent.service: NOT TESTED, because there is no systemd-analyze on the PATH');
 } else {
   describe('device-agent.service', () => {
-    it('is a unit systemd understands, and confined', () => {
+    it('is a valid and sandboxed unit', () => {
       const verified = spawnSync('systemd-analyze', ['verify', '--man=no', UNIT], { encoding: 'utf8' });
       const complaints = verified.stderr.split('\n').filter((line) => line.includes('device-agent'));
-      // Where the agent is not installed, its program is not there.
+      // The agent's program does not exist where it is not installed.
       expect(complaints.filter((line) => !line.includes('is not executable'))).toEqual([]);
 
       const args = ['security', '--offline=yes', '--no-pager', '--threshold=20', UNIT];

@@ -63,8 +63,8 @@ async function status(): Promise<AgentStatus & { code: number | null }> {
   return { ...(JSON.parse(stdout) as AgentStatus), code };
 }
 
-describe('a cloud with a CA and a name of its own, that demands a certificate, behind a proxy', () => {
-  it('is reached by an agent that is configured for it, and sent its telemetry', async () => {
+describe('a cloud with its own CA and server name, that requires a client certificate, behind a proxy', () => {
+  it('accepts a configured agent, and gets its telemetry', async () => {
     await program.run(env).logged('Logged in');
     await cloud.event('telemetry');
     expect(await status()).toMatchObject({ code: EXIT.ok, state: 'connected', lastError: null });
@@ -80,14 +80,14 @@ describe('a cloud with a CA and a name of its own, that demands a certificate, b
       { FEDECKS_CERT_FILE: '', FEDECKS_KEY_FILE: '' },
       'a certificate of the device, which has none: it needs FEDECKS_CERT_FILE and FEDECKS_KEY_FILE',
     ],
-  ])('tells an agent with %s what to change, and asks it for nothing', async (_with, wrong, said) => {
+  ])('gets no login from an agent with %s, which says what to change', async (_with, wrong, said) => {
     const running = program.run({ ...env, ...wrong });
-    // In its log.
+    // In the agent's log.
     await running.logged(said);
     const { code, lastError } = await status();
     expect(code).toBe(EXIT.notConnected);
     expect(lastError).toContain(said);
-    // And to who tries to log it in.
+    // And in the output of `login`.
     const login = await program.command(['login', '--stdin'], env, JSON.stringify(CREDENTIALS));
     expect(login).toMatchObject({ code: EXIT.failed, stderr: expect.stringContaining(said) as string });
     expect(cloud.logins).toBe(0);

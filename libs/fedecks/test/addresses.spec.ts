@@ -20,13 +20,13 @@ describe('X-Forwarded-For of a trusted proxy', () => {
   afterEach(() => site.close());
 
   it.each<[string, (port: number) => string | string[], string]>([
-    ['with a port', (port) => `203.0.113.9:${port}`, '203.0.113.9'],
-    ['in brackets with a port', (port) => `[2001:db8::9]:${port}`, '2001:db8::9'],
-    ['behind two proxies', (port) => `203.0.113.9:${port}, 10.0.0.5:${port}`, '203.0.113.9'],
-    ['in two headers', (port) => ['203.0.113.9', `10.0.0.5:${port}`], '203.0.113.9'],
-    ['that is garbage', (port) => `garbage-${port}`, '127.0.0.1'],
-    ['of one /64', (port) => `2001:db8::${port}`, '2001:db8::4000'],
-  ])('is counted and shown as the address it names: %s', async (_, forwardedOf, address) => {
+    ['an address with a port', (port) => `203.0.113.9:${port}`, '203.0.113.9'],
+    ['an address in brackets with a port', (port) => `[2001:db8::9]:${port}`, '2001:db8::9'],
+    ['two proxies', (port) => `203.0.113.9:${port}, 10.0.0.5:${port}`, '203.0.113.9'],
+    ['two headers', (port) => ['203.0.113.9', `10.0.0.5:${port}`], '203.0.113.9'],
+    ['garbage', (port) => `garbage-${port}`, '127.0.0.1'],
+    ['addresses of one /64', (port) => `2001:db8::${port}`, '2001:db8::4000'],
+  ])('uses the forwarded address in limits and in devices(): %s', async (_, forwardedOf, address) => {
     const statuses: string[] = [];
     for (let port = 4_000; port < 4_003; port++) {
       const headers = { 'x-forwarded-for': forwardedOf(port) };
@@ -37,7 +37,7 @@ describe('X-Forwarded-For of a trusted proxy', () => {
   });
 });
 
-describe('A server that listens on a unix socket', () => {
+describe('A server on a Unix socket', () => {
   const directory = mkdtempSync(join(tmpdir(), 'fedecks-unix-'));
   const path = join(directory, 'app.sock');
   const warnings: string[] = [];
@@ -58,7 +58,7 @@ describe('A server that listens on a unix socket', () => {
     await app.listen(path);
   }
 
-  /** The status of an upgrade by way of a proxy on this machine. */
+  /** The status of an upgrade that a proxy on this machine forwards. */
   async function statusOf(forwarded: string): Promise<number | undefined> {
     return new Promise((resolve, reject) => {
       const request = httpRequest({
@@ -82,7 +82,7 @@ describe('A server that listens on a unix socket', () => {
     });
   }
 
-  it('counts and shows the addresses its proxy names, with any trustedProxies', async () => {
+  it('uses the address that the proxy forwards, with any trustedProxies', async () => {
     await start({ trustedProxies: ['loopback'], upgradesPerAddressPerMinute: 1 });
     expect(await statusOf('203.0.113.1')).toBe(101);
     expect(await statusOf('203.0.113.2')).toBe(101);
@@ -96,7 +96,7 @@ describe('A server that listens on a unix socket', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('warns at its start, without trustedProxies, that all devices share one limit', async () => {
+  it('warns at start-up, without trustedProxies, that all devices share one limit', async () => {
     await start({ upgradesPerAddressPerMinute: 1 });
     expect(warnings).toEqual([expect.stringMatching(/unix socket.*share one.*'trustedProxies'/)]);
     expect(await statusOf('203.0.113.1')).toBe(101);

@@ -9,7 +9,7 @@ const files = ['libs/fedecks/src', 'libs/fedecks/test', 'apps', 'docs'].flatMap(
     .map((file) => `${folder}/${file}`),
 );
 
-it('names only files that are there', () => {
+it('names only files that exist', () => {
   const named = [...text.matchAll(/`([\w./-]+\.(?:ts|mjs))`/g)].map(([, name]) => name!);
   expect(named.length).toBeGreaterThan(30);
   expect(named.filter((name) => !files.some((file) => `/${file}`.endsWith(`/${name}`)))).toEqual([]);

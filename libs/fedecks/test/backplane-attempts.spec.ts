@@ -10,11 +10,11 @@ import { type MemoryFaults } from './support/memory-cluster.js';
 
 const IDS = Array.from({ length: 5 }, (_each, index) => `device-${index}`);
 
-/** Attempts that the network delivers in another order than they were made in, and machines with one device id. */
+/** Attempts that arrive out of order, and machines that share one device id. */
 describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
-  'Devices that name their attempts to several nodes %s',
+  'Devices that send an attempt header to several nodes %s',
   (_, kind: BareFleetKind) => {
-    /** A case, in as many histories as are worth their time, each with delays of its own. */
+    /** A test that runs once per seed: each seed gives other delays. */
     function history(title: string, test: (fleet: BareFleet) => Promise<void>, faults?: MemoryFaults): void {
       it(
         title,
@@ -35,7 +35,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       return (await Promise.all([1, 2, 3].map(() => fleet.node(options)))) as [BareNode, BareNode, BareNode];
     }
 
-    /** Each attempt at a node, one after another, as `one a1`; all that follows from each is done. */
+    /** Opens the attempts one after another, and waits after each until the nodes have settled. */
     async function takeTurns(
       fleet: BareFleet,
       turns: readonly (readonly [BareNode, string])[],
@@ -46,23 +46,26 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       }
     }
 
-    history('keep the newer connection when an older attempt arrives late at another node', async (fleet) => {
-      const all = await nodes(fleet);
-      const [one, two] = all;
-      for (const id of IDS) one.open(id, 'a2');
-      await isHeldBy(all, one, 'a2');
-      for (const id of IDS) two.open(id, 'a1');
-      await isHeldBy(all, one, 'a2');
-      expect(one.ended).toEqual([]);
-      // Nothing is left to replace: it may come in.
-      for (const id of IDS) one.leave(id);
-      await fleet.sleep(200);
-      for (const id of IDS) two.open(id, 'a1');
-      await isHeldBy(all, two, 'a1');
-    });
+    history(
+      'keeps the newer connection when an older attempt arrives late at another node',
+      async (fleet) => {
+        const all = await nodes(fleet);
+        const [one, two] = all;
+        for (const id of IDS) one.open(id, 'a2');
+        await waitUntilHeldBy(all, one, 'a2');
+        for (const id of IDS) two.open(id, 'a1');
+        await waitUntilHeldBy(all, one, 'a2');
+        expect(one.ended).toEqual([]);
+        // No connection is left to replace, so the older attempt is accepted.
+        for (const id of IDS) one.leave(id);
+        await fleet.sleep(200);
+        for (const id of IDS) two.open(id, 'a1');
+        await waitUntilHeldBy(all, two, 'a1');
+      },
+    );
 
     history(
-      'keep the newest of three attempts, whatever their order and that of the writes',
+      'keeps the newest of three attempts, in whatever order attempts and writes arrive',
       async (fleet) => {
         const all = await nodes(fleet);
         const [one, two, three] = all;
@@ -74,28 +77,28 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
             }),
           ),
         );
-        await isHeldBy([one, two, three], three, 'a3');
+        await waitUntilHeldBy([one, two, three], three, 'a3');
       },
       { lateWrites: 0.3, bothAccepted: 0.5 },
     );
 
     history(
-      'replace a connection by that of another process, or of a device that names none',
+      'replaces a connection by one of another process, or one without an attempt header',
       async (fleet) => {
         const all = await nodes(fleet);
         const [one, two, three] = all;
         for (const id of IDS) one.open(id, 'a9');
-        await isHeldBy(all, one, 'a9');
+        await waitUntilHeldBy(all, one, 'a9');
         for (const id of IDS) two.open(id, 'b1');
-        await isHeldBy(all, two, 'b1');
+        await waitUntilHeldBy(all, two, 'b1');
         for (const id of IDS) three.open(id);
-        await isHeldBy(all, three);
+        await waitUntilHeldBy(all, three);
         for (const id of IDS) two.open(id, 'a1');
-        await isHeldBy(all, two, 'a1');
+        await waitUntilHeldBy(all, two, 'a1');
       },
     );
 
-    history('are reported as two machines in one round, wherever each of them connects', async (fleet) => {
+    history('reports two machines after one round, whichever nodes they connect to', async (fleet) => {
       const [one, two, three] = await nodes(fleet);
       await takeTurns(fleet, [
         [one, 'a1'],
@@ -108,12 +111,12 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         'clone_suspected: two machines use this device id, at the address of a and the address of b: ' +
           'give each an id and a login of its own',
       ]);
-      // Where nobody refuses, the newer one stays.
+      // Without clones: 'refuse', the newer connection stays.
       expect(one.held('lamp')?.attempt?.number).toBe(2);
     });
 
     history(
-      'are not suspected when a device is started anew, or a late request opens a connection',
+      'suspects no clone when a device restarts, or a late request opens a connection',
       async (fleet) => {
         const [one, two, three] = await nodes(fleet);
         await takeTurns(fleet, [
@@ -133,7 +136,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
     );
 
     history(
-      "with clones: 'refuse', stay with the machine that is connected, wherever the other comes",
+      "with clones: 'refuse', keeps the connected machine, whichever node the other connects to",
       async (fleet) => {
         const all = await nodes(fleet, { clones: 'refuse' });
         const [one, two, three] = all;
@@ -144,34 +147,38 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
           [two, 'b2'],
         ]);
         one.open('lamp', 'a3');
-        await agree(all, ['lamp'], two);
-        // From now on presence shows nothing of those that are refused, also at a node that has never seen the device.
+        await expectAgreement(all, ['lamp'], two);
+        // Rejected attempts never show in presence, not even on a node that has never seen the device.
         const shown: string[] = [];
         two.backplane.presenceChanges$.subscribe(({ attempt }) => shown.push(attempt?.process[0] ?? ''));
         await fleet.sleep(300);
         for (const [index, node] of [three, three, one].entries()) {
           node.open('lamp', `a${index + 4}`);
           await fleet.sleep(200);
-          await agree(all, ['lamp'], two);
+          await expectAgreement(all, ['lamp'], two);
         }
         expect(shown).not.toContain('a');
         expect(two.held('lamp')?.attempt?.number).toBe(2);
         expect(reportsOf(two)).toContain(
           'clone_suspected: refused at the address of a: another machine with this device id is connected',
         );
-        // The one that is connected may come again, and the other when it is gone.
+        // The connected machine may reconnect, and the other one once the first is offline.
         three.open('lamp', 'b3');
-        await agree(all, ['lamp'], three);
+        await expectAgreement(all, ['lamp'], three);
         three.leave('lamp');
         await fleet.sleep(200);
         one.open('lamp', 'a7');
-        await agree(all, ['lamp'], one);
+        await expectAgreement(all, ['lamp'], one);
       },
     );
 
-    /** That this node holds each device, by that attempt, and all nodes say so. */
-    async function isHeldBy(all: readonly BareNode[], holder: BareNode, attempt?: string): Promise<void> {
-      await agree(all, IDS, holder);
+    /** Waits until this node holds each device by that attempt, and all nodes agree. */
+    async function waitUntilHeldBy(
+      all: readonly BareNode[],
+      holder: BareNode,
+      attempt?: string,
+    ): Promise<void> {
+      await expectAgreement(all, IDS, holder);
       for (const id of IDS) {
         const { process = '', number = '' } = holder.held(id)?.attempt ?? {};
         expect(`${process.slice(0, 1)}${number}`).toBe(attempt ?? '');
@@ -185,8 +192,12 @@ function reportsOf(...nodes: readonly BareNode[]): string[] {
   return nodes.flatMap(({ reports }) => reports);
 }
 
-/** That one node holds each device, and that all nodes say so. */
-async function agree(nodes: readonly BareNode[], ids: readonly string[], holder: BareNode): Promise<void> {
+/** Waits until one node holds each device, and all nodes agree. */
+async function expectAgreement(
+  nodes: readonly BareNode[],
+  ids: readonly string[],
+  holder: BareNode,
+): Promise<void> {
   const wrong = async (): Promise<string[]> => {
     const found = await Promise.all(
       ids.flatMap((id) =>

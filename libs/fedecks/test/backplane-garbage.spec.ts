@@ -13,10 +13,10 @@ const token = (text: string): string => Buffer.from(text).toString('base64url');
 const ENDPOINT = token('/fedecks');
 const BUCKETS = [`presence_${ENDPOINT}`, 'revocations', 'nodes'].map((name) => `$KV.fedecks_${name}`);
 const FUZZ = 2_000;
-/** `GARBAGE_SEED=...` sends the same again. */
+/** `GARBAGE_SEED=...` repeats a run. */
 const SEED = Number(process.env['GARBAGE_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
-/** What no node sends on any subject, and keeps in no bucket. */
+/** Payloads that no node sends on any subject, or stores in any bucket. */
 const GARBAGE: readonly Uint8Array[] = [
   ...['', 'hello', '{', 'null', '[]', '7', '"lives"', '{}', '{"type":"lives"}', '{"type":"lives","node":{}}'],
   ...['{"type":"dances","node":"x"}', '{"type":"sweeping","node":"x","lost":7}', '\u{1f331}'],
@@ -46,7 +46,7 @@ afterAll(async () => {
   await nats.close();
 });
 
-/** Every subject that any node listens to, as the server knows it: those of the NATS library as well. */
+/** Every subject a node subscribes to, as the server lists them, including those of the NATS library. */
 async function subjects(): Promise<string[]> {
   const response = await fetch(`${monitor}/connz?subs=1&limit=1000`);
   const { connections } = (await response.json()) as {
@@ -58,7 +58,7 @@ async function subjects(): Promise<string[]> {
     .map((subject) => subject.replace('*', '1'));
 }
 
-/** Every key of the buckets the nodes read, and some that no node would make, as the subjects that write them. */
+/** The write subjects of every key in the buckets, and of some keys that no node would create. */
 async function keys(): Promise<string[]> {
   const manager = await jetstreamManager(client);
   const found: string[] = [];
@@ -88,7 +88,7 @@ function publish(subject: string, bytes: Uint8Array, reply?: string, more?: MsgH
   client.publish(subject, bytes, { ...(reply && { reply }), ...(more && { headers: more }) });
 }
 
-describe('What no node has sent', () => {
+describe('Garbage that no node has sent', () => {
   let [one, two] = [] as unknown as [FleetNode, FleetNode];
   let observer: StartedApp;
   let lamp: FakeDevice;
@@ -115,8 +115,8 @@ describe('What no node has sent', () => {
     fleet.stopAll();
   });
 
-  /** That all goes on as if nothing had been sent. */
-  async function isWell(round: string): Promise<void> {
+  /** Checks pushes, groups, presence, health and revocation, as if no garbage had been sent. */
+  async function expectAllWorks(round: string): Promise<void> {
     await client.flush();
     expect(await two.push('lamp', round)).toBe('sent');
     expect(await lamp.next()).toBe(round);
@@ -146,7 +146,7 @@ describe('What no node has sent', () => {
       () => changes.slice(seen).filter(({ id }) => id === round),
       (told) => told.some(({ state }) => state === 'online') && told.some(({ state }) => state === 'offline'),
     );
-    // One that starts reads all there is.
+    // A node that starts reads every entry.
     const late = await fleet.node({ servers: nats.url, requestTimeoutMs: 2_000, heartbeatMs: 500 });
     expect(await late.health()).toEqual({ status: 'up' });
     expect(await late.push('lamp', 'from a late one')).toBe('sent');
@@ -155,7 +155,7 @@ describe('What no node has sent', () => {
     await late.stop();
   }
 
-  it('on a subject that nodes listen to is dropped, and nothing else is', async () => {
+  it('is dropped on every subject that nodes subscribe to, and stops nothing else', async () => {
     const all = await subjects();
     const ours = (what: string): RegExp => new RegExp(`^fedecks\\.${ENDPOINT}\\.${what}`);
     for (const what of ['all$', 'nodes$', 'device\\.', 'group\\.']) {
@@ -176,10 +176,10 @@ describe('What no node has sent', () => {
       }
       await client.flush();
     }
-    await isWell('subjects');
+    await expectAllWorks('subjects');
   }, 60_000);
 
-  it('in a bucket, under any key, is taken for not there, and what was there is written again', async () => {
+  it('is ignored in a bucket under any key, and nodes restore the entries it overwrote', async () => {
     const written = await keys();
     for (const bucket of BUCKETS) {
       expect(written.filter((subject) => subject.startsWith(`${bucket}.`)).length).toBeGreaterThan(7);
@@ -189,7 +189,7 @@ describe('What no node has sent', () => {
       for (const bucket of BUCKETS) publish(`${bucket}.${ENDPOINT}.${token(`ghost ${index}`)}`, bytes);
       await client.flush();
     }
-    // Good values, where no node looks for them: they are not another lamp, and do not revoke it.
+    // Valid values under malformed keys: nodes must not read them as the lamp's presence or revocation.
     const lasting = Date.now() + 3_600_000;
     const online = { state: 'online', node: 'x', since: 1, remoteAddress: '::1', at: 1 };
     for (const key of [`x.y.${token('lamp')}`, `${token('lamp')}=`]) {
@@ -197,12 +197,12 @@ describe('What no node has sent', () => {
       const revocation = JSON.stringify({ at: lasting, until: lasting });
       publish(`$KV.fedecks_revocations.${ENDPOINT}.${key}`, Buffer.from(revocation));
     }
-    await isWell('buckets');
+    await expectAllWorks('buckets');
     await expect(two.device('lamp', lamp.token)).resolves.toBeDefined();
     lamp = await one.device('lamp');
     await one.joinGroup('lamp', 'north');
     expect((await two.everybody()).filter(({ id }) => id.startsWith('ghost'))).toEqual([]);
-    // It has gone since it was written over, and is known to have: nobody took that for a newer connection's.
+    // A disconnect after the overwrite is still seen: no node takes the garbage for a newer connection's entry.
     const moth = await one.device('moth');
     await eventually(
       () => two.presence('moth'),
@@ -217,7 +217,7 @@ describe('What no node has sent', () => {
     );
   }, 60_000);
 
-  it(`at random, ${FUZZ} times, changes nothing`, async () => {
+  it(`changes nothing: ${FUZZ} random messages`, async () => {
     const random = seeded(SEED);
     const upTo = (limit: number): number => Math.floor(random() * limit);
     const targets = [...(await subjects()), ...(await keys())];
@@ -234,25 +234,25 @@ describe('What no node has sent', () => {
           : Buffer.from(real[upTo(real.length)]!);
       for (let changed = 0; changed < 3 && bytes.length > 0; changed++) bytes[upTo(bytes.length)] = upTo(256);
       if (dice < 0.3 && bytes.length > 0) bytes[0] = upTo(8);
-      // It must not be what a node may well have written: a word of another node, or its device.
+      // Not a valid message of a node.
       return isJson(bytes) ? bytes.subarray(1) : bytes;
     };
     try {
       for (let sent = 0; sent < FUZZ; sent++) {
         const bytes = payload();
-        // What begins as a term is one, for all a node knows; and a byte alone may be a question.
+        // Skip what a node may take for a term (it starts with 131) or for a one-byte request.
         if (bytes[0] === 131 || bytes[1] === 131 || bytes.length === 1) continue;
         publish(targets[upTo(targets.length)]!, bytes, random() < 0.5 ? 'nobody.listens' : undefined);
         if (sent % 100 === 0) await client.flush();
       }
-      await isWell('fuzz');
+      await expectAllWorks('fuzz');
     } catch (error) {
       throw new Error(`GARBAGE_SEED=${SEED}`, { cause: error });
     }
   }, 60_000);
 });
 
-it('What is dropped is told in the log, with nothing of what it holds, and not without limit', async () => {
+it('logs dropped messages with a rate limit, and without their content', async () => {
   const warnings: string[] = [];
   const ignored = (): void => undefined;
   const logger = { log: ignored, error: ignored, warn: (line: string) => void warnings.push(line) };
@@ -268,13 +268,13 @@ it('What is dropped is told in the log, with nothing of what it holds, and not w
     expect(await app.fedecks.presence.get('moth')).toBeUndefined();
     for (let index = 0; index < 1_000; index++) publish(`logged.${ENDPOINT}.nodes`, Buffer.from('a secret'));
     await client.flush();
-    // The server hands on in order, so all of it has been heard.
+    // The server delivers in order, so the node has received all of it.
     await app.fedecks.broadcast('after it');
     expect(warnings.slice(0, 2)).toEqual([
       `The backplane failed to read "${ENDPOINT}.${key}" of logged_presence_${ENDPOINT}: it is not what nodes keep there`,
       `The backplane failed to read a message on "logged.${ENDPOINT}.nodes": it is no JSON`,
     ]);
-    // At most 20 in ten seconds, and one that counts the others; how long this took is the machine's affair.
+    // At most 20 lines per ten seconds, and one that counts the rest. How long the test takes depends on the machine.
     expect(warnings.length).toBeLessThanOrEqual(21 * Math.ceil((Date.now() - began + 1) / 10_000) + 21);
     expect(warnings.join('\n')).not.toContain('secret');
   } finally {

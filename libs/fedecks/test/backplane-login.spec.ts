@@ -28,17 +28,17 @@ async function server(config: string): Promise<NatsServer> {
 }
 
 async function start({ url }: NatsServer, login: Login): Promise<StartedApp> {
-  const told = (line: unknown): void => void lines.push(String(line));
+  const record = (line: unknown): void => void lines.push(String(line));
   const app = await startApp({
     options: { drainMs: 0, backplane: natsBackplane({ servers: url, requestTimeoutMs: 2_000, ...login }) },
-    setUp: (nest) => nest.useLogger({ log: told, warn: told, error: told }),
+    setUp: (nest) => nest.useLogger({ log: record, warn: record, error: record }),
   });
   open.push(app);
   return app;
 }
 
-/** That two nodes with that login have all a fleet needs. */
-async function areLetIn(nats: NatsServer, login: Login): Promise<void> {
+/** Checks that two nodes with that login can use everything a fleet needs. */
+async function expectNodesWork(nats: NatsServer, login: Login): Promise<void> {
   const [one, two] = [await start(nats, login), await start(nats, login)];
   for (const { fedecks } of [one, two]) expect(fedecks.health()).toEqual({ status: 'up' });
   const changed: string[] = [];
@@ -57,21 +57,21 @@ async function areLetIn(nats: NatsServer, login: Login): Promise<void> {
     () => changed,
     (ids) => ids.includes(device.id),
   );
-  // Nothing that NATS refuses, and is only logged.
+  // NATS has rejected nothing: that would only be logged.
   expect(lines.filter((line) => line.includes('failed'))).toEqual([]);
 }
 
-/** What an app that does not start says. */
+/** The error message of an app that fails at start-up. */
 async function refusal(nats: NatsServer, login: Login): Promise<string> {
   const error: unknown = await start(nats, login).catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({ name: 'BackplaneError', code: 'unavailable' });
   return (error as Error).message;
 }
 
-describe('A server that asks for a user', () => {
-  it('lets in nodes with the right password, and only those: an app with another does not start, and says why', async () => {
+describe('A NATS server with a user and a password', () => {
+  it('accepts nodes with the right password; an app with another one fails at start-up', async () => {
     const nats = await server(`authorization { user: fleet, password: "${SECRET}" }`);
-    await areLetIn(nats, { user: 'fleet', pass: SECRET });
+    await expectNodesWork(nats, { user: 'fleet', pass: SECRET });
     expect(await refusal(nats, { user: 'fleet', pass: `${SECRET}-2` })).toMatch(
       /does not accept 'user' and 'pass'/,
     );
@@ -79,11 +79,11 @@ describe('A server that asks for a user', () => {
     expect(lines.join('\n')).not.toContain(SECRET);
   });
 
-  it('gives it the rights of docs/how-to/many-nodes.md, and no more are needed; what it may not is told', async () => {
+  it('needs only the permissions of docs/how-to/many-nodes.md; the node logs a permissions violation', async () => {
     const config = blocksIn('libs/fedecks/docs/how-to/many-nodes.md').find(
       ({ language }) => language === 'conf',
     )!.text;
-    await areLetIn(await server(config), { user: 'fleet', pass: SECRET });
+    await expectNodesWork(await server(config), { user: 'fleet', pass: SECRET });
 
     await start(await server(config.replace('subscribe: ["fedecks.>", ', 'subscribe: [')), {
       user: 'fleet',
@@ -95,7 +95,7 @@ describe('A server that asks for a user', () => {
     );
   });
 
-  it('may change the password: nodes say so, keep their devices, and are back when it is theirs again', async () => {
+  it('degrades nodes while their password is wrong, and keeps their devices', async () => {
     const config = (password: string): string => `authorization { user: fleet, password: "${password}" }`;
     const nats = await server(config(SECRET));
     const app = await start(nats, { user: 'fleet', pass: SECRET });
@@ -120,22 +120,22 @@ describe('A server that asks for a user', () => {
   });
 });
 
-it('A server that asks for a token lets in nodes with it, and an app with another does not start', async () => {
+it('A NATS server with a token accepts nodes that present it; an app with another token fails at start-up', async () => {
   const nats = await server(`authorization { token: "${SECRET}" }`);
-  await areLetIn(nats, { token: SECRET });
+  await expectNodesWork(nats, { token: SECRET });
   expect(await refusal(nats, { token: `${SECRET}-2` })).toMatch(/does not accept 'token'/);
   expect(lines.join('\n')).not.toContain(SECRET);
 });
 
-it('A server of an operator lets in nodes with credentials of its accounts, and an app with others does not start', async () => {
+it('A NATS server with an operator accepts nodes with its credentials; an app with others fails at start-up', async () => {
   const operator = new NatsOperator();
   const nats = await server(operator.config);
-  await areLetIn(nats, { creds: operator.creds() });
+  await expectNodesWork(nats, { creds: operator.creds() });
   expect(await refusal(nats, { creds: new NatsOperator().creds() })).toMatch(/does not accept 'creds'/);
   expect(lines.join('\n')).not.toMatch(/SEED|eyJ/);
 });
 
-describe('A server with TLS', () => {
+describe('A NATS server with TLS', () => {
   const ca = certificates.make({ name: 'Fleet CA', isCa: true });
   const other = certificates.make({ name: 'Another CA', isCa: true });
   const cloud = certificates.make({ name: 'nats', alt: 'DNS:localhost,IP:127.0.0.1', issuer: ca });
@@ -143,9 +143,9 @@ describe('A server with TLS', () => {
   const stranger = certificates.make({ name: 'node', issuer: other });
   const tls = `cert_file: "${cloud.certFile}", key_file: "${cloud.keyFile}"`;
 
-  it('is believed if its authority is given, and an app that does not know it does not start', async () => {
+  it('connects when the CA is configured, fails at start-up otherwise', async () => {
     const nats = await server(`tls { ${tls} }`);
-    await areLetIn(nats, { tls: { ca: ca.cert } });
+    await expectNodesWork(nats, { tls: { ca: ca.cert } });
     expect(await refusal(nats, { tls: { ca: other.cert } })).toMatch(
       /not trusted \(UNABLE_.*\): check 'tls.ca'/,
     );
@@ -153,21 +153,21 @@ describe('A server with TLS', () => {
       expect(await refusal(nats, login)).toMatch(/give the authority .* 'tls.ca'/);
   });
 
-  it('that asks nodes for a certificate lets in those with one it knows, and others do not start', async () => {
+  it('accepts nodes with a certificate of its CA; other apps fail at start-up', async () => {
     const nats = await server(`tls { ${tls}, ca_file: "${ca.certFile}", verify: true }`);
-    await areLetIn(nats, { tls: { ca: ca.cert, cert: node.cert, key: node.key } });
+    await expectNodesWork(nats, { tls: { ca: ca.cert, cert: node.cert, key: node.key } });
     expect(await refusal(nats, { tls: { ca: ca.cert } })).toMatch(/give 'tls.cert' and 'tls.key'/);
     const { cert, key } = stranger;
     expect(await refusal(nats, { tls: { ca: ca.cert, cert, key } })).toMatch(/may not accept 'tls.cert'/);
   });
 
-  it('is asked for in vain where there is none, and an app that asks does not start', async () => {
+  it('fails at start-up when TLS is configured and the server has none', async () => {
     expect(await refusal(await server(''), { tls: { ca: ca.cert } })).toMatch(
       /offers no TLS: leave out 'tls'/,
     );
   });
 
-  it('needs texts that can be read, and that belong together', () => {
+  it('rejects TLS options that are not PEM, or incomplete', () => {
     const message = (login: Login): string => {
       try {
         natsBackplane({ servers: 'nats://127.0.0.1', ...login });

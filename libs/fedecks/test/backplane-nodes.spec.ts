@@ -2,11 +2,11 @@ import { type BareNode, type BareToken } from './support/bare-node.js';
 import { eventually } from './support/eventually.js';
 import { type BareFleet, BARE_FLEETS, type BareFleetKind } from './support/bare-fleets.js';
 
-/** What holds with every backplane of several nodes: revocations, pushes and health, whatever fails. */
+/** Revocations, pushes and health of several nodes under failures, for each backplane. */
 describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
   'Several nodes %s',
   (_, kind: BareFleetKind) => {
-    /** A case, in as many histories as are worth their time, each with delays of its own. */
+    /** A test that runs once per seed: each seed gives other delays. */
     function history(title: string, test: (fleet: BareFleet) => Promise<void>): void {
       it(
         title,
@@ -23,7 +23,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       );
     }
 
-    async function isUp(...nodes: BareNode[]): Promise<void> {
+    async function waitUntilUp(...nodes: BareNode[]): Promise<void> {
       for (const { backplane } of nodes)
         await eventually(
           () => backplane.health,
@@ -32,8 +32,8 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         );
     }
 
-    /** Has something happen, and resolves when all of the nodes have told that they are degraded. */
-    async function degrades(happen: () => void | Promise<void>, ...nodes: BareNode[]): Promise<void> {
+    /** Causes a fault, and resolves when all of the nodes have reported that they are degraded. */
+    async function expectDegraded(happen: () => void | Promise<void>, ...nodes: BareNode[]): Promise<void> {
       const told = nodes.map(({ health }) => health.length);
       await happen();
       for (const [index, { health }] of nodes.entries())
@@ -44,8 +44,8 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         );
     }
 
-    /** That a revoked token is refused by all nodes in the end, and that none holds a connection it was let in for. */
-    async function isOut(id: string, token: BareToken, ...nodes: BareNode[]): Promise<void> {
+    /** Waits until all nodes reject a revoked token, and none holds a connection that presented it. */
+    async function waitUntilRevoked(id: string, token: BareToken, ...nodes: BareNode[]): Promise<void> {
       for (const node of nodes) {
         await eventually(
           () => node.present(id, token),
@@ -61,115 +61,122 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       }
     }
 
-    async function letIn(node: BareNode, id: string): Promise<BareToken> {
+    async function login(node: BareNode, id: string): Promise<BareToken> {
       const token = await node.login(id);
       expect(token).not.toBe(false);
       return token as BareToken;
     }
 
     history(
-      'end a connection that a revoked token was let in for before the word of it came',
+      'closes a connection that presented a revoked token before the node learned of the revocation',
       async (fleet) => {
         const [one, two, three] = [await fleet.node(), await fleet.node(), await fleet.node()];
-        const first = await letIn(one, 'lamp');
+        const first = await login(one, 'lamp');
         one.leave('lamp');
         const revoked = one.revoke('lamp');
         await fleet.sleep(fleet.random() * 6);
         const renewed = [await two.present('lamp', first), await three.present('lamp', first)];
         await revoked;
-        for (const token of [first, ...renewed]) if (token) await isOut('lamp', token, one, two, three);
-        // Whoever proves again who it is gets in.
-        const again = await letIn(two, 'lamp');
+        for (const token of [first, ...renewed])
+          if (token) await waitUntilRevoked('lamp', token, one, two, three);
+        // A new login is accepted.
+        const again = await login(two, 'lamp');
         two.leave('lamp');
         expect(await one.present('lamp', again)).not.toBe(false);
       },
     );
 
-    history('end a revoked connection behind a stalled network as soon as that goes on', async (fleet) => {
-      const [one, two] = [await fleet.node(), await fleet.node()];
-      const first = await letIn(one, 'lamp');
-      one.leave('lamp');
-      fleet.hold(two, 'down');
-      await one.revoke('lamp');
-      const renewed = await two.present('lamp', first);
-      expect(renewed).not.toBe(false);
-      fleet.release(two, 'down');
-      await isOut('lamp', renewed as BareToken, one, two);
-      expect(two.ended).toContainEqual({ id: 'lamp', cause: 'revoked' });
-    });
+    history(
+      'closes a revoked connection behind a stalled network as soon as the network resumes',
+      async (fleet) => {
+        const [one, two] = [await fleet.node(), await fleet.node()];
+        const first = await login(one, 'lamp');
+        one.leave('lamp');
+        fleet.hold(two, 'down');
+        await one.revoke('lamp');
+        const renewed = await two.present('lamp', first);
+        expect(renewed).not.toBe(false);
+        fleet.release(two, 'down');
+        await waitUntilRevoked('lamp', renewed as BareToken, one, two);
+        expect(two.ended).toContainEqual({ id: 'lamp', cause: 'revoked' });
+      },
+    );
 
-    history('revoke what a node that was cut off holds, once it is back', async (fleet) => {
-      const [one, two] = [await fleet.node(), await fleet.node()];
-      const token = await letIn(two, 'lamp');
-      await degrades(() => fleet.cut(two), two);
-      await one.revoke('lamp');
-      two.leave('lamp');
-      const renewed = await two.present('lamp', token);
-      expect(renewed).not.toBe(false);
-      fleet.restore(two);
-      await isUp(two);
-      await isOut('lamp', token, one, two);
-      await isOut('lamp', renewed as BareToken, one, two);
-    });
+    history(
+      'revokes the tokens of a device that a disconnected node holds, once that node reconnects',
+      async (fleet) => {
+        const [one, two] = [await fleet.node(), await fleet.node()];
+        const token = await login(two, 'lamp');
+        await expectDegraded(() => fleet.cut(two), two);
+        await one.revoke('lamp');
+        two.leave('lamp');
+        const renewed = await two.present('lamp', token);
+        expect(renewed).not.toBe(false);
+        fleet.restore(two);
+        await waitUntilUp(two);
+        await waitUntilRevoked('lamp', token, one, two);
+        await waitUntilRevoked('lamp', renewed as BareToken, one, two);
+      },
+    );
 
-    history('keep a revocation that was made while there was no connection', async (fleet) => {
+    history('learns of a revocation that was made while the node was disconnected', async (fleet) => {
       const [one, two] = [await fleet.node(), await fleet.node()];
-      const token = await letIn(one, 'lamp');
-      await degrades(() => fleet.cut(one), one);
+      const token = await login(one, 'lamp');
+      await expectDegraded(() => fleet.cut(one), one);
       await expect(one.revoke('lamp')).rejects.toMatchObject({ code: 'unavailable' });
       fleet.restore(one);
-      await isUp(one);
+      await waitUntilUp(one);
       await eventually(
         () => two.backplane.revocations!.revokedAt('lamp'),
         (at) => at !== undefined,
       );
-      await isOut('lamp', token, one, two);
+      await waitUntilRevoked('lamp', token, one, two);
     });
 
-    history('write revocations back that the store has lost with its files', async (fleet) => {
+    history('writes revocations back when the store has lost its files', async (fleet) => {
       const [one, two] = [await fleet.node(), await fleet.node()];
-      const token = await letIn(one, 'lamp');
+      const token = await login(one, 'lamp');
       await one.revoke('lamp');
-      await degrades(() => fleet.loseFiles(), one, two);
-      await isUp(one, two);
+      await expectDegraded(() => fleet.loseFiles(), one, two);
+      await waitUntilUp(one, two);
       const three = await fleet.node();
-      await isUp(three);
-      await isOut('lamp', token, one, two, three);
+      await waitUntilUp(three);
+      await waitUntilRevoked('lamp', token, one, two, three);
     });
 
-    history('make deleted buckets again at once, with the revocations that were in them', async (fleet) => {
+    history('recreates deleted buckets at once, with their revocations', async (fleet) => {
       const [one, two] = [await fleet.node(), await fleet.node()];
-      const token = await letIn(one, 'lamp');
-      const other = await letIn(two, 'bulb');
+      const token = await login(one, 'lamp');
+      const other = await login(two, 'bulb');
       await one.revoke('lamp');
-      await degrades(() => fleet.deleteBuckets(), one, two);
-      await isUp(one, two);
+      await expectDegraded(() => fleet.deleteBuckets(), one, two);
+      await waitUntilUp(one, two);
       const three = await fleet.node();
-      await isUp(three);
-      await isOut('lamp', token, one, two, three);
+      await waitUntilUp(three);
+      await waitUntilRevoked('lamp', token, one, two, three);
       await three.revoke('bulb');
-      await isOut('bulb', other, one, two, three);
+      await waitUntilRevoked('bulb', other, one, two, three);
     });
 
-    history('learn of a revocation though the store has ended all watches', async (fleet) => {
+    history('learns of a revocation after the store has ended all watches', async (fleet) => {
       const [one, two] = [await fleet.node(), await fleet.node()];
       const changed: string[] = [];
       two.backplane.presenceChanges$.subscribe(({ id }) => changed.push(id));
       // Until the watch has begun, nothing is missed.
       await fleet.sleep(300);
-      const token = await letIn(two, 'lamp');
+      const token = await login(two, 'lamp');
       await fleet.endWatches();
       await one.revoke('lamp');
       one.open('bulb');
-      await isOut('lamp', token, one, two);
+      await waitUntilRevoked('lamp', token, one, two);
       await eventually(
         () => changed,
         (ids) => ids.includes('bulb'),
       );
-      await isUp(one, two);
+      await waitUntilUp(one, two);
     });
 
-    history('tell changes of presence though the store has ended all watches', async (fleet) => {
+    history('reports presence changes after the store has ended all watches', async (fleet) => {
       const [one, two] = [await fleet.node(), await fleet.node()];
       const changed: string[] = [];
       two.backplane.presenceChanges$.subscribe(({ id }) => changed.push(id));
@@ -181,24 +188,24 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         () => changed,
         (ids) => ids.includes('bulb'),
       );
-      await isUp(one, two);
+      await waitUntilUp(one, two);
     });
 
-    history('are up again after all of it, and have closed no connection for it', async (fleet) => {
+    history('recovers from all of these faults, and closes no connection', async (fleet) => {
       const [one, two] = [await fleet.node(), await fleet.node()];
       const ids = Array.from({ length: 10 }, (_each, index) => `device-${index}`);
       for (const id of ids) (fleet.random() < 0.5 ? one : two).open(id);
-      await degrades(() => fleet.deleteBuckets(), one, two);
-      await isUp(one, two);
-      await degrades(() => fleet.loseFiles(), one, two);
-      await isUp(one, two);
+      await expectDegraded(() => fleet.deleteBuckets(), one, two);
+      await waitUntilUp(one, two);
+      await expectDegraded(() => fleet.loseFiles(), one, two);
+      await waitUntilUp(one, two);
       expect([...one.all(), ...two.all()].map(({ id }) => id).sort()).toEqual(ids);
       expect([...one.ended, ...two.ended]).toEqual([]);
     });
 
-    history('do nothing of what was asked of a paused node when it goes on', async (fleet) => {
+    history('executes no request that expired while the node was paused', async (fleet) => {
       const [one, two] = [await fleet.node({ heartbeatMs: 5_000 }), await fleet.node({ heartbeatMs: 5_000 })];
-      await letIn(two, 'valve');
+      await login(two, 'valve');
       await eventually(
         () => one.push('valve', 'hello'),
         (result) => result === 'sent',
@@ -241,9 +248,9 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       },
     );
 
-    history('do each of many pushes once, though the holder pauses now and again', async (fleet) => {
+    history('executes each of many pushes once, although the holder pauses repeatedly', async (fleet) => {
       const [one, two] = [await fleet.node({ heartbeatMs: 5_000 }), await fleet.node({ heartbeatMs: 5_000 })];
-      await letIn(two, 'valve');
+      await login(two, 'valve');
       await eventually(
         () => one.push('valve', 'hello'),
         (result) => result === 'sent',
@@ -253,7 +260,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         for (const each of [1, 2, 3]) results.set(`${round}-${each}`, one.push('valve', `${round}-${each}`));
         fleet.pause(two);
         results.set(`${round}-paused`, one.push('valve', `${round}-paused`));
-        // Some of them may still be done in time, and others not.
+        // Some pushes may still be executed in time.
         await fleet.sleep(100 + fleet.random() * 1_500);
         fleet.resume(two);
         await fleet.sleep(fleet.random() * 300);

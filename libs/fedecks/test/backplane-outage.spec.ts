@@ -18,7 +18,7 @@ async function start(nats: NatsBackplaneOptions, options: Partial<FedecksOptions
   return app;
 }
 
-async function isUp(...apps: StartedApp[]): Promise<void> {
+async function waitUntilUp(...apps: StartedApp[]): Promise<void> {
   for (const { fedecks } of apps) {
     await eventually(
       () => fedecks.health(),
@@ -28,7 +28,7 @@ async function isUp(...apps: StartedApp[]): Promise<void> {
   }
 }
 
-async function isDegraded(...apps: StartedApp[]): Promise<void> {
+async function waitUntilDegraded(...apps: StartedApp[]): Promise<void> {
   for (const { fedecks } of apps) {
     await eventually(
       () => fedecks.health(),
@@ -37,7 +37,7 @@ async function isDegraded(...apps: StartedApp[]): Promise<void> {
   }
 }
 
-async function isAt(app: StartedApp, id: string, state: string): Promise<void> {
+async function waitForState(app: StartedApp, id: string, state: string): Promise<void> {
   await eventually(
     () => app.fedecks.presence.get(id),
     (entry) => entry?.state === state,
@@ -45,22 +45,22 @@ async function isAt(app: StartedApp, id: string, state: string): Promise<void> {
   );
 }
 
-describe('While NATS is away', () => {
+describe('While NATS is unreachable', () => {
   let nats: NatsServer;
   beforeAll(async () => (nats = await NatsServer.start()));
   afterEach(() => nats.thaw());
   afterAll(() => nats.close());
 
-  it('devices stay, local pushes go on, others are refused in time, and presence is repaired after it', async () => {
+  it('keeps devices and local pushes, rejects remote calls in time, and repairs presence afterwards', async () => {
     const shared = { servers: nats.url, namespace: `outage${++namespaces}` };
     const [one, two] = [await start(shared), await start(shared)];
     const stays = await one.device('stays');
     const goes = await one.device('goes');
     const moves = await one.device('moves');
-    for (const id of ['stays', 'goes', 'moves']) await isAt(two, id, 'online');
+    for (const id of ['stays', 'goes', 'moves']) await waitForState(two, id, 'online');
 
     await nats.kill();
-    await isDegraded(one, two);
+    await waitUntilDegraded(one, two);
     expect(two.healthIndicator.isHealthy()).toMatchObject({
       fedecks: { status: 'down', reasons: { '/fedecks': expect.stringContaining('127.0.0.1') as string } },
     });
@@ -78,7 +78,7 @@ describe('While NATS is away', () => {
       await expect(refused).rejects.toMatchObject({ name: 'BackplaneError', code: 'unavailable' });
     }
     expect(performance.now() - asked).toBeLessThan(2 * QUICK.requestTimeoutMs);
-    // Whoever comes and goes meanwhile is served; a token is judged by what was known.
+    // Devices may connect and disconnect meanwhile; a token is checked against the revocations known before.
     await goes.disconnect();
     const moved = await two.device('moves', moves.token);
     const came = await two.device('came');
@@ -86,10 +86,10 @@ describe('While NATS is away', () => {
     expect(await came.next()).toBe('welcome');
 
     await nats.restart();
-    await isUp(one, two);
+    await waitUntilUp(one, two);
     expect(await moves.closed).toMatchObject({ code: 4152 });
-    await isAt(one, 'goes', 'offline');
-    for (const id of ['stays', 'moves', 'came']) await isAt(one, id, 'online');
+    await waitForState(one, 'goes', 'offline');
+    for (const id of ['stays', 'moves', 'came']) await waitForState(one, id, 'online');
     for (const app of [one, two]) {
       await eventually(
         () => app.fedecks.push('moves', 'where you are'),
@@ -99,39 +99,39 @@ describe('While NATS is away', () => {
     expect(await moved.next()).toBe('where you are');
     expect(await two.fedecks.push('stays', 'from afar')).toBe('sent');
     expect(await stays.next()).toBe('from afar');
-    // What could not be kept was refused, and is kept after all.
+    // revoke() was rejected, so this device may log in.
     await eventually(
       () => one.device('nobody').then((device) => device.disconnect()),
       () => true,
     );
   });
 
-  it('a push under way ends in an error when NATS freezes, and is not tried again', async () => {
+  it('rejects a pending push when NATS freezes, and does not retry it', async () => {
     const shared = { servers: nats.url, namespace: `outage${++namespaces}`, heartbeatMs: 5_000 };
     const [one, two] = [await start(shared), await start(shared)];
     const device = await one.device('lamp');
-    await isAt(two, 'lamp', 'online');
+    await waitForState(two, 'lamp', 'online');
     await nats.freeze();
     const push = two.fedecks.push('lamp', 'once');
     await expect(push).rejects.toMatchObject({ name: 'BackplaneError', code: 'timeout' });
     nats.thaw();
-    await isUp(one, two);
+    await waitUntilUp(one, two);
     await eventually(
       () => two.fedecks.push('lamp', 'marker').catch(() => 'not yet'),
       (result) => result === 'sent',
     );
-    // Nobody knew what became of the first: it may have gone through when the server went on, and not more than once.
+    // The timed-out push may have been delivered when the server resumed, but at most once.
     const messages = [await device.next()];
     if (messages[0] === 'once') messages.push(await device.next());
     expect(messages[messages.length - 1]).toBe('marker');
   });
 
-  it('bounds the pushes that wait for an answer', async () => {
+  it('limits pending pushes to maxPending', async () => {
     const shared = { servers: nats.url, namespace: `outage${++namespaces}`, heartbeatMs: 5_000 };
     const one = await start(shared);
     const two = await start({ ...shared, maxPending: 3 });
     await one.device('lamp');
-    await isAt(two, 'lamp', 'online');
+    await waitForState(two, 'lamp', 'online');
     await nats.freeze();
     const pushes = Array.from({ length: 5 }, () => two.fedecks.push('lamp', 1));
     const codes = (await Promise.allSettled(pushes)).map(
@@ -140,12 +140,12 @@ describe('While NATS is away', () => {
     nats.thaw();
     expect(codes.slice(3)).toEqual(['overloaded', 'overloaded']);
     expect(new Set(codes.slice(0, 3))).toEqual(new Set(['timeout']));
-    await isUp(two);
+    await waitUntilUp(two);
   });
 });
 
 describe('An app that starts without NATS', () => {
-  it('serves its devices, refuses tokens it cannot judge, and is whole when NATS comes', async () => {
+  it('serves its devices, answers tokens with 503, and recovers when NATS starts', async () => {
     const port = await freePort();
     const nats = NatsServer.on(port);
     try {
@@ -153,11 +153,11 @@ describe('An app that starts without NATS', () => {
       expect(app.fedecks.health()).toMatchObject({ status: 'degraded' });
       const device = await app.device('lamp');
       expect(await app.fedecks.push('lamp', 'hi')).toBe('sent');
-      // It may have been revoked, for all this node knows.
+      // The node cannot know whether it was revoked.
       await expect(app.device('lamp', device.token)).rejects.toThrow('503');
       await nats.restart();
-      await isUp(app);
-      await isAt(app, 'lamp', 'online');
+      await waitUntilUp(app);
+      await waitForState(app, 'lamp', 'online');
       await expect(app.device('lamp', device.token)).resolves.toBeDefined();
     } finally {
       await Promise.all(open.splice(0).map((app) => app.close()));
@@ -165,7 +165,7 @@ describe('An app that starts without NATS', () => {
     }
   });
 
-  it('is closed without a wait for it, and leaves nothing behind', async () => {
+  it('closes without waiting for NATS, and leaves nothing open', async () => {
     const app = await start({ servers: `nats://127.0.0.1:${await freePort()}` });
     await app.device();
     const began = performance.now();
@@ -176,7 +176,7 @@ describe('An app that starts without NATS', () => {
 });
 
 describe('A cluster of three NATS servers', () => {
-  it('loses one, and the nodes go on: pushes cross, presence and revocations are kept', async () => {
+  it('keeps pushes, presence and revocations when one server is killed', async () => {
     const cluster = await NatsCluster.start();
     try {
       const shared = {
@@ -186,30 +186,30 @@ describe('A cluster of three NATS servers', () => {
         requestTimeoutMs: 2_000,
       };
       const [one, two] = [await start(shared), await start(shared)];
-      await isUp(one, two);
+      await waitUntilUp(one, two);
       const device = await one.device('lamp');
-      await isAt(two, 'lamp', 'online');
+      await waitForState(two, 'lamp', 'online');
       const revoked = await one.device('revoked');
       await two.fedecks.revoke('revoked');
       expect(await revoked.closed).toMatchObject({ code: 4150 });
 
-      // The one both nodes and what is kept may be with.
+      // The nodes may be connected to this server, and it may lead the streams.
       const [server] = cluster.servers as [NatsServer];
       await server.kill();
-      // A push while it goes over may fail, and says so; what is sent has arrived, once.
+      // A push during the failover may fail with an error; one that resolves with 'sent' has arrived, once.
       await eventually(
         () => two.fedecks.push('lamp', 'after').catch(() => 'not yet'),
         (result) => result === 'sent',
         20_000,
       );
-      await isUp(one, two);
+      await waitUntilUp(one, two);
       expect(await two.fedecks.push('lamp', 'marker')).toBe('sent');
       const messages = [await device.next(), await device.next()];
       expect(messages).toEqual(['after', 'marker']);
-      await isAt(one, (await two.device('came')).id, 'online');
+      await waitForState(one, (await two.device('came')).id, 'online');
       await expect(two.device('revoked', revoked.token)).rejects.toThrow('403');
       await server.restart();
-      await isAt(two, (await one.device('came later')).id, 'online');
+      await waitForState(two, (await one.device('came later')).id, 'online');
     } finally {
       await Promise.all(open.splice(0).map((app) => app.close()));
       await cluster.close();
@@ -218,7 +218,7 @@ describe('A cluster of three NATS servers', () => {
 });
 
 describe('The options of natsBackplane', () => {
-  it('are refused all at once', () => {
+  it('rejects invalid options, all in one error', () => {
     const wrong = {
       servers: [],
       namespace: 'a.b',
@@ -233,7 +233,7 @@ describe('The options of natsBackplane', () => {
     );
   });
 
-  it('leave no place for revocations kept elsewhere', async () => {
+  it('rejects `revocations` together with `backplane`', async () => {
     const options = { backplane: natsBackplane({ servers: 'nats://127.0.0.1:1' }) };
     const revocations = { revoke: () => undefined, revokedAt: () => undefined };
     await expect(startApp({ options: { ...options, revocations } })).rejects.toThrow(

@@ -8,7 +8,7 @@ import {
 import { eventually } from './support/eventually.js';
 import { type MemoryFaults } from './support/memory-cluster.js';
 
-/** How many devices a history has: what happens to one of them may depend on the others. */
+/** Several devices per run, as they may affect each other. */
 const DEVICES = 10;
 const IDS = Array.from({ length: DEVICES }, (_each, index) => `device-${index}`);
 
@@ -16,13 +16,13 @@ const KINDS = BARE_FLEETS.flatMap((kind) =>
   (['newest', 'oldest'] as const).map((duplicates) => [kind.name, duplicates, kind] as const),
 );
 
-/** A device has one connection in the end, and all nodes agree which, whatever fails while it moves. */
+/** In the end a device has one connection, and all nodes agree which, whatever fails meanwhile. */
 describe.each(KINDS)(
   'Presence of several nodes %s, where the %s connection stays,',
   (_, duplicates, kind) => {
     const newest = duplicates === 'newest';
 
-    /** A case, in as many histories as are worth their time, each with delays of its own. */
+    /** A test that runs once per seed: each seed gives other delays. */
     function history(title: string, test: (fleet: BareFleet) => Promise<void>, faults?: MemoryFaults): void {
       it(title, () => inHistories(kind, test, faults), 120_000);
     }
@@ -31,18 +31,18 @@ describe.each(KINDS)(
       return Promise.all(Array.from({ length: count }, () => fleet.node({ duplicates, ...options })));
     }
 
-    /** Connects as a device does: until it is let in, or knows that another connection of it is. */
-    async function come(fleet: BareFleet, id: string, node: BareNode): Promise<void> {
+    /** Connects as a device does: retries until it is accepted, or another connection of it is. */
+    async function connect(fleet: BareFleet, id: string, node: BareNode): Promise<void> {
       await fleet.sleep(fleet.random() * 2);
       await node.login(id).catch(() => false);
     }
 
-    async function go(id: string, node: BareNode): Promise<void> {
+    async function disconnect(id: string, node: BareNode): Promise<void> {
       node.leave(id);
     }
 
-    /** Has devices that no node holds come to the first. */
-    async function comeBack(nodes: readonly BareNode[]): Promise<void> {
+    /** Connects all devices that no node holds to the first node. */
+    async function reconnect(nodes: readonly BareNode[]): Promise<void> {
       for (const id of IDS)
         await eventually(
           async () => nodes.some((node) => node.held(id)) || (await nodes[0]!.login(id)) !== false,
@@ -60,28 +60,28 @@ describe.each(KINDS)(
       await fleet.sleep(500);
     }
 
-    history('agrees on a device that comes to two nodes at once', async (fleet) => {
+    history('agrees on a device that connects to two nodes at once', async (fleet) => {
       const all = await nodes(fleet, 3);
       const [one, two] = all as [BareNode, BareNode];
-      await Promise.all(IDS.flatMap((id) => [come(fleet, id, one), come(fleet, id, two)]));
-      await agree(all);
+      await Promise.all(IDS.flatMap((id) => [connect(fleet, id, one), connect(fleet, id, two)]));
+      await expectAgreement(all);
     });
 
-    history('agrees on a device that one node holds and that comes anew to two', async (fleet) => {
+    history('agrees on a device that reconnects to two nodes while a third holds it', async (fleet) => {
       const all = await nodes(fleet, 3);
       const [one, two] = all as [BareNode, BareNode];
-      await Promise.all(IDS.map((id) => come(fleet, id, one)));
+      await Promise.all(IDS.map((id) => connect(fleet, id, one)));
       await fleet.sleep(15);
-      await Promise.all(IDS.flatMap((id) => [come(fleet, id, one), come(fleet, id, two)]));
-      await agree(all);
+      await Promise.all(IDS.flatMap((id) => [connect(fleet, id, one), connect(fleet, id, two)]));
+      await expectAgreement(all);
     });
 
-    history('agrees on a device that leaves one node and comes to another', async (fleet) => {
+    history('agrees on a device that disconnects from one node and connects to another', async (fleet) => {
       const all = await nodes(fleet, 3);
       const [one, two] = all as [BareNode, BareNode];
       await Promise.all(
         IDS.map(async (id) => {
-          await come(fleet, id, one);
+          await connect(fleet, id, one);
           await fleet.sleep(fleet.random() * 2);
           one.leave(id);
           await eventually(
@@ -90,33 +90,33 @@ describe.each(KINDS)(
           );
         }),
       );
-      await agree(all, IDS, two);
+      await expectAgreement(all, IDS, two);
     });
 
-    history('agrees on a device that comes to three nodes at once', async (fleet) => {
+    history('agrees on a device that connects to three nodes at once', async (fleet) => {
       const all = await nodes(fleet, 3);
-      await Promise.all(IDS.flatMap((id) => all.map((node) => come(fleet, id, node))));
-      await agree(all);
+      await Promise.all(IDS.flatMap((id) => all.map((node) => connect(fleet, id, node))));
+      await expectAgreement(all);
     });
 
     history(
-      'agrees though writes arrive late, and two that exclude each other are both accepted',
+      'agrees although writes arrive late and two conflicting writes are both accepted',
       async (fleet) => {
         const all = await nodes(fleet, 3);
         for (let round = 0; round < 3; round++)
           await Promise.all(
             IDS.flatMap((id) =>
-              all.map((node) => (fleet.random() < 0.7 ? come(fleet, id, node) : go(id, node))),
+              all.map((node) => (fleet.random() < 0.7 ? connect(fleet, id, node) : disconnect(id, node))),
             ),
           );
         await fleet.sleep(2_000);
-        await comeBack(all);
-        await agree(all);
+        await reconnect(all);
+        await expectAgreement(all);
       },
       { lateWrites: 0.3, bothAccepted: 0.5 },
     );
 
-    history('agrees though what a node writes is held back by the network', async (fleet) => {
+    history('agrees although the network delays the writes of one node', async (fleet) => {
       const all = await nodes(fleet, 3);
       const [one, two] = all as [BareNode, BareNode];
       fleet.hold(one, 'up');
@@ -127,10 +127,10 @@ describe.each(KINDS)(
       for (const id of IDS) if (fleet.random() < 0.5) one.leave(id);
       await fleet.sleep(280);
       fleet.release(one, 'up');
-      await agree(all);
+      await expectAgreement(all);
     });
 
-    history('agrees though the store stalls while devices move', async (fleet) => {
+    history('agrees although the store stalls while devices move', async (fleet) => {
       const all = await nodes(fleet, 3, { heartbeatMs: 1_000, requestTimeoutMs: 5_000 });
       const [one, two] = all as [BareNode, BareNode];
       await fleet.stall();
@@ -144,70 +144,67 @@ describe.each(KINDS)(
       fleet.goOn();
       await fleet.sleep(100);
       for (const id of IDS) one.leave(id);
-      // Where the oldest stays, it may have had the other one closed before it left.
+      // With 'oldest', this connection may have closed the other one before it disconnected.
       await fleet.sleep(2_000);
-      if (!newest) await comeBack([two]);
-      await agree(all, IDS, two);
+      if (!newest) await reconnect([two]);
+      await expectAgreement(all, IDS, two);
     });
 
     history('agrees on devices that move while their node is paused', async (fleet) => {
       const all = await nodes(fleet, 3);
       const [one, two] = all as [BareNode, BareNode];
-      await Promise.all(IDS.map((id) => come(fleet, id, one)));
+      await Promise.all(IDS.map((id) => connect(fleet, id, one)));
       await fleet.sleep(200);
       fleet.pause(one);
-      // Only when its lease is over may a device come in elsewhere, where the oldest stays.
+      // With 'oldest', a device is accepted elsewhere only after the lease of its node has expired.
       await fleet.sleep(newest ? fleet.random() * 3_000 : 3_000);
-      await Promise.all(IDS.map((id) => come(fleet, id, two)));
+      await Promise.all(IDS.map((id) => connect(fleet, id, two)));
       await fleet.sleep(1_000);
       fleet.resume(one);
       await settle(fleet, all);
-      await agree(all, IDS, newest ? two : undefined);
+      await expectAgreement(all, IDS, newest ? two : undefined);
     });
 
-    history('agrees on devices that move while their node is cut off', async (fleet) => {
+    history('agrees on devices that move while their node is disconnected', async (fleet) => {
       const all = await nodes(fleet, 3);
       const [one, two] = all as [BareNode, BareNode];
-      await Promise.all(IDS.map((id) => come(fleet, id, one)));
+      await Promise.all(IDS.map((id) => connect(fleet, id, one)));
       await fleet.sleep(200);
       fleet.cut(one);
       await fleet.sleep(3_000);
-      await Promise.all(IDS.map((id) => come(fleet, id, two)));
+      await Promise.all(IDS.map((id) => connect(fleet, id, two)));
       for (const id of IDS) if (fleet.random() < 0.3) one.open(id);
       fleet.restore(one);
       await settle(fleet, all);
-      await agree(all);
+      await expectAgreement(all);
     });
 
-    history('agrees, and closes nobody, when the store has lost everything', async (fleet) => {
+    history('agrees, and closes no connection, when the store has lost everything', async (fleet) => {
       const all = await nodes(fleet, 3);
       const [one, two] = all as [BareNode, BareNode];
-      await Promise.all(IDS.flatMap((id) => [come(fleet, id, one), come(fleet, id, two)]));
-      await agree(all);
+      await Promise.all(IDS.flatMap((id) => [connect(fleet, id, one), connect(fleet, id, two)]));
+      await expectAgreement(all);
       const held = all.map((node) => IDS.filter((id) => node.held(id)));
       for (const lose of [() => fleet.deleteBuckets(), () => fleet.loseFiles()]) {
         await lose();
         await fleet.sleep(1_000);
         await settle(fleet, all);
-        await agree(all);
+        await expectAgreement(all);
         expect(all.map((node) => IDS.filter((id) => node.held(id)))).toEqual(held);
       }
     });
 
     if (kind.hasClocks) {
-      history(
-        'agrees, and keeps who came last or first, whatever the clocks of its nodes say',
-        async (fleet) => {
-          const all = await nodes(fleet, 3);
-          const [one, two] = all as [BareNode, BareNode];
-          for (const node of all) fleet.setClock!(node, (fleet.random() - 0.5) * 7_200_000);
-          await Promise.all(IDS.map((id) => come(fleet, id, one)));
-          await agree(all, IDS, one);
-          for (const node of all) fleet.setClock!(node, (fleet.random() - 0.5) * 7_200_000);
-          await Promise.all(IDS.map((id) => come(fleet, id, two)));
-          await agree(all, IDS, newest ? two : one);
-        },
-      );
+      history("agrees on the newest or oldest connection, whatever the nodes' clocks say", async (fleet) => {
+        const all = await nodes(fleet, 3);
+        const [one, two] = all as [BareNode, BareNode];
+        for (const node of all) fleet.setClock!(node, (fleet.random() - 0.5) * 7_200_000);
+        await Promise.all(IDS.map((id) => connect(fleet, id, one)));
+        await expectAgreement(all, IDS, one);
+        for (const node of all) fleet.setClock!(node, (fleet.random() - 0.5) * 7_200_000);
+        await Promise.all(IDS.map((id) => connect(fleet, id, two)));
+        await expectAgreement(all, IDS, newest ? two : one);
+      });
     }
   },
 );
@@ -226,8 +223,8 @@ async function inHistories(
   }
 }
 
-/** That one node holds each device, this one if it is given, and that all nodes say so. */
-async function agree(nodes: readonly BareNode[], ids = IDS, holder?: BareNode): Promise<void> {
+/** Waits until one node (this one if given) holds each device, and all nodes agree. */
+async function expectAgreement(nodes: readonly BareNode[], ids = IDS, holder?: BareNode): Promise<void> {
   const wrong = async (): Promise<string[]> => {
     const found = await Promise.all(ids.map((id) => whatIsWrong(nodes, id, holder)));
     return found.filter((each) => each !== undefined);

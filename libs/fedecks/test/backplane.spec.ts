@@ -8,7 +8,7 @@ import { eventually } from './support/eventually.js';
 import { NatsServer } from './support/nats-server.js';
 import { RawPeer } from './support/raw-peer.js';
 
-/** What holds with every backplane, whatever is behind it. */
+/** The behaviour that all backplanes share. */
 const BACKPLANES: Record<
   string,
   { start(): Promise<void>; make(): BackplaneFactory | undefined; stop(): Promise<void> }
@@ -24,7 +24,7 @@ const BACKPLANES: Record<
 let nats: NatsServer;
 let namespaces = 0;
 
-/** Ids that would be something else as part of a subject or a key. */
+/** Ids with a special meaning in a subject or a key. */
 const HARD_IDS = [
   'a.b',
   'with space',
@@ -52,7 +52,7 @@ describe.each(Object.entries(BACKPLANES))('A backplane %s', (_, backplane) => {
     ({ fedecks } = app);
   }
 
-  it('writes a push to the device, and says offline of one that is not there', async () => {
+  it("delivers a push, and returns 'offline' for a device that is not connected", async () => {
     await start();
     const device = await app.device();
     expect(await fedecks.push(device.id, ['hi', 'there'])).toBe('sent');
@@ -66,7 +66,7 @@ describe.each(Object.entries(BACKPLANES))('A backplane %s', (_, backplane) => {
     );
   });
 
-  it('says who is online, since when and with which claims, and of those that left when and why', async () => {
+  it('reports who is online, since when, with which claims, and when and why others left', async () => {
     await start({ authenticator: { authenticate: () => ({ claims: { site: 'north' } }) } });
     expect(await fedecks.presence.get('never')).toBeUndefined();
     const device = await app.device();
@@ -88,7 +88,7 @@ describe.each(Object.entries(BACKPLANES))('A backplane %s', (_, backplane) => {
     expect(offline?.at).toBeGreaterThanOrEqual(left);
   });
 
-  it('lists everybody in pages, each once', async () => {
+  it('lists each device once, in pages', async () => {
     await start();
     const ids = Array.from({ length: 25 }, (_each, index) => `lamp-${index}`);
     await Promise.all(ids.map((id) => app.device(id)));
@@ -111,11 +111,11 @@ describe.each(Object.entries(BACKPLANES))('A backplane %s', (_, backplane) => {
     await expect(fedecks.presence.list({ limit: 0 })).rejects.toThrow(RangeError);
   });
 
-  it('tells every change of presence to those that listen', async () => {
+  it('emits every presence change', async () => {
     await start();
     const next = (state: string) =>
       firstValueFrom(fedecks.presence.changes$.pipe(filter((entry) => entry.state === state)));
-    // Until the first one arrives nobody can know that it listens: so devices come until one is told of.
+    // Nothing shows when the subscription is active, so devices connect until one is emitted.
     const listening = next('online');
     let came = false;
     void listening.then(() => (came = true));
@@ -141,7 +141,7 @@ describe.each(Object.entries(BACKPLANES))('A backplane %s', (_, backplane) => {
     subscription.unsubscribe();
   });
 
-  it('keeps apart ids that hold dots, spaces, wildcards or 125 bytes', async () => {
+  it('keeps ids apart that contain dots, spaces, wildcards or 125 bytes', async () => {
     await start();
     const devices = await Promise.all(HARD_IDS.map((id) => app.device(id)));
     for (const { id } of devices) expect(await fedecks.push(id, `for ${id}`)).toBe('sent');
@@ -154,7 +154,7 @@ describe.each(Object.entries(BACKPLANES))('A backplane %s', (_, backplane) => {
     }
   });
 
-  it('has a message for all reach all, and one for a group its members, for as long as they are connected', async () => {
+  it('delivers broadcasts to all, and group messages to members while they are connected', async () => {
     await start();
     const [one, two] = [await app.device(), await app.device()];
     await fedecks.broadcast('for all');
@@ -180,13 +180,13 @@ describe.each(Object.entries(BACKPLANES))('A backplane %s', (_, backplane) => {
     expect(await again.next()).toBe('marker');
   });
 
-  it('reports as undelivered what is for many and one does not stay for', async () => {
+  it('reports a broadcast as undelivered when a device disconnects first', async () => {
     await start();
     const { port } = (app.nest.getHttpServer() as Server).address() as AddressInfo;
     const peer = await RawPeer.connect(port);
     peer.write(request({ deviceId: 'hasty' }));
     await peer.response();
-    // Frames are held until its first has arrived (PROTOCOL.md §2.6), and it goes before that.
+    // Frames are held until the device's first frame (PROTOCOL.md §2.6). It disconnects before it sends one.
     await eventually(
       () => fedecks.devices().length,
       (count) => count === 1,
@@ -196,7 +196,7 @@ describe.each(Object.entries(BACKPLANES))('A backplane %s', (_, backplane) => {
     expect(await app.errors.next()).toMatchObject({ deviceId: 'hasty', type: 'undelivered' });
   });
 
-  it('bounds the names of groups, and how many a device is in', async () => {
+  it('limits the names of groups, and the number of groups of a device', async () => {
     await start();
     const { id } = await app.device();
     expect(() => fedecks.joinGroup(id, '')).toThrow(RangeError);
@@ -207,7 +207,7 @@ describe.each(Object.entries(BACKPLANES))('A backplane %s', (_, backplane) => {
     expect(() => fedecks.joinGroup(id, 'group-64')).toThrow(/is in 64 groups/);
   });
 
-  it('refuses a second connection where the oldest counts, until the first has ended', async () => {
+  it("with duplicates: 'oldest', rejects a second connection until the first has ended", async () => {
     await start({ duplicates: 'oldest' });
     const device = await app.device();
     await expect(app.device(device.id)).rejects.toThrow('503');
@@ -223,7 +223,7 @@ describe.each(Object.entries(BACKPLANES))('A backplane %s', (_, backplane) => {
     await second.disconnect();
   });
 
-  it('revokes what a device was given', async () => {
+  it("revokes a device's tokens", async () => {
     await start();
     const device = await app.device();
     await fedecks.revoke(device.id);
@@ -232,7 +232,7 @@ describe.each(Object.entries(BACKPLANES))('A backplane %s', (_, backplane) => {
     await expect(app.device(device.id)).resolves.toBeDefined();
   });
 
-  it('is up, and says so as a health indicator does', async () => {
+  it('is up, and reports that as a health indicator', async () => {
     await start();
     expect(fedecks.health()).toEqual({ status: 'up' });
     expect(app.healthIndicator.isHealthy('devices')).toEqual({ devices: { status: 'up' } });

@@ -4,12 +4,12 @@ import { type ChildApp, Program } from './support/child-app.js';
 import { eventually } from './support/eventually.js';
 
 const DEVICES = 12;
-/** How many attempts and connections must fail before the network becomes good. */
+/** The network becomes good after this many failed attempts and lost connections. */
 const FAILURES = 80;
 const BAD = { loss: 0.35, delayMs: 300 };
 const GOOD = { loss: 0, delayMs: 5 };
 
-/** A network and processes of its own, which all end with the first of them. */
+/** Own network and PID namespaces: all processes end with the first one. */
 const OF_ITS_OWN = [
   'unshare',
   ...(process.getuid?.() === 0 ? [] : ['-r']),
@@ -26,20 +26,20 @@ const FAILURE_TYPES: readonly ClientEvent['type'][] = [
   'connection_lost',
 ];
 
-/** What the programs behind the network tell. */
+/** A line of output of the programs behind the network. */
 interface Line {
   readonly device?: number;
   readonly event?: ClientEvent;
   readonly report?: string;
 }
 
-// Where it cannot be tested this is reported as to be done, and not as passed.
+// Reported as todo, not as passed, where the network cannot be created.
 if (!canMakeNetworks) {
   it.todo(
-    'Behind a lossy network: NOT TESTED, since this user may not make networks, or there is no python3, ip or /dev/net/tun',
+    'Behind a lossy network: NOT TESTED, because this user may not create networks, or python3, ip or /dev/net/tun is missing',
   );
 } else {
-  describe('Behind a network that loses 35 % of the packets, with round trips of 0.6 s,', () => {
+  describe('Behind a network with 35 % packet loss and round trips of 0.6 s', () => {
     let program: Program;
     let cloud: ChildApp | undefined;
     beforeAll(async () => {
@@ -51,7 +51,7 @@ if (!canMakeNetworks) {
     });
     afterAll(() => program.remove());
 
-    async function keepsNoDeviceAway(...more: string[]): Promise<void> {
+    async function testReconnects(...more: string[]): Promise<void> {
       const args = [JSON.stringify(BAD), String(DEVICES), ...more];
       cloud = program.start(args, { by: OF_ITS_OWN });
       const events: ClientEvent[] = [];
@@ -74,7 +74,7 @@ if (!canMakeNetworks) {
         (count) => count === DEVICES,
         60_000,
       );
-      // No attempt of a device has thrown out a later one, and so none waits for longer than after any failure.
+      // No attempt has replaced a later one, so no device was told to wait longer than after a failure.
       expect(events.filter((event) => event.type === 'connection_lost' && event.code !== undefined)).toEqual(
         [],
       );
@@ -87,15 +87,15 @@ if (!canMakeNetworks) {
     }
 
     it(
-      'no device throws itself out, and all are connected when it is good again',
-      () => keepsNoDeviceAway(),
+      'keeps devices from replacing themselves, and connects all once the network is good',
+      () => testReconnects(),
       160_000,
     );
 
     if (hasNginx) {
-      it('the same holds through nginx with TLS', () => keepsNoDeviceAway('tls'), 160_000);
+      it('does the same through nginx with TLS', () => testReconnects('tls'), 160_000);
     } else {
-      it.todo('the same holds through nginx with TLS: NOT TESTED, since there is no nginx on the PATH');
+      it.todo('does the same through nginx with TLS: NOT TESTED, because there is no nginx on the PATH');
     }
   });
 }

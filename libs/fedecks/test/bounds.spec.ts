@@ -1,6 +1,6 @@
 /**
- * What one device may do to the process: how many frames, bytes and turns of the event loop are its own, and that
- * nothing of it is left when it has gone.
+ * What one device may use of the process: frames, bytes and time of the event loop, and that
+ * nothing of it is left after it has disconnected.
  */
 import { Injectable } from '@nestjs/common';
 import {
@@ -42,7 +42,7 @@ class Listener {
     await new Promise<void>((resolve) => this.hung.put(resolve));
   }
 
-  /** All of its work comes after it has returned its promise. */
+  /** Does all of its work after the first await. */
   @OnMessage('later')
   async later(@Device() { id }: ConnectedDevice) {
     await Promise.resolve();
@@ -92,14 +92,14 @@ const begin = (payload: string | Uint8Array = ''): Buffer => frame(OPCODE.binary
 const hang = binary(term(tuple(str('hang'), str(''))));
 const later = binary(term(tuple(str('later'), str(''))));
 const small = binary(term(str('hello')));
-/** A term of 40,000 elements: it takes far longer to decode than a small one. */
+/** A term of 40,000 elements, which is slow to decode. */
 const heavy = binary(term(list(...new Array<Buffer>(40_000).fill(int(1)))));
 
 function times(count: number, bytes: Buffer): Buffer {
   return Buffer.concat(new Array<Buffer>(count).fill(bytes));
 }
 
-/** The code of the first close frame, whatever comes before it. */
+/** The code of the first close frame; other frames are skipped. */
 async function closeCodeOf(peer: RawPeer): Promise<number> {
   let next = await peer.expectFrame();
   while (next.opcode !== OPCODE.close) next = await peer.expectFrame();
@@ -111,8 +111,8 @@ async function expectAlive(peer: RawPeer): Promise<void> {
   expect((await peer.expectFrame()).payload).toEqual(term(str('heard')));
 }
 
-describe('One device and others', () => {
-  it('serves a device with a small message before another that has sent many large ones is through', async () => {
+describe('One device among others', () => {
+  it('serves a small message of one device before the many large ones of another', async () => {
     await start();
     const [greedy, modest] = [
       await site.open({ deviceId: 'greedy' }),
@@ -128,7 +128,7 @@ describe('One device and others', () => {
     for (let count = 0; count < 50; count++) await greedy.expectFrame();
   });
 
-  it('serves a device before the asynchronous handlers of another are through', async () => {
+  it('serves a device before the asynchronous handlers of another have finished', async () => {
     await start({ messagesPerSecond: 0 });
     const [greedy, modest] = [
       await site.open({ deviceId: 'greedy' }),
@@ -143,7 +143,7 @@ describe('One device and others', () => {
     expect(listener.handledFor.filter((id) => id === 'greedy').length).toBeLessThan(2_000);
   });
 
-  it('serves a device before another that has sent a thousand small messages in one write is through', async () => {
+  it('serves a device before a thousand small messages that another sent in one write', async () => {
     await start({ messagesPerSecond: 0 });
     const [greedy, modest] = [
       await site.open({ deviceId: 'greedy' }),
@@ -161,7 +161,7 @@ describe('messagesPerSecond', () => {
   it.each<[string, Buffer]>([
     ['empty fragments', part()],
     ['fragments', part('x')],
-  ])('counts %s as well', async (_, fragment) => {
+  ])('counts %s', async (_, fragment) => {
     await start({ messagesPerSecond: 20 });
     const device = await site.open();
     device.write(Buffer.concat([begin(), times(100, fragment)]));
@@ -169,7 +169,7 @@ describe('messagesPerSecond', () => {
     expect(await listener.disconnected.next()).toEqual({ type: 'rate_limited', code: 4003 });
   });
 
-  it('handles nothing more of what a device has sent when it was closed for it', async () => {
+  it('drops all messages after the one that exceeds the limit', async () => {
     await start({ messagesPerSecond: 20 });
     const device = await site.open();
     device.write(times(10_000, small));
@@ -179,8 +179,8 @@ describe('messagesPerSecond', () => {
   });
 });
 
-describe('A device that was not read for seconds', () => {
-  it('is not closed for what it sent meanwhile within messagesPerSecond', async () => {
+describe('A device whose socket was not read for seconds', () => {
+  it('is not closed for messages it sent meanwhile within messagesPerSecond', async () => {
     await start({ messagesPerSecond: 50, mailboxLimit: 2 });
     const device = await site.open();
     device.write(Buffer.concat([hang, times(30, small)]));
@@ -195,7 +195,7 @@ describe('A device that was not read for seconds', () => {
 });
 
 describe('Pings', () => {
-  it('are all answered, however many come at once', async () => {
+  it('answers all pings, however many arrive at once', async () => {
     await start();
     const device = await site.open();
     device.write(times(500, frame(OPCODE.ping, 'nerves-242a')));
@@ -209,7 +209,7 @@ describe('Pings', () => {
 });
 
 describe('mailboxBytes', () => {
-  it('stops reading a device whose waiting messages are as large', async () => {
+  it('stops reading a device at mailboxBytes of waiting messages', async () => {
     await start({ mailboxBytes: 100_000, mailboxLimit: 1_000_000 });
     const device = await site.open();
     device.write(hang);
@@ -223,7 +223,7 @@ describe('mailboxBytes', () => {
     expect((await device.expectFrame()).opcode).toBe(OPCODE.pong);
   });
 
-  it('refuses a device with 503 while as much waits of its ended connections, and lets it in again after that', async () => {
+  it('rejects a device with 503 while its ended connections fill the mailbox, and accepts it afterwards', async () => {
     await start({ mailboxBytes: 50_000 });
     const large = binary(term(str('x'.repeat(10_000))));
     const device = await site.open();
@@ -240,7 +240,7 @@ describe('mailboxBytes', () => {
     expect(listener.handledFor).toHaveLength(5);
     expect(await site.statusOf({})).toContain('101');
   });
-  it('counts what is still being handled of ended connections', async () => {
+  it('counts messages of ended connections whose handlers still run', async () => {
     await start({ mailboxBytes: 50_000 });
     const large = binary(term(tuple(str('hang'), str('x'.repeat(20_000)))));
     for (let count = 0; count < 3; count++) {
@@ -257,8 +257,8 @@ describe('mailboxBytes', () => {
   });
 });
 
-describe('A message that does not end', () => {
-  it('closes its connection after idleTimeoutMs, though bursts of pings make others go first', async () => {
+describe('A message that never completes', () => {
+  it('closes the connection after idleTimeoutMs, although bursts of pings are served first', async () => {
     await start({ idleTimeoutMs: 300, messagesPerSecond: 0 });
     const device = await site.open();
     device.write(begin('x'));
@@ -268,7 +268,7 @@ describe('A message that does not end', () => {
     expect(await listener.disconnected.next()).toEqual({ type: 'idle_timeout', code: 1000 });
   });
 
-  it('closes its connection after idleTimeoutMs, though pings come all the time', async () => {
+  it('closes the connection after idleTimeoutMs, although pings arrive all the time', async () => {
     await start({ idleTimeoutMs: 300 });
     const device = await site.open();
     device.write(begin('x'));
@@ -278,7 +278,7 @@ describe('A message that does not end', () => {
     expect(await listener.disconnected.next()).toEqual({ type: 'idle_timeout', code: 1000 });
   });
 
-  it('does not close a connection while bytes of it arrive fast enough, though no frame is whole', async () => {
+  it('keeps the connection while the bytes of a frame arrive fast enough', async () => {
     await start({ idleTimeoutMs: 300 });
     const device = await site.open();
     const bytes = binary(term(str('x'.repeat(6_000))));
@@ -291,16 +291,16 @@ describe('A message that does not end', () => {
 });
 
 describe('A single message larger than maxBufferedBytes', () => {
-  it('is delivered to a device that reads', async () => {
+  it('delivers it to a device that reads', async () => {
     await start({ maxBufferedBytes: 64 * 1024 });
     const device = await site.open();
-    // Not larger than needed: the peer of the test takes it together read by read.
+    // No larger than needed: the test's peer is slow to assemble a large frame.
     expect(await site.fedecks.push('nerves-242a', 'z'.repeat(1024 * 1024))).toBe('sent');
     expect((await device.expectFrame()).payload.length).toBeGreaterThan(1024 * 1024);
     await expectAlive(device);
   });
 
-  it('is refused with an error that says so when no device would read it', async () => {
+  it('rejects a message that is too large for any device', async () => {
     await start();
     await site.open();
     await expect(site.fedecks.push('nerves-242a', 'z'.repeat(17 * 1024 * 1024))).rejects.toMatchObject({
@@ -310,8 +310,8 @@ describe('A single message larger than maxBufferedBytes', () => {
   });
 });
 
-describe('A reply that is held for the first frame of the device', () => {
-  it('is reported as undelivered when the device goes before it', async () => {
+describe("A reply held for the device's first frame", () => {
+  it('reports it as undelivered when the device disconnects first', async () => {
     await start();
     listener.greeting = 'welcome';
     const { peer } = await site.ask();
@@ -320,12 +320,12 @@ describe('A reply that is held for the first frame of the device', () => {
   });
 });
 
-describe('The close code that is reported', () => {
+describe('The reported close code', () => {
   it.each<[string, () => Buffer, number]>([
     ['too many fragments', () => Buffer.concat([begin(), times(20_000, part())]), 1008],
     ['a length beyond 2^53', () => frame(OPCODE.binary, '', { claimedBytes: 2 ** 60 }), 1009],
     ['a frame without a mask', () => frame(OPCODE.binary, 'x', { masked: false }), 1002],
-  ])('is the one that was sent, for %s', async (_, bytes, code) => {
+  ])('equals the code in the close frame, for %s', async (_, bytes, code) => {
     await start({ messagesPerSecond: 0 });
     const device = await site.open();
     device.write(bytes());
@@ -335,7 +335,7 @@ describe('The close code that is reported', () => {
 });
 
 describe('A raw message', () => {
-  it('keeps no more in memory than itself when the application keeps it', async () => {
+  it('retains no memory beyond its own bytes when the application keeps it', async () => {
     await start();
     const device = await site.open();
     for (let count = 0; count < 50; count++) {

@@ -60,7 +60,7 @@ async function listen(server: Server | TcpServer | TlsServer): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** A reverse proxy that ends TLS before the cloud. */
+/** A reverse proxy that terminates TLS for the cloud. */
 function tlsBefore({ key, cert }: Certificate): Promise<number> {
   const server = createTlsServer({ key, cert }, (device) => {
     const inner = connect({ host: '127.0.0.1', port: cloud.port });
@@ -72,7 +72,7 @@ function tlsBefore({ key, cert }: Certificate): Promise<number> {
   return listen(server);
 }
 
-/** A web server that answers the request for a websocket with this. */
+/** A web server that answers an upgrade request with this. */
 function answering(status: number, headers: Record<string, string> = {}, body = ''): Promise<number> {
   const server = createServer();
   server.on('upgrade', (_request, socket) => {
@@ -93,14 +93,14 @@ function here(port: number, scheme = 'ws'): string {
 }
 
 describe('fedecks check', () => {
-  it('goes well at a cloud, which refuses a stranger', async () => {
+  it('exits with 0 at a cloud that rejects the unauthenticated upgrade', async () => {
     const { code, stdout } = await check(here(cloud.port));
     expect(stdout).toContain(`tcp      ok      connected to 127.0.0.1:${cloud.port}`);
     expect(stdout).toContain('upgrade  ok      it answers like a fedecks cloud');
     expect(code).toBe(0);
   });
 
-  it('goes well with TLS that the CA vouches for', async () => {
+  it('exits with 0 when the TLS certificate is signed by the given CA', async () => {
     const port = await tlsBefore(good);
     const { code, stdout } = await check(`wss://localhost:${port}${PATH}`, ['--ca', ca.certFile]);
     expect(stdout).toMatch(/dns {6}ok {6}localhost is .*127\.0\.0\.1/);
@@ -110,7 +110,7 @@ describe('fedecks check', () => {
     expect(code).toBe(0);
   });
 
-  it('tries credentials, which the cloud accepts or refuses with 403, and shows none', async () => {
+  it('presents credentials, reports whether the cloud accepts them, and prints none', async () => {
     const args = ['--id', ID, '--login'];
     const accepted = await check(here(cloud.port), args, { input: CREDENTIALS });
     expect(accepted.stdout).toContain('the cloud accepts the credentials');
@@ -122,7 +122,7 @@ describe('fedecks check', () => {
     expect(refused.code).toBe(8);
   });
 
-  it('presents the token of a login, which the cloud accepts until it is revoked', async () => {
+  it('presents the stored token, which the cloud accepts until it is revoked', async () => {
     expect(await check(here(cloud.port), ['--id', ID])).toMatchObject({ code: 1, stdout: '' });
     await cli.run(['login', here(cloud.port), '--id', ID], { input: CREDENTIALS });
     const accepted = await check(here(cloud.port), ['--id', ID]);
@@ -134,7 +134,7 @@ describe('fedecks check', () => {
     expect(refused.code).toBe(8);
   });
 
-  it('ends with 3 at a name nobody knows', async () => {
+  it('exits with 3 when the name does not resolve', async () => {
     const { code, stdout } = await check('wss://cloud.invalid/fedecks/websocket');
     expect(stdout).toMatch(/^dns {6}FAILED .*cloud\.invalid/);
     expect(code).toBe(3);
@@ -165,10 +165,10 @@ describe('fedecks check', () => {
   it.each<[string, () => Promise<number>, string[], string]>([
     ['a port without TLS', () => Promise.resolve(cloud.port), [], 'the port speaks no TLS'],
     ['a certificate for another name', () => tlsBefore(other), ['--ca', ca.certFile], 'is not for 127.0.0.1'],
-    ['a certificate that signs itself', () => tlsBefore(alone), [], 'nobody this machine trusts'],
-    ['a CA that is not known', () => tlsBefore(good), [], 'nothing leads from the certificate to a CA'],
-    ['a certificate that has expired', () => tlsBefore(expired), ['--ca', ca.certFile], 'has expired'],
-  ])('ends with 6 at %s', async (_what, start, args, message) => {
+    ['a self-signed certificate', () => tlsBefore(alone), [], 'nobody this machine trusts'],
+    ['an unknown CA', () => tlsBefore(good), [], 'nothing leads from the certificate to a CA'],
+    ['an expired certificate', () => tlsBefore(expired), ['--ca', ca.certFile], 'has expired'],
+  ])('exits with 6 at %s', async (_what, start, args, message) => {
     const { code, stdout } = await check(here(await start(), 'wss'), args);
     expect(stdout).toMatch(/tls {6}FAILED/);
     expect(stdout).toContain(message);
@@ -181,14 +181,14 @@ describe('fedecks check', () => {
       () => answering(200, { 'content-type': 'text/html' }, '<html>'),
       'A web page or an API answers',
     ],
-    ['a proxy that wants a login', () => answering(401, {}, 'Who?'), 'A cloud never answers 401'],
+    ['a proxy that requires a login', () => answering(401, {}, 'Who?'), 'A cloud never answers 401'],
     ['a firewall', () => answering(403, { server: 'Wall' }, 'No'), 'A cloud refuses without a body'],
     [
       'a redirect',
       () => answering(302, { location: 'https://new.example.com/x' }),
       'use: wss://new.example.com/x',
     ],
-    ['a lost upgrade', () => answering(426), 'proxy_set_header Upgrade'],
+    ['a proxy that drops the upgrade header', () => answering(426), 'proxy_set_header Upgrade'],
     ['an overload', () => answering(503, { 'retry-after': '7' }), 'come again in 7 s'],
     ['a reverse proxy without an app', () => answering(502), 'does not reach the app behind it'],
     [
@@ -198,25 +198,25 @@ describe('fedecks check', () => {
     ],
     ['a TLS port', () => tlsBefore(good), 'The URL must begin with wss:// instead of ws://.'],
     [
-      'what speaks no HTTP',
+      'a server that does not speak HTTP',
       () => listen(createTcpServer((socket) => socket.on('error', () => undefined).end('SSH-2.0-any\r\n'))),
       'the answer is no HTTP, or none',
     ],
-  ])('ends with 7 at %s, and says what to do', async (_what, start, message) => {
+  ])('exits with 7 at %s, and says what to do', async (_what, start, message) => {
     const { code, stdout } = await check(here(await start()));
     expect(stdout).toContain('upgrade  FAILED');
     expect(stdout).toContain(message);
     expect(code).toBe(7);
   });
 
-  it('ends with 7 at a path that the app does not have', async () => {
+  it('exits with 7 when no endpoint has this path', async () => {
     const { code, stdout } = await check(`ws://127.0.0.1:${cloud.port}/nothing`);
     expect(stdout).toContain('There is no endpoint at /nothing');
     expect(stdout).toContain('usually /fedecks/websocket');
     expect(code).toBe(7);
   });
 
-  it('ends with 7 where nothing is answered in time', async () => {
+  it('exits with 7 when the server does not answer in time', async () => {
     const port = await listen(createTcpServer((socket) => socket.on('error', () => undefined).resume()));
     const { code, stdout } = await check(here(port), ['--timeout', '0.3']);
     expect(stdout).toContain('upgrade  FAILED  no answer within 0.3 s');
@@ -230,11 +230,11 @@ describe('fedecks check', () => {
     });
     afterEach(() => proxy.close());
 
-    /** No proxy is asked for this machine; Linux takes this for it, and the tool does not. */
+    /** Linux connects 0.0.0.0 to this machine, but `check` does not treat it as loopback, so it uses the proxy. */
     const url = (): string => `ws://0.0.0.0:${cloud.port}${PATH}`;
     const env = (): NodeJS.ProcessEnv => ({ http_proxy: proxy.url.replace('//', '//user:hunter2@') });
 
-    it('goes well where it connects', async () => {
+    it('exits with 0 when the proxy connects', async () => {
       const { code, stdout } = await check(url(), [], { env: env() });
       expect(await proxy.asked.next()).toEqual({
         authority: `0.0.0.0:${cloud.port}`,
@@ -250,7 +250,7 @@ describe('fedecks check', () => {
       [407, 'The proxy wants a login'],
       [403, 'does not allow'],
       [502, 'does not reach'],
-    ])('ends with 5 where it answers %p', async (status, message) => {
+    ])('exits with 5 when the proxy answers %p', async (status, message) => {
       proxy.answer = status;
       const { code, stdout, stderr } = await check(url(), [], { env: env() });
       expect(stdout).toContain(`proxy    FAILED  it answers CONNECT with HTTP status ${status}`);
@@ -259,19 +259,19 @@ describe('fedecks check', () => {
       expect(code).toBe(5);
     });
 
-    it('ends with 5 where it is not there', async () => {
+    it('exits with 5 when the proxy is unreachable', async () => {
       const { code, stdout } = await check(url(), [], { env: { http_proxy: 'http://127.0.0.1:1' } });
       expect(stdout).toContain('proxy    FAILED  no connection: 127.0.0.1:1 ECONNREFUSED');
       expect(code).toBe(5);
     });
 
-    it('is not used for this machine itself', async () => {
+    it('does not use the proxy for loopback addresses', async () => {
       const { code } = await check(here(cloud.port), [], { env: { http_proxy: 'http://127.0.0.1:1' } });
       expect(code).toBe(0);
     });
   });
 
-  it('ends with 130 at Ctrl-C', async () => {
+  it('exits with 130 at Ctrl-C', async () => {
     const connected = new Promise<void>((resolve) => {
       void listen(
         createTcpServer((socket) => {
@@ -290,7 +290,7 @@ describe('fedecks check', () => {
   });
 
   it.each(['http://localhost:3000/x', 'localhost', 'ws://user:hunter2@localhost/'])(
-    'refuses the URL %s as wrong usage',
+    'rejects the URL %s with exit status 2',
     async (url) => {
       const { code, stderr } = await check(url);
       expect(stderr).toContain('The URL must');

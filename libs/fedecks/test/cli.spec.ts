@@ -38,7 +38,7 @@ async function logIn(): Promise<void> {
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
 }
 
-/** A command that stays connected, and is. */
+/** Starts a command that stays connected, and waits until it is. */
 async function startConnected(...args: string[]): Promise<ChildApp> {
   running = cli.start(args);
   await eventually(
@@ -48,7 +48,7 @@ async function startConnected(...args: string[]): Promise<ChildApp> {
   return running;
 }
 
-/** Everything the program has written anywhere on the disk. */
+/** All files that the program has written. */
 function files(): string[] {
   return readdirSync(cli.home, { recursive: true, encoding: 'utf8' })
     .map((name) => join(cli.home, name))
@@ -56,7 +56,7 @@ function files(): string[] {
 }
 
 describe('fedecks login', () => {
-  it('logs in with the credentials on standard input, and keeps the token where only the user can read it', async () => {
+  it('logs in with credentials from standard input, and stores the token readable by the user only', async () => {
     const { code, stdout } = await cli.run(['login', url, '--id', ID], { input: CREDENTIALS });
     expect(stdout).toBe(`Logged in as ${ID}. The token is kept, the credentials are not.\n`);
     expect(code).toBe(0);
@@ -73,8 +73,8 @@ describe('fedecks login', () => {
     expect((statSync(join(cli.home, 'fedecks')).mode & 0o777).toString(8)).toBe('700');
   });
 
-  it('asks at a terminal, and shows nothing of what is typed', async () => {
-    // `script` runs it at a terminal of its own.
+  it('prompts at a terminal without echoing the input', async () => {
+    // `script` gives it a pseudo-terminal.
     const command = `${cli.command} login ${url} --id ${ID} --ask username --ask password`;
     const child = spawn('script', ['-qec', command, '/dev/null'], { env: { ...process.env, ...cli.env } });
     let shown = '';
@@ -96,7 +96,7 @@ describe('fedecks login', () => {
     );
   });
 
-  it('ends with 130 at Ctrl-C, and sends nothing', async () => {
+  it('exits with 130 at Ctrl-C, and sends nothing', async () => {
     const child = spawn('script', ['-qec', `${cli.command} login ${url} --id ${ID}`, '/dev/null'], {
       env: { ...process.env, ...cli.env },
     });
@@ -114,7 +114,7 @@ describe('fedecks login', () => {
     expect(cloud.asked.length).toBe(asked);
   });
 
-  it('says that the cloud does not accept the credentials, and shows none of them', async () => {
+  it('reports that the cloud rejects the credentials, without printing them', async () => {
     const { code, stderr } = await cli.run(['login', url, '--id', ID], { input: '{"password":"sesame"}' });
     expect(stderr).toContain('the cloud refuses these credentials');
     expect(stderr).toContain(`fedecks check ${url} --id ${ID} --login`);
@@ -161,7 +161,7 @@ describe('fedecks login', () => {
     expect((await cli.run(['send', 'echo', '1', '--wait', '5'])).stdout).toBe('1\n');
   });
 
-  it('names `check` when the cloud is not reached', async () => {
+  it('suggests `check` when the cloud is unreachable', async () => {
     const { code, stderr } = await cli.run(['login', 'ws://127.0.0.1:1/fedecks', '--id', ID], {
       input: CREDENTIALS,
     });
@@ -171,19 +171,19 @@ describe('fedecks login', () => {
   });
 
   it.each<[string, string[], string, number, string]>([
-    ['text that is no JSON', ['--id', ID], 'secret-text', 1, 'is not JSON of the form'],
-    ['JSON that is no object', ['--id', ID], '["secret-text"]', 1, 'is not JSON of the form'],
-    ['a key of the protocol', ['--id', ID], '{"fedecks-token":"secret-text"}', 1, "the key 'fedecks-token'"],
+    ['text that is not JSON', ['--id', ID], 'secret-text', 1, 'is not JSON of the form'],
+    ['JSON that is not an object', ['--id', ID], '["secret-text"]', 1, 'is not JSON of the form'],
+    ['a reserved key', ['--id', ID], '{"fedecks-token":"secret-text"}', 1, "the key 'fedecks-token'"],
     [
-      'more than a header holds',
+      'credentials that do not fit into the header',
       ['--id', ID],
       JSON.stringify({ p: 'x'.repeat(2000) }),
       1,
       '1023 is the most',
     ],
-    ['more than is read', ['--id', ID], 'x'.repeat(20_000), 1, 'longer than 16384 bytes'],
+    ['input that is too long', ['--id', ID], 'x'.repeat(20_000), 1, 'longer than 16384 bytes'],
     ['no id', [], CREDENTIALS, 2, '--id is missing'],
-  ])('refuses %s', async (_what, args, input, status, message) => {
+  ])('rejects %s', async (_what, args, input, status, message) => {
     const { code, stderr } = await cli.run(['login', url, ...args], { input });
     expect(stderr).toContain(message);
     expect(stderr).not.toContain('secret-text');
@@ -194,7 +194,7 @@ describe('fedecks login', () => {
     ['http://localhost:3000', "must start with 'ws://' instead of 'http://'"],
     ['ws://user:hunter2@localhost', 'must not hold a user name or password'],
     ['localhost', 'must be a URL'],
-  ])('refuses the URL %s as wrong usage', async (wrong, message) => {
+  ])('rejects the URL %s with exit status 2', async (wrong, message) => {
     const { code, stderr } = await cli.run(['login', wrong, '--id', ID], { input: CREDENTIALS });
     expect(stderr).toContain(message);
     expect(stderr).not.toContain('hunter2');
@@ -210,7 +210,7 @@ describe('fedecks send', () => {
     expect(await cloud.messages.next()).toEqual(tuple('temperature', { celsius: 27.5 }));
   });
 
-  it('sends null where there is no payload, and what the notation says where there is one', async () => {
+  it('sends null without a payload argument, and terms in the JSON notation', async () => {
     await logIn();
     await cli.run(['send', 'inspected']);
     expect(await cloud.messages.next()).toEqual(tuple('inspected', null));
@@ -222,13 +222,13 @@ describe('fedecks send', () => {
     expect(await cloud.messages.next()).toEqual(tuple('photo', { size: 3 }));
   });
 
-  it('prints the reply it waits for', async () => {
+  it('prints the reply with --wait', async () => {
     await logIn();
     const reply = await cli.run(['send', 'echo', '{"$tuple":[{"$atom":"ok"},[1,2.5]]}', '--wait', '5']);
     expect(reply).toEqual({ code: 0, stdout: '{"$tuple":[{"$atom":"ok"},[1,2.5]]}\n', stderr: '' });
   });
 
-  it('fails when no reply comes in time, or the cloud closes the connection', async () => {
+  it('fails when no reply arrives in time, or the cloud closes the connection', async () => {
     await logIn();
     const late = await cli.run(['send', 'boom', '--wait', '0.2']);
     expect(late.stderr).toBe('fedecks: No message came within 0.2 s.\n');
@@ -238,7 +238,7 @@ describe('fedecks send', () => {
     expect(closed.code).toBe(1);
   });
 
-  it('names the last login, and another with --url and --id', async () => {
+  it('uses the last login, or the one given by --url and --id', async () => {
     await logIn();
     await cli.run(['login', url, '--id', 'poke-2'], { input: CREDENTIALS });
     await cli.run(['send', 'hello', '2']);
@@ -250,7 +250,7 @@ describe('fedecks send', () => {
     expect(await cloud.disconnected.next()).toBe(ID);
   });
 
-  it('says what to do without a login, and when the token is refused', async () => {
+  it('says what to do without a login, and when the token is rejected', async () => {
     const first = await cli.run(['send', 'hello']);
     expect(first).toMatchObject({
       code: 1,
@@ -269,7 +269,7 @@ describe('fedecks send', () => {
     expect(refused.code).toBe(1);
   });
 
-  it('forgets the token with `logout`', async () => {
+  it('deletes the token with `logout`', async () => {
     await logIn();
     expect(await cli.run(['logout'])).toMatchObject({ code: 0 });
     expect((await cli.run(['send', 'hello'])).stderr).toContain('There is no token');
@@ -291,7 +291,7 @@ describe('fedecks send', () => {
 });
 
 describe('fedecks listen', () => {
-  it('prints each message as a line of JSON, and ends with 0 at Ctrl-C', async () => {
+  it('prints each message as a line of JSON, and exits with 0 at Ctrl-C', async () => {
     await logIn();
     const app = await startConnected('listen');
     await cloud.fedecks.push(ID, { event: 'fan', data: { on: true } });
@@ -304,7 +304,7 @@ describe('fedecks listen', () => {
     expect(app.stderr).toBe('');
   });
 
-  it('ends after as many messages as it is told', async () => {
+  it('exits after the given number of messages', async () => {
     await logIn();
     const app = await startConnected('listen', '--count', '2');
     for (const n of [1, 2, 3]) await cloud.fedecks.push(ID, n).catch(() => undefined);
@@ -332,7 +332,7 @@ describe('fedecks listen', () => {
       () => cloud.fedecks.devices().length,
       (length) => length === 1,
     );
-    // Writing shows that nobody reads.
+    // It notices the closed pipe when it writes.
     while (cloud.fedecks.devices().length > 0) {
       await cloud.fedecks.push(ID, 'again').catch(() => undefined);
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -342,7 +342,7 @@ describe('fedecks listen', () => {
     expect(errors).toBe('');
   });
 
-  it('ends with 1 when the token is revoked, and says why', async () => {
+  it('exits with 1 when the token is revoked, and prints the reason', async () => {
     await logIn();
     const app = await startConnected('listen');
     await cloud.fedecks.revoke(ID);
@@ -353,7 +353,7 @@ describe('fedecks listen', () => {
 });
 
 describe('fedecks tail', () => {
-  it('prints what happens with its time, and ends with 0 at Ctrl-C', async () => {
+  it('prints events with their time, and exits with 0 at Ctrl-C', async () => {
     await logIn();
     const app = await startConnected('tail');
     await cloud.fedecks.push(ID, tuple('fan', { on: true }));
@@ -377,11 +377,11 @@ describe('fedecks tail', () => {
     await cloud.fedecks.push(ID, tuple(atom('fan'), new Map([[atom('on'), true]])));
     let line = await app.line();
     while (!line.includes('message')) line = await app.line();
-    // A map of atoms is an object to JavaScript, so to this client.
+    // This client decodes a map with atom keys as a JavaScript object.
     expect(line.slice(26)).toBe('message  {:fan, %{"on" => true}}');
   });
 
-  it('prints why it cannot connect, and goes on trying', async () => {
+  it('prints why it cannot connect, and keeps trying', async () => {
     await logIn();
     const home = files().find((path) => path.endsWith('login.json'))!;
     expect(JSON.parse(readFileSync(home, 'utf8'))).toEqual({ url, deviceId: ID });
@@ -401,7 +401,7 @@ describe('fedecks tail', () => {
 
 describe('fedecks', () => {
   it.each(['login', 'logout', 'send', 'listen', 'tail', 'decode', 'encode', 'check'])(
-    'explains %s with examples and what its exit statuses mean',
+    'prints help for %s with examples and exit statuses',
     async (command) => {
       const { code, stdout } = await cli.run([command, '--help']);
       expect(code).toBe(0);
@@ -411,7 +411,7 @@ describe('fedecks', () => {
     },
   );
 
-  it('names its commands when it is given none, or one that does not exist', async () => {
+  it('lists its commands when none is given, or an unknown one', async () => {
     const none = await cli.run([]);
     expect(none.code).toBe(2);
     expect(none.stderr).toContain('check     find out');
@@ -457,7 +457,7 @@ describe('fedecks', () => {
     expect((await cli.run(['--version'])).stdout).toBe(`${version}\n`);
   });
 
-  it('says that the file of the last login is damaged', async () => {
+  it('reports that the file of the last login is damaged', async () => {
     await logIn();
     const file = files().find((path) => path.endsWith('login.json'))!;
     writeFileSync(file, '{');
@@ -481,8 +481,8 @@ describe('fedecks decode and encode', () => {
     ['a binary as iex prints it', [`<<${[...BYTES].join(', ')}>>`], ''],
     ['bytes on standard input', [], BYTES],
     ['hexadecimal on standard input', [], `${BYTES.toString('hex')}\n`],
-    ['bytes that are said to be raw', ['--from', 'raw'], BYTES],
-  ])('read %s', async (_what, args, input) => {
+    ['bytes with --from raw', ['--from', 'raw'], BYTES],
+  ])('decodes %s', async (_what, args, input) => {
     const { code, stdout, stderr } = await cli.run(['decode', ...args], { input });
     expect({ code, stdout, stderr }).toEqual({
       code: 0,
@@ -507,7 +507,7 @@ describe('fedecks decode and encode', () => {
     expect((await cli.run(['decode', '--file', file])).stdout).toBe('{"$tuple":["fan",{"on":true}]}\n');
   });
 
-  it('write what Erlang reads as the same', async () => {
+  it('encodes the same bytes as Erlang', async () => {
     // Written by Erlang/OTP: {:ok, 1}, with the atom in UTF-8 as from OTP 26 on.
     const hex = '8368027702' + '6f6b6101';
     const json = '{"$tuple":[{"$atom":"ok"},1]}';
@@ -521,8 +521,8 @@ describe('fedecks decode and encode', () => {
   });
 
   it.each<[string, string[], number, string]>([
-    ['bytes that end too soon', ['decode', '836d0000000561'], 1, 'truncated at byte'],
-    ['bytes that do not begin as a term', ['decode', '0102'], 1, 'where a term has 131 (83 in hexadecimal)'],
+    ['truncated bytes', ['decode', '836d0000000561'], 1, 'truncated at byte'],
+    ['bytes without the version byte', ['decode', '0102'], 1, 'where a term has 131 (83 in hexadecimal)'],
     [
       'a fun',
       ['decode', '837164000d456c697869722e537472696e676400066c656e6774686101'],
@@ -541,14 +541,14 @@ describe('fedecks decode and encode', () => {
       1,
       '/nowhere/term cannot be read (ENOENT)',
     ],
-    ['a file without end', ['decode', '-f', '/dev/zero'], 1, '/dev/zero is longer than 83886080 bytes'],
+    ['an endless file', ['decode', '-f', '/dev/zero'], 1, '/dev/zero is longer than 83886080 bytes'],
     ['two inputs', ['decode', '8361', '-f', 'x'], 2, 'not both'],
-    ['a form that does not exist', ['decode', '836101', '--to', 'xml'], 2, 'must be one of json, elixir'],
+    ['an unknown format', ['decode', '836101', '--to', 'xml'], 2, 'must be one of json, elixir'],
     ['a bomb', ['decode', bomb()], 1, 'too-large'],
     ['JSON that is none', ['encode', '{"a":'], 1, 'The input is not JSON (end of JSON input).'],
     ['a notation that is wrong', ['encode', '{"a":[1,{"$bytes":"?"}]}'], 1, '$.a[1].$bytes must be bytes'],
-    ['a key that is half an emoji', ['encode', String.raw`{"a":[{"\ud83d":1}]}`], 1, '$.a[0]'],
-  ])('refuse %s, and say where', async (_what, args, status, message) => {
+    ['a key with an unpaired surrogate', ['encode', String.raw`{"a":[{"\ud83d":1}]}`], 1, '$.a[0]'],
+  ])('rejects %s, and says where', async (_what, args, status, message) => {
     const { code, stdout, stderr } = await cli.run(args);
     expect(stderr).toContain(message);
     expect(stdout).toBe('');
@@ -556,7 +556,7 @@ describe('fedecks decode and encode', () => {
   });
 });
 
-/** A compressed term that says it has 1 GiB. */
+/** A compressed term that claims 1 GiB. */
 function bomb(): string {
   return Buffer.concat([Buffer.of(131, 80, 64, 0, 0, 0), Buffer.from('789c030000000001', 'hex')]).toString(
     'hex',

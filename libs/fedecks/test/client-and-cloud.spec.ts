@@ -33,7 +33,7 @@ function make(options: Partial<FedecksClientOptions> = {}): FedecksClient {
   });
 }
 
-/** A client that has logged in to a cloud of this kind. */
+/** Starts a cloud with these options, and a client that has logged in to it. */
 async function connected(...given: Parameters<typeof startCloud>): Promise<void> {
   const [options, providers = []] = given;
   cloud = await startCloud(options, [Closing, ...providers]);
@@ -50,7 +50,7 @@ async function expectSlow(cause: 'connection_lost' | 'upgrade_failed'): Promise<
   expect(scheduled.delayMs).toBeLessThanOrEqual(SLOWLY.slowRetryMaxMs);
 }
 
-/** With credentials again, though nothing else is to be tried for a long time. */
+/** Checks that a login works at once, although the next attempt is scheduled much later. */
 async function expectLoginHelps(): Promise<void> {
   await client.login({ password: PASSWORD });
   expect(client.status).toBe('connected');
@@ -66,13 +66,13 @@ afterEach(async () => {
   await cloud.close();
 });
 
-describe('what a device does about the close code of a cloud (§5)', () => {
+describe('device: close codes of a real cloud (§5)', () => {
   it.each([1000, 1001, 1002, 1009, 1011, 3000, 4000, 4001, 4003, 4099, 4200, 4999])(
-    '%i: it comes back soon, with its token',
+    'reconnects soon with its token after close code %i',
     async (code) => {
       await connected();
       await client.send('close with', code);
-      // The message that asks for it: no ping has followed it.
+      // The 'close with' message, which no ping has confirmed.
       const lost = { type: 'connection_lost', cause: 'closed', code, unconfirmed: 1 };
       expect(await log.until('connection_lost')).toEqual(lost);
       expect((await log.until('connection_scheduled')).delayMs).toBeLessThanOrEqual(SOON.retryMaxMs);
@@ -81,7 +81,7 @@ describe('what a device does about the close code of a cloud (§5)', () => {
     },
   );
 
-  it.each([4100, 4101, 4149])('%i: it forgets its token, and waits for a login', async (code) => {
+  it.each([4100, 4101, 4149])('forgets its token and waits for a login after close code %i', async (code) => {
     await connected();
     await client.send('close with', code);
     expect(await log.until('unregistered')).toEqual({ type: 'unregistered', cause: 'token_expired' });
@@ -90,7 +90,7 @@ describe('what a device does about the close code of a cloud (§5)', () => {
   });
 
   it.each([4150, 4151, 4199])(
-    '%i: it keeps its token, and comes back slowly, or with a login',
+    'keeps its token after close code %i, and reconnects slowly or with a login',
     async (code) => {
       await connected();
       await client.send('close with', code);
@@ -101,8 +101,8 @@ describe('what a device does about the close code of a cloud (§5)', () => {
   );
 });
 
-describe('a device that sends faster than its cloud allows (§1.9)', () => {
-  it('goes no faster than that, and loses nothing', async () => {
+describe('device that sends faster than its cloud allows (§1.9)', () => {
+  it('throttles to the announced rate, and loses nothing', async () => {
     await connected({ messagesPerSecond: 400 });
     const answers = new Promise<void>((resolve) => {
       let heard = 0;
@@ -115,7 +115,7 @@ describe('a device that sends faster than its cloud allows (§1.9)', () => {
     expect((await log.rest()).map(({ type }) => type)).not.toContain('connection_lost');
   }, 20_000);
 
-  it('rejects what would wait beyond maxBufferedBytes, and what waits when the connection ends', async () => {
+  it('rejects sends beyond maxBufferedBytes, and pending ones when the connection ends', async () => {
     cloud = await startCloud({ messagesPerSecond: 20 });
     client = make({ maxBufferedBytes: 10_000 });
     log = new ClientLog(client);
@@ -132,8 +132,8 @@ describe('a device that sends faster than its cloud allows (§1.9)', () => {
   });
 });
 
-describe('what a device does when its cloud', () => {
-  it('shuts down (4000): it tries again soon', async () => {
+describe('device: events of a real cloud', () => {
+  it('reconnects soon when the cloud shuts down (4000)', async () => {
     await connected({ drainMs: 0 });
     await cloud.shutDown();
     expect(await log.until('connection_lost')).toMatchObject({ code: 4000 });
@@ -141,7 +141,7 @@ describe('what a device does when its cloud', () => {
     expect((await log.until('connection_scheduled')).delayMs).toBeLessThanOrEqual(SOON.retryMaxMs);
   });
 
-  it('revokes its tokens (4150): it tries again slowly, or with a login', async () => {
+  it('reconnects slowly, or with a login, when its tokens are revoked (4150)', async () => {
     await connected();
     await cloud.fedecks.revoke('nerves-242a');
     expect(await log.until('connection_lost')).toMatchObject({ code: 4150 });
@@ -149,7 +149,7 @@ describe('what a device does when its cloud', () => {
     await expectLoginHelps();
   });
 
-  it('refuses its token (403): it tries again after a while, or with a login', async () => {
+  it('retries after a while, or with a login, when its token is rejected (403)', async () => {
     cloud = await startCloud();
     client = make({ tokenStore: new MemoryTokenStore('a token of another cloud') });
     log = new ClientLog(client);
@@ -161,7 +161,7 @@ describe('what a device does when its cloud', () => {
     await expectLoginHelps();
   });
 
-  it('gives its place to another with the same id (4152): it comes back, and two do not fight for long', async () => {
+  it('reconnects when another connection with its id replaces it (4152), and slowly from the third time on', async () => {
     await connected();
     const other = make();
     others.push(other);
@@ -175,21 +175,21 @@ describe('what a device does when its cloud', () => {
     expect(other.status).toBe('connected');
   });
 
-  it("has another machine with its id, and is told so: it has the event 'clone_suspected', as the other has", async () => {
+  it("emits 'clone_suspected' when another machine uses its id, on both machines", async () => {
     await connected();
     const other = make();
     const otherLog = new ClientLog(other);
     others.push(other);
     expect(client.details.cloneSuspectedAt).toBeUndefined();
     await other.login({ password: PASSWORD });
-    // In one round: replaced, back, and replaced again.
+    // One round: replaced, reconnected, replaced again.
     await log.until('clone_suspected');
     await otherLog.until('clone_suspected');
     expect(client.details.cloneSuspectedAt).toBeInstanceOf(Date);
     expect(client.details.lastError).toContain('clone_suspected: another machine uses this device id');
   });
 
-  it('refuses clones: the one that is not connected is told so, and comes back when the other has gone', async () => {
+  it("is rejected by clones: 'refuse' while the other machine is connected, and accepted afterwards", async () => {
     await connected({ clones: 'refuse' });
     const other = make();
     others.push(other);
@@ -205,9 +205,9 @@ describe('what a device does when its cloud', () => {
     expect(refused.status).toBe('connected');
   });
 
-  it('has no room (503): it waits for as long as the Retry-After says, and a little longer', async () => {
+  it('waits for the Retry-After of a 503, and a little longer', async () => {
     await connected({ upgradesPerAddressPerMinute: 1 });
-    // Its login does not count for it when it comes back with its token, its first return does.
+    // The limit counts its first reconnection with the token, but not its login.
     await cloud.fedecks.disconnect('nerves-242a');
     await log.until('connected');
     await cloud.fedecks.disconnect('nerves-242a');

@@ -1,4 +1,4 @@
-/** What a device is told that cannot connect, by the commonest mistakes of whoever sets it up. */
+/** Error messages of a device for the most common set-up mistakes. */
 import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
@@ -37,7 +37,7 @@ function httpsServer(): Server {
   return createHttpsServer({ cert, key }, page);
 }
 
-/** Why a login has failed, and what the client's status page says. */
+/** The error of a failed login, and the client's last error. */
 async function failure(url: string, tls?: TlsOptions, password = PASSWORD): Promise<string> {
   const client = new FedecksClient({
     url,
@@ -50,7 +50,7 @@ async function failure(url: string, tls?: TlsOptions, password = PASSWORD): Prom
     const error = await client.login({ password }).catch((thrown: unknown) => thrown as Error);
     expect(error).toBeInstanceOf(LoginFailedError);
     const { message } = error as Error;
-    // The same words, without those of the login.
+    // The same text without the "Login failed" prefix.
     const { lastError = '' } = client.details;
     expect(message).toContain(lastError.replace(/^\w+: (HTTP status \d+: )?/, ''));
     return message;
@@ -59,7 +59,7 @@ async function failure(url: string, tls?: TlsOptions, password = PASSWORD): Prom
   }
 }
 
-it('says that a server speaks no TLS to which the URL says wss', async () => {
+it('says that the server does not speak TLS when the URL has wss', async () => {
   const host = await listening(createHttpServer(page));
   await expect(failure(`wss://${host}/fedecks/websocket`)).resolves.toBe(
     'Login failed: the server could not be reached: the server speaks no TLS at this port: ' +
@@ -67,7 +67,7 @@ it('says that a server speaks no TLS to which the URL says wss', async () => {
   );
 });
 
-it('says that a server may speak TLS to which the URL says ws', async () => {
+it('says that the server may speak TLS when the URL has ws', async () => {
   const host = await listening(httpsServer());
   await expect(failure(`ws://${host}/fedecks/websocket`)).resolves.toMatch(
     /hang up; if the server speaks TLS at this port, the URL must start with wss:\/\/ instead of ws:\/\/\.$/,
@@ -91,11 +91,11 @@ it("names 'tls.ca' for a self-signed certificate, and it helps", async () => {
   await expect(failure(url)).resolves.toMatch(
     /: self-signed certificate: no CA that this device trusts has issued .* as 'tls\.ca'\.$/,
   );
-  // Reached, though it is no cloud.
+  // It was reached, although it is not a cloud.
   await expect(failure(url, { ca: cert })).resolves.toContain('HTTP status 200');
 });
 
-it('says that the path may be wrong where a page answers', async () => {
+it('says that the path may be wrong when a web page is served', async () => {
   const host = await listening(createHttpServer(page));
   await expect(failure(`ws://${host}/fedecks/websocket`)).resolves.toBe(
     'Login failed: the server refused with HTTP status 200: an ordinary page, and no endpoint: ' +
@@ -114,7 +114,7 @@ it.each([
   [503, /takes no more devices for now/],
   [504, /gets no answer of it/],
   [502, /the proxy before the cloud does not reach it/],
-])('says what a status of something between usually means: %i', async (status, words) => {
+])('explains the HTTP status %i of an intermediary', async (status, words) => {
   const host = await listening(
     createHttpServer((_request, response) => {
       response.writeHead(status, { location: 'https://cloud.example.com/' }).end('a body');
@@ -176,7 +176,7 @@ describe('a cloud', () => {
   });
 
   it.each(['/fedecks', '/websocket', '/fedeks/websocket'])(
-    'is said to have no endpoint at a wrong path: %s',
+    'says that the cloud has no endpoint at a wrong path: %s',
     async (path) => {
       const cloud = await startCloud();
       await expect(failure(`ws://127.0.0.1:${cloud.port}${path}`)).resolves.toMatch(

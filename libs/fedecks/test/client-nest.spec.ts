@@ -98,11 +98,11 @@ class Commands {
   }
 }
 
-/** What the app logs, to be read by a test; `error` and `warn` only. */
+/** Records the app's log: `error` and `warn` only. */
 class Log implements LoggerService {
   readonly lines: string[] = [];
   log(): void {
-    // Not of interest.
+    // Not recorded.
   }
   error(message: unknown): void {
     this.lines.push(`error: ${String(message)}`);
@@ -123,7 +123,7 @@ async function start(imported: DynamicModule): Promise<void> {
   await app.init();
 }
 
-/** The app's connection, let in; its request for a token, and what its handler says first, have been taken. */
+/** Accepts the app's connection, and consumes its token request and its handler's greeting. */
 async function accept(): Promise<PeerConnection> {
   const device = await cloud.accept();
   device.upgrade();
@@ -168,7 +168,7 @@ describe('FedecksClientModule', () => {
       () => FedecksClientModule.forRootAsync({ imports: [ConfigModule], useExisting: Config }),
     ],
   ])(
-    'connects with the app, and gives messages to handlers whose results it sends: %s',
+    'connects with the app, and passes messages to handlers, whose results it sends: %s',
     async (_how, make) => {
       await start(make());
       const device = await accept();
@@ -191,14 +191,14 @@ describe('FedecksClientModule', () => {
     },
   );
 
-  it('tells handlers how a connection ended, and of the next one', async () => {
+  it('reports to handlers how a connection ended, and when the next one is open', async () => {
     await start(FedecksClientModule.forRoot(options()));
     const device = await accept();
     const { happened } = app.get(Commands);
     await happened.next();
     device.close(1011);
     device.fin();
-    // It said hello, and no ping has followed that.
+    // Its greeting, which no ping has confirmed.
     const lost = { type: 'connection_lost', cause: 'closed', code: 1011, unconfirmed: 1 };
     expect(await happened.next()).toEqual(['gone', lost]);
     await accept();
@@ -221,7 +221,7 @@ describe('FedecksClientModule', () => {
     expect(log.lines).toEqual([]);
   });
 
-  it('reports observers that throw as observer_failed, and never because of that event', async () => {
+  it('reports observers that throw as observer_failed, except observers of that event', async () => {
     await start(FedecksClientModule.forRoot(options()));
     const device = await accept();
     const { happened } = app.get(Commands);
@@ -246,7 +246,7 @@ describe('FedecksClientModule', () => {
     ]);
   });
 
-  it('stays connected whatever a handler throws, and logs it without what was sent', async () => {
+  it('stays connected when a handler throws, and logs it without the message', async () => {
     await start(FedecksClientModule.forRoot(options()));
     const device = await accept();
     const { happened } = app.get(Commands);
@@ -257,7 +257,7 @@ describe('FedecksClientModule', () => {
     expect(log.lines).toEqual(['error: Commands.boom failed']);
   });
 
-  it('holds 1,000 messages for a handler that is slow, tells that it drops the others, and is not slowed for ever', async () => {
+  it('queues 1,000 messages for a slow handler, logs dropped ones, and recovers', async () => {
     await start(FedecksClientModule.forRoot(options()));
     const device = await accept();
     const commands = app.get(Commands);
@@ -266,7 +266,7 @@ describe('FedecksClientModule', () => {
     device.binary(term(tuple(str('wait'), int(0))));
     expect(await happened.next()).toEqual(['wait']);
     for (let number = 0; number < 1_010; number++) device.binary(term(int(number)));
-    // Pings are answered in order with what was read before.
+    // The pong follows all messages read before the ping.
     device.ping('all read');
     await device.frame();
     expect(log.lines).toEqual(['error: Messages of the cloud are being dropped: 1000 wait for a handler']);
@@ -277,7 +277,7 @@ describe('FedecksClientModule', () => {
     expect(await happened.next()).toEqual(['any', 'next']);
   });
 
-  it('names a handler that runs for long, once, while others wait for it', async () => {
+  it('logs once which handler runs for long while others wait for it', async () => {
     await start(FedecksClientModule.forRoot(options()));
     const device = await accept();
     const { happened } = app.get(Commands);
@@ -311,7 +311,7 @@ describe('FedecksClientModule', () => {
     }
   });
 
-  it('closes with 1000 when the app is closed', async () => {
+  it('closes with 1000 when the app closes', async () => {
     await start(FedecksClientModule.forRoot(options()));
     const device = await accept();
     const closing = app.close();
@@ -334,7 +334,7 @@ describe('FedecksClientModule', () => {
       'forRootAsync',
       (wrong: FedecksClientOptions) => FedecksClientModule.forRootAsync({ useFactory: () => wrong }),
     ],
-  ])('does not let the app start with wrong options, and names all that is wrong: %s', async (_how, make) => {
+  ])('fails at start-up with invalid options, and names all of them: %s', async (_how, make) => {
     const wrong = { ...options(), url: 'https://cloud.example.com', pingIntervalMs: 0 };
     const starting = start(make(wrong));
     await expect(starting).rejects.toThrow(InvalidOptionsError);
@@ -347,8 +347,8 @@ describe('FedecksClientModule', () => {
   });
 });
 
-describe('a Nest app that is a process of its own', () => {
-  it.each(['SIGTERM', 'SIGINT'] as const)('closes with 1000 at %s, and ends', async (signal) => {
+describe('a Nest app in its own process', () => {
+  it.each(['SIGTERM', 'SIGINT'] as const)('closes with 1000 at %s, and exits', async (signal) => {
     const directory = await mkdtemp(join(tmpdir(), 'fedecks-nest-device-'));
     const program = await Program.compile('nest-device-app.ts');
     await new FileTokenStore(directory, 'nerves-242a').save('stored-token');

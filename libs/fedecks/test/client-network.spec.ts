@@ -23,7 +23,7 @@ async function listen(options: Parameters<typeof PhoenixPeer.listen>[0] = {}): P
   return listening;
 }
 
-/** Starts a client that holds a token, and whose waits are short. */
+/** Starts a client with a stored token and short delays. */
 async function start(options: Partial<FedecksClientOptions> = {}): Promise<void> {
   client = new FedecksClient({
     url: cloud.url,
@@ -57,7 +57,7 @@ afterEach(async () => {
 });
 
 describe('several urls', () => {
-  it('are tried in turn, and the one that works is asked again first', async () => {
+  it('tries them in order, and prefers the one that works', async () => {
     const refusing = await listen();
     const gone = await PhoenixPeer.listen();
     await gone.close();
@@ -71,7 +71,7 @@ describe('several urls', () => {
     expect(refusing.waiting).toBe(0);
   });
 
-  it('begin again with the first when all have failed', async () => {
+  it('starts again with the first when all have failed', async () => {
     const second = await listen();
     await start({ url: [cloud.url, second.url] });
     (await cloud.accept()).refuse(500);
@@ -80,7 +80,7 @@ describe('several urls', () => {
     await accept();
   });
 
-  it('have their turns when the first does nothing but accept and close', async () => {
+  it('falls over to the next URL when the first accepts and closes', async () => {
     const second = await listen();
     await start({ url: [cloud.url, second.url] });
     for (let time = 0; time < 4; time++) (await accept()).fin();
@@ -88,14 +88,14 @@ describe('several urls', () => {
   });
 });
 
-describe('the name in the url', () => {
+describe('DNS name in the URL', () => {
   type Lookup = (
     host: string,
     options: unknown,
     done: (error: Error | null, addresses: unknown) => void,
   ) => void;
 
-  /** From now on this is where it leads. */
+  /** From now on the name resolves to these addresses. */
   function resolveTo(...addresses: string[]): void {
     const answer: Lookup = (_host, _options, done) => {
       if (addresses.length === 0)
@@ -109,7 +109,7 @@ describe('the name in the url', () => {
     jest.spyOn(dns, 'lookup').mockImplementation(answer as unknown as typeof dns.lookup);
   }
 
-  it('is looked up anew at each attempt: a device finds a cloud that has moved', async () => {
+  it('looks it up at each attempt, so that a device finds a cloud that has moved', async () => {
     const moved = await listen({ host: '127.0.0.2', port: cloud.port });
     resolveTo('127.0.0.1');
     await start({ url: `ws://cloud.example.com:${cloud.port}/` });
@@ -121,7 +121,7 @@ describe('the name in the url', () => {
     await accept(moved);
   });
 
-  it('may have addresses that do not work', async () => {
+  it('tries the next address when one fails', async () => {
     resolveTo('127.0.0.3', '127.0.0.1');
     await start({ url: `ws://cloud.example.com:${cloud.port}/` });
     await accept();
@@ -133,7 +133,7 @@ describe('the name in the url', () => {
     expect(reason).toContain(`127.0.0.4:${cloud.port}`);
   });
 
-  it('may have five addresses of which four never answer: they share the time of the attempt', async () => {
+  it("shares the attempt's time among five addresses of which four never answer", async () => {
     const dead = ['127.0.0.3', '127.0.0.4', '127.0.0.5', '127.0.0.6'];
     const holes = await Promise.all(dead.map((address) => BlackHole.at(address, cloud.port)));
     try {
@@ -148,7 +148,7 @@ describe('the name in the url', () => {
     }
   }, 15_000);
 
-  it('may have an address whose server does not work: the next attempt begins with another one', async () => {
+  it('begins with another address next time when the server at one does not work', async () => {
     const second = await listen({ host: '127.0.0.2', port: cloud.port });
     resolveTo('127.0.0.1', '127.0.0.2');
     await start({ url: `ws://cloud.example.com:${cloud.port}/` });
@@ -157,7 +157,7 @@ describe('the name in the url', () => {
     await accept();
   });
 
-  it('is not looked up again while the lookup before hangs', async () => {
+  it('starts no second lookup while one hangs', async () => {
     let works = false;
     const waiting: (() => void)[] = [];
     const hang: Lookup = (_host, _options, done) => {
@@ -176,7 +176,7 @@ describe('the name in the url', () => {
   });
 
   it.each(['ws', 'wss', 'a proxy'] as const)(
-    'may have an address that never answers: after 2.5 s the next one is tried as well (%s)',
+    'tries the next address after 2.5 s when one never answers (%s)',
     async (how) => {
       const certificates = new Certificates();
       const { key, cert } = certificates.make({ name: 'cloud.example.com' });
@@ -198,11 +198,11 @@ describe('the name in the url', () => {
         );
         const device = await target.accept(10_000);
         device.upgrade();
-        // With the first attempt.
+        // By the first attempt.
         expect(await log.next()).toMatchObject({ type: 'connection_scheduled', cause: 'started' });
         expect(await log.next()).toMatchObject({ type: 'connecting' });
         expect(await log.next()).toEqual({ type: 'connected' });
-        // Node's own 250 ms would give up an address that is only slow.
+        // Node's default of 250 ms would abort a slow address.
         expect(performance.now() - since).toBeGreaterThan(2_000);
       } finally {
         await client.stop();
@@ -214,8 +214,8 @@ describe('the name in the url', () => {
   );
 });
 
-describe('an attempt that takes too long (§3.2)', () => {
-  it('is told with the phase that was slow, and what those before it took: TCP', async () => {
+describe('attempt timeouts (§3.2)', () => {
+  it('names the phase that timed out, and how long earlier phases took: TCP', async () => {
     const hole = await BlackHole.at('127.0.0.3', cloud.port);
     try {
       await start({
@@ -231,27 +231,27 @@ describe('an attempt that takes too long (§3.2)', () => {
     }
   });
 
-  it('is told with the phase that was slow, and what those before it took: TLS', async () => {
+  it('names the phase that timed out, and how long earlier phases took: TLS', async () => {
     await start({ url: cloud.url.replace('ws:', 'wss:'), phaseTimeoutMs: 100 });
     expect((await log.until('connection_failed')).reason).toMatch(
       /^no end of the TLS handshake within 100 ms \(TCP took \d+ ms\)$/,
     );
   });
 
-  it('is told with the phase that was slow, and what those before it took: the answer', async () => {
+  it('names the phase that timed out, and how long earlier phases took: the answer', async () => {
     await start({ url: cloud.url.replace('127.0.0.1', 'localhost'), phaseTimeoutMs: 100 });
     expect((await log.until('upgrade_failed')).reason).toMatch(
       /^no answer to the upgrade within 100 ms \(DNS took \d+ ms, TCP took \d+ ms\)$/,
     );
   });
 
-  it('ends when all phases together have taken upgradeTimeoutMs', async () => {
+  it('ends the attempt after upgradeTimeoutMs for all phases together', async () => {
     await start({ phaseTimeoutMs: 60_000, upgradeTimeoutMs: 100 });
     const { reason } = await log.until('upgrade_failed');
     expect(reason).toMatch(/^no answer to the upgrade within (100|\d\d) ms/);
   });
 
-  it('has twice the time after three that were not answered in theirs', async () => {
+  it('doubles the timeouts after three attempts that timed out', async () => {
     await start({ phaseTimeoutMs: 400 });
     for (let time = 0; time < 3; time++) await log.until('upgrade_failed');
     for (let time = 0; time < 3; time++) await cloud.accept();
@@ -263,14 +263,14 @@ describe('an attempt that takes too long (§3.2)', () => {
 });
 
 (HAS_IPV6 ? describe : describe.skip)('IPv6', () => {
-  it('addresses in the url are connected to', async () => {
+  it('connects to IP addresses in the URL', async () => {
     const six = await listen({ host: '::1' });
     await start({ url: six.url });
     expect((await accept(six)).request.headers['host']).toBe(`[::1]:${six.port}`);
   });
 });
 
-describe('an HTTP proxy', () => {
+describe('HTTP proxy', () => {
   let proxy: ConnectProxy;
 
   beforeEach(async () => {
@@ -282,7 +282,7 @@ describe('an HTTP proxy', () => {
     await proxy.close();
   });
 
-  it('is asked for a tunnel to the cloud, with the name and the password in its url', async () => {
+  it("sends CONNECT with the name and password in the proxy's URL", async () => {
     await start({ proxy: `http://device:p%40ss@${proxy.host}` });
     const device = await accept();
     expect(await proxy.asked.next()).toEqual({
@@ -316,7 +316,7 @@ describe('an HTTP proxy', () => {
     },
   );
 
-  it('that refuses is a connection that failed, told without its password, and asked again', async () => {
+  it('fails the attempt when the proxy rejects it, reports no password, and retries', async () => {
     proxy.answer = 407;
     await start({ proxy: `http://device:secret@${proxy.host}` });
     const event = await log.until('connection_failed');
@@ -326,7 +326,7 @@ describe('an HTTP proxy', () => {
     expect(JSON.stringify([event, ...(await log.rest()), client.details])).not.toContain('secret');
   });
 
-  it('that is not there is a connection that failed', async () => {
+  it('fails the attempt when the proxy is unreachable', async () => {
     const { url } = proxy;
     await proxy.close();
     await start({ proxy: url });
@@ -334,7 +334,7 @@ describe('an HTTP proxy', () => {
     proxy = await ConnectProxy.listen();
   });
 
-  it('that never answers is given up in time, and nothing of it is left', async () => {
+  it('times out when the proxy never answers, and leaves no socket open', async () => {
     proxy.answer = 0;
     await start({ proxy: proxy.url, phaseTimeoutMs: 100, retryMinMs: 60_000, retryMaxMs: 60_000 });
     expect((await log.until('connection_failed')).reason).toMatch(
@@ -345,14 +345,14 @@ describe('an HTTP proxy', () => {
     while (proxy.open > 0) await new Promise((resolve) => setImmediate(resolve));
   });
 
-  it('is let go of with the connection through it', async () => {
+  it('closes the proxy connection together with the tunnelled one', async () => {
     await start({ proxy: proxy.url });
     await accept();
     await client.stop();
     while (proxy.open > 0) await new Promise((resolve) => setImmediate(resolve));
   });
 
-  it('of the environment is looked up at every attempt, and not used for what no_proxy names', async () => {
+  it('reads the proxy from the environment at every attempt, and honours no_proxy', async () => {
     const env: Record<string, string> = { http_proxy: proxy.url };
     await start({ proxy: proxyFromEnvironment(env) });
     const device = await accept();

@@ -3,15 +3,15 @@ import { ClientLog } from './support/client-log.js';
 import { type PeerConnection, PhoenixPeer } from './support/phoenix-peer.js';
 import { chars, str, term, tuple } from './support/term-bytes.js';
 
-/** Longer than a client waits for its store. */
+/** Longer than the client's timeout for its store. */
 const DEADLINE_MS = 15_000;
 
-/** Never answers once it is `stalled`, until it `thaws`. */
+/** Never answers while `stalled`, until `thaw()`. */
 class StallingStore extends MemoryTokenStore {
   readonly calls: string[] = [];
   stalled = false;
   thaw: () => void = () => undefined;
-  /** Resolves with the first call that is not answered. */
+  /** Resolves at the first call that stalls. */
   readonly stalling = new Promise<void>((resolve) => (this.hit = resolve));
   private hit!: () => void;
 
@@ -63,11 +63,11 @@ afterEach(async () => {
   await cloud.close();
 }, DEADLINE_MS);
 
-function give(device: PeerConnection, token: string): void {
+function sendToken(device: PeerConnection, token: string): void {
   device.binary(term(tuple(chars('token'), str(token))));
 }
 
-/** The next connection, let in; its request for a token has been taken. */
+/** Accepts the next connection, and consumes its token request. */
 async function accept(): Promise<PeerConnection> {
   const device = await cloud.accept();
   device.upgrade();
@@ -78,21 +78,21 @@ async function accept(): Promise<PeerConnection> {
 async function loggedIn(): Promise<PeerConnection> {
   const login = client.login({ password: 'open sesame' });
   const device = await accept();
-  give(device, 'first-token');
+  sendToken(device, 'first-token');
   await login;
   return device;
 }
 
 describe('a token store that never answers', () => {
   it(
-    'does not keep stop from ending: the lost token is told, and none is written afterwards',
+    'does not block stop(), which reports the lost token and writes none afterwards',
     async () => {
       const device = await loggedIn();
       store.stalled = true;
-      give(device, 'second-token');
+      sendToken(device, 'second-token');
       await store.stalling;
-      give(device, 'third-token');
-      // Pings are answered in order with what was read before: the third one waits for its turn now.
+      sendToken(device, 'third-token');
+      // The pong follows all messages read before the ping: the third token is queued now.
       device.ping('all read');
       await device.frame();
       await log.until('token_stored');
@@ -113,12 +113,12 @@ describe('a token store that never answers', () => {
   );
 
   it(
-    'does not hold up a login or a logout once the client is stopped',
+    'does not block a login or a logout once the client is stopped',
     async () => {
       await loggedIn();
       store.stalled = true;
       const login = expect(client.login({ password: 'open sesame' })).rejects.toThrow(ClientStoppedError);
-      give(await accept(), 'second-token');
+      sendToken(await accept(), 'second-token');
       await store.stalling;
       const logout = client.logout().catch((error: unknown) => error);
       await log.until('unregistered');
@@ -129,7 +129,7 @@ describe('a token store that never answers', () => {
     DEADLINE_MS,
   );
 
-  it('does not keep a client that is starting from being stopped: nobody waits for it any more', async () => {
+  it('does not block stop() of a client that is starting', async () => {
     store.stalled = true;
     const starting = expect(client.start()).rejects.toThrow(ClientStoppedError);
     const login = expect(client.login({ password: 'open sesame' })).rejects.toThrow(ClientStoppedError);

@@ -35,7 +35,7 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** The next event of this type that the device tells. */
+/** The device's next event of this type. */
 async function told<Type extends ClientEvent['type']>(
   type: Type | 'logged_in',
 ): Promise<Extract<ClientEvent, { type: Type }>> {
@@ -45,7 +45,7 @@ async function told<Type extends ClientEvent['type']>(
   }
 }
 
-/** A device that has logged in, and has its token. */
+/** Starts a device that has logged in and has its token. */
 async function loggedIn(url: string): Promise<void> {
   const options = { url, tokenStore: directory, ...TIMES };
   device = program.start([options, { password: PASSWORD }].map((each) => JSON.stringify(each)));
@@ -56,24 +56,24 @@ async function expectBack(): Promise<void> {
   expect(await told('connecting')).toMatchObject({ with: 'token' });
   await told('connected');
   expect(cloud.fedecks.devices().map(({ id }) => id)).toEqual([ID]);
-  // It was never asked for credentials again.
+  // It never needed credentials again.
   expect(cloud.asked).toEqual([ID]);
   await cloud.fedecks.push(ID, 'awake?');
 }
 
 describe('a device that was suspended for longer than the idle timeout of its cloud (§2.10, §3.3)', () => {
-  it('finds that the cloud has ended its connection, and comes back by itself with its token', async () => {
+  it('learns that the cloud has closed its connection, and reconnects with its token', async () => {
     await loggedIn(`ws://127.0.0.1:${cloud.port}/fedecks/websocket`);
     await device.freeze();
     expect(await cloud.disconnected.next()).toBe(ID);
     expect(cloud.fedecks.devices()).toEqual([]);
     device.kill('SIGCONT');
-    // Its socket tells; but where a ping was on its way when it was frozen, its clock may be the first.
+    // The socket reports the close. If a ping was pending when the device froze, the heartbeat may be first.
     expect(['closed', 'heartbeat_missed']).toContain((await told('connection_lost')).cause);
     await expectBack();
   });
 
-  it('finds its connection dead by itself when the network has not told it of the end', async () => {
+  it('detects a dead connection by itself when the network has not reported the close', async () => {
     await loggedIn(link.url);
     await device.freeze();
     link.swallow('to device');

@@ -17,7 +17,7 @@ let cloud: PhoenixPeer;
 let client: FedecksClient;
 let log: ClientLog;
 
-/** A client that holds a token, and a cloud with this certificate to connect to. */
+/** Starts a client with a stored token, and a cloud with this certificate. */
 async function start(
   { key, cert }: Pick<Certificate, 'key' | 'cert'>,
   options: Partial<FedecksClientOptions> = {},
@@ -45,7 +45,7 @@ async function accept(): Promise<PeerConnection> {
   return device;
 }
 
-/** Why there is no connection; nothing of ours has been sent to find that out. */
+/** The reason of the failed connection; checks that no request was sent. */
 async function refusal(): Promise<string> {
   const { reason } = await log.until('connection_failed');
   expect(cloud.waiting).toBe(0);
@@ -58,7 +58,7 @@ afterEach(async () => {
 });
 
 describe('a server certificate', () => {
-  it('of a CA of our own is trusted; the device asks for HTTP/1.1 alone, also of a server that prefers HTTP/2', async () => {
+  it('trusts a certificate of the configured CA; offers only HTTP/1.1 by ALPN, even to an HTTP/2 server', async () => {
     await start(good, {}, { ALPNProtocols: ['h2', 'http/1.1'] });
     expect((await accept()).agreed).toEqual({ servername: false, protocol: 'http/1.1', device: undefined });
   });
@@ -76,12 +76,12 @@ describe('a server certificate', () => {
     );
   });
 
-  it('of a CA that is not trusted ends the attempt before anything is sent', async () => {
+  it('ends the attempt before it sends anything when the CA is not trusted', async () => {
     await start(good, { tls: {} });
     expect(await refusal()).toContain('certificate');
   });
 
-  it('with another name ends the attempt before anything is sent, unless servername says what the name is', async () => {
+  it('ends the attempt before it sends anything when the name differs, unless servername is set', async () => {
     await start(other);
     expect(await refusal()).toContain("IP: 127.0.0.1 is not in the cert's list");
     await client.stop();
@@ -90,7 +90,7 @@ describe('a server certificate', () => {
     expect((await accept()).agreed.servername).toBe('cloud.internal');
   });
 
-  it('is asked for by the name in the url (SNI)', async () => {
+  it('sends the name in the URL by SNI', async () => {
     await start(good, {}, { host: '127.0.0.1' });
     await accept();
     await client.stop();
@@ -108,38 +108,38 @@ describe('a server certificate', () => {
   });
 });
 
-describe('a certificate of the device', () => {
+describe('client certificate', () => {
   const device = certificates.make({ name: 'nerves-242a', issuer: ca });
   const demanding = { requestCert: true, rejectUnauthorized: true, ca: ca.cert };
 
-  it('is shown to a server that wants one', async () => {
+  it('is presented to a server that requests one', async () => {
     await start(good, { tls: { ca: ca.cert, cert: device.cert, key: device.key } }, demanding);
     expect((await accept()).agreed.device).toBe('nerves-242a');
   });
 
-  it('is missed by a server that wants one, and that is told', async () => {
+  it('reports that the server requires one and none is configured', async () => {
     await start(good, {}, demanding);
-    // With TLS 1.3 a device is connected before the server says that it is not content.
+    // With TLS 1.3 the client finishes its handshake before the server rejects it.
     expect((await log.until('upgrade_failed')).reason).toMatch(
       /; the server has asked for a certificate of the device, which has none: it needs 'tls.cert' and 'tls.key'$/,
     );
   });
 
-  it('is not missed where a server that does not want one ends the connection', async () => {
+  it('does not report a missing certificate when the server requested none', async () => {
     await start(good);
     (await cloud.accept()).fin();
     expect((await log.until('upgrade_failed')).reason).not.toContain('certificate');
   });
 });
 
-describe('a pinned key', () => {
+describe('pinned key', () => {
   const spare = certificates.make({ name: 'spare' });
   const stranger = certificates.make({ name: 'stranger', isCa: true });
   const pinned = (...pins: Certificate[]): Partial<FedecksClientOptions> => ({
     tls: { ca: ca.cert, pins: pins.map(({ pin }) => pin) },
   });
 
-  it('lets in a server that holds it, or whose certificate it has signed', async () => {
+  it('accepts a server with this key, or whose certificate this key has signed', async () => {
     await start(good, pinned(spare, good));
     await accept();
     await client.stop();
@@ -148,18 +148,18 @@ describe('a pinned key', () => {
     await accept();
   });
 
-  it('keeps out every other one, however valid its certificate, before anything is sent', async () => {
+  it('rejects other servers before it sends anything, however valid their certificates', async () => {
     await start(good, pinned(spare));
     expect(await refusal()).toBe("the server's certificate is valid, but its key is none of 'tls.pins'");
   });
 
-  it('is not proven by a certificate that is only shown along', async () => {
+  it('ignores a pinned certificate in the chain that did not sign the leaf', async () => {
     await start({ key: good.key, cert: good.cert + stranger.cert }, pinned(stranger));
     expect(await refusal()).toContain("none of 'tls.pins'");
   });
 });
 
-describe('a certificate that is not valid by the clock of the device (§3)', () => {
+describe("certificate outside its validity by the device's clock (§3)", () => {
   const alt = 'DNS:localhost,IP:127.0.0.1';
   const future = certificates.make({
     name: 'localhost',
@@ -169,17 +169,17 @@ describe('a certificate that is not valid by the clock of the device (§3)', () 
   });
   const past = certificates.make({ name: 'localhost', alt, from: '20200101000000Z', to: '20210101000000Z' });
 
-  /** Answers the question for the date, which holds nothing of ours. */
-  async function tellDate(date: string): Promise<void> {
+  /** Answers the request for the server's date, which must contain no data of the device. */
+  async function answerDate(date: string): Promise<void> {
     const asking = await cloud.accept();
     expect(asking.request.line).toBe('HEAD / HTTP/1.1');
     expect(asking.request.raw).not.toMatch(/fedecks|nerves/);
     asking.write(`HTTP/1.1 404 Not Found\r\n${date && `date: ${date}\r\n`}content-length: 0\r\n\r\n`);
   }
 
-  it('is told as a wrong clock, as in 1970, when the clock of the server is another', async () => {
+  it("reports a wrong device clock, as in 1970, when the server's clock differs", async () => {
     await start(future, { tls: { ca: future.cert } });
-    await tellDate('Fri, 01 Jan 2094 10:00:00 GMT');
+    await answerDate('Fri, 01 Jan 2094 10:00:00 GMT');
     const { reason } = await log.until('connection_failed');
     expect(reason).toMatch(
       /^certificate is not yet valid; it is valid from Jan +1 00:00:00 2090 GMT to Jan +1 00:00:00 2100 GMT; this machine's clock says 20\d\d-.*; the server's clock says 2094-01-01T10:00:00\.000Z: this machine's clock is probably wrong$/,
@@ -187,21 +187,21 @@ describe('a certificate that is not valid by the clock of the device (§3)', () 
     expect(client.details.lastError).toContain('clock is probably wrong');
   });
 
-  it('is told as a certificate to be replaced when the clock of the server agrees', async () => {
+  it("reports that the certificate has to be replaced when the server's clock agrees", async () => {
     await start(past, { tls: { ca: past.cert } });
-    await tellDate(new Date().toUTCString());
+    await answerDate(new Date().toUTCString());
     expect((await log.until('connection_failed')).reason).toMatch(
       /^certificate has expired; .*; the server's clock agrees, so the certificate has to be replaced$/,
     );
   });
 
-  it('is told without a verdict when the server does not say what time it is', async () => {
+  it('reports both possibilities when the server sends no date', async () => {
     await start(future, { tls: { ca: future.cert } });
-    await tellDate('');
+    await answerDate('');
     expect((await log.until('connection_failed')).reason).toMatch(/; if that is wrong, set the clock$/);
   });
 
-  it('is told in time also when the server never answers, or the client is stopped meanwhile', async () => {
+  it('ends the attempt in time when the server never answers, or the client is stopped', async () => {
     await start(future, { tls: { ca: future.cert } });
     await cloud.accept();
     expect((await log.until('connection_failed')).reason).toMatch(/; if that is wrong, set the clock$/);
@@ -213,11 +213,11 @@ describe('a certificate that is not valid by the clock of the device (§3)', () 
     await asking.ended();
   });
 
-  it('is told through a proxy, too', async () => {
+  it("asks for the server's date through a proxy, too", async () => {
     const proxy = await ConnectProxy.listen();
     try {
       await start(future, { tls: { ca: future.cert }, proxy: proxy.url });
-      await tellDate('Fri, 01 Jan 2094 10:00:00 GMT');
+      await answerDate('Fri, 01 Jan 2094 10:00:00 GMT');
       expect((await log.until('connection_failed')).reason).toContain("the server's clock says 2094");
       expect(proxy.asked.size).toBe(2);
     } finally {

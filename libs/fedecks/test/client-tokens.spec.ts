@@ -39,7 +39,7 @@ afterEach(async () => {
 
 const store = (): FileTokenStore => new FileTokenStore(directory, 'nerves-242a');
 
-/** The token in the store, and what was reported about it. */
+/** The token in the store, and the problems the store reported. */
 async function load(): Promise<{ token: string | undefined; reports: string[] }> {
   const reports: string[] = [];
   return { token: await store().load((reason) => reports.push(reason)), reports };
@@ -59,7 +59,7 @@ function start(credentials: object | null = null, user?: number, how: StartOptio
   return app;
 }
 
-/** The next event of this type that the process tells. */
+/** The process's next event of this type. */
 async function told<Type extends ClientEvent['type']>(
   app: ChildApp,
   type: Type | 'logged_in',
@@ -70,7 +70,7 @@ async function told<Type extends ClientEvent['type']>(
   }
 }
 
-/** The next connection, let in, which presents this token; or credentials, if undefined. */
+/** Accepts the next connection, which must present this token, or credentials if undefined. */
 async function accept(token: string | undefined): Promise<PeerConnection> {
   const connection = await cloud.accept();
   if (token !== undefined) {
@@ -82,39 +82,39 @@ async function accept(token: string | undefined): Promise<PeerConnection> {
   return connection;
 }
 
-function give(connection: PeerConnection, token: string): void {
+function sendToken(connection: PeerConnection, token: string): void {
   connection.binary(term(tuple(chars('token'), str(token))));
 }
 
-describe('a disk that takes nothing more', () => {
-  /** No file may grow: writes fail as on a full disk, for root too. */
+describe('full disk', () => {
+  /** A file size limit of 0: writes fail as on a full disk, even for root. */
   const FULL = { by: ['prlimit', '--fsize=0'] };
 
-  it('is told, while the client goes on with the new token in memory; the old one stays on the disk', async () => {
+  it('reports the failed save, and uses the new token from memory; the old one stays on disk', async () => {
     await store().save('stored-token');
     const app = start(null, undefined, FULL);
     const connection = await accept('stored-token');
-    give(connection, 'second-token');
+    sendToken(connection, 'second-token');
     expect((await told(app, 'token_store_failed')).reason).toContain('EFBIG');
     connection.fin();
     const again = await accept('second-token');
-    give(again, 'third-token');
+    sendToken(again, 'third-token');
     expect((await told(app, 'token_store_failed')).reason).toContain('EFBIG');
     expect(await load()).toEqual({ token: 'stored-token', reports: [] });
     expect(await readdir(directory)).toEqual(['token']);
 
-    // When there is room again, the next token is stored.
+    // With free space again, the next token is stored.
     app.kill('SIGKILL');
     const later = start();
-    give(await accept('stored-token'), 'fourth-token');
+    sendToken(await accept('stored-token'), 'fourth-token');
     await told(later, 'token_stored');
     expect((await load()).token).toBe('fourth-token');
   });
 
-  it('does not keep a login from succeeding', async () => {
+  it('does not make a login fail', async () => {
     const app = start(CREDENTIALS, undefined, FULL);
     const connection = await accept(undefined);
-    give(connection, 'first-token');
+    sendToken(connection, 'first-token');
     expect((await told(app, 'token_store_failed')).reason).toContain('EFBIG');
     await told(app, 'logged_in');
     connection.fin();
@@ -125,8 +125,8 @@ describe('a disk that takes nothing more', () => {
   });
 });
 
-describe('a disk that is read-only', () => {
-  it('is told, while the client goes on with the new token in memory; the old one stays on the disk', async () => {
+describe('read-only disk', () => {
+  it('reports the failed save, and uses the new token from memory; the old one stays on disk', async () => {
     await store().save('stored-token');
     await chmod(directory, 0o500);
     if (process.geteuid?.() === 0) {
@@ -134,11 +134,11 @@ describe('a disk that is read-only', () => {
     }
     const app = start(null, NOBODY);
     const connection = await accept('stored-token');
-    give(connection, 'second-token');
+    sendToken(connection, 'second-token');
     expect((await told(app, 'token_store_failed')).reason).toContain('EACCES');
     connection.fin();
     const again = await accept('second-token');
-    // To forget the token is not possible either: only the client itself forgets it.
+    // The file cannot be deleted either: the client forgets the token in memory only.
     again.close(4100);
     again.fin();
     await told(app, 'unregistered');
@@ -148,11 +148,11 @@ describe('a disk that is read-only', () => {
   });
 });
 
-describe('a damaged token', () => {
+describe('damaged token file', () => {
   it.each([
     ['cut off', 3],
     ['empty', 0],
-  ])('is replaced by the one before, which is told: %s', async (_how, length) => {
+  ])('falls back to the previous token, and reports the damage: %s', async (_how, length) => {
     await store().save('first-token');
     await store().save('second-token');
     await truncate(join(directory, 'token'), length);
@@ -163,26 +163,26 @@ describe('a damaged token', () => {
     await accept('first-token');
   });
 
-  it('without one before it leaves the client unregistered, and open to a login', async () => {
+  it('leaves the client unregistered without a previous token; a login works', async () => {
     await store().save('first-token');
     await truncate(join(directory, 'token'), 3);
     const app = start(CREDENTIALS);
     expect((await told(app, 'token_load_failed')).reason).toMatch(/: there is no token\.$/);
     await told(app, 'unregistered');
-    give(await accept(undefined), 'new-token');
+    sendToken(await accept(undefined), 'new-token');
     await told(app, 'logged_in');
     expect(await load()).toEqual({ token: 'new-token', reports: [] });
   });
 });
 
-describe('a power cut while tokens are saved', () => {
-  it('leaves the one before or the one after, and files that are read without complaint', async () => {
+describe('power cut while tokens are saved', () => {
+  it('leaves the old token or the new one, in files that load without an error', async () => {
     await store().save('token-0');
     let next = 1;
     for (let cut = 0; cut < 4; cut++) {
       const app = saver.start([directory, String(next)]);
       running.push(app);
-      // Killed after a few, each time at another moment of a save.
+      // Killed after a few saves, each time at another moment.
       let saved = 0;
       for (let count = 0; count < 3 + cut; count++) saved = Number(await app.line());
       app.kill('SIGKILL');
@@ -195,9 +195,9 @@ describe('a power cut while tokens are saved', () => {
   });
 });
 
-describe('secrets', () => {
-  /** A secret as it stands, and within Base64 at each of the three places where it may begin there. */
-  function spellings(secret: string): string[] {
+describe('secrets in output', () => {
+  /** A secret in clear, and in Base64 at each of the three possible alignments. */
+  function encodingsOf(secret: string): string[] {
     const inBase64 = [0, 1, 2].map((shift) => {
       const text = Buffer.from('x'.repeat(shift) + secret).toString('base64');
       return text.slice(Math.ceil((shift * 8) / 6), Math.floor(((shift + secret.length) * 8) / 6));
@@ -206,7 +206,7 @@ describe('secrets', () => {
   }
 
   function expectNone(text: string, secrets: readonly string[]): void {
-    for (const spelling of secrets.flatMap(spellings)) expect(text).not.toContain(spelling);
+    for (const spelling of secrets.flatMap(encodingsOf)) expect(text).not.toContain(spelling);
   }
 
   async function filesIn(path: string): Promise<string> {
@@ -218,14 +218,14 @@ describe('secrets', () => {
     return entries.map(({ name }) => name).join() + texts.join();
   }
 
-  it('are found by this test in every spelling', () => {
+  it("finds a secret in every encoding (this test's own search)", () => {
     for (const shift of [0, 1, 2, 3, 4]) {
       const written = Buffer.from(`${'y'.repeat(shift)}heart-of-gold-42zz`).toString('base64');
       expect(() => expectNone(written, ['heart-of-gold-42'])).toThrow('not.toContain');
     }
   });
 
-  it('are in no file, event, error, detail or output: credentials nowhere, tokens in the files of the store alone', async () => {
+  it('writes credentials nowhere, and tokens only into the files of the store', async () => {
     const written: string[] = [];
     const spies = (['log', 'info', 'warn', 'error', 'debug'] as const).map((method) =>
       jest
@@ -258,9 +258,9 @@ describe('secrets', () => {
     await client.login({ ...CREDENTIALS, when: NaN }).catch(fail);
     const login = client.login(CREDENTIALS);
     const connection = await accept(undefined);
-    give(connection, 'token-of-the-first-hour');
+    sendToken(connection, 'token-of-the-first-hour');
     await login;
-    give(connection, 'token-that-is-too-long'.repeat(100));
+    sendToken(connection, 'token-that-is-too-long'.repeat(100));
     await client.send({ secret: 'payload-of-the-device', wrong: () => undefined } as never).catch(fail);
     connection.text('payload-of-the-cloud');
     connection.fin();
@@ -280,13 +280,13 @@ describe('secrets', () => {
     expect((await load()).token).toBe('token-of-the-first-hour');
   });
 
-  it('are in no output of a device that is a process of its own', async () => {
+  it('writes no secret to the output of a device in its own process', async () => {
     const app = start(CREDENTIALS, undefined, { options: ['--trace-warnings'] });
     const lines: string[] = [];
     const collect = async (until: string): Promise<void> => {
       for (let line = ''; !line.includes(until);) lines.push((line = await app.line()));
     };
-    give(await accept(undefined), 'token-of-the-first-hour');
+    sendToken(await accept(undefined), 'token-of-the-first-hour');
     await collect('logged_in');
     app.endInput();
     await collect('stopped');

@@ -1,4 +1,4 @@
-/** What a device shows of its work: lines of `NODE_DEBUG=fedecks`, and channels of Node. */
+/** Tracing of a device: lines of `NODE_DEBUG=fedecks`, and diagnostics channels. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -53,7 +53,7 @@ async function run(how: StartOptions, options = { url, tokenStore: directory }):
 }
 
 describe('NODE_DEBUG=fedecks', () => {
-  it('shows what happens, and no credentials', async () => {
+  it('logs what the client does, without credentials', async () => {
     const { stderr } = await run({ env: { NODE_DEBUG: 'fedecks' } });
     const lines = stderr
       .trim()
@@ -94,8 +94,8 @@ describe('NODE_DEBUG=fedecks', () => {
   });
 });
 
-describe('channels', () => {
-  it('tell events, and messages with their sizes', async () => {
+describe('diagnostics channels', () => {
+  it('publish events, and messages with their sizes', async () => {
     const inbox = new Inbox<unknown>('message of a channel');
     const names = ['event', 'sent', 'received'].map((name) => `fedecks:client:${name}`);
     const listener = (message: unknown, name: string | symbol): void => inbox.put([name, message]);
@@ -126,7 +126,7 @@ describe('channels', () => {
     }
   });
 
-  it('may have subscribers that throw: Node raises that apart, and the device goes on', async () => {
+  it('let the device go on when a subscriber throws, which Node raises as an uncaught exception', async () => {
     const thrower =
       'import { subscribe } from "node:diagnostics_channel";' +
       'subscribe("fedecks:client:event", () => { throw new Error("an observer"); });' +

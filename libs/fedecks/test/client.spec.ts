@@ -46,7 +46,7 @@ function sendToken(device: PeerConnection, token: string): void {
   device.binary(term(tuple(chars('token'), str(token))));
 }
 
-/** The device's next connection, upgraded; its request for a token has been taken. */
+/** Accepts the device's next connection, and consumes its token request. */
 async function accept(): Promise<PeerConnection> {
   const device = await cloud.accept();
   device.upgrade();
@@ -54,7 +54,7 @@ async function accept(): Promise<PeerConnection> {
   return device;
 }
 
-/** A client that has logged in, and the cloud's side of its connection. */
+/** Logs a client in, and returns the cloud's side of its connection. */
 async function loggedIn(options: Partial<FedecksClientOptions> = {}): Promise<PeerConnection> {
   make(options);
   const login = client.login(CREDENTIALS);
@@ -73,8 +73,8 @@ afterEach(async () => {
   await cloud.close();
 });
 
-describe('upgrade (§1)', () => {
-  it('is a GET with the credentials in the auth header and nothing that a server might not know', async () => {
+describe('upgrade request (§1)', () => {
+  it('sends a GET with the credentials in the auth header, and no unexpected headers', async () => {
     make();
     const login = client.login(CREDENTIALS);
     const { request } = await cloud.accept();
@@ -101,7 +101,7 @@ describe('upgrade (§1)', () => {
     expect(request.headers['x-fedecks-auth']).toBe(TOKEN_HEADER);
   });
 
-  it('asks for / when the url has no path (§3)', async () => {
+  it('requests / when the URL has no path (§3)', async () => {
     make({ url: `ws://127.0.0.1:${cloud.port}`, tokenStore: new MemoryTokenStore('stored-token') });
     await client.start();
     expect((await cloud.accept()).request.line).toBe('GET / HTTP/1.1');
@@ -109,7 +109,7 @@ describe('upgrade (§1)', () => {
 });
 
 describe('start (§3)', () => {
-  it('leaves a client without a token unregistered', async () => {
+  it('becomes unregistered without a token', async () => {
     make();
     await client.start();
     expect(await log.rest()).toEqual([{ type: 'unregistered', cause: 'no_token' }]);
@@ -120,7 +120,7 @@ describe('start (§3)', () => {
     });
   });
 
-  it('tells every state on the way to a connection, each with its cause', async () => {
+  it('emits every state on the way to a connection, with its cause', async () => {
     make({ tokenStore: new MemoryTokenStore('stored-token') });
     await client.start();
     expect(client.details).toMatchObject({
@@ -137,7 +137,7 @@ describe('start (§3)', () => {
     expect(client.details).toMatchObject({ tokenHeld: true, nextAttemptAt: undefined, lastError: undefined });
   });
 
-  it('does nothing the second time', async () => {
+  it('does nothing when called again', async () => {
     let loads = 0;
     const tokenStore = new MemoryTokenStore();
     tokenStore.load = () => Promise.resolve(`stored-token-${++loads}`);
@@ -149,7 +149,7 @@ describe('start (§3)', () => {
     expect({ loads, waiting: cloud.waiting }).toEqual({ loads: 1, waiting: 0 });
   });
 
-  it('survives a token store that fails, and reports it', async () => {
+  it('goes on without a token when the token store fails, and reports it', async () => {
     const tokenStore = new MemoryTokenStore();
     tokenStore.load = () => Promise.reject(new Error('disk on fire'));
     make({ tokenStore });
@@ -167,7 +167,7 @@ describe('start (§3)', () => {
 });
 
 describe('login (§3)', () => {
-  it('asks for a token with a masked binary frame right after the upgrade, and is done when that is stored', async () => {
+  it('requests a token right after the upgrade, and resolves once it is stored', async () => {
     const tokenStore = new MemoryTokenStore();
     make({ tokenStore });
     const login = client.login(CREDENTIALS);
@@ -187,7 +187,7 @@ describe('login (§3)', () => {
     await log.until('token_stored');
   });
 
-  it('stores the tokens that the server sends later, unasked', async () => {
+  it('stores tokens that the server sends later, unsolicited', async () => {
     const tokenStore = new MemoryTokenStore();
     const device = await loggedIn({ tokenStore });
     await log.until('token_stored');
@@ -196,7 +196,7 @@ describe('login (§3)', () => {
     expect(await tokenStore.load()).toBe('second-token');
   });
 
-  it('keeps the token in a file for the next run', async () => {
+  it('stores the token in a file for the next run', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'fedecks-client-'));
     try {
       await loggedIn({ tokenStore: directory });
@@ -206,7 +206,7 @@ describe('login (§3)', () => {
     }
   });
 
-  it('fails with the HTTP status when the credentials are refused, and is not tried again', async () => {
+  it('rejects with the HTTP status when the credentials are rejected, and does not retry', async () => {
     make();
     const login = client.login(CREDENTIALS);
     (await cloud.accept()).refuse(403);
@@ -221,7 +221,7 @@ describe('login (§3)', () => {
     expect(client.details.lastError).toMatch(/^upgrade_failed: HTTP status 403: the cloud refuses/);
   });
 
-  it('fails when the server cannot be reached', async () => {
+  it('rejects when the server is unreachable', async () => {
     await cloud.close();
     make();
     await expect(client.login(CREDENTIALS)).rejects.toMatchObject({ code: 'connection-failed' });
@@ -229,7 +229,7 @@ describe('login (§3)', () => {
     cloud = await PhoenixPeer.listen();
   });
 
-  it('fails when the connection is lost before the token has come', async () => {
+  it('rejects when the connection is lost before the token arrives', async () => {
     make();
     const login = client.login(CREDENTIALS);
     const device = await accept();
@@ -242,7 +242,7 @@ describe('login (§3)', () => {
     expect(client.status).toBe('unregistered');
   });
 
-  it('fails when no token comes, and drops the connection', async () => {
+  it('rejects and closes the connection when no token arrives', async () => {
     make({ phaseTimeoutMs: 200 });
     const login = client.login(CREDENTIALS);
     const device = await accept();
@@ -251,7 +251,7 @@ describe('login (§3)', () => {
     expect(await log.until('connection_lost')).toEqual({ type: 'connection_lost', cause: 'no_token' });
   });
 
-  it('supersedes a login that is under way: the former is rejected, its connection dropped', async () => {
+  it('supersedes a pending login: rejects it and closes its connection', async () => {
     make();
     const former = client.login({ username: 'ford' });
     const dropped = await cloud.accept();
@@ -264,7 +264,7 @@ describe('login (§3)', () => {
     await latter;
   });
 
-  it('keeps the old token stored until the new one has come', async () => {
+  it('keeps the old token stored until the new one arrives', async () => {
     const tokenStore = new MemoryTokenStore('stored-token');
     make({ tokenStore });
     await client.start();
@@ -278,7 +278,7 @@ describe('login (§3)', () => {
     expect(await tokenStore.load()).toBe('new-token');
   });
 
-  it('goes back to the old token when it has failed', async () => {
+  it('returns to the old token after it has failed', async () => {
     make({ tokenStore: new MemoryTokenStore('stored-token'), retryMinMs: 1, retryMaxMs: 10 });
     await client.start();
     const first = await accept();
@@ -292,7 +292,7 @@ describe('login (§3)', () => {
     await log.until('connection_scheduled').then((event) => expect(event.cause).toBe('login_failed'));
   });
 
-  it('succeeds with the token in memory when it cannot be stored, and says so', async () => {
+  it('resolves with the token in memory when it cannot be stored, and reports that', async () => {
     const tokenStore = new MemoryTokenStore();
     tokenStore.save = () => Promise.reject(new Error('no space left on device'));
     await loggedIn({ tokenStore });
@@ -300,7 +300,7 @@ describe('login (§3)', () => {
     expect(client.details.tokenHeld).toBe(true);
   });
 
-  it('writes the first and the last of the tokens that come faster than the disk takes them', async () => {
+  it('stores the first and the last of tokens that arrive faster than the disk writes', async () => {
     const tokenStore = new MemoryTokenStore();
     const device = await loggedIn({ tokenStore });
     const saved = new Inbox<string>('saved token');
@@ -327,10 +327,10 @@ describe('login (§3)', () => {
   it.each([
     ['a device id', { 'fedecks-device-id': 'other' }, LoginFailedError],
     ['a token', { 'fedecks-token': 'T' }, LoginFailedError],
-    ['no object', 'marvin', LoginFailedError],
+    ['a value that is not an object', 'marvin', LoginFailedError],
     ['an array', ['marvin'], LoginFailedError],
-    ['what is no term', { username: Symbol('marvin') }, TermEncodeError],
-    ['more than a header holds', { certificate: 'x'.repeat(1_000) }, TermEncodeError],
+    ['a value that is not a term', { username: Symbol('marvin') }, TermEncodeError],
+    ['more than fits into a header', { certificate: 'x'.repeat(1_000) }, TermEncodeError],
   ])('rejects credentials with %s before anything is sent', async (_what, credentials, error) => {
     make();
     await expect(client.login(credentials as unknown as Record<string, Term>)).rejects.toThrow(error);
@@ -339,7 +339,7 @@ describe('login (§3)', () => {
   });
 });
 
-describe('frames to the device (§2)', () => {
+describe('frames from the server (§2)', () => {
   let messages: Inbox<Term>;
   let device: PeerConnection;
 
@@ -349,7 +349,7 @@ describe('frames to the device (§2)', () => {
     client.messages$.subscribe((message) => messages.put(message));
   });
 
-  it('are given to the application as terms, in order', async () => {
+  it('emits terms to the application in order', async () => {
     device.binary('8361ff');
     device.binary('836d000000026869');
     device.binary('8368026d000000066e6f746963656101');
@@ -357,7 +357,7 @@ describe('frames to the device (§2)', () => {
     expect([...((await messages.next()) as Term[])]).toEqual(['notice', 1]);
   });
 
-  it('are tokens only as a pair of the charlist and a binary; those are not given to the application', async () => {
+  it('treats only a pair of the charlist and a binary as a token, and does not emit it', async () => {
     sendToken(device, 'second-token');
     device.binary(term(tuple(str('token'), str('not one'))));
     device.binary(term(chars('token')));
@@ -368,7 +368,7 @@ describe('frames to the device (§2)', () => {
     expect(await log.rest()).toEqual([]);
   });
 
-  it('are passed over when they are text or no term, and that is told without their content', async () => {
+  it('ignores text frames and invalid terms, and reports them without their content', async () => {
     device.text('hello');
     device.binary('0102');
     device.binary('');
@@ -388,13 +388,13 @@ describe('frames to the device (§2)', () => {
     expect(client.status).toBe('connected');
   });
 
-  it('are passed over when they are a token that could never be presented', async () => {
+  it('ignores a token that is too long to be presented', async () => {
     sendToken(device, 't'.repeat(1_000));
     expect(await log.until('ignored_frame')).toMatchObject({ kind: 'oversized_token' });
     expect(client.details.tokenHeld).toBe(true);
   });
 
-  it('are answered with a pong of the same payload when they are pings', async () => {
+  it('answers a ping with a pong of the same payload', async () => {
     device.ping('are you there?');
     const pong = await device.frame();
     expect({ opcode: pong.opcode, payload: pong.payload.toString() }).toEqual({
@@ -405,7 +405,7 @@ describe('frames to the device (§2)', () => {
 });
 
 describe('send', () => {
-  it('writes a term, an event as a pair of name and payload, and raw bytes', async () => {
+  it('sends a term, an event as a pair of name and payload, and raw bytes', async () => {
     const device = await loggedIn();
     await client.send('hello');
     await client.send('temperature', { celsius: 21 });
@@ -446,7 +446,7 @@ describe('send', () => {
     await end;
   });
 
-  it('rejects what is no term, naming where it is', async () => {
+  it('rejects a value that is not a term, with its path', async () => {
     await loggedIn();
     const message = { readings: [1, NaN] };
     await expect(client.send(message)).rejects.toMatchObject({
@@ -455,8 +455,8 @@ describe('send', () => {
     });
   });
 
-  describe('on a link that takes no more', () => {
-    /** More than the kernel takes from us while nobody reads. */
+  describe('on a stalled link', () => {
+    /** More than the kernel buffers while the peer does not read. */
     const TOO_MUCH = Buffer.alloc(64 * 1024 * 1024);
 
     async function stalled(options: Partial<FedecksClientOptions> = {}): Promise<PeerConnection> {
@@ -466,13 +466,13 @@ describe('send', () => {
     }
 
     it.each([
-      ['the heartbeat finds it dead', () => undefined],
+      ['the heartbeat times out', () => undefined],
       ['the server resets it', (device: PeerConnection) => device.reset()],
       ['the server closes it', (device: PeerConnection) => device.close(1000)],
       ['the server ends TCP', (device: PeerConnection) => device.fin()],
       ['a login takes its place', () => void client.login(CREDENTIALS).catch(() => undefined)],
       ['the client is stopped', () => void client.stop()],
-    ])('rejects what was being written, and what waited behind it, when %s', async (_how, end) => {
+    ])('rejects the message being written, and all queued ones, when %s', async (_how, end) => {
       const device = await stalled({
         pingIntervalMs: 50,
         pongTimeoutMs: 100,
@@ -485,7 +485,7 @@ describe('send', () => {
       }
     });
 
-    it('rejects at once what would have to wait beyond maxBufferedBytes', async () => {
+    it('rejects at once a message beyond maxBufferedBytes', async () => {
       await stalled({ maxBufferedBytes: 1_024 });
       const first = client.sendRaw(TOO_MUCH);
       await expect(client.sendRaw(Buffer.alloc(1_024))).rejects.toMatchObject({
@@ -497,7 +497,7 @@ describe('send', () => {
       await Promise.all([client.stop(), expect(first).rejects.toThrow(NotConnectedError)]);
     });
 
-    it('resolves when the link takes it after all', async () => {
+    it('resolves when the link accepts the bytes after all', async () => {
       const device = await stalled();
       const sends = Array.from({ length: 12 }, () => client.sendRaw(Buffer.alloc(1024 * 1024)));
       sends.push(client.send('last'));
@@ -510,7 +510,7 @@ describe('send', () => {
     });
   });
 
-  it('may be called from a subscriber, and comes after the request for a token', async () => {
+  it('may be called from a subscriber; its message follows the token request', async () => {
     make({ tokenStore: new MemoryTokenStore('stored-token') });
     client.events$.subscribe((event) => {
       if (event.type === 'connected') void client.send('hello');
@@ -522,12 +522,12 @@ describe('send', () => {
 });
 
 describe('logout (§3)', () => {
-  it('closes with 1000, forgets the token in memory and in the store, and waits for a login', async () => {
+  it('closes with 1000, deletes the token from memory and store, and waits for a login', async () => {
     const tokenStore = new MemoryTokenStore();
     const device = await loggedIn({ tokenStore });
     const leaving = client.logout();
     expect((await device.frame()).payload.toString('hex')).toBe('03e8');
-    // A token that is on its way comes too late.
+    // A token that is already under way is ignored.
     sendToken(device, 'late-token');
     device.close(1000);
     device.fin();
@@ -539,7 +539,7 @@ describe('logout (§3)', () => {
     await again;
   });
 
-  it('ends a login that is under way, which then brings no token', async () => {
+  it('cancels a pending login, which then stores no token', async () => {
     make();
     const login = client.login(CREDENTIALS);
     const device = await cloud.accept();
@@ -550,7 +550,7 @@ describe('logout (§3)', () => {
     expect(client.status).toBe('unregistered');
   });
 
-  it('rejects when the store keeps the token, and has forgotten it itself', async () => {
+  it('rejects when the store cannot delete the token, and forgets it in memory', async () => {
     const tokenStore = new MemoryTokenStore('stored-token');
     tokenStore.remove = () => Promise.reject(new Error('read-only file system'));
     make({ tokenStore, startDelayMs: 60_000 });
@@ -561,7 +561,7 @@ describe('logout (§3)', () => {
 });
 
 describe('stop', () => {
-  it('closes with 1000, resolves when TCP is gone, and completes events and messages', async () => {
+  it('closes with 1000, resolves when TCP is closed, and completes events and messages', async () => {
     const device = await loggedIn();
     let completed = 0;
     client.messages$.subscribe({ complete: () => completed++ });
@@ -584,13 +584,13 @@ describe('stop', () => {
     expect(await log.rest()).toEqual([]);
   });
 
-  it('ends TCP itself when the server does not answer', async () => {
+  it('closes TCP itself when the server does not answer', async () => {
     const device = await loggedIn({ closeTimeoutMs: 50 });
     await client.stop();
     await device.ended();
   });
 
-  it('rejects a login under way, and everything after', async () => {
+  it('rejects a pending login, and all later calls', async () => {
     make();
     const login = client.login(CREDENTIALS);
     const device = await cloud.accept();
@@ -619,7 +619,7 @@ describe('stop', () => {
     expect(await log.rest()).toEqual([{ type: 'stopped' }]);
   });
 
-  it('stops a client that is still loading its token: nothing comes of that', async () => {
+  it('stops a client that is loading its token, and does not connect', async () => {
     const tokenStore = new MemoryTokenStore();
     let loaded = (_token: string): void => undefined;
     tokenStore.load = () => new Promise((resolve) => (loaded = resolve));
@@ -633,7 +633,7 @@ describe('stop', () => {
     expect(client.status).toBe('stopped');
   });
 
-  it('leaves no timer behind, and no socket', async () => {
+  it('leaves no timer and no socket', async () => {
     const held = (): string[] =>
       process
         .getActiveResourcesInfo()
@@ -659,7 +659,7 @@ describe('stop', () => {
     const saving = new Promise<void>((begun) => {
       tokenStore.save = async () => {
         begun();
-        // Slower than a socket is to close.
+        // Slower than closing a socket.
         await new Promise((resolve) => setTimeout(resolve, 200));
         saved = true;
       };
@@ -674,7 +674,7 @@ describe('stop', () => {
     expect(saved).toBe(true);
   });
 
-  it('gives no message to the application any more', async () => {
+  it('emits no more messages', async () => {
     const device = await loggedIn();
     const messages: Term[] = [];
     client.messages$.subscribe((message) => messages.push(message));
@@ -687,7 +687,7 @@ describe('stop', () => {
     expect(messages).toEqual([]);
   });
 
-  it('may be called from a subscriber: what happened is told to its end, and nothing after it', async () => {
+  it('may be called from a subscriber: emits the current event to all subscribers, and nothing after it', async () => {
     const device = await loggedIn();
     const types: string[] = [];
     const stopped = new Promise<void>((resolve) => {
@@ -701,7 +701,7 @@ describe('stop', () => {
     expect(types).toEqual(['connection_lost', 'connection_scheduled', 'stopped']);
   });
 
-  it('is in force before it is told', async () => {
+  it('is stopped before it emits the event', async () => {
     await loggedIn();
     const sent = new Promise((resolve) => {
       client.events$.subscribe(({ type }) => {
@@ -713,7 +713,7 @@ describe('stop', () => {
     await stopping;
   });
 
-  it('waits for the socket of a login that is just being opened', async () => {
+  it('waits for the socket of a login that is being opened', async () => {
     await loggedIn();
     const connects = new Promise<string[]>((resolve) => {
       client.events$.subscribe(({ type }) => {
@@ -725,7 +725,7 @@ describe('stop', () => {
     expect(await connects).not.toContain('TCPConnectWrap');
   });
 
-  it('may be called from a subscriber, in the middle of connecting', async () => {
+  it('may be called from a subscriber while connecting', async () => {
     make({ tokenStore: new MemoryTokenStore('stored-token') });
     const stopped = new Promise<void>((resolve) => {
       client.events$.subscribe((event) => {
@@ -739,7 +739,7 @@ describe('stop', () => {
 });
 
 describe('on (§2.1)', () => {
-  it('gives the payload of each message that is the event, in every spelling, until it is ended', async () => {
+  it('calls the handler with the payload of each such event, in every encoding, until it is removed', async () => {
     const device = await loggedIn();
     const payloads: unknown[] = [];
     const end = client.on('fan', (payload) => payloads.push(payload));
@@ -781,7 +781,7 @@ describe('on (§2.1)', () => {
     expect(client.status).toBe('connected');
   });
 
-  it('refuses a handler that is no function, naming the event', () => {
+  it('rejects a handler that is not a function, naming the event', () => {
     make();
     expect(() => client.on('fan', undefined as never)).toThrow(
       "client.on('fan', handler): handler must be a function, and is undefined.",
@@ -789,7 +789,7 @@ describe('on (§2.1)', () => {
   });
 });
 
-it('the entry for Nest has all of the entry for devices', async () => {
+it('the entry for Nest exports everything the entry for devices exports', async () => {
   const [nest, plain] = await Promise.all([
     import('@fedecks/nest/client-nest'),
     import('@fedecks/nest/client'),

@@ -3,7 +3,7 @@ import { eventually } from './support/eventually.js';
 import { Fleet, type FleetNode } from './support/fleet.js';
 
 const HOUR_MS = 3_600_000;
-/** By which a clock is off that says it is 1970. */
+/** The offset of a clock that shows 1970. */
 const TO_1970_MS = -Date.now();
 const IDLE_TIMEOUT_MS = 1_500;
 
@@ -20,7 +20,7 @@ afterEach(() => {
 });
 afterAll(() => fleet.close());
 
-/** A device that is never silent for as long as the cloud allows. */
+/** A device that sends more often than the idle timeout requires. */
 async function talker(id: string): Promise<FakeDevice> {
   const device = await cloud.device(id);
   const timer = setInterval(() => device.sendRaw(Uint8Array.of(0)), 100);
@@ -29,20 +29,20 @@ async function talker(id: string): Promise<FakeDevice> {
   return device;
 }
 
-/** Sends a message, and resolves when its answer is there. */
+/** Sends a message, and resolves with its answer. */
 async function expectAnswer(device: FakeDevice): Promise<void> {
   device.send('still there');
   expect(await device.next()).toBe('still there');
 }
 
 const STEPS: [string, number, number][] = [
-  ['set forward by an hour', 0, HOUR_MS],
-  ['set back by an hour', 0, -HOUR_MS],
-  ['set right after a start in 1970', TO_1970_MS, 0],
+  ['forward by an hour', 0, HOUR_MS],
+  ['back by an hour', 0, -HOUR_MS],
+  ['right after a start in 1970', TO_1970_MS, 0],
 ];
 
-describe('A cloud whose clock is', () => {
-  it.each(STEPS)('%s closes the silent device and no other', async (_, first, second) => {
+describe('A cloud whose clock is set', () => {
+  it.each(STEPS)('closes the silent device and no other: %s', async (_, first, second) => {
     cloud = await fleet.node(undefined, { idleTimeoutMs: IDLE_TIMEOUT_MS }, first);
     const talks = await talker('talks');
     const silent = await cloud.device('silent');
@@ -52,11 +52,11 @@ describe('A cloud whose clock is', () => {
     await expectAnswer(talks);
   });
 
-  it.each(STEPS)('%s goes on to count upgrades and messages', async (_, first, second) => {
+  it.each(STEPS)('still enforces its rate limits: %s', async (_, first, second) => {
     cloud = await fleet.node(undefined, { upgradesPerSecond: 3, messagesPerSecond: 4 }, first);
     const device = await cloud.device('counted');
     await cloud.setClock(second);
-    // One more than may come in any second is let in after a while, and refused before.
+    // More upgrades than the limit per second: some are rejected, and a later one is accepted.
     const outcomes = await Promise.all(
       Array.from({ length: 6 }, (_each, index) =>
         cloud.device(`crowd ${index}`).then(() => 'let in', String),
@@ -67,7 +67,7 @@ describe('A cloud whose clock is', () => {
       () => cloud.device('late').then(() => true),
       (isIn) => isIn,
     );
-    // Three a second, for longer than the window.
+    // Three per second, for longer than the window.
     for (let sent = 0; sent < 9; sent++) {
       await expectAnswer(device);
       await new Promise((resolve) => setTimeout(resolve, 350));
@@ -76,7 +76,7 @@ describe('A cloud whose clock is', () => {
     expect((await device.closed).code).toBe(4003);
   });
 
-  it('set right after a start in 1970 gives a device that stayed a token to come back with', async () => {
+  it("renews a device's token after a start in 1970", async () => {
     cloud = await fleet.node(undefined, {}, TO_1970_MS);
     const device = await cloud.device('lamp');
     const { token } = device;
@@ -89,12 +89,12 @@ describe('A cloud whose clock is', () => {
   });
 });
 
-describe('A cloud that was suspended for longer than the idle timeout', () => {
-  it('keeps the devices that have sent something meanwhile', async () => {
+describe('A cloud that was suspended for longer than idleTimeoutMs', () => {
+  it('keeps devices that have sent something meanwhile', async () => {
     cloud = await fleet.node(undefined, { idleTimeoutMs: IDLE_TIMEOUT_MS });
     const devices = await Promise.all(['a', 'b', 'c'].map((id) => talker(id)));
     cloud.freeze();
-    // By the clock of this process, the only one that runs.
+    // Measured by this process, as the cloud is frozen.
     await new Promise((resolve) => setTimeout(resolve, 2 * IDLE_TIMEOUT_MS));
     cloud.thaw();
     for (const device of devices) await expectAnswer(device);

@@ -5,7 +5,7 @@ import { NatsServer } from './support/nats-server.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-/** By which a clock is off that says it is 1970. */
+/** The offset of a clock that shows 1970. */
 const TO_1970_MS = -Date.now();
 
 let nats: NatsServer;
@@ -32,7 +32,7 @@ async function reconnect(node: FleetNode, { id, token }: FakeDevice): Promise<st
 }
 
 describe('A token', () => {
-  it('does not end before the one it replaces, though the clock of the cloud was behind', async () => {
+  it("expires no earlier than the one it replaces, although the cloud's clock was behind", async () => {
     const first = await cloud.device(newId());
     await cloud.setClock(-40 * DAY_MS);
     const second = await cloud.device(first.id, first.token);
@@ -46,9 +46,9 @@ describe('A token', () => {
     ['40 days ahead', 40 * DAY_MS],
     ['an hour behind', -HOUR_MS],
     ['in 1970', TO_1970_MS],
-  ])('is revoked though the clock was %s when it was issued', async (_, offMs) => {
+  ])('can be revoked when the clock was %s at its issue', async (_, offMs) => {
     const id = newId();
-    // The second round is of a device that was revoked and has logged in anew.
+    // The second round tests a device that was revoked and has logged in again.
     for (let round = 0; round < 2; round++) {
       await cloud.setClock(offMs);
       const device = await cloud.device(id);
@@ -62,7 +62,7 @@ describe('A token', () => {
   });
 });
 
-describe('Two nodes', () => {
+describe('Two nodes with wrong clocks', () => {
   let one: FleetNode;
   let two: FleetNode;
   beforeEach(async () => {
@@ -77,7 +77,7 @@ describe('Two nodes', () => {
     two.kill();
   });
 
-  it('revoke whatever their clocks say, and a new login after that opens both of them', async () => {
+  it('revoke tokens whatever their clocks show, and both accept a new login afterwards', async () => {
     await one.setClock(HOUR_MS);
     await two.setClock(-HOUR_MS);
     const id = newId();
@@ -98,7 +98,7 @@ describe('Two nodes', () => {
   it.each([
     ['back', -HOUR_MS],
     ['forward', HOUR_MS],
-  ])('take none but the killed one for lost when a clock is set %s by an hour', async (_, stepMs) => {
+  ])('remove only the killed node when a clock is set %s by an hour', async (_, stepMs) => {
     const id = newId();
     await two.device(id);
     await eventually(

@@ -49,7 +49,7 @@ describe('Two machines with one device id, at two nodes', () => {
 
   const errorsAt = (site: Site): Inbox<SocketError> => site.app.get(Listener).errors;
 
-  it("are reported in one round, and with clones: 'refuse' the one that is connected stays (§1.8)", async () => {
+  it("are reported after one round; clones: 'refuse' keeps the connected one (§1.8)", async () => {
     let holder: RawPeer | undefined;
     for (const [site, name] of [
       [one, 'a1'],
@@ -77,7 +77,7 @@ describe('Two machines with one device id, at two nodes', () => {
     expect(await one.fedecks.push(ID, 'still there?')).toBe('sent');
     await holder!.expectFrame();
 
-    // When it has gone, the other one has the device id for itself.
+    // When it has disconnected, the other machine may connect.
     holder!.destroy();
     await eventually(
       () => one.statusOf(attempt('a4')),

@@ -8,21 +8,21 @@ import { seeded } from './support/seeded.js';
 const STEPS = 2_000;
 const IDS = Array.from({ length: 60 }, (_, index) => `device.${index} *`);
 const HEARTBEAT_MS = 200;
-/** `HISTORY_SEED=...` plays a history again: its steps, though not what the processes make of them in time. */
+/** `HISTORY_SEED=...` repeats the steps of a run, but not the timing of its processes. */
 const SEED = Number(process.env['HISTORY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
 interface RunningNode {
   readonly node: FleetNode;
-  /** For how many steps it stays frozen; 0 when it runs. */
+  /** The number of steps it stays frozen; 0 when it runs. */
   frozenFor: number;
-  /** It is killed in place of being thawed. */
+  /** It is killed instead of thawed. */
   diesFrozen: boolean;
 }
 
-/** Devices that come, go and move among nodes that die and freeze; and what is true of them. */
+/** Devices that connect, disconnect and move among nodes that are killed and frozen, and their true state. */
 class History {
   readonly nodes: RunningNode[] = [];
-  /** The connections that are open, as the devices see them. */
+  /** The open connections, as the devices see them. */
   readonly open = new Map<FakeDevice, FleetNode>();
   readonly done: Record<string, number> = {};
 
@@ -31,7 +31,7 @@ class History {
     private readonly start: () => Promise<FleetNode>,
   ) {}
 
-  /** @param number by which it is certain that nodes die and freeze: left to chance alone, one history in fifty has no death. */
+  /** @param number the step, which guarantees kills and freezes: by chance alone, one run in fifty has no kill. */
   async step(number: number): Promise<void> {
     for (const each of [...this.nodes]) {
       if (each.frozenFor === 0 || --each.frozenFor > 0) continue;
@@ -72,7 +72,7 @@ class History {
     this.note('freeze');
     each.node.freeze();
     each.diesFrozen = diesFrozen;
-    // Some for less than a lease, some for more.
+    // Some shorter than a lease, some longer.
     each.frozenFor = 20 + Math.floor(this.random() * 200);
   }
 
@@ -92,7 +92,7 @@ class History {
 
   async come(id: string, node: FleetNode): Promise<void> {
     this.note('come');
-    // One that has another connection closed at the very moment it comes is told 4152 before it has its token.
+    // A device that is replaced while it connects gets 4152 before its token.
     const device = await node.device(id).catch(() => undefined);
     if (!device) return;
     this.open.set(device, node);
@@ -103,13 +103,13 @@ class History {
     return this.nodes.some((each) => each.node === node && each.frozenFor === 0);
   }
 
-  /** What presence must say: who is online. */
+  /** The expected presence: who is online. */
   truth(): string[] {
     return [...this.open.keys()].map(({ id }) => id).sort();
   }
 }
 
-it(`ends a random history of ${STEPS} steps with a presence that is the truth`, async () => {
+it(`reports correct presence after a random history of ${STEPS} steps`, async () => {
   const [nats, fleet] = await Promise.all([NatsServer.start(), Fleet.compile()]);
   const options = { servers: nats.url, requestTimeoutMs: 1_000, heartbeatMs: HEARTBEAT_MS };
   const history = new History(seeded(SEED), () => fleet.node(options, { drainMs: 0, upgradesPerSecond: 0 }));
@@ -122,7 +122,7 @@ it(`ends a random history of ${STEPS} steps with a presence that is the truth`, 
     for (const { node, frozenFor } of history.nodes) if (frozenFor > 0) node.thaw();
 
     const all = history.nodes.map(({ node }) => node);
-    // Left to chance alone, one history in a hundred ends with hardly a device.
+    // By chance alone, one run in a hundred ends with hardly a device online.
     for (const [index, id] of IDS.slice(0, 15).entries()) await history.come(id, all[index % all.length]!);
     const online = (entries: readonly PresenceEntry[]): string[] =>
       entries
@@ -132,7 +132,7 @@ it(`ends a random history of ${STEPS} steps with a presence that is the truth`, 
     for (const node of all) {
       await eventually(
         async () => ({ presence: online(await node.everybody()), truth: history.truth() }),
-        // Each device once: of two connections one has been closed.
+        // Each device once: one of two connections has been closed.
         ({ presence, truth }) => presence.join() === truth.join() && new Set(truth).size === truth.length,
         20_000,
       );
@@ -142,7 +142,7 @@ it(`ends a random history of ${STEPS} steps with a presence that is the truth`, 
       const results = await Promise.all(IDS.map((id) => node.push(id, 'hi')));
       expect(results).toEqual(IDS.map((id) => (truth.has(id) ? 'sent' : 'offline')));
     }
-    // It was a history worth the name.
+    // The run had enough devices, and every kind of step.
     expect(truth.size).toBeGreaterThan(10);
     expect(Object.keys(history.done).sort()).toEqual([
       'come',

@@ -20,7 +20,7 @@ afterAll(async () => {
   await nats.close();
 });
 
-/** Nodes of a fleet of their own: nothing that another test has left is theirs. */
+/** Nodes of a new fleet, which shares no state with other tests. */
 async function nodes(
   count: number,
   options: Partial<FedecksOptions> = {},
@@ -31,7 +31,7 @@ async function nodes(
   return (await Promise.all(started)) as [FleetNode, FleetNode, FleetNode];
 }
 
-/** Nodes of a fleet of their own in this process: for what no process has to die for. */
+/** Nodes of a new fleet in this process, for tests that kill none. */
 async function apps(count: number, options: Partial<FedecksOptions>): Promise<StartedApp[]> {
   const backplane = natsBackplane({ servers: nats.url, namespace: `cluster${++namespaces}` });
   return Promise.all(
@@ -39,16 +39,16 @@ async function apps(count: number, options: Partial<FedecksOptions>): Promise<St
   );
 }
 
-/** Resolves when the fleet knows of the device at this node. */
-async function online(node: FleetNode, id: string): Promise<void> {
+/** Resolves when this node sees the device online. */
+async function waitUntilOnline(node: FleetNode, id: string): Promise<void> {
   await eventually(
     () => node.presence(id),
     (entry) => entry?.state === 'online',
   );
 }
 
-/** What a device has been sent, up to the marker. */
-async function received(device: FakeDevice, marker: unknown): Promise<unknown[]> {
+/** The messages a device has received, up to the marker. */
+async function messagesUntil(device: FakeDevice, marker: unknown): Promise<unknown[]> {
   const messages: unknown[] = [];
   for (;;) {
     const message = await device.next();
@@ -64,9 +64,9 @@ describe('Three nodes of one fleet', () => {
   }, 60_000);
   afterAll(() => fleet.stopAll());
 
-  it('push to a device from any of them, and say offline at once where nobody holds it', async () => {
+  it("push to a device from any node, and return 'offline' at once when no node holds it", async () => {
     const device = await one.device('lamp');
-    await online(two, 'lamp');
+    await waitUntilOnline(two, 'lamp');
     for (const [index, node] of [one, two, three].entries()) {
       expect(await node.push('lamp', ['hi', index])).toBe('sent');
       expect(await device.next()).toEqual(['hi', index]);
@@ -83,9 +83,9 @@ describe('Three nodes of one fleet', () => {
     );
   });
 
-  it('lose and double none of 10,000 pushes that cross, and keep the order of each device', async () => {
+  it('deliver 10,000 pushes between nodes exactly once, in order per device', async () => {
     const lamps = await Promise.all(Array.from({ length: 10 }, (_, index) => one.device(`busy-${index}`)));
-    await Promise.all(lamps.map(({ id }) => online(two, id)));
+    await Promise.all(lamps.map(({ id }) => waitUntilOnline(two, id)));
     for (let round = 0; round < 1_000; round += 50) {
       const results = await Promise.all(
         lamps.flatMap(({ id }, lamp) =>
@@ -97,11 +97,11 @@ describe('Three nodes of one fleet', () => {
     const expected = Array.from({ length: 1_000 }, (_, index) => index);
     for (const lamp of lamps) {
       await two.push(lamp.id, 'marker');
-      expect(await received(lamp, 'marker')).toEqual(expected);
+      expect(await messagesUntil(lamp, 'marker')).toEqual(expected);
     }
   });
 
-  it('close the older connection of a device with 4152, whichever node holds it, and only that', async () => {
+  it('close only the older connection of a device with 4152, whichever node holds it', async () => {
     let older = await one.device('mover');
     for (const [round, node] of [two, three, one, three].entries()) {
       const newer = await node.device('mover');
@@ -110,8 +110,8 @@ describe('Three nodes of one fleet', () => {
         () => Promise.all([one, two, three].map((each) => each.devices())),
         (held) => held.flat().filter((id) => id === 'mover').length === 1,
       );
-      // The end of the older one, heard late, takes nothing from the newer.
-      await online(two, 'mover');
+      // The late disconnect of the older connection does not affect the newer one.
+      await waitUntilOnline(two, 'mover');
       expect(await one.push('mover', round)).toBe('sent');
       expect(await newer.next()).toBe(round);
       older = newer;
@@ -120,9 +120,9 @@ describe('Three nodes of one fleet', () => {
     expect(entries).toMatchObject([{ state: 'online' }]);
   });
 
-  it('disconnect a device from any of them', async () => {
+  it('disconnect a device from any node', async () => {
     const device = await one.device('sent away');
-    await online(two, 'sent away');
+    await waitUntilOnline(two, 'sent away');
     expect(await two.disconnect('sent away')).toBe(true);
     expect(await device.closed).toMatchObject({ code: 1000 });
     await eventually(
@@ -132,13 +132,13 @@ describe('Three nodes of one fleet', () => {
     expect(await two.disconnect('sent away')).toBe(false);
   });
 
-  it('reach the members of a group on all of them, and everybody', async () => {
+  it('deliver broadcasts, and group messages to members on all nodes', async () => {
     const [a, b, c] = await Promise.all([one.device('a'), two.device('b'), three.device('c')]);
-    for (const id of ['a', 'b', 'c']) await online(one, id);
+    for (const id of ['a', 'b', 'c']) await waitUntilOnline(one, id);
     expect(await one.joinGroup('a', 'north')).toBe(true);
     expect(await two.joinGroup('b', 'north')).toBe(true);
     expect(await three.joinGroup('b', 'north')).toBe(false);
-    // A node listens to a group from its first member on: until the server knows that, it may miss what is sent.
+    // A node subscribes to a group at its first member. Messages sent before the server knows that are missed.
     await two.push('a', 'listening');
     expect(await a.next()).toBe('listening');
     await three.pushToGroup('north', 'for the north');
@@ -147,7 +147,7 @@ describe('Three nodes of one fleet', () => {
     expect([await a.next(), await b.next(), await c.next()]).toEqual(['for all', 'for all', 'for all']);
   });
 
-  it('leave in order: their devices come back on the others, and a push meanwhile is sent or offline', async () => {
+  it("shut down in turn: devices reconnect elsewhere; a push meanwhile is 'sent' or 'offline'", async () => {
     const ids = Array.from({ length: 30 }, (_, index) => `deployed-${index}`);
     const got = new Map<string, unknown[]>(ids.map((id) => [id, []]));
     const live = async (id: string, node: FleetNode): Promise<void> => {
@@ -158,7 +158,7 @@ describe('Three nodes of one fleet', () => {
       void device.closed.then(({ code }) => (code === 4000 ? live(id, three) : undefined));
     };
     await Promise.all(ids.map((id) => live(id, one)));
-    for (const id of ids) await online(two, id);
+    for (const id of ids) await waitUntilOnline(two, id);
 
     const sent = new Map<string, number[]>(ids.map((id) => [id, []]));
     const enough = new AbortController();
@@ -175,18 +175,18 @@ describe('Three nodes of one fleet', () => {
       }
     })();
     await one.stop();
-    for (const id of ids) await online(two, id);
+    for (const id of ids) await waitUntilOnline(two, id);
     enough.abort();
     await pusher;
     expect([...outcomes].filter((outcome) => outcome !== 'sent' && outcome !== 'offline')).toEqual([]);
-    // What was written to a connection just before it closed may not have been read: sent is no receipt. But what
-    // is said to be offline has not arrived, and nothing arrives twice.
+    // A message written just before a connection closed may not have been read: 'sent' is not a receipt. But an
+    // 'offline' push has not arrived, and nothing arrives twice.
     for (const id of ids) {
       const arrived = got.get(id) as number[];
       expect(new Set(arrived).size).toBe(arrived.length);
       await eventually(
         () => arrived.filter((round) => !sent.get(id)?.includes(round)),
-        (lies) => lies.length === 0,
+        (falselyOffline) => falselyOffline.length === 0,
       );
     }
     const entries = (await two.everybody()).filter(({ id }) => ids.includes(id));
@@ -194,14 +194,14 @@ describe('Three nodes of one fleet', () => {
     expect(entries).toHaveLength(ids.length);
   });
 
-  it('revoke from any of them, and know it after all of them were killed and started again', async () => {
+  it('revoke from any node, and remember it after all nodes were killed and restarted', async () => {
     const device = await three.device('revoked');
     const other = await three.device('other');
     await two.revoke('revoked');
     expect(await device.closed).toMatchObject({ code: 4150 });
     await expect(three.device('revoked', device.token)).rejects.toThrow('403');
     await expect(two.device('revoked', device.token)).rejects.toThrow('403');
-    // It logs in again, and nothing it is given after that is taken back.
+    // It logs in again, and its new token stays valid.
     const again = await three.device('revoked');
 
     fleet.stopAll();
@@ -212,7 +212,7 @@ describe('Three nodes of one fleet', () => {
   });
 });
 
-describe('Nodes that meet a device id twice', () => {
+describe('Nodes that get two connections of one device id', () => {
   let [one, two, three] = [] as unknown as [StartedApp, StartedApp, StartedApp];
   afterEach(() => Promise.all([one, two, three].map((app) => app.close())));
 
@@ -220,7 +220,7 @@ describe('Nodes that meet a device id twice', () => {
     [one, two, three] = (await apps(3, options)) as [StartedApp, StartedApp, StartedApp];
   }
 
-  it("refuse with 503, where 'oldest' counts, a device that any of them holds", async () => {
+  it("reject with 503, with duplicates: 'oldest', a device that any node holds", async () => {
     await start({ duplicates: 'oldest' });
     const device = await one.device('lamp');
     await expect(two.device('lamp')).rejects.toThrow('503');
@@ -232,11 +232,11 @@ describe('Nodes that meet a device id twice', () => {
     );
 
     const rush = [one, two, three, one, two, three].map((node) => node.device('rushed'));
-    const let_in = (await Promise.allSettled(rush)).filter(({ status }) => status === 'fulfilled');
-    expect(let_in).toHaveLength(1);
+    const accepted = (await Promise.allSettled(rush)).filter(({ status }) => status === 'fulfilled');
+    expect(accepted).toHaveLength(1);
   });
 
-  it("push to all connections of a device where 'allow' counts, and have it online until the last is gone", async () => {
+  it("with 'allow', push to all connections of a device, which is online until the last one ends", async () => {
     await start({ duplicates: 'allow' });
     const older = await one.device('lamp');
     const olderAt = await eventually(
@@ -267,8 +267,8 @@ describe('Nodes that meet a device id twice', () => {
   });
 });
 
-describe('A node that is killed', () => {
-  it('has its devices offline within 20 s, without anybody asking them, with the heartbeat as it is', async () => {
+describe('A killed node', () => {
+  it('has its devices offline within 20 s, without a query, at the default heartbeat', async () => {
     const [observer] = (await apps(1, {})) as [StartedApp];
     const { presence } = observer.fedecks;
     try {
@@ -287,7 +287,7 @@ describe('A node that is killed', () => {
       expect(entries.map(({ id }) => id).sort()).toEqual(['a', 'b']);
       for (const { at, cause } of entries) {
         expect(cause).toBe('node_lost');
-        // It was last heard of within a heartbeat of its end.
+        // Its last heartbeat was at most one interval before it was killed.
         expect(Math.abs(at - killed)).toBeLessThan(6_000);
       }
       expect(await presence.get('c')).toMatchObject({ state: 'online' });
@@ -301,14 +301,14 @@ describe('A node that is killed', () => {
     }
   }, 60_000);
 
-  it('leaves every push with one true outcome', async () => {
+  it('leaves every push with one correct result', async () => {
     const [one, two, three] = await nodes(3, {}, { requestTimeoutMs: 1_000, heartbeatMs: 200 });
     const device = await one.device('lamp');
     const got: unknown[] = [];
     void (async () => {
       for (;;) got.push(await device.next(60_000));
     })().catch(() => undefined);
-    await online(two, 'lamp');
+    await waitUntilOnline(two, 'lamp');
     const outcomes: string[] = [];
     const push = async (from: FleetNode, count: number): Promise<void> => {
       for (let index = 0; index < count; index++) {
@@ -331,41 +331,41 @@ describe('A node that is killed', () => {
     const kinds = new Set(outcomes);
     kinds.delete('timeout');
     expect([...kinds].sort()).toEqual(['offline', 'sent']);
-    const lies = (got as number[]).filter((message) => outcomes[message] === 'offline');
-    expect(lies).toEqual([]);
+    const falselyOffline = (got as number[]).filter((message) => outcomes[message] === 'offline');
+    expect(falselyOffline).toEqual([]);
     const missing = outcomes.filter((outcome, message) => outcome === 'sent' && !got.includes(message));
-    // What was written to the socket went on its way, though its process died.
+    // The kernel still sends what a killed process has written to the socket.
     expect(missing).toEqual([]);
     fleet.stopAll();
   }, 60_000);
 });
 
-describe('A node that is frozen, as behind a partition', () => {
-  it('gives its devices up, and closes what has moved when it goes on', async () => {
+describe('A frozen node, as behind a network partition', () => {
+  it('loses its devices, and closes those that have moved when it resumes', async () => {
     const [one, two, three] = await nodes(3, {}, { requestTimeoutMs: 1_000, heartbeatMs: 200 });
     const moves = await one.device('moves');
     const stays = await one.device('stays');
-    for (const id of ['moves', 'stays']) await online(three, id);
+    for (const id of ['moves', 'stays']) await waitUntilOnline(three, id);
     one.freeze();
     await eventually(
       async () => (await three.everybody()).map(({ state }) => state),
       (states) => states.every((state) => state === 'offline'),
     );
     const moved = await two.device('moves');
-    await online(three, 'moves');
+    await waitUntilOnline(three, 'moves');
     expect(await three.push('moves', 'to the new place')).toBe('sent');
     expect(await moved.next()).toBe('to the new place');
     await expect(three.push('stays', 'are you there?')).rejects.toMatchObject({ code: 'timeout' });
 
     one.thaw();
     expect(await moves.closed).toMatchObject({ code: 4152 });
-    await online(three, 'stays');
+    await waitUntilOnline(three, 'stays');
     await eventually(
       () => three.push('stays', 'again'),
       (result) => result === 'sent',
     );
-    // What timed out while it was frozen is not done any more.
-    expect(await received(stays, 'again')).toEqual([]);
+    // The node does not execute requests that timed out while it was frozen.
+    expect(await messagesUntil(stays, 'again')).toEqual([]);
     expect(await three.presence('moves')).toMatchObject({ state: 'online' });
     fleet.stopAll();
   }, 60_000);

@@ -38,7 +38,7 @@ class Echo {
   }
 }
 
-/** A gateway as the documentation of Nest has it: of `ws` or of socket.io, as its adapter decides. */
+/** A gateway as in the documentation of Nest, for `ws` or socket.io depending on the adapter. */
 @WebSocketGateway({ path: '/chat' })
 class Chat {
   @SubscribeMessage('say')
@@ -53,7 +53,7 @@ const fedecks = FedecksModule.forRoot({
   drainMs: 0,
 });
 
-/** What an app says to a `say`, asked as its clients do. */
+/** The gateway's answer to a `say` of one of its clients. */
 type Chatter = (port: number) => Promise<unknown>;
 
 async function sayByWs(port: number): Promise<unknown> {
@@ -110,7 +110,7 @@ async function expectEcho(peer: RawPeer): Promise<void> {
   expect((await peer.expectFrame()).payload).toEqual(term(str('hello')));
 }
 
-/** Asks for an upgrade of a path that is not ours, and returns what comes before the end of TCP. */
+/** Requests an upgrade of a path of no endpoint, and returns all bytes up to the FIN. */
 async function upgradeElsewhere(site: Site, headers: Record<string, string> = {}): Promise<string> {
   const peer = await site.connect();
   peer.write(upgradeRequest({ target: '/elsewhere', headers }));
@@ -130,7 +130,7 @@ const COMBINATIONS = HTTP.flatMap(([http, adapter]) =>
   ]),
 );
 
-describe.each(COMBINATIONS)('On %s, beside %s,', (_http, _gateway, adapter, { prepare, chat }) => {
+describe.each(COMBINATIONS)('With %s and %s', (_http, _gateway, adapter, { prepare, chat }) => {
   beforeEach(async () => {
     site = await Site.start(
       { imports: [fedecks], controllers: [Pages], providers: [Echo, PasswordOnly, ...(chat ? [Chat] : [])] },
@@ -138,14 +138,14 @@ describe.each(COMBINATIONS)('On %s, beside %s,', (_http, _gateway, adapter, { pr
     );
   });
 
-  it('devices connect, and keep their connection while others come and go', async () => {
+  it('connects devices, and keeps them connected while other clients come and go', async () => {
     const device = await site.open();
     await expectEcho(device);
     if (chat) expect(await chat(site.port)).toBe('hello');
     await expectEcho(device);
   });
 
-  it('routes, bodies and unknown paths of HTTP are as they were', async () => {
+  it("leaves the app's HTTP routes, bodies and 404s unchanged", async () => {
     const url = `http://127.0.0.1:${site.port}`;
     await site.open();
     expect(await (await fetch(`${url}/page`)).json()).toEqual({ page: 1 });
@@ -160,11 +160,11 @@ describe.each(COMBINATIONS)('On %s, beside %s,', (_http, _gateway, adapter, { pr
     expect((await fetch(`${url}/fedecks/websocket`, { method: 'POST' })).status).toBe(404);
   });
 
-  it('an upgrade of a path nobody owns is not let in, and TCP is ended', async () => {
+  it('rejects an upgrade of an unknown path, and closes TCP', async () => {
     expect(await upgradeElsewhere(site)).not.toContain('HTTP/1.1 101');
   });
 
-  it('closing the app leaves no connection and no server open', async () => {
+  it('leaves no connection and no server open after app.close()', async () => {
     const device = await site.open();
     const server = site.app.getHttpServer() as Server;
     const closing = site.app.close();
@@ -180,7 +180,7 @@ describe.each(COMBINATIONS)('On %s, beside %s,', (_http, _gateway, adapter, { pr
   });
 });
 
-it('A socket.io client that polls reaches its gateway as well', async () => {
+it('a polling socket.io client reaches its gateway', async () => {
   site = await Site.start(
     { imports: [fedecks], providers: [Echo, Chat] },
     { prepare: (app) => void app.useWebSocketAdapter(new IoAdapter(app)) },
@@ -189,7 +189,7 @@ it('A socket.io client that polls reaches its gateway as well', async () => {
   await expectEcho(await site.open());
 });
 
-it('A socket.io client that polls first and upgrades then does not lose its socket, nor a device its own', async () => {
+it('a socket.io client that polls, then upgrades, keeps its socket, and a device its connection', async () => {
   site = await Site.start(
     { imports: [fedecks], providers: [Echo, Chat] },
     { prepare: (app) => void app.useWebSocketAdapter(new IoAdapter(app)) },
@@ -205,8 +205,8 @@ it('A socket.io client that polls first and upgrades then does not lose its sock
   await expectEcho(device);
 });
 
-describe("The app's own listeners to upgrades", () => {
-  /** Takes the upgrades of one path, as an app does that has another protocol on its server. */
+describe("The app's own upgrade listeners", () => {
+  /** Handles the upgrades of one path, as an app with another protocol on its server does. */
   function own(path: string, seen: string[] = []) {
     return (request: IncomingMessage, socket: Duplex): void => {
       seen.push(request.url ?? '');
@@ -229,7 +229,7 @@ describe("The app's own listeners to upgrades", () => {
     return site.app.getHttpServer() as Server;
   }
 
-  it('added before and after it listens get the upgrades that are not ours, and only those', async () => {
+  it('get all upgrades of other paths, and only those, when added before or after listen()', async () => {
     const seen: string[] = [];
     const server = await start((before) => void before.on('upgrade', own('/before', seen)));
     server.on('upgrade', own('/after'));
@@ -239,7 +239,7 @@ describe("The app's own listeners to upgrades", () => {
     expect(seen).toEqual(['/before', '/after', '/first']);
   });
 
-  it('that are removed get none, and `once` is once', async () => {
+  it('get none after removal, and only one with `once`', async () => {
     const server = await start();
     const removed: string[] = [];
     const once: string[] = [];
@@ -252,7 +252,7 @@ describe("The app's own listeners to upgrades", () => {
     expect([removed, once]).toEqual([['/once'], ['/once']]);
   });
 
-  it('are alone responsible for what they see: what they do not answer is not answered by us', async () => {
+  it('have to answer every upgrade of other paths themselves', async () => {
     const server = await start();
     const sockets = new Inbox<Duplex>('upgrade');
     server.on('upgrade', (_request, socket: Duplex) => sockets.put(socket));
@@ -263,24 +263,24 @@ describe("The app's own listeners to upgrades", () => {
   });
 });
 
-describe('Where nobody else listens to upgrades', () => {
+describe('Without other upgrade listeners', () => {
   beforeEach(async () => {
     site = await Site.start({ imports: [fedecks], controllers: [Pages], providers: [Echo] });
   });
 
-  it('one of another path to a websocket is answered with 404 and no body', async () => {
+  it('answers a websocket upgrade of an unknown path with 404 and no body', async () => {
     expect(await upgradeElsewhere(site)).toMatch(
       /^HTTP\/1\.1 404 Not Found\r\n(.+\r\n)*content-length: 0\r\n(.+\r\n)*\r\n$/,
     );
   });
 
-  /** What the HTTP client of Java sends with each request, to see whether the server speaks HTTP/2. */
+  /** The offer of HTTP/2 that Java's HTTP client adds to each request. */
   const h2c = (request: string, body = ''): string =>
     `${request} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n` +
     `HTTP2-Settings: AAEAAEAAAAIAAAAAAAMAAAAAAAQBAAAAAAUAAEAAAAYABgAA\r\n` +
     `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 
-  /** Bodies of responses, until as many have come. */
+  /** Reads until this many response bodies have arrived. */
   async function bodies(peer: RawPeer, count: number): Promise<string[]> {
     const deadline = Date.now() + 5_000;
     for (;;) {
@@ -292,13 +292,13 @@ describe('Where nobody else listens to upgrades', () => {
     }
   }
 
-  it('one to another protocol is an ordinary request (RFC 9110 §7.8), with its body, and so are those after it', async () => {
+  it('treats an upgrade to another protocol as an ordinary request (RFC 9110 §7.8), with its body', async () => {
     const peer = await site.connect();
     const long = JSON.stringify({ text: 'x'.repeat(30_000) });
     peer.write(h2c('GET /page'));
     await bodies(peer, 1);
     const posted = h2c('POST /form', long);
-    // The body comes in two parts: one with the head, one when the upgrade has been declined.
+    // The body arrives in two parts: one with the headers, one after the upgrade was declined.
     peer.write(posted.slice(0, 1_000));
     setImmediate(() => peer.write(posted.slice(1_000)));
     await bodies(peer, 2);
@@ -306,13 +306,13 @@ describe('Where nobody else listens to upgrades', () => {
     expect(await bodies(peer, 3)).toEqual(['{"page":1}', `{"received":${long}}`, '{"page":1}']);
   });
 
-  it('one to another protocol of our path is refused as any request is that is not authenticated', async () => {
+  it("answers an upgrade of the endpoint's path to another protocol with 403 without authentication", async () => {
     const peer = await site.connect();
     peer.write(h2c('GET /fedecks/websocket'));
     expect((await peer.response()).statusLine).toBe('HTTP/1.1 403 Forbidden');
   });
 
-  it('a frame that looks like HTTP stays a frame', async () => {
+  it('reads a frame that looks like HTTP as a frame', async () => {
     const device = await site.open();
     device.write(frame(OPCODE.text, h2c('GET /page')));
     await expectEcho(device);

@@ -66,7 +66,7 @@ class Echo {
 @WebSocketGateway({ path: '/chat' })
 class Chat {}
 
-/** What the HTTP client of Java sends with each request, to see whether the server speaks HTTP/2. */
+/** The offer of HTTP/2 that Java's HTTP client adds to each request. */
 function offer(request: string, body = ''): string {
   return (
     `${request} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n` +
@@ -82,7 +82,7 @@ function pagesIn(peer: RawPeer): string[] {
   return [...text.matchAll(/\{"page":"([^"]*)"\}/g)].map(([, page = '']) => page);
 }
 
-/** The pages of the responses, in order, once so many have come. */
+/** The pages in the responses, in order, once this many have arrived. */
 async function pages(peer: RawPeer, count: number): Promise<string[]> {
   const deadline = performance.now() + 20_000;
   for (let found = pagesIn(peer); ; found = pagesIn(peer)) {
@@ -109,10 +109,10 @@ const GATEWAYS: [string, ((app: INestApplication) => void) | undefined][] = [
   ['a gateway of socket.io', (app) => void app.useWebSocketAdapter(new IoAdapter(app))],
 ];
 
-describe.each(GATEWAYS)('Beside %s, an offer of h2c', (_, prepare) => {
+describe.each(GATEWAYS)('With %s, an offer of h2c', (_, prepare) => {
   beforeEach(() => start(prepare, prepare ? [Echo, Chat] : [Echo]));
 
-  it('is answered as an ordinary request (RFC 9110 §7.8), and the connection goes on', async () => {
+  it('is handled as an ordinary request (RFC 9110 §7.8), and the connection stays open', async () => {
     const peer = await site.connect();
     peer.write(offer('GET /page/1'));
     await pages(peer, 1);
@@ -122,7 +122,7 @@ describe.each(GATEWAYS)('Beside %s, an offer of h2c', (_, prepare) => {
     expect(await pages(peer, 3)).toEqual(['1', '2', '3']);
   });
 
-  it('is answered in its order among pipelined requests', async () => {
+  it('is answered in order among pipelined requests', async () => {
     const peer = await site.connect();
     peer.write(
       plain('GET /held') + offer('GET /page/1') + offer('POST /form', '{"page":"2"}') + plain('GET /page/3'),
@@ -133,7 +133,7 @@ describe.each(GATEWAYS)('Beside %s, an offer of h2c', (_, prepare) => {
     expect(await pages(peer, 4)).toEqual(['held', '1', '2', '3']);
   });
 
-  it('of our path is refused as any request is that is not authenticated', async () => {
+  it("of the endpoint's path is answered with 403 without authentication", async () => {
     const peer = await site.connect();
     peer.write(offer('GET /fedecks/websocket'));
     expect((await peer.response()).statusLine).toBe('HTTP/1.1 403 Forbidden');
@@ -141,7 +141,7 @@ describe.each(GATEWAYS)('Beside %s, an offer of h2c', (_, prepare) => {
 });
 
 describe('Offers of h2c', () => {
-  it('are each answered when 300 are pipelined, while a device is served', async () => {
+  it('are answered when 300 are pipelined, while a device is served', async () => {
     await start();
     const [device, peer] = [await site.open(), await site.connect()];
     peer.write(Array.from({ length: 300 }, (_, index) => offer(`GET /page/${index}`)).join(''));
@@ -152,7 +152,7 @@ describe('Offers of h2c', () => {
     expect(await pages(peer, 300)).toEqual(Array.from({ length: 300 }, (_, index) => String(index)));
   });
 
-  it('do not stop a large stream before them', async () => {
+  it('do not truncate a large response before them', async () => {
     await start();
     const peer = await site.connect();
     peer.pause();
@@ -162,7 +162,7 @@ describe('Offers of h2c', () => {
     expect((await pages(peer, 2)).map((page) => page.length)).toEqual([LARGE, 1]);
   });
 
-  it('end with a connection that is reset while they wait, and nothing else does', async () => {
+  it('are dropped with a connection that is reset, and affect no other connection', async () => {
     await start();
     const peer = await site.connect();
     peer.write(plain('GET /held') + offer('GET /page/1'));
@@ -176,7 +176,7 @@ describe('Offers of h2c', () => {
     expect(await pages(other, 2)).toEqual(['2', '3']);
   });
 
-  it("leave another protocol to the app's own listener", async () => {
+  it("are left to the app's own upgrade listener for another protocol", async () => {
     await start((app) => {
       (app.getHttpServer() as Server).on('upgrade', (request, socket: Duplex) => {
         if (request.headers.upgrade === 'own/1') socket.end('HTTP/1.1 101 Switching Protocols\r\n\r\n');

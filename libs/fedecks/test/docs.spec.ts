@@ -5,7 +5,7 @@ import { startCloud } from './support/cloud.js';
 import { blocksIn, documentsIn, examples, packedDocuments, read, root } from './support/documents.js';
 import { RawPeer } from './support/raw-peer.js';
 
-/** The terms of a block of hex: each begins with the version byte, and may go on over indented lines. */
+/** The terms in a hex block: each begins with the version byte, and may continue on indented lines. */
 function terms(text: string): Buffer[] {
   const hex = text
     .split('\n')
@@ -24,7 +24,7 @@ describe('PROTOCOL.md', () => {
   const protocol = blocksIn('libs/fedecks/PROTOCOL.md');
   const [request, header, refusal, ...frames] = protocol.map(({ text }) => text);
 
-  it('shows an upgrade that a cloud lets in, with the header it explains (§1.1, §1.2)', async () => {
+  it('shows an upgrade that a cloud accepts, with the header it explains (§1.1, §1.2)', async () => {
     const [, auth = ''] = /x-fedecks-auth: (\S+)/.exec(request ?? '') ?? [];
     expect(terms(header ?? '')).toEqual([Buffer.from(auth, 'base64')]);
     const cloud = await startCloud();
@@ -38,7 +38,7 @@ describe('PROTOCOL.md', () => {
     }
   });
 
-  it('shows the refusal as it is sent (§1.4)', async () => {
+  it('shows the rejection as it is sent (§1.4)', async () => {
     const cloud = await startCloud();
     try {
       const peer = await RawPeer.connect(cloud.port);
@@ -59,7 +59,7 @@ describe('PROTOCOL.md', () => {
     }
   });
 
-  it('shows the terms it says it shows (§2.1, §2.2)', () => {
+  it('shows bytes that decode to the terms it names (§2.1, §2.2)', () => {
     const [event, please, pleaseCompressed, token, ...others] = frames.flatMap(terms);
     expect(decodeTerm(event!)).toEqual(tuple('temperature', 21.5));
     expect(isTokenPlease(decodeTerm(please!))).toBe(true);
@@ -72,7 +72,7 @@ describe('PROTOCOL.md', () => {
 describe('README.md of the repository', () => {
   const blocks = blocksIn('README.md');
 
-  it('shows of the code only what the README of the library has whole, and a test runs', () => {
+  it("shows only code that is in an example of the library's documents, which a test runs", () => {
     const lines = (text: string): string[] =>
       text.split('\n').map((line) => line.trim().replace(/^(export )?class/, 'class'));
     const whole = [...examples().values()].flatMap(({ text }) => lines(text));
@@ -81,7 +81,7 @@ describe('README.md of the repository', () => {
     for (const line of shown.flatMap(({ text }) => lines(text))) expect(whole).toContain(line);
   });
 
-  it('names commands that exist, and the gate runs the first two', () => {
+  it('names commands that exist; CI runs the first two', () => {
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
     const commands = blocks
       .filter(({ language }) => language === 'sh')
@@ -103,7 +103,7 @@ const documents = [
 ];
 
 describe('The documents', () => {
-  it('are README, docs, protocol and changelog in the package', () => {
+  it('include README, docs, protocol and changelog in the package', () => {
     expect(packed).toEqual(
       expect.arrayContaining([
         'libs/fedecks/README.md',
@@ -114,7 +114,7 @@ describe('The documents', () => {
     );
   });
 
-  it.each(documents)('have links that lead somewhere: %s', (document) => {
+  it.each(documents)('have no broken links: %s', (document) => {
     const broken = linksIn(document).filter(({ path, anchor }) => {
       if (!existsSync(join(root, path))) return true;
       return anchor !== undefined && !anchorsIn(path).has(anchor);
@@ -122,21 +122,21 @@ describe('The documents', () => {
     expect(broken).toEqual([]);
   });
 
-  it.each(packed)('of the package link to nothing that is not packed: %s', (document) => {
-    // npm packs a licence whatever package.json says.
+  it.each(packed)('in the package link only to packed files: %s', (document) => {
+    // npm always packs the licence.
     const inside = [...packed, 'libs/fedecks/LICENSE'];
     const outside = linksIn(document).filter(({ path }) => !inside.includes(path));
     expect(outside).toEqual([]);
   });
 
-  it('of the package are all reachable from its README', () => {
+  it('in the package are all reachable from its README', () => {
     const reached = new Set(['libs/fedecks/README.md']);
     for (const document of reached) for (const { path } of linksIn(document)) reached.add(path);
     expect(packed.filter((document) => !reached.has(document))).toEqual([]);
   });
 });
 
-/** The relative links of a document outside of its code: to which file, from the root, and to which heading. */
+/** The relative links of a document outside its code: the target file from the root, and the heading. */
 function linksIn(document: string): { path: string; anchor: string | undefined }[] {
   const text = proseOf(document).replaceAll(/`[^`\n]*`/g, '');
   return [...text.matchAll(/\]\(([^)\s]+)\)/g)]
@@ -149,7 +149,7 @@ function linksIn(document: string): { path: string; anchor: string | undefined }
     });
 }
 
-/** The anchors of a document's headings, as GitHub and npm make them. */
+/** The anchors of a document's headings, as GitHub and npm generate them. */
 function anchorsIn(document: string): Set<string> {
   const anchors = new Set<string>();
   for (const [, heading = ''] of proseOf(document).matchAll(/^#+ (.+)$/gm)) {

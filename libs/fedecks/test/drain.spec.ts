@@ -10,7 +10,7 @@ import { chars, list, str, term, tuple } from './support/term-bytes.js';
 const event = (name: string, payload: string): Buffer => term(tuple(str(name), str(payload)));
 const done = (payload: string): Buffer => term(list(str('done'), str(payload)));
 
-describe('A process', () => {
+describe('A process that gets SIGTERM', () => {
   let program: Program;
   let app: ChildApp;
   const peers: RawPeer[] = [];
@@ -28,7 +28,7 @@ describe('A process', () => {
     return { peer, statusLine: (await peer.response()).statusLine };
   }
 
-  /** A device that is let in, and has its token. */
+  /** Connects a device, and waits for its token. */
   async function open(deviceId: string): Promise<RawPeer> {
     const { peer, statusLine } = await ask(deviceId);
     expect(statusLine).toContain('101');
@@ -46,10 +46,10 @@ describe('A process', () => {
   });
   afterAll(() => program.remove());
 
-  it('that gets SIGTERM lets handlers finish and their replies arrive, refuses new devices, closes with 4000, ends TCP, and the process', async () => {
+  it('finishes handlers, delivers replies, rejects new devices, closes with 4000 and exits', async () => {
     await start(3_000, 200);
     const device = await open('busy');
-    // The second is in the mailbox when the signal comes, and was received before it.
+    // The second message was received before the signal, and waits in the mailbox.
     device.write(
       Buffer.concat([
         frame(OPCODE.binary, event('work', 'first')),
@@ -60,7 +60,7 @@ describe('A process', () => {
     app.kill('SIGTERM');
     const signalled = performance.now();
 
-    // Until the process has heard the signal it lets devices in.
+    // The process accepts devices until it has handled the signal.
     for (let attempt = 0; ; attempt++) {
       const { statusLine, peer } = await ask(`new-${attempt}`);
       if (statusLine === 'HTTP/1.1 503 Service Unavailable') break;
@@ -78,13 +78,13 @@ describe('A process', () => {
     device.end();
 
     const exit = await app.exited(5_000);
-    // Nest ends the process by the signal it was sent.
+    // Nest ends the process with the same signal.
     expect(exit).toMatchObject({ code: null, signal: 'SIGTERM' });
     expect(exit.at - signalled).toBeLessThan(3_000);
     expect(app.stderr).toBe('');
   });
 
-  it('that gets SIGTERM closes many devices in stages over drainMs, and has @OnDisconnected finish for each', async () => {
+  it('closes many devices in stages over drainMs, and runs @OnDisconnected for each', async () => {
     await start(1_000, 0);
     const devices: RawPeer[] = [];
     for (let count = 0; count < 60; count++) devices.push(await open(`device-${count}`));
@@ -101,12 +101,12 @@ describe('A process', () => {
     );
     const exit = await app.exited(5_000);
     expect(exit.at - signalled).toBeLessThan(1_000 + 2_000);
-    // Six stages of ten, at least 100 ms apart; the first may have been seen late.
+    // Six stages of ten, at least 100 ms apart; this process may see the first one late.
     expect(Math.max(...closedAt) - Math.min(...closedAt)).toBeGreaterThan(300);
     for (let count = 0; count < 60; count++) expect(await app.line()).toBe('gone');
   });
 
-  it('that gets SIGTERM ends within drainMs and two seconds, whatever handlers and devices do', async () => {
+  it('exits within drainMs plus two seconds, whatever handlers and devices do', async () => {
     await start(500, 0);
     const [hung, silent] = [await open('hung'), await open('silent')];
     hung.sendBinary(event('hang', ''));
@@ -122,9 +122,9 @@ describe('A process', () => {
     expect(exit.at - signalled).toBeLessThan(500 + 2_000);
   });
 
-  it('ends by itself after app.close(): no timer, socket or server is left', async () => {
+  it('exits by itself after app.close(), with no timer, socket or server left', async () => {
     await start(200, 0);
-    // One that was replaced, one that replaced it, one that went away, and one that was refused.
+    // One device was replaced, one replaced it, one disconnected, and one was rejected.
     await open('first');
     await open('first');
     (await open('second')).reset();
@@ -150,7 +150,7 @@ describe('app.close()', () => {
     }
   }
 
-  it('closes all endpoints at the same time: while one waits for a handler, no other lets devices in', async () => {
+  it('closes all endpoints at once: while one waits for a handler, no other accepts devices', async () => {
     const endpoint = (path: string) =>
       FedecksModule.forRoot({ path, secrets: [SECRET], authenticator: new PasswordOnly() });
     const paths = ['/fedecks', '/other'];
@@ -177,7 +177,7 @@ describe('app.close()', () => {
     await site.close();
   });
 
-  it('refuses at once an upgrade whose authenticator has not answered', async () => {
+  it('rejects at once an upgrade whose authenticator has not answered', async () => {
     const asked = new Inbox<string>('login');
     const site = await Site.start({
       imports: [

@@ -76,7 +76,7 @@ async function expectAlive(peer: RawPeer): Promise<void> {
 
 describe('A device id that connects twice', () => {
   it.each([['by default', undefined] as const, ["with 'newest'", 'newest'] as const])(
-    '%s, has its older connection closed with 4152, and the newer is the one there is',
+    '%s, closes the older connection with 4152, and keeps the newer',
     async (_, duplicates) => {
       await start(duplicates);
       const older = await site.open();
@@ -86,7 +86,7 @@ describe('A device id that connects twice', () => {
       expect((await older.ended()).how).toBe('fin');
       expect(await listener.disconnected.next()).toEqual({ since, cause: { type: 'replaced', code: 4152 } });
 
-      // The end of the older one, heard late, takes nothing from the newer.
+      // The late disconnect of the older connection does not affect the newer one.
       older.destroy();
       await expectAlive(newer);
       expect(site.fedecks.devices()).toHaveLength(1);
@@ -96,14 +96,14 @@ describe('A device id that connects twice', () => {
     },
   );
 
-  it('is not replaced by one that is not let in', async () => {
+  it('keeps its connection when another upgrade of it is rejected', async () => {
     await start();
     const device = await site.open();
     expect(await site.statusOf({ auth: tokenHeader(ID, 'no token at all') })).toBe('403 Forbidden');
     await expectAlive(device);
   });
 
-  it("with 'oldest', is refused with 503 and no body, told when to come again, and reported", async () => {
+  it("with 'oldest', is rejected with 503, no body and a Retry-After, and reported", async () => {
     await start('oldest');
     const older = await site.open();
     const { peer, response } = await site.ask();
@@ -120,7 +120,7 @@ describe('A device id that connects twice', () => {
     await expectAlive(await site.open());
   });
 
-  it("with 'oldest', is let in once, however many come at the same moment", async () => {
+  it("with 'oldest', is accepted once, however many attempts arrive at the same time", async () => {
     await start('oldest');
     const statuses = await Promise.all(
       Array.from({ length: 10 }, async () => (await site.ask()).response.statusLine.slice(9, 12)),
@@ -129,7 +129,7 @@ describe('A device id that connects twice', () => {
     expect(site.fedecks.devices()).toHaveLength(1);
   });
 
-  it("with 'allow', has both, and what is pushed goes to both", async () => {
+  it("with 'allow', keeps both connections, and gets pushes on both", async () => {
     await start('allow');
     const [one, two] = [await site.open(), await site.open()];
     expect(site.fedecks.devices()).toHaveLength(2);
@@ -144,11 +144,11 @@ describe('A device id that connects twice', () => {
     expect(closeCode(await two.expectFrame())).toBe(1000);
   });
 
-  it("with 'allow', is not held up at one connection by what waits for the other", async () => {
+  it("with 'allow', gets a push on one connection while the other holds its frames", async () => {
     await start('allow');
     const { response } = await site.ask();
     expect(response.statusLine).toContain('101');
-    // The first has sent no frame, and what is pushed to it waits for one (PROTOCOL.md §2.6).
+    // The first has sent no frame, so pushes to it are held (PROTOCOL.md §2.6).
     const ready = await site.open();
     const pushed = performance.now();
     const results = [site.fedecks.push(ID, 1), site.fedecks.push(ID, 2)];
@@ -162,13 +162,13 @@ describe('A device id that connects twice', () => {
   });
 });
 
-describe('A device that names its attempts (§1.7)', () => {
+describe('A device that sends the attempt header (§1.7)', () => {
   const PROCESS = 'AAECAwQFBgcICQoLDA0ODw';
   const attempt = (number: number, process = PROCESS) => ({
     headers: { 'x-fedecks-attempt': `${process}/${number}` },
   });
 
-  it('keeps its newer connection when an older attempt arrives late: that one is refused with 503', async () => {
+  it('keeps its newer connection; an older attempt that arrives late is rejected with 503', async () => {
     await start();
     const newer = await site.open(attempt(2));
     const { response } = await site.ask(attempt(1));
@@ -185,9 +185,9 @@ describe('A device that names its attempts (§1.7)', () => {
     ['a higher number', attempt(3)],
     ['the same number, as a proxy repeats it', attempt(2)],
     ['another process', attempt(1, `B${PROCESS.slice(1)}`)],
-    ['no attempt', {}],
-    ['something else in the header', { headers: { 'x-fedecks-attempt': `${PROCESS}/one` } }],
-  ])('has its connection replaced by one with %s', async (_, next) => {
+    ['no attempt header', {}],
+    ['an invalid attempt header', { headers: { 'x-fedecks-attempt': `${PROCESS}/one` } }],
+  ])('is replaced by a connection with %s', async (_, next) => {
     await start();
     const older = await site.open(attempt(2));
     await expectAlive(await site.open(next));
@@ -195,7 +195,7 @@ describe('A device that names its attempts (§1.7)', () => {
     expect(listener.errors.size).toBe(0);
   });
 
-  it('is let in with an older number when nothing is left to replace', async () => {
+  it('is accepted with an older number when no connection is left to replace', async () => {
     await start();
     (await site.open(attempt(2))).destroy();
     await listener.disconnected.next();
@@ -203,8 +203,8 @@ describe('A device that names its attempts (§1.7)', () => {
   });
 });
 
-describe('An upgrade that is decided after one that was asked for later', () => {
-  it('does not replace it, and is refused with 503', async () => {
+describe('An upgrade that is decided after a later one', () => {
+  it('does not replace the later connection, and is rejected with 503', async () => {
     let letIn: (() => void) | undefined;
     site = await Site.start({
       imports: [
@@ -234,7 +234,7 @@ describe('An upgrade that is decided after one that was asked for later', () => 
 });
 
 describe('Two machines that use one device id', () => {
-  /** Each connects in turn, as these processes and with these numbers; returns the last one. */
+  /** Connects in turn as these processes with these attempt numbers; returns the last connection. */
   async function takeTurns(...turns: string[]): Promise<RawPeer> {
     let peer: RawPeer | undefined;
     for (const turn of turns) {
@@ -244,7 +244,7 @@ describe('Two machines that use one device id', () => {
     return peer!;
   }
 
-  it('are reported in one round, with both addresses, and told with the reason of 4152 (§1.8)', async () => {
+  it('are reported after one round with both addresses, and told by the reason of 4152 (§1.8)', async () => {
     await start();
     const a = await takeTurns('a1');
     const b = await takeTurns('b1');
@@ -262,13 +262,13 @@ describe('Two machines that use one device id', () => {
     await expectAlive(bAgain);
   });
 
-  it('are not suspected when a device is started anew over and over', async () => {
+  it('are not suspected when a device restarts repeatedly', async () => {
     await start();
     await takeTurns('a1', 'b1', 'c1', 'c2', 'd1');
     expect(listener.errors.size).toBe(0);
   });
 
-  it('are not suspected when requests of a process that has ended arrive late: nothing follows them', async () => {
+  it('are not suspected when requests of an ended process arrive late', async () => {
     await start();
     await takeTurns('a1', 'b1');
     for (const number of [2, 3, 4]) {
@@ -276,12 +276,12 @@ describe('Two machines that use one device id', () => {
       await takeTurns(`b${number}`);
       expect(reasonOf(await peer.expectFrame())).toBe('replaced');
     }
-    // Seven replacements are reported as what they are.
+    // Seven replacements are reported as flapping.
     expect(await listener.errors.next()).toMatchObject({ type: 'flapping' });
     expect(listener.errors.size).toBe(0);
   });
 
-  it("with clones: 'refuse', the one that is connected stays, and the other is refused with 503 and the reason (§1.8)", async () => {
+  it("with clones: 'refuse', the connected one stays, and the other is rejected with 503 and the reason (§1.8)", async () => {
     await start('newest', 'refuse');
     const holder = await takeTurns('a1', 'b1', 'a2', 'b2');
     await listener.errors.next();
@@ -292,13 +292,13 @@ describe('Two machines that use one device id', () => {
     expect(response.headers.get('x-fedecks-refusal')).toBe('another machine uses this device id');
     expect(await listener.errors.next()).toMatchObject({ deviceId: ID, type: 'clone_suspected' });
     await expectAlive(holder);
-    // The one that holds the id may come again itself.
+    // The connected machine may reconnect.
     await expectAlive(await takeTurns('b3'));
-    // A device that names no attempt is treated as ever.
+    // A device without an attempt header is accepted as usual.
     await expectAlive(await site.open());
   });
 
-  it('are reported once, at the fifth replacement in a minute, and go on being served', async () => {
+  it('without attempt headers, are reported once as flapping, at the fifth replacement in a minute', async () => {
     await start();
     const auth = tokenHeader(ID, await tokenOf(await site.open()));
     for (let replacement = 1; replacement <= 12; replacement++) {

@@ -83,7 +83,7 @@ describe('Two endpoints', () => {
     ),
   );
 
-  it('each have the handlers that chose them, and the default one those that chose none', async () => {
+  it('each run their own handlers; handlers without an endpoint serve the default one', async () => {
     const [greenhouse, custom] = [await site.open(GREENHOUSE), await site.open(CUSTOM)];
     await expectReply(greenhouse, HELLO, 'greenhouse nerves-242a');
     await expectReply(custom, HELLO, 'custom nerves-242a');
@@ -92,7 +92,7 @@ describe('Two endpoints', () => {
     await expectReply(custom, both, 'both');
   });
 
-  it('hold the same device id side by side: neither replaces the other', async () => {
+  it('hold the same device id side by side, without replacing it', async () => {
     await site.open(GREENHOUSE);
     await site.open(CUSTOM);
     expect(
@@ -106,7 +106,7 @@ describe('Two endpoints', () => {
     ]);
   });
 
-  it('are both pushed to, or the one that is named', async () => {
+  it('both get a push, unless one endpoint is named', async () => {
     const [greenhouse, custom] = [await site.open(GREENHOUSE), await site.open(CUSTOM)];
     expect(await site.fedecks.push('nerves-242a', 'for both')).toBe('sent');
     expect(await site.fedecks.endpoint('/v2/custom').push('nerves-242a', 'for one')).toBe('sent');
@@ -117,7 +117,7 @@ describe('Two endpoints', () => {
     expect((await custom.expectFrame()).payload).toEqual(term(str('for one')));
   });
 
-  it('say that a device is offline at the one that is named, though it is connected to the other', async () => {
+  it("return 'offline' for a device at the named endpoint, although it is connected to the other", async () => {
     await site.open(GREENHOUSE);
     const custom = site.fedecks.endpoint('/v2/custom');
     expect(await custom.push('nerves-242a', 'hello')).toBe('offline');
@@ -127,7 +127,7 @@ describe('Two endpoints', () => {
     expect(await custom.presence.get('nerves-242a')).toBeUndefined();
   });
 
-  it('disconnect and revoke a device at the one that is named, or at both', async () => {
+  it('disconnect and revoke a device at the named endpoint, or at both', async () => {
     const [greenhouse, custom] = [await site.open(GREENHOUSE), await site.open(CUSTOM)];
     const [token, customToken] = [await tokenOf(greenhouse), await tokenOf(custom)];
     await site.fedecks.endpoint('/v2/custom').revoke('nerves-242a');
@@ -147,14 +147,14 @@ describe('Two endpoints', () => {
     for (const peer of again) expect(closeCode(await peer.expectFrame())).toBe(4150);
   });
 
-  it('do not take the tokens of each other when their secrets differ', async () => {
+  it("reject each other's tokens when their secrets differ", async () => {
     const token = await tokenOf(await site.open(GREENHOUSE));
     const auth = tokenHeader('nerves-242a', token);
     expect(await site.statusOf({ ...CUSTOM, auth })).toBe('403 Forbidden');
     expect(await site.statusOf({ ...GREENHOUSE, auth })).toBe('101 Switching Protocols');
   });
 
-  it('are named when one is asked for that does not exist', async () => {
+  it('are listed in the error for an unknown endpoint', async () => {
     const message = "There is no endpoint '/custom': FedecksModule.forRoot was given /fedecks, /v2/custom.";
     expect(() => site.fedecks.endpoint('/custom')).toThrow(message);
     await expect(site.fedecks.presence.get('a', '/custom')).rejects.toThrow(message);
@@ -246,7 +246,7 @@ describe('An endpoint', () => {
     peer.destroy();
   });
 
-  it('that is the only one is served by the classes that chose none, whatever its path', async () => {
+  it('serves handlers without an endpoint if it is the only one, whatever its path', async () => {
     await start([FedecksModule.forRoot(options({ path: '/v2/custom' }))], [Greenhouse]);
     await expectReply(await site.open(CUSTOM), HELLO, 'greenhouse nerves-242a');
   });
@@ -287,7 +287,7 @@ describe('forRootAsync', () => {
   });
 });
 
-describe('An app does not start', () => {
+describe('App start-up', () => {
   async function startUp(
     imports: DynamicModule[],
     providers: SiteProviders = [],
@@ -316,7 +316,7 @@ describe('An app does not start', () => {
   it.each<[string, FedecksOptions['secrets'], string]>([
     ['is missing', [undefined], 'secrets[0] is missing or empty'],
     ['is too short', [SECRET, 'hunter2hunter2'], 'secrets[1] has 14 bytes: set it to at least 32 bytes'],
-  ])('when a secret %s, and neither error nor log holds one', async (_, secrets, message) => {
+  ])('fails when a secret %s, without showing it', async (_, secrets, message) => {
     for (const module of [
       FedecksModule.forRoot(options({ secrets })),
       FedecksModule.forRootAsync({ useFactory: () => options({ secrets }) }),
@@ -328,7 +328,7 @@ describe('An app does not start', () => {
     }
   });
 
-  it('when two endpoints are given one path', async () => {
+  it('fails when two endpoints have one path', async () => {
     const { error } = await startUp([FedecksModule.forRoot(options()), FedecksModule.forRoot(options())]);
     expect(error).toBeInstanceOf(InvalidOptionsError);
     expect((error as Error).message).toContain(
@@ -336,7 +336,7 @@ describe('An app does not start', () => {
     );
   });
 
-  it('when the authenticator is a class that no module provides', async () => {
+  it('fails when no module provides the authenticator class', async () => {
     const { error } = await startUp([FedecksModule.forRoot(options({ authenticator: PasswordOnly }))]);
     expect(error).toBeInstanceOf(InvalidOptionsError);
     expect((error as Error).message).toContain(
@@ -373,7 +373,7 @@ describe('An app does not start', () => {
     );
   });
 
-  it('but does with all of that in order', async () => {
+  it('succeeds when all of that is correct', async () => {
     const { error } = await startUp(
       [FedecksModule.forRoot(options({ authenticator: PasswordOnly }))],
       [Greenhouse, PasswordOnly],

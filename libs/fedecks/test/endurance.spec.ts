@@ -6,7 +6,7 @@ import { type ChildApp, Program } from './support/child-app.js';
 import { type PeerConnection, PhoenixPeer } from './support/phoenix-peer.js';
 import { chars, str, term, tuple } from './support/term-bytes.js';
 
-/** Memory that comes and goes between two collections; 800 leaks of 1.3 KiB are more. */
+/** The normal variation of the heap between two collections; 800 leaks of 1.3 KiB exceed it. */
 const FLAT_BYTES = 1024 * 1024;
 
 let program: Program;
@@ -28,14 +28,14 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** A connection of the device, and how many there were before. */
+/** A connection of the device, and its index. */
 interface Visit {
   readonly device: PeerConnection;
   readonly turn: number;
 }
 
-/** Lets the device in, and waits until it has said something, or is gone. */
-async function letIn({ device }: Visit): Promise<PeerConnection> {
+/** Accepts the device, and waits until it has sent something or disconnected. */
+async function acceptAndWait({ device }: Visit): Promise<PeerConnection> {
   device.upgrade();
   await Promise.race([device.frame(500).catch(() => undefined), device.gone]);
   return device;
@@ -43,7 +43,7 @@ async function letIn({ device }: Visit): Promise<PeerConnection> {
 
 function closeWith(code: number) {
   return async (visit: Visit): Promise<void> => {
-    const device = await letIn(visit);
+    const device = await acceptAndWait(visit);
     device.close(code);
     device.fin();
   };
@@ -53,77 +53,77 @@ function isRare({ turn }: Visit): boolean {
   return turn % 4 === 0;
 }
 
-/** The ways a connection is made to fail, in turn. */
+/** The failures, used in turn. */
 const WAYS: readonly ((visit: Visit) => unknown)[] = [
   closeWith(1000),
-  async (visit) => (await letIn(visit)).reset(),
-  // Half open: no frame comes any more, and nothing ends. It takes long, so only sometimes.
+  async (visit) => (await acceptAndWait(visit)).reset(),
+  // Half open: no more frames, and no FIN. Slow, so only sometimes.
   async (visit) => {
-    const device = await letIn(visit);
+    const device = await acceptAndWait(visit);
     if (isRare(visit)) await device.gone;
     else device.fin();
   },
   ({ device }) => device.refuse(503, 'retry-after: 0\r\n'),
   closeWith(4000),
   ({ device }) => device.refuse(403, 'connection: keep-alive\r\n'),
-  async (visit) => (await letIn(visit)).fin(),
+  async (visit) => (await acceptAndWait(visit)).fin(),
   closeWith(4152),
   ({ device }) => device.reset(),
   async (visit) => {
-    const device = await letIn(visit);
+    const device = await acceptAndWait(visit);
     device.binary(term(tuple(chars('token'), str(`token-${visit.turn}`))));
-    // A frame with bits that nobody has agreed on.
+    // A frame with reserved bits.
     device.write(Buffer.from('f20101', 'hex'));
   },
   ({ device }) => device.write('HTTP/1.1 101 Switching Protocols\r\n\r\n'),
   closeWith(1011),
-  // Half open before the upgrade: nothing is answered.
+  // Half open before the upgrade: no answer.
   (visit) => (isRare(visit) ? visit.device.gone : visit.device.fin()),
 ];
 
-it('after 1,000 disconnects in a row a device is connected, and has leaked no timer, socket, listener or memory', async () => {
+it('a device is connected after 1,000 lost connections in a row, and has leaked no timer, socket, listener or memory', async () => {
   app = program.start([cloud.url, directory], { options: ['--expose-gc'] });
   const told: Record<string, unknown>[] = [];
-  const tells = async (): Promise<void> => {
+  const nextReport = async (): Promise<void> => {
     told.push(JSON.parse(await app.line(50_000)) as Record<string, unknown>);
   };
 
-  /** Fails the device until it has told something. */
-  const failIt = async (): Promise<void> => {
+  /** Causes failures until the device has reported. */
+  const failUntilReport = async (): Promise<void> => {
     const already = told.length;
-    const telling = tells();
+    const telling = nextReport();
     for (let turn = 0; told.length === already; turn++) {
       const device = await cloud.accept();
-      // A device that has gone by itself in the meantime has failed, too.
+      // A device that has disconnected meanwhile counts as a failure, too.
       await WAYS[turn % WAYS.length]?.({ device, turn });
     }
     await telling;
   };
-  await failIt();
-  // The whole cloud goes, and comes back when the device has asked for it in vain.
+  await failUntilReport();
+  // The cloud stops, and starts again after the device has failed to connect.
   const { port } = cloud;
   await cloud.close();
   await new Promise((resolve) => setTimeout(resolve, 200));
   cloud = await PhoenixPeer.listen({ port });
-  await failIt();
+  await failUntilReport();
 
-  // From now on everything is well.
-  while (!(await lives(await cloud.accept())));
+  // No more failures from here on.
+  while (!(await staysConnected(await cloud.accept())));
   app.endInput();
-  await tells();
-  await tells();
+  await nextReport();
+  await nextReport();
   const [early, late, connected, stopped] = told;
   expect([early?.['failures'], late?.['failures']]).toEqual([200, 1_000]);
   expect(Number(late?.['heapUsed']) - Number(early?.['heapUsed'])).toBeLessThan(FLAT_BYTES);
   expect(connected).toEqual({ status: 'connected', sockets: 1 });
   expect(stopped).toEqual({ left: [] });
-  // Nothing keeps it running.
+  // The process must exit by itself.
   expect(await app.exited(5_000)).toMatchObject({ code: 0 });
   expect(app.stderr).toBe('');
 }, 60_000);
 
-/** Lets the device in, and answers its pings, of which there are some: false if it goes nevertheless. */
-async function lives(device: PeerConnection): Promise<boolean> {
+/** Accepts the device, and answers several pings; false if it disconnects. */
+async function staysConnected(device: PeerConnection): Promise<boolean> {
   device.upgrade();
   try {
     for (let pings = 0; pings < 3;) {

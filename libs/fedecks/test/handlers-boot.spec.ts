@@ -1,4 +1,4 @@
-/** Mistakes that keep an app from starting, and the guards that stand before the websocket. */
+/** Mistakes that make start-up fail, and guards that run before the upgrade. */
 import {
   type CanActivate,
   ConsoleLogger,
@@ -29,7 +29,7 @@ import { of, throwError } from 'rxjs';
 import { type StartedApp, startApp, type TestApp } from './support/app.js';
 import { Inbox } from './support/inbox.js';
 
-describe('a mistake keeps the app from starting, and is said with its class and its remedy', () => {
+describe('App start-up: fails and names the class and the remedy', () => {
   async function failure(given: TestApp): Promise<Error> {
     return startApp(given).then(
       async (app) => {
@@ -48,7 +48,7 @@ describe('a mistake keeps the app from starting, and is said with its class and 
     }
   }
 
-  it('two catch-alls', async () => {
+  it('for two catch-alls', async () => {
     @Injectable()
     class Cellar {
       @OnMessage()
@@ -62,7 +62,7 @@ describe('a mistake keeps the app from starting, and is said with its class and 
     expect(error.message).toContain('remove one');
   });
 
-  it('two handlers of one event', async () => {
+  it('for two handlers of one event', async () => {
     @Injectable()
     class Cellar {
       @OnMessage('temperature')
@@ -79,7 +79,7 @@ describe('a mistake keeps the app from starting, and is said with its class and 
     expect(error.message).toContain("@OnMessage('temperature') stands on both Cellar.one and Cellar.two");
   });
 
-  it('two handlers of raw messages', async () => {
+  it('for two handlers of raw messages', async () => {
     @Injectable()
     class Cellar {
       @OnRawMessage()
@@ -94,7 +94,7 @@ describe('a mistake keeps the app from starting, and is said with its class and 
     expect((await failure({ providers: [Cellar] })).message).toContain('@OnRawMessage() stands on both');
   });
 
-  it('a class that two modules provide', async () => {
+  it('for a class that two modules provide', async () => {
     @Module({ providers: [Greenhouse] })
     class Other {}
     const error = await failure({ providers: [Greenhouse], imports: [Other] });
@@ -103,11 +103,11 @@ describe('a mistake keeps the app from starting, and is said with its class and 
     expect(error.message).toContain('provide it in one, and export it from there');
   });
 
-  it('a decorator on a property, a static method, or a constructor', () => {
+  it('for a decorator on a property, a static method, or a constructor', () => {
     const declare: Readonly<Record<string, () => unknown>> = {
       '@OnMessage() on Cellar.property: it must stand on an instance method': () => {
         class Cellar {
-          // The types refuse it, as a JavaScript or a careless user would not.
+          // TypeScript rejects this, but JavaScript does not.
           @(OnMessage() as PropertyDecorator)
           property = () => undefined;
         }
@@ -118,7 +118,7 @@ describe('a mistake keeps the app from starting, and is said with its class and 
           readonly name = 'cellar';
           @OnConnected()
           static connected(): void {
-            // Of no instance.
+            // Not an instance method.
           }
         }
         return Cellar;
@@ -138,7 +138,7 @@ describe('a mistake keeps the app from starting, and is said with its class and 
     }
   });
 
-  it('an endpoint that does not exist', async () => {
+  it('for an unknown endpoint', async () => {
     @Injectable()
     @DeviceEndpoint('/fedeks')
     class Cellar {
@@ -153,14 +153,14 @@ describe('a mistake keeps the app from starting, and is said with its class and 
     expect(error.message).toContain("one of: '/fedecks'");
   });
 
-  it('several endpoints, and a class that has chosen none', async () => {
+  it('for a class that names no endpoint, if there are several', async () => {
     const authenticated = { secrets: ['x'.repeat(32)], authenticator: { authenticate: () => true } };
     @Injectable()
     @DeviceEndpoint('/north', '/south')
     class Errors {
       @OnSocketError()
       error(): void {
-        // Has chosen.
+        // Names its endpoint.
       }
     }
     const { Test } = await import('@nestjs/testing');
@@ -179,7 +179,7 @@ describe('a mistake keeps the app from starting, and is said with its class and 
     await app.close();
   });
 
-  it('an authenticator or a guard that no module provides', async () => {
+  it('for an authenticator or a guard that no module provides', async () => {
     class Nobody {
       authenticate(): boolean {
         return true;
@@ -197,7 +197,7 @@ describe('a mistake keeps the app from starting, and is said with its class and 
     expect(guards.message).toContain("'guards' names Nobody, which no module provides");
   });
 
-  describe('enhancers that Nest would silently leave out', () => {
+  describe('for enhancers that Nest would silently ignore', () => {
     @Injectable()
     class Refusing implements CanActivate {
       canActivate(): boolean {
@@ -213,7 +213,7 @@ describe('a mistake keeps the app from starting, and is said with its class and 
       }
     }
 
-    it('a guard by its class, on what a factory or a value provides', async () => {
+    it('names a guard class on an instance of a factory or a value', async () => {
       for (const provider of [{ useFactory: () => new Guarded() }, { useValue: new Guarded() }]) {
         const error = await failure({ providers: [{ provide: 'guarded', ...provider }] });
         expect(error).toBeInstanceOf(InvalidHandlerError);
@@ -222,7 +222,7 @@ describe('a mistake keeps the app from starting, and is said with its class and 
       }
     });
 
-    it('a request-scoped guard of the app, on what a factory provides', async () => {
+    it('names a request-scoped global guard, for a handler of a factory', async () => {
       const error = await failure({
         providers: [
           { provide: APP_GUARD, useClass: Refusing, scope: Scope.REQUEST },
@@ -256,7 +256,7 @@ describe('guards of forRoot', () => {
   });
   const nerves = { id: 'nerves-242a', credentials: { password: 'open sesame' } };
 
-  it('run at the upgrade, at login and with a token, and see the device with its claims', async () => {
+  it('run at the upgrade, at login and with a token, and get the device with its claims', async () => {
     app = await startApp({ options: options('north'), providers: [NorthOnly] });
     const { token } = await FakeDevice.connect(app.nest, nerves);
     const expected = {
@@ -270,7 +270,7 @@ describe('guards of forRoot', () => {
     expect((await seen.next()).device).toEqual(expected);
   });
 
-  it('refuse with 403, which is reported with their name', async () => {
+  it("reject with 403, which is reported with the guard's name", async () => {
     app = await startApp({ options: options('south'), providers: [NorthOnly] });
     await expect(FakeDevice.connect(app.nest, nerves)).rejects.toMatchObject({ status: 403 });
     await expect(app.errors.next()).resolves.toEqual({
@@ -281,7 +281,7 @@ describe('guards of forRoot', () => {
     await seen.next();
   });
 
-  it('are not asked about a device that has not been found good', async () => {
+  it('do not run for a device that failed authentication', async () => {
     app = await startApp({ options: options('north'), providers: [NorthOnly] });
     await expect(FakeDevice.connect(app.nest, { id: 'nerves-242a' })).rejects.toMatchObject({ status: 403 });
     await expect(app.errors.next()).resolves.toMatchObject({ type: 'authentication_failed' });
@@ -315,7 +315,7 @@ describe('guards of forRoot', () => {
     throw error;
   }
 
-  it.each(Object.keys(answers))('may answer with %s', async (how) => {
+  it.each(Object.keys(answers))('may return %s', async (how) => {
     const [answer, status, type] = answers[how]!;
     const guard = { canActivate: answer as CanActivate['canActivate'] };
     app = await startApp({ options: { guards: [guard] } });
@@ -327,7 +327,7 @@ describe('guards of forRoot', () => {
     await expect(app.errors.next()).resolves.toMatchObject({ deviceId: 'nerves-242a', type });
   });
 
-  it('run in order, and the first that says no ends it', async () => {
+  it('run in order up to the first that returns false', async () => {
     const asked: string[] = [];
     const guard = (name: string, answer: boolean): CanActivate => ({
       canActivate: () => {
@@ -344,7 +344,7 @@ describe('guards of forRoot', () => {
 });
 
 describe('@OnSocketError()', () => {
-  it('may fail in any way without harm to the process, or to the others that are told', async () => {
+  it('may throw or reject, without effect on the process or on other listeners', async () => {
     const told = new Inbox<string>('call');
     @Injectable()
     class Careless {

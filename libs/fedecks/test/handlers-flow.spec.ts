@@ -1,6 +1,6 @@
 /**
- * Many messages at once, over real sockets: the mailbox of a device, what slows a device down, what does not, and
- * what ends one that does not read.
+ * Many messages at once, over real sockets: the mailbox of a device, what applies back-pressure to it, and
+ * when a device that does not read is closed.
  */
 import { type Server, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -27,7 +27,7 @@ const CHUNK_BYTES = 64 * KIB;
 const CHUNK = Buffer.alloc(CHUNK_BYTES, 1);
 const CHUNKS = 512;
 
-/** A door handlers wait at until the test opens it. */
+/** Handlers wait here until the test releases them. */
 class Gate {
   open!: () => void;
   readonly opened = new Promise<void>((resolve) => (this.open = resolve));
@@ -96,7 +96,7 @@ class Greenhouse {
   @OnRawMessage()
   async chunk(@Payload() bytes: Uint8Array): Promise<void> {
     await this.gate.opened;
-    // Numbered, so that order is seen.
+    // Numbered, to check the order.
     if (Buffer.from(bytes.buffer, bytes.byteOffset).readUInt32BE(0) !== this.handled)
       this.log.push('out of order');
     this.handled++;
@@ -113,7 +113,7 @@ class Greenhouse {
 const MAILBOX_LIMIT = 4;
 let app: StartedApp;
 let greenhouse: Greenhouse;
-/** The cloud's ends of the connections. */
+/** The cloud's sockets. */
 const sockets: Socket[] = [];
 
 beforeEach(async () => {
@@ -135,7 +135,7 @@ afterEach(async () => {
   await app.close();
 });
 
-/** A device whose socket the test may leave unread. */
+/** A device whose socket the test can stop reading. */
 async function openDevice(id: string): Promise<WebSocket> {
   const { port } = (app.nest.getHttpServer() as Server).address() as { port: number };
   const device = new WebSocket(`ws://127.0.0.1:${port}/fedecks/websocket`, {
@@ -147,8 +147,8 @@ async function openDevice(id: string): Promise<WebSocket> {
   return device;
 }
 
-/** The value once it has stopped changing: what is waited for is that nothing happens any more. */
-async function standstill(value: () => number): Promise<number> {
+/** Waits until the value stops changing, and returns it. */
+async function settledValue(value: () => number): Promise<number> {
   const deadline = Date.now() + 10_000;
   let [last, same] = [value(), 0];
   while (same < 10) {
@@ -160,7 +160,7 @@ async function standstill(value: () => number): Promise<number> {
   return last;
 }
 
-async function until(reached: () => boolean, what: string): Promise<void> {
+async function waitUntil(reached: () => boolean, what: string): Promise<void> {
   const deadline = Date.now() + 10_000;
   while (!reached()) {
     if (Date.now() > deadline) throw new Error(`${what}: not within 10 s`);
@@ -169,13 +169,13 @@ async function until(reached: () => boolean, what: string): Promise<void> {
 }
 
 describe('the mailbox of a device', () => {
-  it('names a handler that others have waited for 60 s for, once, and none that has ended', async () => {
+  it('reports a handler that others have waited 60 s for, once, and none that has finished', async () => {
     await app.close();
-    // The endpoint looks at the time at intervals; all else goes on in real time.
+    // Only the endpoint's periodic check uses the mocked time.
     jest.useFakeTimers({
       doNotFake: ['setTimeout', 'setImmediate', 'nextTick', 'queueMicrotask', 'Date', 'hrtime'],
     });
-    // It looks after what has arrived is read: in an immediate.
+    // The check runs in an immediate, after the socket was read.
     const pass = async (ms: number): Promise<void> => {
       for (let passed = 0; passed < ms; passed += 1_000) {
         jest.advanceTimersByTime(1_000);
@@ -188,7 +188,7 @@ describe('the mailbox of a device', () => {
       const device = await app.device('first');
       const begin = async (number: number): Promise<void> => {
         device.send('slow', number);
-        await until(() => greenhouse.log.at(-1) === `slow ${number} begins`, 'the handler begins');
+        await waitUntil(() => greenhouse.log.at(-1) === `slow ${number} begins`, 'the handler begins');
       };
       await begin(1);
       await pass(59_000);
@@ -215,13 +215,13 @@ describe('the mailbox of a device', () => {
     }
   });
 
-  it('handles its messages one after another, in order, while another device is served', async () => {
+  it('handles its messages in order, while another device is served', async () => {
     const [first, other] = [await app.device('first'), await app.device('other')];
     first.send('slow', 1);
     first.send('fast', 2);
     first.send('slow', 3);
     first.send('fast', 4);
-    await until(() => greenhouse.log.includes('slow 1 begins'), 'the first message is handled');
+    await waitUntil(() => greenhouse.log.includes('slow 1 begins'), 'the first message is handled');
     other.send('fast', 'other');
     await expect(other.next()).resolves.toEqual({ fast: 'other' });
     expect(greenhouse.log).toEqual(['slow 1 begins', 'fast other']);
@@ -238,7 +238,7 @@ describe('the mailbox of a device', () => {
     ]);
   });
 
-  it('holds the first message back until @OnConnected() has finished', async () => {
+  it('holds the first message until @OnConnected() has finished', async () => {
     greenhouse.greeting = () => greenhouse.gate.opened.then(() => 'welcome');
     const device = await app.device();
     device.send('fast', 1);
@@ -248,7 +248,7 @@ describe('the mailbox of a device', () => {
     await expect(device.next()).resolves.toEqual({ fast: 1 });
   });
 
-  it('is not held up by an Observable that goes on', async () => {
+  it('goes on while an Observable of an earlier message is still open', async () => {
     const device = await app.device();
     device.send('watch', null);
     device.send('fast', 1);
@@ -256,11 +256,11 @@ describe('the mailbox of a device', () => {
     await expect(device.next()).resolves.toEqual({ fast: 1 });
   });
 
-  it('handles what was received before the end, and then @OnDisconnected(), once', async () => {
+  it('handles all messages received before the close, then @OnDisconnected() once', async () => {
     const device = await app.device('gone');
     device.send('slow', 1);
     device.send('fast', 2);
-    await until(() => greenhouse.log.includes('slow 1 begins'), 'the first message is handled');
+    await waitUntil(() => greenhouse.log.includes('slow 1 begins'), 'the first message is handled');
     await device.disconnect();
     const again = await app.device('gone');
     again.send('fast', 'again');
@@ -276,23 +276,23 @@ describe('the mailbox of a device', () => {
 });
 
 describe('a slow handler', () => {
-  it('slows the device down: its socket is not read, and little waits in this process; all of it arrives, in order', async () => {
+  it('applies back-pressure: the socket is not read, memory stays bounded, and all messages arrive in order', async () => {
     const device = await openDevice('fast-talker');
     for (let index = 0; index < CHUNKS; index++) {
       const chunk = Buffer.from(CHUNK);
       chunk.writeUInt32BE(index);
       device.send(chunk);
     }
-    const backedUp = await standstill(() => device.bufferedAmount);
-    // What the system has taken is bounded, and far from all.
+    const backedUp = await settledValue(() => device.bufferedAmount);
+    // The kernel has buffered only part of it.
     expect(backedUp).toBeGreaterThan((CHUNKS * CHUNK_BYTES) / 4);
     const read = sockets[0]!.bytesRead;
     expect(greenhouse.handled).toBe(0);
-    // The one being handled, those that wait, one that has begun, and two chunks of the socket.
+    // The current message, the mailbox, one partial message, and two chunks of the socket.
     expect(read).toBeGreaterThan(MAILBOX_LIMIT * CHUNK_BYTES);
     expect(read).toBeLessThan((MAILBOX_LIMIT + 4) * CHUNK_BYTES);
     greenhouse.gate.open();
-    await until(() => greenhouse.handled === CHUNKS, 'all messages are handled');
+    await waitUntil(() => greenhouse.handled === CHUNKS, 'all messages are handled');
     expect(greenhouse.handledBytes).toBe(CHUNKS * CHUNK_BYTES);
     expect(greenhouse.log).toEqual([]);
     device.terminate();
@@ -300,27 +300,27 @@ describe('a slow handler', () => {
 });
 
 describe('a device that reads slowly', () => {
-  it('is given the values of an async iterable at its own pace, and loses none', async () => {
+  it('gets the values of an async iterable at its own pace, and all of them', async () => {
     const device = await openDevice('slow-reader');
     const socket = sockets[0]!;
     const listeners = socket.listenerCount('close');
     device.pause();
     device.send(encodeTerm(tuple('pull', null)));
-    await until(() => greenhouse.given > 0, 'the handler begins');
-    const given = await standstill(() => greenhouse.given);
+    await waitUntil(() => greenhouse.given > 0, 'the handler begins');
+    const given = await settledValue(() => greenhouse.given);
     expect(given).toBeLessThan(CHUNKS / 2);
     let received = 0;
     device.on('message', (message: Buffer) => (received += Number(message.length > CHUNK_BYTES)));
     device.resume();
-    await until(() => received === CHUNKS, 'all values arrive');
+    await waitUntil(() => received === CHUNKS, 'all values arrive');
     await greenhouse.ends.next();
     expect(greenhouse.causes.size).toBe(0);
-    // Waiting for it has left nothing behind.
+    // Waiting for 'drain' has left no listener.
     expect(socket.listenerCount('close')).toBe(listeners);
     device.terminate();
   });
 
-  it('may be greeted with an async iterable of any length', async () => {
+  it('gets an async iterable of any length from @OnConnected()', async () => {
     greenhouse.greeting = () => greenhouse.pull();
     const device = await app.device();
     for (let index = 0; index < CHUNKS; index++) await device.next();
@@ -329,7 +329,7 @@ describe('a device that reads slowly', () => {
     await expect(greenhouse.causes.next()).resolves.toMatchObject({ type: 'closed_by_device' });
   });
 
-  it('is closed with 4001 when an Observable gives it more than maxBufferedBytes', async () => {
+  it('is closed with 4001 when an Observable emits more than maxBufferedBytes', async () => {
     const device = await openDevice('stalled');
     const closed = new Promise((resolve) => device.once('close', resolve));
     device.pause();

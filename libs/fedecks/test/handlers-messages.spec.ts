@@ -1,4 +1,4 @@
-/** What the developer is told when a message finds no handler, is refused by a pipe, or a handler fails. */
+/** Reports and log lines for messages without a handler, messages that a pipe rejects, and failed handlers. */
 import {
   type ArgumentsHost,
   BadRequestException,
@@ -43,7 +43,7 @@ async function start(given: TestApp): Promise<void> {
   device = await app.device();
 }
 
-/** The lines of the app's log: `<level> <message> [<stack>]`. */
+/** Records the app's log: `<level> <message> [<stack>]`. */
 function logging(lines: Inbox<string>): TestApp['setUp'] {
   const log =
     (level: string) =>
@@ -53,7 +53,7 @@ function logging(lines: Inbox<string>): TestApp['setUp'] {
     nest.useLogger({ log: () => undefined, warn: log('warn'), error: log('error'), debug: () => undefined });
 }
 
-describe('exception filters of the app', () => {
+describe('global exception filters', () => {
   class Fire extends Error {
     override readonly name = 'Fire';
   }
@@ -84,7 +84,7 @@ describe('exception filters of the app', () => {
     }
   }
 
-  /** As in the documentation of Nest: it answers with HTTP, and finds no response here. */
+  /** As in the documentation of Nest: it writes to an HTTP response, which does not exist here. */
   @Catch(HttpException, Error)
   class HttpFilter implements ExceptionFilter {
     catch(_error: Error, host: ArgumentsHost): void {
@@ -108,7 +108,7 @@ describe('exception filters of the app', () => {
       { providers: [{ provide: APP_FILTER, useClass: HttpFilter, scope: Scope.REQUEST }] },
     ],
   ] as [string, TestApp][])(
-    'do not hide what a handler throws, and leave its own filters alone: %s',
+    "do not hide errors of handlers, and do not replace the handler's own filters: %s",
     async (_what, given) => {
       const lines = new Inbox<string>('line of the log');
       const setUp: TestApp['setUp'] = (nest) => {
@@ -116,7 +116,7 @@ describe('exception filters of the app', () => {
         logging(lines)?.(nest);
       };
       await start({ setUp, providers: [Greenhouse, ...(given.providers ?? [])] });
-      // Nest 12 warns of a request-scoped one.
+      // Nest 12 logs a warning about a request-scoped filter.
       lines.clear();
       for (const event of ['burn', 'burn behind a pipe']) {
         device.send(event, null);
@@ -177,11 +177,11 @@ describe('switchToWs().getPattern()', () => {
     @OnConnected()
     @OnDisconnected()
     changed(): void {
-      // Its pattern is what matters.
+      // Only its pattern is tested.
     }
   }
 
-  it('is the name of the event, and of other handlers the decorator; never the payload', async () => {
+  it("returns the event's name, or the decorator for other handlers; never the payload", async () => {
     await start({ providers: [Greenhouse] });
     await expect(patterns.next()).resolves.toBe('@OnConnected()');
     for (const event of ['temperature', 'humidity']) {
@@ -232,7 +232,7 @@ describe('what a pipe refused', () => {
     sensor!: Sensor;
   }
 
-  /** As the documentation of Nest has it for gateways. @nestjs/websockets need not be installed. */
+  /** As in the documentation of Nest for gateways. @nestjs/websockets need not be installed. */
   class WsException extends Error {
     constructor(private readonly error: unknown) {
       super('Ws Exception');
@@ -349,14 +349,14 @@ describe('what a pipe refused', () => {
       { celsius: 'many' },
       "Greenhouse.number: property 'celsius': Validation failed (numeric string is expected)",
     ],
-  ])('names the property, as a warning without a stack: %s %j', async (event, payload, info) => {
+  ])('is reported with the property, as a warning without a stack: %s %j', async (event, payload, info) => {
     device.send(event, payload);
     await expect(app.errors.next()).resolves.toMatchObject({ type: 'refused_by_pipe', info });
     await expect(lines.next()).resolves.toBe(`warn device "${device.id}": refused_by_pipe: ${info}`);
     expect(lines.size).toBe(0);
   });
 
-  it('is bounded', async () => {
+  it('is reported in at most 500 characters', async () => {
     const many = Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`property${i}`, i]));
     device.send('reading', many);
     const { info } = await app.errors.next();
@@ -375,7 +375,7 @@ describe('what a pipe refused', () => {
   });
 });
 
-describe('what no handler takes', () => {
+describe('a message without a handler', () => {
   @Injectable()
   class Greenhouse {
     @OnMessage('fan')
@@ -396,13 +396,13 @@ describe('what no handler takes', () => {
       tuple('x'.repeat(1_000), null),
       `no handler takes event "${'x'.repeat(64)}...": if one has @OnMessage("${'x'.repeat(64)}..."), is the class in 'providers' or 'controllers' of a module? There are handlers for "fan"`,
     ],
-  ])('is named, with the commonest cause: %s', async (_what, message, info) => {
+  ])('is reported with the most common cause: %s', async (_what, message, info) => {
     await start({ providers: [Greenhouse] });
     device.send(message);
     await expect(app.errors.next()).resolves.toMatchObject({ type: 'unhandled_message', info });
   });
 
-  it('is named where there are no handlers at all, as of a class in no providers', async () => {
+  it('is reported when the app has no handlers at all', async () => {
     await start({});
     device.send('fan', null);
     await expect(app.errors.next()).resolves.toMatchObject({

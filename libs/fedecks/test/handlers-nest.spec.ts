@@ -1,6 +1,6 @@
 /**
- * Handlers as Nest handlers: guards, pipes, interceptors, exception filters, custom parameters, scopes, and where a
- * handler may live. Over real sockets; mistakes and guards of the upgrade are in handlers-boot.spec.ts.
+ * Handlers with Nest features: guards, pipes, interceptors, exception filters, custom parameters, scopes, and where a
+ * handler may be defined. Over real sockets; handlers-boot.spec.ts tests mistakes and upgrade guards.
  */
 import {
   type ArgumentsHost,
@@ -69,7 +69,7 @@ async function start(given: TestApp): Promise<void> {
   device = await app.device();
 }
 
-/** Nothing has been sent meanwhile, and the connection lives. Every class under test that is asked has an `echo`. */
+/** Checks with an `echo` that nothing else was sent, and the connection is open. */
 async function expectNothingSent(): Promise<void> {
   device.send('echo', 'marker');
   await expect(device.next()).resolves.toBe('marker');
@@ -134,7 +134,7 @@ describe('guards', () => {
     }
   }
 
-  it('of a method see the device, the payload, the class, the method and its metadata', async () => {
+  it('on a method see the device, the payload, the class, the method and its metadata', async () => {
     await start({ providers: [Greenhouse, Echo] });
     device.send('open', { window: 1 });
     await expect(device.next()).resolves.toEqual({ opened: { window: 1 } });
@@ -149,14 +149,14 @@ describe('guards', () => {
     expect(context.getHandler()).toBe(Object.getOwnPropertyDescriptor(Greenhouse.prototype, 'open')?.value);
   });
 
-  it('of a method keep its handler from running when they say no, which is reported', async () => {
+  it('on a method prevent the handler when they return false, which is reported', async () => {
     await start({ providers: [Greenhouse, Echo] });
     device.send('burn', null);
     await expectFailure('ForbiddenException');
     expect(app.nest.get(Greenhouse).ran).toEqual([]);
   });
 
-  it('may be promises, Observables, objects, and throw', async () => {
+  it('may return promises, Observables or values, and throw', async () => {
     class Later implements CanActivate {
       canActivate(context: ExecutionContext) {
         const data = context.switchToWs().getData<string>();
@@ -179,7 +179,7 @@ describe('guards', () => {
     }
   });
 
-  it('of a class stand before every handler of it', async () => {
+  it('on a class run before every handler of it', async () => {
     class Nobody implements CanActivate {
       canActivate(): boolean {
         return false;
@@ -259,7 +259,7 @@ describe('pipes', () => {
   );
 
   it.each(['reading', 'undecorated'])(
-    'refuse what is not valid, and tell nothing of the payload: %s',
+    'reject invalid payloads, without their values in the report: %s',
     async (event) => {
       await start({ providers: [Greenhouse, Echo], setUp });
       for (const payload of [{ celsius: 4711 }, { celsius: 'secret-4711' }, 'secret-4711', null, [1]]) {
@@ -277,7 +277,7 @@ describe('pipes', () => {
     },
   );
 
-  it('of a parameter apply to it alone', async () => {
+  it('on a parameter apply to that parameter only', async () => {
     await start({ providers: [Greenhouse, Echo] });
     device.send('number', '42');
     await expect(device.next()).resolves.toEqual([42, device.id]);
@@ -291,7 +291,7 @@ describe('pipes', () => {
     await expectNothingSent();
   });
 
-  it('of a method or class apply to what the device has sent, and not to the device', async () => {
+  it('on a method or class apply to the payload, and not to the device', async () => {
     class Upper implements PipeTransform<string, string> {
       transform(value: string): string {
         return value.toUpperCase();
@@ -332,7 +332,7 @@ describe('custom parameter decorators', () => {
     }
   }
 
-  it('work beside those of fedecks', async () => {
+  it("work beside the library's own decorators", async () => {
     await start({ providers: [Greenhouse] });
     device.send('reading', { celsius: 21.5 });
     await expect(device.next()).resolves.toEqual([`${device.id}: 21.5`, 21.5]);
@@ -407,7 +407,7 @@ describe('interceptors', () => {
     }
   }
 
-  it('run before and after, and map what is sent', async () => {
+  it('run before and after, and map the reply', async () => {
     await start({ providers: [Greenhouse, Echo] });
     device.send('value', 'hi');
     await expect(device.next()).resolves.toEqual({ traced: 'hi' });
@@ -447,7 +447,7 @@ describe('interceptors', () => {
     expect(log).toEqual(['object']);
   });
 
-  it('leave order as it is: a slow handler holds up the next message, intercepted or not', async () => {
+  it('keep the order: a slow handler delays the next message, intercepted or not', async () => {
     await start({ providers: [Greenhouse, Echo] });
     const other = await app.device();
     device.send('slow', 'first');
@@ -464,7 +464,7 @@ describe('interceptors', () => {
     expect(log.indexOf('ran slow')).toBeLessThan(log.indexOf('run second'));
   });
 
-  it('are waited for too: the reply of one message leaves before the next is handled', async () => {
+  it('delay the next message until the reply they map has been sent', async () => {
     class Slow implements NestInterceptor {
       intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
         return next.handle().pipe(
@@ -489,7 +489,7 @@ describe('interceptors', () => {
   });
 
   it.each(['endless', 'later endless'])(
-    'are not waited for when the handler returns a stream without end: %s',
+    'do not delay the next message when the handler returns an endless stream: %s',
     async (event) => {
       await start({ providers: [Greenhouse, Echo] });
       device.send(event, null);
@@ -498,14 +498,14 @@ describe('interceptors', () => {
     },
   );
 
-  it('are not waited for when the stream a handler returns has nothing to say yet', async () => {
+  it('do not delay the next message when the returned stream has not emitted yet', async () => {
     await start({ providers: [Greenhouse, Echo] });
     device.send('silent', null);
     await expectNothingSent();
     expect(log).toEqual(['before silent']);
   });
 
-  it('may add values without end to a handler that has returned one', async () => {
+  it('may append an endless stream to a handler that has returned', async () => {
     class Ticking implements NestInterceptor {
       intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
         return concat(next.handle().pipe(startWith('received')), NEVER);
@@ -529,7 +529,7 @@ describe('interceptors', () => {
     await expect(device.next()).resolves.toBe(2);
   });
 
-  it('are unsubscribed from when the device goes', async () => {
+  it('are unsubscribed from when the device disconnects', async () => {
     const teardowns = new Inbox<string>('unsubscribe');
     class Forever implements NestInterceptor {
       intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
@@ -554,7 +554,7 @@ describe('interceptors', () => {
     await teardowns.next();
   });
 
-  it('may answer in place of the handler', async () => {
+  it('may reply instead of the handler', async () => {
     class Cache implements NestInterceptor {
       intercept(): Observable<unknown> {
         return of('cached');
@@ -577,7 +577,7 @@ describe('interceptors', () => {
     expect(app.nest.get(Cached).ran).toBe(false);
   });
 
-  it('let a handler stop the connection, and catch what it throws', async () => {
+  it('let a handler close the connection, and can catch its errors', async () => {
     class Calm implements NestInterceptor {
       intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
         return next.handle().pipe(catchError((error: Error) => of(error.message)));
@@ -602,7 +602,7 @@ describe('interceptors', () => {
     await expect(device.closed).resolves.toMatchObject({ code: 4321 });
   });
 
-  it('whose handler throws leave connection and process alive, and the error is reported once', async () => {
+  it('keep connection and process alive when the handler throws, and report it once', async () => {
     @Injectable()
     @UseInterceptors(Tracing)
     class Broken {
@@ -688,7 +688,7 @@ describe('exception filters', () => {
     @OnMessage('refused')
     @UseGuards({ canActivate: () => throwing('guard') })
     refused(): void {
-      // A guard stands before it.
+      // A guard runs before it.
     }
   }
 
@@ -700,7 +700,7 @@ describe('exception filters', () => {
     intercepted: [],
   };
 
-  describe.each(Object.keys(first))('of a handler that fails by: %s', (event) => {
+  describe.each(Object.keys(first))('on a handler that fails by: %s', (event) => {
     beforeEach(async () => {
       await start({ providers: [Greenhouse, Echo] });
     });
@@ -710,7 +710,7 @@ describe('exception filters', () => {
       for (const value of first[event]!) await expect(device.next()).resolves.toEqual(value);
     }
 
-    it('answer with what they return', async () => {
+    it('reply with what they return', async () => {
       await fail('please');
       await expect(device.next()).resolves.toBe(`sorry, ${device.id}`);
       await fail('later');
@@ -722,25 +722,25 @@ describe('exception filters', () => {
       expect(app.errors.size).toBe(0);
     });
 
-    it('send nothing when they return nothing, and nothing is reported', async () => {
+    it('send and report nothing when they return nothing', async () => {
       await fail('swallow');
       await expectNothingSent();
       expect(app.errors.size).toBe(0);
     });
 
-    it('may stop the connection', async () => {
+    it('may close the connection', async () => {
       await fail('stop');
       await expect(device.closed).resolves.toMatchObject({ code: 4321 });
     });
 
-    it('may rethrow: it is reported, and the connection lives', async () => {
+    it('may rethrow: the error is reported, and the connection stays open', async () => {
       await fail('rethrow');
       await expectFailure('Error');
       expect(app.errors.size).toBe(0);
     });
   });
 
-  it('leave alone what they do not catch, and see what guards throw', async () => {
+  it('ignore other errors, and get errors of guards', async () => {
     await start({ providers: [Greenhouse, Echo] });
     device.send('other', null);
     await expectFailure('TypeError');
@@ -749,7 +749,7 @@ describe('exception filters', () => {
   });
 });
 
-describe('enhancers of the app', () => {
+describe('global enhancers', () => {
   const calls: string[] = [];
   beforeEach(() => (calls.length = 0));
 
@@ -782,7 +782,7 @@ describe('enhancers of the app', () => {
     ['APP_GUARD and its like', { providers: provided(Scope.DEFAULT) }],
     ['APP_GUARD and its like, request-scoped', { providers: provided(Scope.REQUEST) }],
     ['APP_GUARD and its like, transient', { providers: provided(Scope.TRANSIENT) }],
-  ] as [string, TestApp][])('stand before handlers: %s', async (_how, given) => {
+  ] as [string, TestApp][])('run before handlers: %s', async (_how, given) => {
     await start({ ...given, providers: [Echo, ...(given.providers ?? [])] });
     device.send('echo', 'hello');
     await expect(device.next()).resolves.toBe('hello');
@@ -821,7 +821,7 @@ describe('scopes', () => {
     }
   }
 
-  it('of a request make a handler anew for each message, which injects device and payload as REQUEST', async () => {
+  it('request: creates a handler per message, which can inject device and payload as REQUEST', async () => {
     await start({ providers: [PerMessage, Echo] });
     for (const number of [1, 2]) {
       device.send('who', { n: number });
@@ -833,7 +833,7 @@ describe('scopes', () => {
     await expectFailure('ForbiddenException');
   });
 
-  it('of a request keep the order of messages', async () => {
+  it('request: keeps the order of messages', async () => {
     await start({ providers: [PerMessage, Echo] });
     device.send('who', 1);
     device.send('echo', 2);
@@ -841,7 +841,7 @@ describe('scopes', () => {
     await expect(device.next()).resolves.toBe(2);
   });
 
-  it('of a request may be of an enhancer, or of what a handler injects', async () => {
+  it('request: works for an enhancer, and for what a handler injects', async () => {
     @Injectable({ scope: Scope.REQUEST })
     class ScopedGuard implements CanActivate {
       constructor(@Inject(REQUEST) private readonly request: { payload: Term }) {}
@@ -876,7 +876,7 @@ describe('scopes', () => {
     await expect(device.next()).resolves.toEqual([3, device.id, 'x']);
   });
 
-  it('that are transient give a handler what it injects', async () => {
+  it("transient: injects the handler's dependencies", async () => {
     @Injectable({ scope: Scope.TRANSIENT })
     class Transient {
       constructor(private readonly echo: Echo) {}
@@ -891,7 +891,7 @@ describe('scopes', () => {
   });
 });
 
-describe('a handler may live', () => {
+describe('where a handler may be defined', () => {
   @Injectable()
   class Refusing implements CanActivate {
     canActivate(context: ExecutionContext): boolean {
@@ -942,17 +942,17 @@ describe('a handler may live', () => {
     ['in a provider of useValue', { providers: [{ provide: 'cellar', useValue: new Unguarded() }] }],
     ['in a provider with an alias, once', { providers: [{ provide: 'alias', useExisting: Cellar }, Cellar] }],
     [
-      'in a provider that a factory hands on, once',
+      'in a provider that a factory returns again, once',
       { providers: [{ provide: 'same', useFactory: (cellar: Cellar) => cellar, inject: [Cellar] }, Cellar] },
     ],
-  ])('%s', async (_where, given) => {
+  ])('runs a handler with its guard %s', async (_where, given) => {
     await start(given);
     await expectNothingSent();
     device.send('echo', 'refuse');
     await expectFailure('ForbiddenException');
   });
 
-  it('in a class it inherits it from, or override it with its own decorators', async () => {
+  it('runs a handler that a class inherits, or overrides with its own decorators', async () => {
     @Injectable()
     class Base {
       @OnMessage('inherited')
@@ -982,7 +982,7 @@ describe('a handler may live', () => {
   });
 });
 
-describe('what is not used costs nothing', () => {
+describe('handlers without enhancers', () => {
   @Injectable()
   class Greenhouse {
     @OnMessage('plain')
@@ -997,7 +997,7 @@ describe('what is not used costs nothing', () => {
     }
   }
 
-  it('a handler without enhancers is called directly, not through Nest', async () => {
+  it('are called directly, not through Nest', async () => {
     await start({ providers: [Greenhouse] });
     device.send('guarded', null);
     await expect(device.next()).resolves.toContain('external-context-creator');
@@ -1005,7 +1005,7 @@ describe('what is not used costs nothing', () => {
     await expect(device.next()).resolves.not.toContain('@nestjs');
   });
 
-  it('also where another handler, or a controller, has some', async () => {
+  it('are called directly when another handler, or a controller, has enhancers', async () => {
     @Controller()
     @UseGuards({ canActivate: () => false })
     class Closed {

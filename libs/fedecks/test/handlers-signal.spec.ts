@@ -1,4 +1,4 @@
-/** `@AbortSignal()`, in every way a handler is called. */
+/** `@AbortSignal()` in every kind of handler. */
 import {
   type CanActivate,
   Inject,
@@ -38,7 +38,7 @@ class Recording implements PipeTransform {
   }
 }
 
-/** What a handler was given beside its name: a signal, and whether it was aborted then. */
+/** A handler call: its name, its signal, and whether that was aborted. */
 type Call = readonly [name: string, signal: AbortSignal, aborted: boolean];
 const calls = new Inbox<Call>('call of a handler');
 const note = (name: string, signal: AbortSignal): void => calls.put([name, signal, signal.aborted]);
@@ -105,7 +105,7 @@ beforeEach(async () => {
 afterEach(() => app.close());
 
 it.each(['direct', 'enhanced', 'scoped', 'scoped and enhanced'])(
-  'gives a handler that is %s the signal of its connection, which is aborted when that ends',
+  'passes a handler that is %s the signal of its connection, which is aborted when that ends',
   async (event) => {
     const device = await app.device('first');
     const other = await app.device('other');
@@ -122,7 +122,7 @@ it.each(['direct', 'enhanced', 'scoped', 'scoped and enhanced'])(
   },
 );
 
-it('shows the signal to no pipe', async () => {
+it('does not pass the signal to pipes', async () => {
   const device = await app.device();
   device.send('enhanced', 'payload');
   await calls.next();
@@ -130,7 +130,7 @@ it('shows the signal to no pipe', async () => {
   expect(piped.filter((value) => value instanceof globalThis.AbortSignal)).toEqual([]);
 });
 
-it('ends a handler that waits when the app drains, without a report', async () => {
+it('ends a waiting handler when the app drains, without a report', async () => {
   const device = await app.device();
   device.send('waits', null);
   const [, signal] = await calls.next();
@@ -139,7 +139,7 @@ it('ends a handler that waits when the app drains, without a report', async () =
   expect(app.errors.size).toBe(0);
 });
 
-it('gives @OnSocketError() a signal that is not aborted', async () => {
+it('passes @OnSocketError() a signal that is not aborted', async () => {
   const device = await app.device();
   device.send('boom', null);
   expect(await calls.next()).toEqual(['handler_failed', expect.any(globalThis.AbortSignal), false]);

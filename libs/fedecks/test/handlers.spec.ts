@@ -1,6 +1,6 @@
 /**
- * Hooks as an application sees them: what a handler may return, in every hook, over real sockets; what it is given;
- * and which one runs. The flow of many messages is in handlers-flow.spec.ts, Nest's part in handlers-nest.spec.ts.
+ * Handlers as an application sees them, over real sockets: what a handler may return, its parameters,
+ * and which one runs. handlers-flow.spec.ts tests many messages, handlers-nest.spec.ts the Nest features.
  */
 import { Injectable } from '@nestjs/common';
 import {
@@ -24,7 +24,7 @@ import { type StartedApp, startApp } from './support/app.js';
 import { Inbox } from './support/inbox.js';
 
 let markers = 0;
-/** Nothing else has been sent meanwhile, and the connection lives: a marker sent now is the next thing that arrives. */
+/** Checks with a marker that nothing else was sent, and the connection is open. */
 async function expectNothingMore(device: FakeDevice): Promise<void> {
   const marker = ++markers;
   device.send('marker', marker);
@@ -52,7 +52,7 @@ interface Outcome {
   readonly returns: () => unknown;
   readonly sends?: readonly Term[];
   readonly closes?: { readonly code: number; readonly reason: string };
-  /** The name of the error that `@OnSocketError` is told. */
+  /** The name of the error that `@OnSocketError` reports. */
   readonly fails?: string;
 }
 
@@ -96,7 +96,7 @@ const OUTCOMES: Readonly<Record<string, Outcome>> = {
   },
   'a throw of what is no Error': {
     returns: () => {
-      // eslint-disable-next-line @typescript-eslint/only-throw-error -- libraries do, and it must not matter
+      // eslint-disable-next-line @typescript-eslint/only-throw-error -- some libraries do
       throw 'broken';
     },
     fails: 'string',
@@ -153,7 +153,7 @@ class Hooks {
   }
 }
 
-describe('what a handler returns', () => {
+describe('the result of a handler', () => {
   let app: StartedApp;
   let hooks: Hooks;
   beforeAll(async () => {
@@ -166,7 +166,7 @@ describe('what a handler returns', () => {
   });
   afterAll(() => app.close());
 
-  /** What makes each hook run, and gives the device it runs for. */
+  /** Triggers each hook, and returns its device. */
   const triggers: Readonly<Record<string, (returns: () => unknown) => Promise<FakeDevice>>> = {
     '@OnConnected()': (returns) => {
       hooks.connected = returns;
@@ -186,7 +186,7 @@ describe('what a handler returns', () => {
   }
 
   describe.each(Object.keys(triggers))('from %s', (hook) => {
-    it.each(Object.keys(OUTCOMES))('%s', async (name) => {
+    it.each(Object.keys(OUTCOMES))('handles %s', async (name) => {
       const { returns, sends = [], closes, fails } = OUTCOMES[name]!;
       const device = await triggers[hook]!(returns);
       for (const message of sends) await expect(device.next()).resolves.toEqual(message);
@@ -208,7 +208,7 @@ describe('what a handler returns', () => {
   });
 
   it.each(Object.keys(OUTCOMES))(
-    'does no harm from @OnDisconnected(), where nobody is left to answer: %s',
+    'is handled in @OnDisconnected(), where no reply is possible: %s',
     async (name) => {
       const { returns, fails } = OUTCOMES[name]!;
       const ran = new Inbox<string>('disconnect');
@@ -242,7 +242,7 @@ describe('what a handler returns', () => {
     },
   };
 
-  it.each(Object.keys(endings))('is unsubscribed from, as an Observable, when %s', async (how) => {
+  it.each(Object.keys(endings))('is unsubscribed, if an Observable, when %s', async (how) => {
     const teardowns = new Inbox<string>('unsubscribe');
     hooks.message = () =>
       new Observable((subscriber) => {
@@ -257,7 +257,7 @@ describe('what a handler returns', () => {
     await teardowns.next();
   });
 
-  it.each(Object.keys(endings))('is returned from, as an async iterable, when %s', async (how) => {
+  it.each(Object.keys(endings))('is ended by return(), if an async iterable, when %s', async (how) => {
     const returned = new Inbox<string>('return of the iterable');
     hooks.message = () => ({
       [Symbol.asyncIterator]: () => {
@@ -325,7 +325,7 @@ class Parameters {
   }
 }
 
-describe('what a handler is given', () => {
+describe('the parameters of a handler', () => {
   let app: StartedApp;
   let device: FakeDevice;
   beforeAll(async () => {
@@ -346,21 +346,21 @@ describe('what a handler is given', () => {
     since: expect.any(Number) as number,
   };
 
-  it('is the payload and the device, where no parameter is decorated', async () => {
+  it('are the payload and the device without decorators', async () => {
     device.send('undecorated', { celsius: 21.5 });
     await expect(seen()).resolves.toEqual([{ celsius: 21.5 }, connected]);
     device.send('none', 1);
     await expect(seen()).resolves.toEqual([1, connected]);
   });
 
-  it('is what decorators ask for, where they stand', async () => {
+  it('are what their decorators select, in any order', async () => {
     device.send('payload', [1, 2]);
     await expect(seen()).resolves.toEqual([[1, 2]]);
     device.send('all', 'x');
     await expect(seen()).resolves.toEqual([connected, undefined, 'x', 'nerves-242a']);
   });
 
-  it('is a property of the payload, but only of what was sent', async () => {
+  it('may be own properties of the payload', async () => {
     device.send('property', { celsius: 21.5 });
     await expect(seen()).resolves.toEqual([21.5, undefined]);
     device.send('property', null);
@@ -369,12 +369,12 @@ describe('what a handler is given', () => {
     await expect(seen()).resolves.toEqual([undefined, undefined]);
   });
 
-  it('is the bytes of a raw message', async () => {
+  it('include the bytes of a raw message', async () => {
     device.sendRaw(Uint8Array.of(1, 2, 255));
     await expect(seen()).resolves.toEqual(['0102ff', 'nerves-242a']);
   });
 
-  it('is the cause of a disconnect', async () => {
+  it('include the cause of a disconnect', async () => {
     await device.disconnect();
     await expect(seen()).resolves.toEqual([{ type: 'closed_by_device', code: 1000 }, connected]);
   });
@@ -385,7 +385,7 @@ const isPair: MessageGuard = (message): message is Term => Array.isArray(message
 
 @Injectable()
 class Routes {
-  // Declared first, to be tried last.
+  // Declared first, but matched last.
   @OnMessage()
   any(message: Term): Term {
     return { any: message };
@@ -413,7 +413,7 @@ class Routes {
   }
 }
 
-describe('which handler runs', () => {
+describe('routing to handlers', () => {
   let app: StartedApp;
   let device: FakeDevice;
   beforeAll(async () => {
@@ -436,14 +436,14 @@ describe('which handler runs', () => {
     ['a map without event', { data: 1 }, { any: { data: 1 } }],
     ['an atom', atom('ok'), { any: atom('ok') }],
   ])(
-    'is chosen by exact name, then guards in order, then the catch-all: %s',
+    'matches the exact name, then guards in order, then the catch-all: %s',
     async (_what, message, reply) => {
       device.send(message);
       await expect(device.next()).resolves.toEqual(reply);
     },
   );
 
-  it('reports a message nothing takes, and the connection lives', async () => {
+  it('reports a message without a handler, and keeps the connection', async () => {
     device.sendRaw(Uint8Array.of(1));
     await expect(app.errors.next()).resolves.toMatchObject({
       deviceId: device.id,
@@ -452,7 +452,7 @@ describe('which handler runs', () => {
     await device.disconnect();
   });
 
-  it('is every one of @OnConnected() and @OnDisconnected(), in all classes', async () => {
+  it('runs every @OnConnected() and @OnDisconnected(), in all classes', async () => {
     const told = new Inbox<string>('call');
     @Injectable()
     class First {

@@ -4,7 +4,7 @@ import { mutated } from './support/mutated.js';
 import { frame, OPCODE, RawPeer } from './support/raw-peer.js';
 import { chars, int, str, term, tuple } from './support/term-bytes.js';
 
-/** What is short here runs long by `npm run fuzz`: see scripts/fuzz/README.md. */
+/** A short run; `npm run fuzz` runs longer: see scripts/fuzz/README.md. */
 const RUNS = 200;
 
 const ECHO = frame(OPCODE.binary, term(tuple(str('echo'), int(3))));
@@ -27,8 +27,8 @@ async function expectEcho(): Promise<void> {
   expect((await honest.expectFrame()).payload).toEqual(ECHOED);
 }
 
-/** Writes bytes and a FIN on a connection of its own; resolves with what the server wrote until it ended TCP. */
-async function converse(bytes: Buffer, upgradeFirst?: string): Promise<string> {
+/** Writes bytes and a FIN on a new connection; resolves with all bytes the server wrote before it closed. */
+async function exchange(bytes: Buffer, upgradeFirst?: string): Promise<string> {
   const peer = await RawPeer.connect(cloud.port);
   try {
     if (upgradeFirst !== undefined) {
@@ -44,8 +44,8 @@ async function converse(bytes: Buffer, upgradeFirst?: string): Promise<string> {
   }
 }
 
-describe('hostile bytes', () => {
-  it('gets an answer that is no 500, or an end, for any upgrade request (§1.5)', async () => {
+describe('the server, with hostile bytes', () => {
+  it('answers any upgrade request with a status other than 500, or closes (§1.5)', async () => {
     const requests = [
       request(),
       request({ auth: undefined }),
@@ -75,7 +75,7 @@ describe('hostile bytes', () => {
     );
     await fc.assert(
       fc.asyncProperty(bytes, async (given) => {
-        const answer = await converse(given);
+        const answer = await exchange(given);
         if (answer !== '') expect(answer).toMatch(/^HTTP\/1\.1 (?!500)[1-5]\d\d /);
       }),
       { numRuns: RUNS },
@@ -83,7 +83,7 @@ describe('hostile bytes', () => {
     await expectEcho();
   }, 60_000);
 
-  it('ends the connection of a device that sends any frames, and serves the others all the time (§2.11)', async () => {
+  it('closes a device that sends random frames, and keeps serving others (§2.11)', async () => {
     const token = frame(OPCODE.binary, term(chars('token_please')));
     const sequences = [
       [token, ECHO, frame(OPCODE.ping, 'nerves')],
@@ -100,7 +100,7 @@ describe('hostile bytes', () => {
     let device = 0;
     await fc.assert(
       fc.asyncProperty(mutated(sequences, parts), async (given) => {
-        expect(await converse(given, `hostile-${++device}`)).toMatch(/^HTTP\/1\.1 101 /);
+        expect(await exchange(given, `hostile-${++device}`)).toMatch(/^HTTP\/1\.1 101 /);
         if (device % 10 === 0) await expectEcho();
       }),
       { numRuns: RUNS },

@@ -1,5 +1,5 @@
 /**
- * Handlers and observers that end badly, in a process of their own: nothing they do ends it, and all of it is reported.
+ * Handlers and observers that fail, in a separate process: they never end it, and every failure is reported.
  */
 import { type ChildApp, Program } from './support/child-app.js';
 import { request } from './support/cloud.js';
@@ -12,7 +12,7 @@ const event = (name: string, payload = ''): Buffer => term(tuple(str(name), str(
 let program: Program;
 let app: ChildApp;
 let port: number;
-/** What the app has written, oldest first. */
+/** The output of the app, oldest first. */
 const lines: string[] = [];
 const peers: RawPeer[] = [];
 let devices = 0;
@@ -48,7 +48,7 @@ async function expectEcho(peer: RawPeer): Promise<void> {
   expect((await peer.expectFrame()).payload).toEqual(term(str('alive')));
 }
 
-/** What was reported of a device, once the app is seen to live; nothing of all that happened was uncaught. */
+/** The reports about a device; checks that the app is alive and nothing was uncaught. */
 async function reportsOf(deviceId: string): Promise<string[]> {
   await expectEcho(await open());
   expect(lines.filter((line) => line.startsWith('uncaught'))).toEqual([]);
@@ -71,7 +71,7 @@ it.each([
   ['null', 'null'],
   ['a revoked Proxy', 'object'],
   ['a rejection with a revoked Proxy', 'object'],
-])('reports a handler that ends badly by its %s, and the process goes on', async (name, error) => {
+])('reports a handler that fails by its %s, and the process goes on', async (name, error) => {
   const id = newId();
   const device = await open(id);
   device.sendBinary(event('end', name));
@@ -84,7 +84,7 @@ it.each([
   expect(await reportsOf(id)).toEqual([`handler_failed ${error}`]);
 });
 
-it('ends an iterator whose return() gives no promise', async () => {
+it('ends an iterator whose return() returns no promise', async () => {
   const id = newId();
   const device = await open(id);
   device.sendBinary(event('end', 'return without a promise'));
@@ -93,20 +93,20 @@ it('ends an iterator whose return() gives no promise', async () => {
   expect(await reportsOf(id)).toEqual([]);
 });
 
-it('pushes from downstream though its sources have failed, completed or put in what is no message', async () => {
+it('push sinks work after a source has failed, completed or emitted an invalid message', async () => {
   const device = await open('addressee');
   await expectEcho(device);
   app.say('addressee');
   expect((await device.expectFrame()).payload).toEqual(term(str('pushed')));
-  // What is no message is for nobody.
+  // An invalid message has no addressee.
   await eventually(
     () => reportsOf('null'),
     (reports) => reports.some((report) => report.startsWith('undelivered')),
   );
 });
 
-it('serves others while devices that read run generators without end', async () => {
-  // Few, since this process reads what they send.
+it('serves others while devices that read run endless generators', async () => {
+  // Few, because this process has to read their output.
   for (let index = 0; index < 3; index++) {
     const device = await open();
     device.sendBinary(event('endless'));
@@ -116,7 +116,7 @@ it('serves others while devices that read run generators without end', async () 
   for (let index = 0; index < 10; index++) await expectEcho(honest);
 }, 20_000);
 
-it('reports nothing of a synchronous Observable that goes on after its device was closed', async () => {
+it('reports at most one undelivered value of a synchronous Observable of a closed device', async () => {
   const id = newId();
   const device = await open(id);
   device.pause();
@@ -129,7 +129,7 @@ it('reports nothing of a synchronous Observable that goes on after its device wa
   expect(reports.filter((report) => report.startsWith('undelivered')).length).toBeLessThanOrEqual(1);
 });
 
-it('ends an async generator that waits, by its @AbortSignal(), without a report', async () => {
+it('ends a waiting async generator through its @AbortSignal(), without a report', async () => {
   const id = newId();
   const device = await open(id);
   device.sendBinary(event('patient'));

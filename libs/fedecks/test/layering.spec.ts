@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 const src = fileURLToPath(new URL('../src', import.meta.url));
 
-/** What each folder may import: folders of this library, and packages. */
+/** The folders of this library, and the packages, that each folder may import. */
 const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
   wire: { folders: [], packages: /^node:(buffer|util|zlib)$/ },
   options: { folders: ['wire'], packages: /^$/ },
@@ -28,7 +28,7 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
   testing: { folders: ['wire'], packages: /^(@nestjs\/common|ws|node:.*)$/ },
 };
 
-/** In `server`, Nest appears where it wires: the rest is plain TypeScript that a test can make with `new`. */
+/** The files in `server` that may import Nest. The rest is plain TypeScript that a test can construct with `new`. */
 const NEST_IN_SERVER = [
   'endpoints.ts',
   'fedecks-options.ts',
@@ -67,19 +67,19 @@ function importsOf(text: string): Source['imports'] {
   }));
 }
 
-/** The file of this library an import names, relative to `src`. */
+/** The imported file of this library, relative to `src`. */
 function target(source: Source, specifier: string): string {
   return relative(src, normalize(join(src, dirname(source.file), specifier))).replace(/\.js$/, '.ts');
 }
 
 describe('layering', () => {
-  it('reads the import lines it is about', () => {
+  it('finds the import lines of all folders', () => {
     expect(sources.length).toBeGreaterThan(20);
     expect(sources.flatMap(({ imports }) => imports).length).toBeGreaterThan(60);
     expect(Object.keys(ALLOWED).sort()).toEqual([...new Set(sources.map(({ folder }) => folder))].sort());
   });
 
-  it('imports, from each folder, only what that folder may know', () => {
+  it('allows each folder only its listed imports', () => {
     const wrong = sources.flatMap((source) =>
       source.imports
         .filter(({ specifier }) => {
@@ -93,7 +93,7 @@ describe('layering', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('reaches another folder through its index only, and its own never', () => {
+  it('imports other folders through their index only, and never its own index', () => {
     const wrong = sources.flatMap((source) =>
       source.imports
         .filter(({ specifier }) => specifier.startsWith('.'))
@@ -107,7 +107,7 @@ describe('layering', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('has no circle', () => {
+  it('has no import cycle', () => {
     const byFile = new Map(sources.map((source) => [source.file, source]));
     const circles: string[] = [];
     const done = new Set<string>();
@@ -127,7 +127,7 @@ describe('layering', () => {
     expect(circles).toEqual([]);
   });
 
-  it('keeps Nest out of the plain part of the cloud half', () => {
+  it('keeps Nest out of the plain files in server/', () => {
     const wrong = sources
       .filter(
         ({ folder, file }) => folder === 'server' && !NEST_IN_SERVER.includes(file.slice('server/'.length)),

@@ -19,7 +19,7 @@ import { str, term, tuple } from './support/term-bytes.js';
 
 const MIB = 1024 * 1024;
 
-/** Lets everybody in, when it is let to. */
+/** Accepts everybody, once the test releases it. */
 @Injectable()
 class Login implements DeviceAuthenticator {
   readonly asked: string[] = [];
@@ -94,7 +94,7 @@ async function expectAlive(peer: RawPeer): Promise<void> {
   expect((await peer.expectFrame()).payload).toEqual(term(str('heard')));
 }
 
-/** Sends until the peer has taken nothing for a while, or far more was sent than anybody should buffer. */
+/** Sends until the server stops reading, or more was sent than it may buffer. */
 async function sendUntilStuck(peer: RawPeer, bytes: Uint8Array, limitBytes = 64 * MIB): Promise<number> {
   let sent = 0;
   let stuckSince: number | undefined;
@@ -105,7 +105,7 @@ async function sendUntilStuck(peer: RawPeer, bytes: Uint8Array, limitBytes = 64 
       sent += bytes.length;
     } else {
       stuckSince ??= performance.now();
-      // What the system has not taken in this time it does not take: the server is on the same machine.
+      // The server is on the same machine, so a longer wait means that it has stopped reading.
       if (performance.now() - stuckSince > 300) return sent;
     }
     await new Promise((resolve) => setImmediate(resolve));
@@ -113,7 +113,7 @@ async function sendUntilStuck(peer: RawPeer, bytes: Uint8Array, limitBytes = 64 
   return sent;
 }
 
-/** 503, no body, one read, and when to come again. */
+/** Checks for 503, no body, a single read, and Retry-After. */
 function expectNotNow(response: Response): number {
   expect(response.statusLine).toBe('HTTP/1.1 503 Service Unavailable');
   expect(response.headers.get('content-length')).toBe('0');
@@ -124,7 +124,7 @@ function expectNotNow(response: Response): number {
 }
 
 describe('maxFrameBytes', () => {
-  it('closes with 1009 on what a header claims: nothing of the payload is waited for', async () => {
+  it('closes with 1009 as soon as the header claims more, before the payload arrives', async () => {
     await start({ maxFrameBytes: 10_000 });
     const device = await site.open();
     device.write(frame(OPCODE.binary, '', { claimedBytes: 10_001 }));
@@ -136,7 +136,7 @@ describe('maxFrameBytes', () => {
 });
 
 describe('upgradesPerSecond', () => {
-  it('refuses more with 503 and when to come again, before anything is read of who asks', async () => {
+  it('rejects further upgrades with 503 and Retry-After, before it parses the auth header', async () => {
     await start({ upgradesPerSecond: 5 });
     const answers = await Promise.all(
       Array.from(
@@ -145,7 +145,7 @@ describe('upgradesPerSecond', () => {
       ),
     );
     const refused = answers.filter(({ statusLine }) => !statusLine.includes('101'));
-    // A second may end in between, and let in five more.
+    // A second may end in between, which allows five more.
     expect(refused.length).toBeGreaterThanOrEqual(15);
     for (const response of refused) expectNotNow(response);
     expect(login.asked).toHaveLength(25 - refused.length);
@@ -160,7 +160,7 @@ describe('upgradesPerSecond', () => {
 });
 
 describe('upgradesPerAddressPerMinute', () => {
-  it('refuses one address with 503 for the rest of the minute, good or bad as its upgrades are', async () => {
+  it('rejects an address with 503 for the rest of the minute, whether its upgrades are valid or not', async () => {
     await start({ upgradesPerAddressPerMinute: 3 });
     expect(await site.statusOf({ auth: 'no header at all' })).toBe('403 Forbidden');
     const device = await site.open();
@@ -173,7 +173,7 @@ describe('upgradesPerAddressPerMinute', () => {
     await expectAlive(device);
   });
 
-  it('counts by the address a trusted proxy names: one behind it does not use up what is for the others', async () => {
+  it('counts by the address that a trusted proxy forwards', async () => {
     await start({ upgradesPerAddressPerMinute: 1, trustedProxies: ['loopback'] });
     const from = async (address: string): Promise<string> =>
       site.statusOf({ deviceId: address, headers: { 'x-forwarded-for': address } });
@@ -182,7 +182,7 @@ describe('upgradesPerAddressPerMinute', () => {
     expect(await from('192.0.2.2')).toContain('101');
   });
 
-  it('counts requests that are no upgrades as well', async () => {
+  it('counts requests without an upgrade', async () => {
     await start({ upgradesPerAddressPerMinute: 1 });
     const url = `http://127.0.0.1:${site.port}/fedecks/websocket`;
     expect((await fetch(url)).status).toBe(403);
@@ -193,7 +193,7 @@ describe('upgradesPerAddressPerMinute', () => {
 });
 
 describe('upgradeTimeoutMs', () => {
-  it('refuses with 503 when the authenticator does not answer, and what it answers later changes nothing', async () => {
+  it('rejects with 503 when the authenticator does not answer, and ignores its late answer', async () => {
     await start({ upgradeTimeoutMs: 50 });
     let answer = (): void => undefined;
     login.until = new Promise((resolve) => (answer = resolve));
@@ -219,7 +219,7 @@ describe('messagesPerSecond', () => {
     ['messages', frame(OPCODE.binary, term(str('hello')))],
     ['text frames', frame(OPCODE.text, 'hello')],
     ['pings', frame(OPCODE.ping, 'nerves-242a')],
-  ])('closes with 4003 a device that sends more %s', async (_, bytes) => {
+  ])('closes a device with 4003 that sends more %s', async (_, bytes) => {
     await start({ messagesPerSecond: 20 });
     const [device, other] = [await site.open(), await site.open({ deviceId: 'other' })];
     device.write(Buffer.concat(new Array<Buffer>(100).fill(bytes)));
@@ -231,7 +231,7 @@ describe('messagesPerSecond', () => {
     await expectAlive(other);
   });
 
-  it('is off with 0', async () => {
+  it('is unlimited with 0', async () => {
     await start({ messagesPerSecond: 0 });
     const device = await site.open();
     device.write(Buffer.concat(new Array<Buffer>(5_000).fill(frame(OPCODE.binary, term(str('hello'))))));
@@ -241,7 +241,7 @@ describe('messagesPerSecond', () => {
 });
 
 describe('maxBufferedBytes', () => {
-  it('closes with 4001 a device that does not read what is pushed to it, and memory stays bounded', async () => {
+  it('closes with 4001 a device that does not read its pushes; memory stays bounded', async () => {
     await start({ maxBufferedBytes: MIB });
     const device = await site.open();
     device.pause();
@@ -249,14 +249,14 @@ describe('maxBufferedBytes', () => {
     const message = new Uint8Array(64 * 1024);
     while ((await site.fedecks.push('nerves-242a', message)) === 'sent') {
       pushed += message.length;
-      // What is beyond the limit is what the system buffers: some megabytes on the way.
+      // The kernel buffers some megabytes beyond the limit.
       if (pushed > 64 * MIB) throw new Error('nothing bounds what is pushed');
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect((await listener.disconnected.next()).cause).toEqual({ type: 'slow_consumer', code: 4001 });
     expect(site.fedecks.devices()).toEqual([]);
 
-    // If it reads on in time, it reads why.
+    // If it reads in time, it gets the close code.
     device.resume();
     let next = await device.expectFrame();
     while (next.opcode !== OPCODE.close) next = await device.expectFrame();
@@ -267,7 +267,7 @@ describe('maxBufferedBytes', () => {
   it.each<[string, Buffer]>([
     ['replies', frame(OPCODE.binary, event('large'))],
     ['pongs', frame(OPCODE.ping, 'x'.repeat(125))],
-  ])('does not let %s that are not read pile up either', async (_, bytes) => {
+  ])('bounds unread %s', async (_, bytes) => {
     await start({ maxBufferedBytes: 64 * 1024, messagesPerSecond: 0 });
     const device = await site.open();
     device.pause();
@@ -281,7 +281,7 @@ describe('maxBufferedBytes', () => {
 });
 
 describe('mailboxLimit', () => {
-  it('stops reading a device whose handler hangs: TCP holds it up, memory stays bounded, and then all is handled', async () => {
+  it('stops reading a device whose handler hangs: memory stays bounded, and all messages are handled later', async () => {
     await start({ mailboxLimit: 8, messagesPerSecond: 0, idleTimeoutMs: 500 });
     const device = await site.open();
     device.sendBinary(event('hang'));
@@ -291,7 +291,7 @@ describe('mailboxLimit', () => {
     const sent = await sendUntilStuck(device, message);
     expect(sent).toBeLessThan(64 * MIB);
     expect(process.memoryUsage().rss - before).toBeLessThan(64 * MIB);
-    // Others are served meanwhile; and the time in which it is not read is none of the device's silence.
+    // Others are served meanwhile, and the idle timeout does not run while the device is not read.
     await expectAlive(await site.open({ deviceId: 'other' }));
     expect(await listener.disconnected.next()).toMatchObject({
       id: 'other',
@@ -307,7 +307,7 @@ describe('mailboxLimit', () => {
     expect(listener.handled).toBe(messages + 1);
   });
 
-  it('lets a device that fell silent meanwhile be closed for it, once it is read again', async () => {
+  it('closes a device that fell silent while it was not read, after it is read again', async () => {
     await start({ mailboxLimit: 2, idleTimeoutMs: 400 });
     const device = await site.open();
     device.write(Buffer.concat(new Array<Buffer>(10).fill(frame(OPCODE.binary, event('hang')))));
@@ -321,8 +321,8 @@ describe('mailboxLimit', () => {
   });
 });
 
-describe('A flood of refusals', () => {
-  it('is reported to the application each time, and logged in a bounded number of lines without what was sent', async () => {
+describe('Many rejected upgrades', () => {
+  it('are all reported to the application, and logged in a limited number of lines without client data', async () => {
     const lines: string[] = [];
     const write = (line: unknown): void => void lines.push(String(line));
     await start({}, { log: () => undefined, error: write, warn: write });

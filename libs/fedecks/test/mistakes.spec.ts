@@ -1,4 +1,4 @@
-/** What a developer is told who uses the library in a way it does not work: by mistake, and often without types. */
+/** Error messages for common mistakes of developers, often without types. */
 import { Inject, Injectable, type INestApplication, Module, Scope, type Type } from '@nestjs/common';
 import { REQUEST } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
@@ -24,10 +24,10 @@ async function startError(imported: Imported, providers: Type[] = []): Promise<s
   throw new Error('the app has started');
 }
 
-/** What JavaScript may give in place of options. */
+/** Values that JavaScript may pass instead of options. */
 const nothing = undefined as never;
 
-describe('options that are missing', () => {
+describe('missing options', () => {
   @Injectable()
   class Forgetful {
     createFedecksOptions(): Promise<never> {
@@ -149,7 +149,7 @@ describe('an authenticator or guard', () => {
   }
 
   it.each([PerRequest, Transient, InjectsRequest])(
-    'of a scope of its own is refused at start, with what to do: %p',
+    'fails at start-up, with the remedy, if its scope is not singleton: %p',
     async (type) => {
       for (const [option, imported] of [
         ['authenticator', endpoint({ authenticator: type })],
@@ -163,7 +163,7 @@ describe('an authenticator or guard', () => {
     },
   );
 
-  it('that is in no providers is refused at start, with what to do', async () => {
+  it('fails at start-up, with the remedy, if it is in no providers', async () => {
     await expect(startError(endpoint({ authenticator: Unprovided }))).resolves.toBe(
       "FedecksModule.forRoot: 'authenticator' names Unprovided, which no module provides: " +
         'add it to the providers of one of your modules.',
@@ -192,9 +192,9 @@ describe('an authenticator or guard', () => {
   });
 });
 
-describe('a call without types', () => {
+describe('an untyped call', () => {
   it.each(['push', 'joinGroup', 'leaveGroup', 'disconnect', 'revoke'] as const)(
-    'of %s is refused where the device id is missing',
+    'of %s is rejected when the device id is missing',
     async (method) => {
       const { fedecks, close } = await startFedecks();
       for (const [id, what] of [
@@ -238,7 +238,7 @@ describe('a call without types', () => {
     [[42, {}], 'send(event, payload): the name of the event must be a string, not number'],
     [[undefined, {}], 'send(event, payload): the name of the event must be a string, not undefined'],
     [[null, {}], 'send(event, payload): the name of the event must be a string, not null'],
-  ])('of send%j is refused, with what to call', async (given, problem) => {
+  ])('of send%j is rejected, with the right usage', async (given, problem) => {
     const client = new FedecksClient({
       url: 'ws://127.0.0.1:9/',
       deviceId: 'nerves-242a',

@@ -21,11 +21,11 @@ const library = join(root, 'libs/fedecks');
 /** An e2e test is one of an app that `nest new` has made: scripts/check-skeletons.mjs runs it. */
 const examples = new Map([...allExamples()].filter(([name]) => !name.endsWith('.e2e-spec.ts')));
 
-/** A Nest app of its own, far from this repository, with the package installed as anybody would. */
+/** A Nest app outside this repository, with the packed library installed. */
 let app: string;
 let tarball: string;
 const certificates = new Certificates();
-/** What the examples read of their environment. */
+/** The environment variables of the examples. */
 let env: NodeJS.ProcessEnv;
 
 beforeAll(async () => {
@@ -83,18 +83,18 @@ afterAll(() => {
   rmSync(app, { recursive: true, force: true });
 });
 
-/** Where an example is that Node can run. */
+/** The path of an example, compiled if needed. */
 function script(name: string): string {
   return name.endsWith('.ts') ? join(app, 'dist', name.replace(/\.ts$/, '.js')) : join(app, name);
 }
 
-/** The README and docs/, in an app of their own. Apps of all versions of Nest: scripts/check-skeletons.mjs. */
+/** The examples of README and docs/ in one app. scripts/check-skeletons.mjs tests apps of all Nest versions. */
 describe('the packed library', () => {
-  it('has the examples this test is about', () => {
+  it('contains the expected examples', () => {
     expect([...examples.keys()]).toEqual(expect.arrayContaining(['main.ts', 'device.mjs', 'handlers.ts']));
   });
 
-  it('opens the documented entries and nothing else', async () => {
+  it('exports the documented entries only', async () => {
     const entries = ['', '/client', '/client-nest', '/nats', '/testing', '/wire'];
     const probe = `
       for (const entry of ${JSON.stringify(entries)}) await import('@fedecks/nest' + entry);
@@ -105,7 +105,7 @@ describe('the packed library', () => {
   });
 
   it.each(['5.1.3', '5.4.5'])(
-    'has types that TypeScript %s understands, its declaration files included',
+    'has types that TypeScript %s accepts, including its declaration files',
     async (version) => {
       const old = join(app, `typescript-${version}`);
       mkdirSync(old);
@@ -121,7 +121,7 @@ describe('the packed library', () => {
     120_000,
   );
 
-  it('brings the program fedecks, which needs nothing else', async () => {
+  it('installs the program fedecks, which needs no other package', async () => {
     const fedecks = join(app, 'node_modules/.bin/fedecks');
     const { stdout } = await run(fedecks, ['encode', '{"$tuple":[{"$atom":"ok"},1]}'], { cwd: app });
     expect(stdout).toBe('83680277026f6b6101\n');
@@ -134,7 +134,7 @@ describe('the packed library', () => {
     expect(existsSync(join(app, 'node_modules/@fedecks/nest/dist/cjs/cli'))).toBe(false);
   });
 
-  it('brings nothing of the cloud to a device', async () => {
+  it('installs no server dependencies on a device', async () => {
     const device = join(app, 'device');
     mkdirSync(device);
     writeFileSync(join(device, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
@@ -147,13 +147,13 @@ describe('the packed library', () => {
       console.log(typeof FedecksClient, encodeTerm(1).length);`;
     const { stdout } = await run('node', ['--input-type=module', '-e', probe], { cwd: device });
     expect(stdout).toBe('function 3\n');
-    // rxjs brings tslib.
+    // rxjs depends on tslib.
     const installed = readdirSync(join(device, 'node_modules')).filter((name) => !name.startsWith('.'));
     expect(installed).toEqual(['@fedecks', 'rxjs', 'tslib', 'ws']);
   }, 60_000);
 
   it.each([...examples].filter(([, { prints }]) => prints !== undefined))(
-    'prints what the documents say: %s',
+    'prints what the documents show: %s',
     async (name, { prints }) => {
       const { stdout } = await run('node', [script(name)], { cwd: app, env });
       expect(stdout).toBe(prints);
@@ -161,7 +161,7 @@ describe('the packed library', () => {
     30_000,
   );
 
-  it('runs the cloud and the device of the first five minutes', async () => {
+  it('runs the cloud and the device of the tutorial', async () => {
     const port = await freePort();
     const env = {
       ...process.env,
@@ -173,7 +173,7 @@ describe('the packed library', () => {
     const cloud = spawn('node', [script('main.ts')], { cwd: app, env });
     try {
       const said = lines(cloud.stdout);
-      await listening(port);
+      await waitUntilListening(port);
       const first = spawn('node', [script('device.mjs')], { cwd: app, env });
       const firstSaid = lines(first.stdout);
       await firstSaid("the cloud says { event: 'fan', data: { on: true } }");
@@ -182,7 +182,7 @@ describe('the packed library', () => {
       await said('nerves-242a: 27.5 degrees');
       first.kill('SIGKILL');
 
-      // The second time it has a token, and no password.
+      // The second time it has a token and needs no password.
       const second = spawn('node', [script('device.mjs')], {
         cwd: app,
         env: { ...env, GREENHOUSE_PASSWORD: '' },
@@ -194,7 +194,7 @@ describe('the packed library', () => {
     }
   }, 30_000);
 
-  it('does not start without a secret, and says what to set', async () => {
+  it('fails at start-up without a secret, and says what to set', async () => {
     const env = { ...process.env, FEDECKS_SECRET: '' };
     const failed = run('node', [script('main.ts')], { cwd: app, env });
     await expect(failed).rejects.toMatchObject({ code: expect.any(Number) as number });
@@ -206,7 +206,7 @@ describe('the packed library', () => {
   }, 30_000);
 });
 
-/** Waits for a line a process prints, among those it has printed and not been asked for. */
+/** Waits for a line of the process, among those not yet consumed. */
 function lines(stream: NodeJS.ReadableStream): (line: string) => Promise<void> {
   const printed: string[] = [];
   let rest = '';
@@ -238,7 +238,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function listening(port: number): Promise<void> {
+async function waitUntilListening(port: number): Promise<void> {
   const deadline = Date.now() + 15_000;
   for (;;) {
     const answered = await fetch(`http://127.0.0.1:${port}/`).then(

@@ -8,7 +8,7 @@ import { NatsServer } from './support/nats-server.js';
 
 const SHORT = { heartbeatMs: 100, requestTimeoutMs: 2_000, presenceRetentionMs: 3_000 };
 
-/** What the names of buckets of `/fedecks` alone end with. */
+/** The suffix of bucket names for the endpoint `/fedecks`. */
 const ENDPOINT = Buffer.from('/fedecks').toString('base64url');
 
 let nats: NatsServer;
@@ -38,20 +38,20 @@ async function start(
 const presenceOf = (app: StartedApp, id: string): Promise<PresenceEntry | undefined> =>
   app.fedecks.presence.get(id);
 
-/** How many entries NATS keeps in a bucket. */
-async function kept(bucket: string): Promise<number> {
+/** The number of entries in a bucket. */
+async function entryCount(bucket: string): Promise<number> {
   const { state } = await (await jetstreamManager(client)).streams.info(`KV_${bucket}`);
   return state.messages;
 }
 
 describe('Presence', () => {
-  it('forgets a device some time after it left, and keeps for ever one that stays', async () => {
+  it('forgets a device some time after it left, and never a connected one', async () => {
     const namespace = `retention${++namespaces}`;
     const [one, two] = [await start({ namespace }), await start({ namespace })];
     const changes: PresenceEntry[] = [];
     two.fedecks.presence.changes$.subscribe((entry) => changes.push(entry));
     const stays = await one.device('stays');
-    // Two lives of an entry, told by what NATS has forgotten: each that leaves is forgotten after one.
+    // Twice the retention: wait two times until NATS has deleted the entry of a device that left.
     for (let life = 0; life < 2; life++) {
       const leaves = await one.device(`leaves ${life}`);
       await eventually(
@@ -71,13 +71,13 @@ describe('Presence', () => {
         },
       );
     }
-    expect(await kept(`${namespace}_presence_${ENDPOINT}`)).toBe(1);
+    expect(await entryCount(`${namespace}_presence_${ENDPOINT}`)).toBe(1);
     expect((await two.fedecks.presence.list()).entries).toMatchObject([{ id: 'stays', state: 'online' }]);
     expect(await two.fedecks.push('stays', 'hi')).toBe('sent');
     expect(await stays.next()).toBe('hi');
-    // It has been written again and again, and never changed.
+    // The entry was rewritten several times, without a change event.
     expect(changes.filter(({ id }) => id === 'stays').length).toBeLessThanOrEqual(1);
-    // Its connection is still known by what was written last: it may move, and leave.
+    // The last revision is still its epoch: the device can move and leave.
     const moved = await two.device('stays');
     expect(await stays.closed).toMatchObject({ code: 4152 });
     await moved.disconnect();
@@ -87,7 +87,7 @@ describe('Presence', () => {
     );
   }, 60_000);
 
-  it("refuses, where 'oldest' counts, a device that has stayed for longer than entries are kept", async () => {
+  it("rejects, with duplicates: 'oldest', a device that has been connected longer than the retention", async () => {
     const namespace = `retention${++namespaces}`;
     const [one, two] = [await start({ namespace }, 'oldest'), await start({ namespace }, 'oldest')];
     const stays = await one.device('stays');
@@ -104,7 +104,7 @@ describe('Presence', () => {
     );
   }, 30_000);
 
-  it('of a device that is connected is written again if its entry was lost, and says when it leaves', async () => {
+  it('restores the lost entry of a connected device, and reports when it leaves', async () => {
     const namespace = `retention${++namespaces}`;
     const app = await start({ namespace });
     const [lost, leaves] = [await app.device('lost'), await app.device('leaves')];
@@ -130,7 +130,7 @@ describe('Presence', () => {
     );
   });
 
-  it('kept for ever is forgotten too, once a node has started that limits it', async () => {
+  it('forgets entries without a limit once a node with a limit has started', async () => {
     const namespace = `retention${++namespaces}`;
     const manager = await jetstreamManager(client);
     const bucket = `${namespace}_presence_${ENDPOINT}`;
@@ -139,7 +139,7 @@ describe('Presence', () => {
       subjects: [`$KV.${bucket}.>`],
       max_msgs_per_subject: 1,
       allow_rollup_hdrs: true,
-      // NATS 2.9 cannot add this later.
+      // NATS 2.9 cannot add the limit to an existing bucket.
       republish: {
         src: `$KV.${bucket}.*.*`,
         dest: `${namespace}.{{wildcard(1)}}.device.{{wildcard(2)}}`,
@@ -148,16 +148,16 @@ describe('Presence', () => {
     });
     client.publish(`$KV.${bucket}.old`, 'what was written long ago');
     await client.flush();
-    expect(await kept(bucket)).toBe(1);
+    expect(await entryCount(bucket)).toBe(1);
     const app = await start({ namespace });
     expect(app.fedecks.health()).toEqual({ status: 'up' });
     await eventually(
-      () => kept(bucket),
+      () => entryCount(bucket),
       (count) => count === 0,
     );
   });
 
-  it('is kept for no less than ten heartbeats', () => {
+  it('keeps entries for at least ten heartbeats', () => {
     expect(() => natsBackplane({ servers: nats.url, presenceRetentionMs: 49_999 })).toThrow(
       /ten times 'heartbeatMs'/,
     );

@@ -26,9 +26,9 @@ import {
   tuple as tupleBytes,
 } from './support/term-bytes.js';
 
-/** What is short here runs long by `npm run fuzz`: see scripts/fuzz/README.md. */
+/** A short run; `npm run fuzz` runs longer: see scripts/fuzz/README.md. */
 const RUNS = 1_000;
-/** Far more than any input takes here; a stall of seconds is a fault. */
+/** Far more than any input takes; a stall of seconds is a fault. */
 const MAX_MS = 2_000;
 const LOSSLESS = { maps: 'map', binaries: 'bytes' } as const;
 
@@ -56,7 +56,7 @@ const termBytes = fc.oneof(
   fc.uint8Array({ maxLength: 200 }).map((bytes) => term(bytes)),
 );
 
-/** Runs what must end soon. */
+/** Runs a function, and fails if it takes too long. */
 function inTime<T>(run: () => T): T {
   const start = performance.now();
   try {
@@ -66,7 +66,7 @@ function inTime<T>(run: () => T): T {
   }
 }
 
-/** A term, or undefined for bytes that are refused as they should be. */
+/** The decoded term, or undefined for bytes that are correctly rejected. */
 function read(bytes: Uint8Array, options?: Parameters<typeof decodeTerm>[1]): { term: Term } | undefined {
   try {
     return { term: inTime(() => decodeTerm(bytes, options)) };
@@ -86,7 +86,7 @@ function readsOrRefuses(bytes: Uint8Array): void {
 }
 
 describe('decodeTerm', () => {
-  it('reads any bytes as a term that survives writing, or throws a TermDecodeError (§4)', () => {
+  it('decodes any bytes to a term that survives encoding, or throws a TermDecodeError (§4)', () => {
     fc.assert(fc.property(termBytes, readsOrRefuses), { numRuns: RUNS });
   });
 });
@@ -127,8 +127,8 @@ const { value } = fc.letrec<{ value: Term }>((tie) => ({
   ),
 }));
 
-/** What a value is after its journey, by what README and PROTOCOL.md say of conversions. */
-function afterJourney(given: Term): Term {
+/** The value after encoding and decoding, by the conversions of README and PROTOCOL.md. */
+function afterRoundTrip(given: Term): Term {
   if (typeof given === 'bigint') return Number.isSafeInteger(Number(given)) ? Number(given) : given;
   if (given instanceof Atom)
     return given.name === 'nil'
@@ -140,10 +140,10 @@ function afterJourney(given: Term): Term {
           : given;
   if (given instanceof Uint8Array) return given.length === 0 ? '' : given;
   if (typeof given !== 'object' || given === null || given instanceof Date) return given;
-  if (given instanceof Tuple) return tuple(...given.map(afterJourney));
-  if (Array.isArray(given)) return given.map((each: Term) => afterJourney(each));
+  if (given instanceof Tuple) return tuple(...given.map(afterRoundTrip));
+  if (Array.isArray(given)) return given.map((each: Term) => afterRoundTrip(each));
   const entries = [...(given instanceof Map ? (given as Map<Term, Term>) : Object.entries(given))].map(
-    ([name, each]) => [afterJourney(name), afterJourney(each as Term)] as const,
+    ([name, each]) => [afterRoundTrip(name), afterRoundTrip(each as Term)] as const,
   );
   if (entries.every(([name]) => typeof name === 'string'))
     return Object.fromEntries(entries) as { [name: string]: Term };
@@ -152,7 +152,7 @@ function afterJourney(given: Term): Term {
   return new Map(entries);
 }
 
-/** The bytes of a value, or undefined if it is refused with its path. */
+/** The encoded value, or undefined if it is rejected with its path. */
 function write(given: unknown): Buffer | undefined {
   try {
     return inTime(() => encodeTerm(given as Term));
@@ -164,17 +164,17 @@ function write(given: unknown): Buffer | undefined {
 }
 
 describe('encodeTerm', () => {
-  it('writes terms that are read as what they were, or refuses them with their path (§4.2)', () => {
+  it('encodes terms that decode to the same, or rejects them with their path (§4.2)', () => {
     fc.assert(
       fc.property(value, (given) => {
         const bytes = write(given);
-        if (bytes) expect(decodeTerm(bytes)).toEqual(afterJourney(given));
+        if (bytes) expect(decodeTerm(bytes)).toEqual(afterRoundTrip(given));
       }),
       { numRuns: RUNS },
     );
   });
 
-  it('writes any value of JavaScript as bytes that can be read, or refuses it with its path (§4.2)', () => {
+  it('encodes any JavaScript value to bytes that decode, or rejects it with its path (§4.2)', () => {
     const anything = fc.anything({
       withBigInt: true,
       withBoxedValues: true,
@@ -218,7 +218,7 @@ function readsFrame(bytes: Uint8Array): void {
 }
 
 describe('decodeAuthHeader', () => {
-  it('takes any text as a header, or says what is wrong with it (§1.2)', () => {
+  it('parses any text, or says what is wrong with it (§1.2)', () => {
     const text = fc.oneof(
       fc.oneof(mutated(headers, parts), termBytes).map((bytes) => bytes.toString('base64')),
       mutated(headers.map((bytes) => Buffer.from(bytes.toString('base64')))).map((bytes) =>
@@ -230,17 +230,17 @@ describe('decodeAuthHeader', () => {
   });
 });
 
-describe('a frame to a device', () => {
-  it('is a message, a token or nothing, whatever its bytes (§2.2, §2.3)', () => {
+describe('a frame to the client', () => {
+  it('is a message, a token or ignored, whatever its bytes (§2.2, §2.3)', () => {
     const tokens = [term(tupleBytes(chars('token'), str('abc')))];
     fc.assert(fc.property(fc.oneof(mutated(tokens, parts), termBytes), readsFrame), { numRuns: RUNS });
   });
 });
 
-describe('inputs that were faults once', () => {
+describe('regressions', () => {
   const faults = readJson<{ target: string; name: string; hex: string }>('fuzz-corpus.json');
 
-  it('are none any more', () => {
+  it('decodes inputs that once failed', () => {
     for (const { hex } of faults) {
       const bytes = Buffer.from(hex, 'hex');
       readsOrRefuses(bytes);

@@ -34,7 +34,7 @@ beforeAll(async () => {
 beforeEach(() => cloud.forget());
 afterAll(() => cloud.close());
 
-/** An id no other test uses, so that none replaces the connection of another. */
+/** A unique id, so that no test replaces the connection of another. */
 function newId(): string {
   return `device-${++devices}`;
 }
@@ -47,7 +47,7 @@ function echo(payload: Uint8Array): Buffer {
   return term(pair(str('echo'), payload));
 }
 
-/** The next frame is this message, in one piece and unmasked (RFC 6455 §5.1). */
+/** Checks that the next frame is this message, unfragmented and unmasked (RFC 6455 §5.1). */
 async function expectMessage(peer: RawPeer, message: Uint8Array, deadlineMs?: number): Promise<Frame> {
   const next = await peer.expectFrame(deadlineMs);
   expect(next).toMatchObject({ opcode: OPCODE.binary, fin: true, rsv: 0, masked: false });
@@ -56,7 +56,7 @@ async function expectMessage(peer: RawPeer, message: Uint8Array, deadlineMs?: nu
 }
 
 let markers = 0;
-/** Nothing has been sent to the device meanwhile: a marker it sends now is the next thing it gets back. */
+/** Checks with a marker that nothing else was sent to the device. */
 async function expectNothingSent(peer: RawPeer): Promise<void> {
   const marker = str(`marker ${++markers}`);
   peer.sendBinary(echo(marker));
@@ -67,7 +67,7 @@ function closeCode({ payload }: Frame): number {
   return payload.readUInt16BE(0);
 }
 
-/** The server closes with this code, and then ends TCP by itself: the peer answers nothing (§5.1). */
+/** Checks that the server closes with this code, then closes TCP although the peer does not answer (§5.1). */
 async function expectClosed(peer: RawPeer, code: number): Promise<Frame> {
   const close = await peer.expectFrame();
   expect(close).toMatchObject({ opcode: OPCODE.close, fin: true, masked: false });
@@ -78,7 +78,7 @@ async function expectClosed(peer: RawPeer, code: number): Promise<Frame> {
   return close;
 }
 
-/** An error about this device reaches the application, sooner or later than those about others. */
+/** Waits for an error about this device, in any order with those about others. */
 async function expectReported(deviceId: string): Promise<SocketError> {
   let error = await cloud.errors.next();
   while (error.deviceId !== deviceId) error = await cloud.errors.next();
@@ -93,7 +93,7 @@ function tokenIn({ payload }: Frame): string {
   return token.toString('latin1');
 }
 
-describe('Asked for a token, the cloud', () => {
+describe('token requests', () => {
   it.each<[string, Uint8Array]>([
     ['STRING_EXT, as the Elixir client sends it', TOKEN_PLEASE],
     ['LIST_EXT', term(longChars('token_please'))],
@@ -116,21 +116,21 @@ describe('Asked for a token, the cloud', () => {
     ['the string "token_please"', term(str('token_please')), 'token_please'],
     ['another charlist', term(chars('token_pleasf')), [...Buffer.from('token_pleasf')]],
     ['a longer charlist', term(chars('token_please!')), [...Buffer.from('token_please!')]],
-  ])('takes %s for a message of the application (§2.2)', async (_, bytes, message) => {
+  ])('treats %s as an application message (§2.2)', async (_, bytes, message) => {
     const peer = await open();
     peer.sendBinary(bytes);
     await expectMessage(peer, HEARD);
     expect(await cloud.messages.next()).toEqual(message);
   });
 
-  it('takes the atom token_please for a message of the application (§2.2)', async () => {
+  it('treats the atom token_please as an application message (§2.2)', async () => {
     const peer = await open();
     peer.sendBinary(term(atom('token_please')));
     await expectMessage(peer, HEARD);
     expect(await cloud.messages.next()).toMatchObject({ name: 'token_please' });
   });
 
-  it('gives a fresh token unasked each time tokenRefresh has passed (§2.2)', async () => {
+  it('sends a new token unsolicited every tokenRefresh (§2.2)', async () => {
     const refreshing = await startCloud({ tokenRefresh: 200 });
     try {
       const peer = await refreshing.open();
@@ -145,7 +145,7 @@ describe('Asked for a token, the cloud', () => {
   });
 });
 
-describe('A binary frame', () => {
+describe('a binary frame from a device', () => {
   const claimsOneMore = compressedTerm(str('compressed'));
   claimsOneMore.writeUInt32BE(claimsOneMore.readUInt32BE(2) + 1, 2);
 
@@ -161,14 +161,14 @@ describe('A binary frame', () => {
     ['a list of small integers, which is a charlist', chars('\x01\x02\x03'), [1, 2, 3]],
     ['an empty string', str(''), ''],
     ['a negative integer', int(-300), -300],
-  ])('that is %s reaches the application as that term (§2.1)', async (_, body, message) => {
+  ])('with %s reaches the application as that term (§2.1)', async (_, body, message) => {
     const peer = await open();
     peer.sendBinary(term(body));
     await expectMessage(peer, HEARD);
     expect(await cloud.messages.next()).toEqual(message);
   });
 
-  it('is read no further than its term: bytes after it are ignored (§2.1)', async () => {
+  it('ends with its term: bytes after it are ignored (§2.1)', async () => {
     const peer = await open();
     peer.sendBinary(Buffer.concat([term(str('all of it')), Buffer.from('garbage')]));
     await expectMessage(peer, HEARD);
@@ -186,7 +186,7 @@ describe('A binary frame', () => {
     ['an export of Erlang', '837164000161640001626101'],
     ['a compressed term that claims a wrong size', claimsOneMore.toString('hex')],
     ['nothing at all', ''],
-  ])('that is %s reaches the application as those bytes, and the reply is a term (§2.3)', async (_, hex) => {
+  ])('with %s reaches the application as those bytes, and the reply is a term (§2.3)', async (_, hex) => {
     const peer = await open();
     peer.sendBinary(hex);
     await expectMessage(peer, RAW);
@@ -194,7 +194,7 @@ describe('A binary frame', () => {
     expect(cloud.messages.size).toBe(0);
   });
 
-  it('in fragments is one message, and control frames may stand between them (RFC 6455 §5.4)', async () => {
+  it('may be fragmented, with control frames in between (RFC 6455 §5.4)', async () => {
     const peer = await open();
     const bytes = echo(str('in three pieces'));
     peer.write(frame(OPCODE.binary, bytes.subarray(0, 1), { fin: false }));
@@ -206,7 +206,7 @@ describe('A binary frame', () => {
     await expectMessage(peer, term(str('in three pieces')));
   });
 
-  it('may share its TCP segment with many others: they are answered in order (§2.1)', async () => {
+  it('may share its TCP segment with others, which are answered in order (§2.1)', async () => {
     const peer = await open();
     const numbers = Array.from({ length: 200 }, (_, number) => number);
     peer.write(Buffer.concat(numbers.map((number) => frame(OPCODE.binary, echo(int(number))))));
@@ -223,15 +223,15 @@ describe('A binary frame', () => {
   });
 });
 
-describe('A frame that is not binary', () => {
-  it.each(['hello', 'token_please', '', '\u{1f331}'])('but text is ignored: %j (§2.4)', async (text) => {
+describe('a frame of another type from a device', () => {
+  it.each(['hello', 'token_please', '', '\u{1f331}'])('is ignored if it is text: %j (§2.4)', async (text) => {
     const peer = await open();
     peer.write(frame(OPCODE.text, text));
     await expectNothingSent(peer);
     expect(cloud.messages.size + cloud.rawMessages.size).toBe(0);
   });
 
-  it('but text that is not UTF-8 closes with 1007 (§2.4)', async () => {
+  it('closes with 1007 if it is text that is not UTF-8 (§2.4)', async () => {
     const peer = await open();
     peer.write(frame(OPCODE.text, Buffer.from('cec3ff', 'hex')));
     await expectClosed(peer, 1007);
@@ -241,7 +241,7 @@ describe('A frame that is not binary', () => {
     ['a device id', Buffer.from('nerves-242a')],
     ['nothing', Buffer.alloc(0)],
     ['125 bytes of any value', Buffer.from(Array.from({ length: 125 }, (_, index) => index * 2))],
-  ])('but a ping with %s is answered with a pong of the same (§2.5)', async (_, payload) => {
+  ])('gets a pong with the same payload if it is a ping with %s (§2.5)', async (_, payload) => {
     const peer = await open();
     peer.write(frame(OPCODE.ping, payload));
     expect(await peer.expectFrame()).toMatchObject({
@@ -252,14 +252,14 @@ describe('A frame that is not binary', () => {
     });
   });
 
-  it('but a pong nobody has asked for is ignored (RFC 6455 §5.5.3)', async () => {
+  it('is ignored if it is an unsolicited pong (RFC 6455 §5.5.3)', async () => {
     const peer = await open();
     peer.write(frame(OPCODE.pong, 'unasked'));
     await expectNothingSent(peer);
   });
 });
 
-describe('To the device', () => {
+describe('frames to the device', () => {
   @Injectable()
   class Welcome {
     @OnConnected()
@@ -274,21 +274,21 @@ describe('To the device', () => {
   });
   afterAll(() => welcoming.close());
 
-  it('nothing is sent until its first frame has arrived (§2.6)', async () => {
+  it('are held until its first frame arrives (§2.6)', async () => {
     const { peer, response } = await welcoming.ask({ deviceId: newId() });
     expect(response.alone).toBe(true);
-    // Both asked for and answered before anything else: had a frame been sent, it would be on its way by now.
+    // Two round trips on another connection: a frame would have arrived by now.
     await welcoming.open({ deviceId: newId() });
     expect(peer.reads).toHaveLength(1);
 
     peer.sendBinary(TOKEN_PLEASE);
     const first = await expectMessage(peer, term(str('welcome')));
     tokenIn(await peer.expectFrame());
-    // It was the frame that set it free, not the second after which it would have come anyway.
+    // Released by the frame, not by the one-second timeout.
     expect(first.at - response.at).toBeLessThan(900);
   });
 
-  it('any first frame will do, even a ping (§2.6)', async () => {
+  it('are released by any first frame, even a ping (§2.6)', async () => {
     const { peer, response } = await welcoming.ask({ deviceId: newId() });
     peer.write(frame(OPCODE.ping, 'here'));
     const frames = [await peer.expectFrame(), await peer.expectFrame()];
@@ -296,14 +296,14 @@ describe('To the device', () => {
     expect(frames[1]!.at - response.at).toBeLessThan(900);
   });
 
-  it('frames are sent after a second when none has arrived (§2.6)', async () => {
+  it('are sent after one second without a first frame (§2.6)', async () => {
     const { peer, response } = await welcoming.ask({ deviceId: newId() });
     const first = await expectMessage(peer, term(str('welcome')), 3_000);
-    // Timers count whole milliseconds, and the peer sees the 101 a little after it was written.
+    // Timers count whole milliseconds, and the peer reads the 101 slightly later.
     expect(first.at - response.at).toBeGreaterThan(900);
   });
 
-  it('what is pushed meanwhile waits too, and arrives in order (§2.6)', async () => {
+  it('include pushes held meanwhile, in order (§2.6)', async () => {
     const deviceId = newId();
     const { peer } = await welcoming.ask({ deviceId });
     const pushed = [1, 2, 3].map((number) => welcoming.fedecks.push(deviceId, number));
@@ -313,12 +313,12 @@ describe('To the device', () => {
     expect(await Promise.all(pushed)).toEqual(['sent', 'sent', 'sent']);
   });
 
-  it('a push is one binary frame that holds the term (§2.7)', async () => {
+  it('are one binary frame with the term for a push (§2.7)', async () => {
     const deviceId = newId();
     const peer = await cloud.open({ deviceId });
     await expectNothingSent(peer);
     expect(await cloud.fedecks.push(deviceId, tuple('hi', { there: true }))).toBe('sent');
-    // The atoms true, false and nil are known to every Erlang; 77 and 64 are both how it may read them.
+    // true, false and nil exist in every Erlang node, which may encode an atom as 77 or 64.
     const { payload } = await peer.expectFrame();
     const expected = (trueAtom: Buffer): Buffer => term(pair(str('hi'), map([str('there'), trueAtom])));
     expect([expected(atom('true')), expected(oldAtom('true'))]).toContainEqual(payload);
@@ -327,18 +327,15 @@ describe('To the device', () => {
   it.each<[string, Term]>([
     ['a pair', tuple([...Buffer.from('token')], 'stolen')],
     ['a pair with anything in second place', tuple([...Buffer.from('token')], { any: 'thing' })],
-  ])(
-    "%s that begins with the charlist 'token' is refused, and nothing is sent (§2.8)",
-    async (_, message) => {
-      const deviceId = newId();
-      const peer = await cloud.open({ deviceId });
-      await expectNothingSent(peer);
-      await expect((async () => cloud.fedecks.push(deviceId, message))()).rejects.toThrow(/token/);
-      await expectNothingSent(peer);
-    },
-  );
+  ])("never contain %s starting with the charlist 'token': push() rejects (§2.8)", async (_, message) => {
+    const deviceId = newId();
+    const peer = await cloud.open({ deviceId });
+    await expectNothingSent(peer);
+    await expect((async () => cloud.fedecks.push(deviceId, message))()).rejects.toThrow(/token/);
+    await expectNothingSent(peer);
+  });
 
-  it("a reply that begins with the charlist 'token' is not sent, and is reported (§2.8)", async () => {
+  it("never contain a reply starting with the charlist 'token', which is reported (§2.8)", async () => {
     const deviceId = newId();
     const peer = await cloud.open({ deviceId });
     peer.sendBinary(term(pair(str('fake token'), int(1))));
@@ -355,7 +352,7 @@ describe('To the device', () => {
     ],
     ['the charlist in a list', [[...Buffer.from('token')], 1], list(chars('token'), int(1))],
     ['another charlist', tuple([...Buffer.from('tokem')], 1), pair(chars('tokem'), int(1))],
-  ])('a message with %s is no token and is sent (§2.8)', async (_, message, bytes) => {
+  ])('may contain %s, which is not a token (§2.8)', async (_, message, bytes) => {
     const deviceId = newId();
     const peer = await cloud.open({ deviceId });
     await expectNothingSent(peer);
@@ -364,8 +361,8 @@ describe('To the device', () => {
   });
 });
 
-describe('A handler', () => {
-  it('that throws leaves the connection as it is, and is reported (§2.9)', async () => {
+describe('the result of a handler', () => {
+  it('that throws is reported, and the connection stays open (§2.9)', async () => {
     const deviceId = newId();
     const peer = await cloud.open({ deviceId });
     peer.sendBinary(term(pair(str('boom'), int(1))));
@@ -373,7 +370,7 @@ describe('A handler', () => {
     await expectReported(deviceId);
   });
 
-  it('that returns what is no term leaves the connection as it is, and is reported (§2.9)', async () => {
+  it('that is not a term is reported, and the connection stays open (§2.9)', async () => {
     const deviceId = newId();
     const peer = await cloud.open({ deviceId });
     peer.sendBinary(term(pair(str('nan'), int(1))));
@@ -381,13 +378,13 @@ describe('A handler', () => {
     await expectReported(deviceId);
   });
 
-  it('that returns stop() closes with 1000 (§5.2)', async () => {
+  it('closes with 1000 if it is stop() (§5.2)', async () => {
     const peer = await open();
     peer.sendBinary(term(pair(str('stop'), int(1))));
     await expectClosed(peer, 1000);
   });
 
-  it('that returns stop() is the last to run: messages after it are not handled (§5.2)', async () => {
+  it('ends message handling if it is stop() (§5.2)', async () => {
     const peer = await open();
     peer.write(
       Buffer.concat([
@@ -400,7 +397,7 @@ describe('A handler', () => {
   });
 });
 
-describe('A connection that is silent', () => {
+describe('a silent connection', () => {
   const IDLE_MS = 400;
 
   @Injectable()
@@ -422,7 +419,7 @@ describe('A connection that is silent', () => {
     }
   }
 
-  it('for idleTimeoutMs is closed with 1000, although frames are sent to it (§2.10)', async () => {
+  it('is closed with 1000 after idleTimeoutMs, although the cloud sends frames (§2.10)', async () => {
     await withTicks(async (peer) => {
       const since = performance.now();
       let sent = await peer.expectFrame();
@@ -439,29 +436,29 @@ describe('A connection that is silent', () => {
   it.each<[string, Buffer]>([
     ['pings', frame(OPCODE.ping, 'nerves-242a')],
     ['pongs', frame(OPCODE.pong)],
-    ['text, which is ignored otherwise,', frame(OPCODE.text, 'still here')],
+    ['text frames', frame(OPCODE.text, 'still here')],
     ['messages', frame(OPCODE.binary, echo(str('still here')))],
-  ])('but for its %s is kept (§2.10)', async (_, sign) => {
+  ])('is kept open by %s (§2.10)', async (_, sign) => {
     await withTicks(async (peer) => {
       const since = performance.now();
       while (performance.now() - since < 3 * IDLE_MS) {
         const sent = await peer.expectFrame();
         expect(sent.opcode).not.toBe(OPCODE.close);
-        // Each tick of the server is answered with a sign of life: four in each idle time.
+        // Sends a frame four times per idle timeout.
         if (sent.opcode === OPCODE.binary && sent.payload.includes('tick')) peer.write(sign);
       }
     });
   });
 });
 
-describe('A frame over maxFrameBytes', () => {
+describe('a frame over maxFrameBytes', () => {
   it('closes with 1009 (§5.2)', async () => {
     const peer = await open();
     peer.sendBinary(Buffer.alloc(MAX_FRAME_BYTES + 1));
     await expectClosed(peer, 1009);
   });
 
-  it('is refused on what its header claims, before its payload arrives (§5.2)', async () => {
+  it('closes on its header, before the payload arrives (§5.2)', async () => {
     for (const claimedBytes of [MAX_FRAME_BYTES + 1, 2 ** 32, 2 ** 52]) {
       const peer = await open();
       peer.write(frame(OPCODE.binary, '', { claimedBytes }));
@@ -469,14 +466,14 @@ describe('A frame over maxFrameBytes', () => {
     }
   });
 
-  it('is refused when it comes in fragments (§5.2)', async () => {
+  it('closes when it is fragmented (§5.2)', async () => {
     const peer = await open();
     peer.write(frame(OPCODE.binary, Buffer.alloc(MAX_FRAME_BYTES), { fin: false }));
     peer.write(frame(OPCODE.continuation, 'x', { fin: false }));
     await expectClosed(peer, 1009);
   });
 
-  it('is one byte more than the limit: a frame of exactly maxFrameBytes is taken (§5.2)', async () => {
+  it('is one byte over the limit: a frame of exactly maxFrameBytes is accepted (§5.2)', async () => {
     const peer = await open();
     const bytes = Buffer.alloc(MAX_FRAME_BYTES, 'x');
     peer.sendBinary(bytes);
@@ -484,7 +481,7 @@ describe('A frame over maxFrameBytes', () => {
     expect(await cloud.rawMessages.next()).toEqual(bytes);
   });
 
-  it('is what a compressed term inflates to: a larger one is raw (§2.3)', async () => {
+  it('is a raw message when a compressed term inflates to more (§2.3)', async () => {
     const peer = await open();
     const bomb = compressedTerm(str(Buffer.alloc(1_000_000)));
     peer.sendBinary(bomb);
@@ -493,7 +490,7 @@ describe('A frame over maxFrameBytes', () => {
   });
 });
 
-describe('A device that breaks the rules of RFC 6455 is closed with 1002, and others are served:', () => {
+describe('a device that violates RFC 6455', () => {
   const flawed = (opcode: number, payload: string, flaws: FrameFlaws): Buffer =>
     frame(opcode, payload, flaws);
   it.each<[string, Buffer]>([
@@ -514,7 +511,7 @@ describe('A device that breaks the rules of RFC 6455 is closed with 1002, and ot
     ],
     ['a close frame of one byte', frame(OPCODE.close, 'x')],
     ['a close code nobody may send', frame(OPCODE.close, Buffer.from('03ed', 'hex'))],
-  ])('%s (§5.2)', async (_, bytes) => {
+  ])('is closed with 1002 after %s, while others are served (§5.2)', async (_, bytes) => {
     const bystander = await open();
     const peer = await open();
     peer.write(bytes);
@@ -523,14 +520,14 @@ describe('A device that breaks the rules of RFC 6455 is closed with 1002, and ot
     await expectNothingSent(await open());
   });
 
-  it('what comes after the fault is not handled (§5.2)', async () => {
+  it('has no frames handled after the violation (§5.2)', async () => {
     const peer = await open();
     peer.write(Buffer.concat([frame(3), frame(OPCODE.binary, term(str('too late')))]));
     await expectClosed(peer, 1002);
     expect(cloud.messages.size).toBe(0);
   });
 
-  it('half a frame holds nobody up', async () => {
+  it('blocks no other device with half a frame', async () => {
     const slow = await open();
     const bytes = frame(OPCODE.binary, echo(str('at last')));
     slow.write(bytes.subarray(0, 9));
@@ -540,14 +537,14 @@ describe('A device that breaks the rules of RFC 6455 is closed with 1002, and ot
   });
 });
 
-describe('A connection ends', () => {
+describe('the end of a connection', () => {
   async function gone(deviceId: string): Promise<void> {
     let ended = await cloud.disconnected.next();
     while (ended !== deviceId) ended = await cloud.disconnected.next();
     expect(cloud.fedecks.devices().map(({ id }) => id)).not.toContain(deviceId);
   }
 
-  it('when the device closes it: its close frame is answered, and TCP is ended (§5.1)', async () => {
+  it("by the device's close frame: the server answers it and closes TCP (§5.1)", async () => {
     const deviceId = newId();
     const peer = await cloud.open({ deviceId });
     peer.write(frame(OPCODE.close, Buffer.from('03e8', 'hex')));
@@ -566,7 +563,7 @@ describe('A connection ends', () => {
     await gone(deviceId);
   });
 
-  it('with 4152 replaced when the same device connects again, and the newer stays (§5.3)', async () => {
+  it('with 4152 when the same device connects again; the newer connection stays (§5.3)', async () => {
     const deviceId = newId();
     const older = await cloud.open({ deviceId });
     await expectNothingSent(older);
@@ -579,7 +576,7 @@ describe('A connection ends', () => {
     await expectMessage(newer, term(int(1)));
   });
 
-  it('with 4150 when the device is revoked, and its token opens no other (§5.3)', async () => {
+  it('with 4150 when the device is revoked; its token is rejected (§5.3)', async () => {
     const deviceId = newId();
     const peer = await cloud.open({ deviceId });
     peer.sendBinary(TOKEN_PLEASE);
@@ -593,7 +590,7 @@ describe('A connection ends', () => {
     expect(await expectReported(deviceId)).toMatchObject({ type: 'invalid_token' });
   });
 
-  it('with 4003 when the device sends more than messagesPerSecond, and what is over is not handled (§5.3)', async () => {
+  it('with 4003 when the device exceeds messagesPerSecond; excess messages are dropped (§5.3)', async () => {
     const limited = await startCloud({ messagesPerSecond: 10 });
     try {
       const peer = await limited.open();
@@ -614,7 +611,7 @@ describe('A connection ends', () => {
     await expectClosed(peer, 1000);
   });
 
-  it('with 4000 when the cloud shuts down, though the device answers nothing (§5.3)', async () => {
+  it('with 4000 when the cloud shuts down, although the device does not answer (§5.3)', async () => {
     const draining = await startCloud();
     try {
       const peer = await draining.open();

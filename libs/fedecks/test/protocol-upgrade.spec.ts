@@ -33,7 +33,7 @@ beforeAll(async () => {
 beforeEach(() => cloud.forget());
 afterAll(() => cloud.close());
 
-/** Logs a device in, and returns the token it is given. */
+/** Logs a device in, and returns its token. */
 async function tokenOf(deviceId: string, from = cloud): Promise<string> {
   const peer = await from.open({ deviceId });
   peer.sendBinary(TOKEN_PLEASE);
@@ -43,14 +43,14 @@ async function tokenOf(deviceId: string, from = cloud): Promise<string> {
   return payload.toString('latin1', 3 + 8 + 5);
 }
 
-/** A message sent now is answered: the connection is in order. */
+/** Checks that the connection works: a message is answered. */
 async function expectAlive(peer: RawPeer): Promise<void> {
   peer.sendBinary(term(str('are you there')));
   expect((await peer.expectFrame()).payload).toEqual(term(str('heard')));
   await cloud.messages.next();
 }
 
-/** A refusal of §1.4: its status, no body, one read and no more, and TCP ended. */
+/** Checks a rejection by §1.4: the status, no body, a single read, and TCP closed. */
 async function expectRefused(presented: Presented, from = cloud, status = '403 Forbidden'): Promise<void> {
   const { peer, response } = await from.ask(presented);
   expect(response.statusLine).toBe(`HTTP/1.1 ${status}`);
@@ -62,7 +62,7 @@ async function expectRefused(presented: Presented, from = cloud, status = '403 F
   expect(Buffer.concat(peer.reads)).toEqual(response.firstRead);
 }
 
-/** The text of the header whose map fills it up to `length` bytes of Base64. */
+/** A header whose map is padded to `length` bytes of Base64. */
 function headerOfLength(length: number): string {
   const fields = (padding: number): Record<string, Uint8Array> => ({
     'fedecks-device-id': str('nerves-242a'),
@@ -75,12 +75,12 @@ function headerOfLength(length: number): string {
   return header;
 }
 
-describe('the limits in the answer (§1.9)', () => {
+describe('limits in the response (§1.9)', () => {
   it.each([
-    ['that names its attempt', { 'x-fedecks-attempt': 'AAECAwQFBgcICQoLDA0ODw/1' }, 'frames-per-second=1000'],
-    ['that names none', {}, undefined],
-    ['that names something else', { 'x-fedecks-attempt': 'first' }, undefined],
-  ])('are told to a device %s as %s', async (_, headers, limits) => {
+    ['with an attempt header', { 'x-fedecks-attempt': 'AAECAwQFBgcICQoLDA0ODw/1' }, 'frames-per-second=1000'],
+    ['without one', {}, undefined],
+    ['with an invalid one', { 'x-fedecks-attempt': 'first' }, undefined],
+  ])('are sent to a device %s as %s', async (_, headers, limits) => {
     const cloud = await startCloud();
     try {
       const { response } = await cloud.ask({ headers });
@@ -96,7 +96,7 @@ describe('the limits in the answer (§1.9)', () => {
     }
   });
 
-  it('are not told where there are none', async () => {
+  it('are absent when no limit is set', async () => {
     const cloud = await startCloud({ messagesPerSecond: 0 });
     try {
       const { response } = await cloud.ask({ headers: { 'x-fedecks-attempt': 'AAECAwQFBgcICQoLDA0ODw/1' } });
@@ -107,8 +107,8 @@ describe('the limits in the answer (§1.9)', () => {
   });
 });
 
-describe('A device that is let in', () => {
-  it('is answered with 101, the accept of its key, and nothing it has not asked for (§1.3)', async () => {
+describe('an accepted device', () => {
+  it('gets 101, the Sec-WebSocket-Accept of its key, and no other headers (§1.3)', async () => {
     const { peer, response } = await cloud.ask();
 
     expect(response.statusLine).toBe('HTTP/1.1 101 Switching Protocols');
@@ -118,7 +118,7 @@ describe('A device that is let in', () => {
     await expectAlive(peer);
   });
 
-  it('is given no extension and no subprotocol, although it offers both (§1.3)', async () => {
+  it('gets no extension and no subprotocol, although it offers both (§1.3)', async () => {
     const { peer, response } = await cloud.ask({
       headers: {
         'sec-websocket-extensions': 'permessage-deflate; client_max_window_bits',
@@ -132,7 +132,7 @@ describe('A device that is let in', () => {
     await expectAlive(peer);
   });
 
-  it('receives the whole 101 in one read and nothing with it, each time (§1.3)', async () => {
+  it('gets the whole 101 in one read without a frame, each time (§1.3)', async () => {
     for (let attempt = 0; attempt < 20; attempt++) {
       const { peer, response } = await cloud.ask({ deviceId: `alone-${attempt}` });
       expect(response.statusLine).toBe('HTTP/1.1 101 Switching Protocols');
@@ -145,7 +145,7 @@ describe('A device that is let in', () => {
     ['a trailing slash', '/fedecks/websocket/'],
     ['a query string', '/fedecks/websocket?vsn=2.0.0'],
     ['a trailing slash and a query string', '/fedecks/websocket/?vsn=2.0.0&a=%20'],
-  ])('may ask for the path with %s (§1.1)', async (_, target) => {
+  ])('may request the path with %s (§1.1)', async (_, target) => {
     await expectAlive(await cloud.open({ target }));
   });
 
@@ -154,7 +154,7 @@ describe('A device that is let in', () => {
     ['a longer path', '/fedecks/websockets'],
     ['a path below it', '/fedecks/websocket/more'],
     ['another case', '/Fedecks/WebSocket'],
-  ])('is not let in at %s (§1.1)', async (_, target) => {
+  ])('is not accepted at %s (§1.1)', async (_, target) => {
     const peer = await cloud.connect();
     peer.write(request({ target }));
     peer.end();
@@ -164,7 +164,7 @@ describe('A device that is let in', () => {
   });
 
   it.each(['X-Fedecks-Auth', 'X-FEDECKS-AUTH', 'x-Fedecks-auth'])(
-    'may write the header as %s (§1.2)',
+    'may spell the header name %s (§1.2)',
     async (name) => {
       await expectAlive(
         await cloud.open({ auth: undefined, headers: { [name]: loginHeader('nerves-242a') } }),
@@ -172,7 +172,7 @@ describe('A device that is let in', () => {
     },
   );
 
-  it('may send frames in the same segment as its request (§1.3)', async () => {
+  it('may send frames in the segment of its request (§1.3)', async () => {
     const peer = await cloud.connect();
     const message = term(tuple(str('echo'), str('early')));
     peer.write(Buffer.concat([request(), frame(OPCODE.binary, message), frame(OPCODE.ping, 'now')]));
@@ -183,7 +183,7 @@ describe('A device that is let in', () => {
     expect(frames.find(({ opcode }) => opcode === OPCODE.pong)?.payload).toEqual(Buffer.from('now'));
   });
 
-  it('may hold credentials of any shape (§1.2)', async () => {
+  it('may use credentials of any shape (§1.2)', async () => {
     const auth = term(
       map(
         [str('fedecks-device-id'), str('nerves-242a')],
@@ -195,7 +195,7 @@ describe('A device that is let in', () => {
     await expectAlive(await cloud.open({ auth }));
   });
 
-  it('may have a header of 1,020 bytes (§1.2)', async () => {
+  it('may send a header of 1,020 bytes (§1.2)', async () => {
     await expectAlive(await cloud.open({ auth: headerOfLength(1_020) }));
   });
 
@@ -204,7 +204,7 @@ describe('A device that is let in', () => {
     await expectAlive(await cloud.open({ deviceId }));
   });
 
-  it('is let in while another has sent only half of its request', async () => {
+  it('is accepted while another device has sent only half of its request', async () => {
     const slow = await cloud.connect();
     slow.write(request({ deviceId: 'slow' }).subarray(0, 60));
 
@@ -215,19 +215,19 @@ describe('A device that is let in', () => {
   });
 });
 
-describe('A device that is refused is answered with 403 and no body, in one read (§1.4), and reported,', () => {
+describe('A device gets 403 without a body in one read (§1.4), and is reported,', () => {
   const invalid = (info: string) => ({ deviceId: null, type: 'invalid_auth_header', info });
   const id = str('nerves-242a');
   const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
   const login = loginHeader('nerves-242a');
-  /** Its Base64 needs padding, and both characters in which base64url differs. */
+  /** Its Base64 contains padding, and both characters that base64url replaces. */
   const awkward = base64(
     term(
       strMap({ 'fedecks-device-id': id, password: str(PASSWORD), a: str(Buffer.from('fbfffefbef', 'hex')) }),
     ),
   );
 
-  it('has an awkward header to be refused by its spelling alone', async () => {
+  it('but not for the auth header that the next tests modify', async () => {
     expect(awkward).toMatch(/\+.*\/.*=$|\/.*\+.*=$/);
     await expectAlive(await cloud.open({ auth: awkward }));
   });
@@ -238,9 +238,9 @@ describe('A device that is refused is answered with 403 and no body, in one read
     ['with unpadded Base64', awkward.replace(/=+$/, ''), 'not base64'],
     ['with base64url', awkward.replaceAll('+', '-').replaceAll('/', '_'), 'not base64'],
     ['with spaces in its Base64', `${login.slice(0, 8)} ${login.slice(8)}`, 'not base64'],
-    ['that sends the header twice', [login, login], 'not base64'],
+    ['when it sends the header twice', [login, login], 'not base64'],
     [
-      'with bytes that are no term',
+      'with bytes that are not a term',
       base64(Buffer.from('hello')),
       'encoded binary auth was invalid or unsafe',
     ],
@@ -288,7 +288,7 @@ describe('A device that is refused is answered with 403 and no body, in one read
     ],
     ['with an id of 126 bytes', loginHeader('ä'.repeat(63)), 'device id is too long'],
     ['with a header of 1,024 bytes', headerOfLength(1_024), 'too long'],
-    ['with 1,024 bytes that are no Base64', '!'.repeat(1_024), 'too long'],
+    ['with 1,024 bytes that are not Base64', '!'.repeat(1_024), 'too long'],
   ])('%s', async (_, auth, info) => {
     await expectRefused({ auth });
     expect(await cloud.errors.next()).toEqual(invalid(info));
@@ -300,7 +300,7 @@ describe('A device that is refused is answered with 403 and no body, in one read
     expect(await cloud.errors.next()).toEqual(invalid('encoded binary auth was invalid or unsafe'));
   });
 
-  it('when the authenticator says no', async () => {
+  it('when the authenticator rejects it', async () => {
     await expectRefused({ auth: loginHeader('nerves-242a', 'wrong') });
     expect(await cloud.errors.next()).toEqual({
       deviceId: 'nerves-242a',
@@ -309,7 +309,7 @@ describe('A device that is refused is answered with 403 and no body, in one read
     });
   });
 
-  it('each time in one read', async () => {
+  it('in one read each time', async () => {
     for (let attempt = 0; attempt < 20; attempt++) {
       await expectRefused({ auth: loginHeader('nerves-242a', 'wrong') });
       await cloud.errors.next();
@@ -317,19 +317,19 @@ describe('A device that is refused is answered with 403 and no body, in one read
   });
 
   it.each<[string, Uint8Array]>([
-    ['with a token nobody has issued', str('not a token')],
+    ['with a token that was never issued', str('not a token')],
     ['with an empty token', str('')],
     ['with a token that is nil', atom('nil')],
     ['with a token that is a number', int(42)],
     ['with a token that is a charlist', chars('abc')],
-    ['with a token of bytes that are no text', str(Buffer.from('fffe', 'hex'))],
+    ['with a token that is not UTF-8', str(Buffer.from('fffe', 'hex'))],
     ['with a token that is a map', strMap({ a: int(1) })],
   ])('%s', async (_, token) => {
     await expectRefused({ auth: authHeader({ 'fedecks-device-id': id, 'fedecks-token': token }) });
     expect(await cloud.errors.next()).toEqual({ deviceId: 'nerves-242a', type: 'invalid_token', info: '' });
   });
 
-  it('with the token of another device, which is named', async () => {
+  it('with the token of another device, which the report names', async () => {
     const token = await tokenOf('nerves-of-another');
     await expectRefused({ auth: tokenHeader('nerves-242a', token) });
     expect(await cloud.errors.next()).toEqual({
@@ -339,7 +339,7 @@ describe('A device that is refused is answered with 403 and no body, in one read
     });
   });
 
-  it('with a token in which one character has been changed', async () => {
+  it('with a token in which one character was changed', async () => {
     const token = await tokenOf('nerves-242a');
     const middle = Math.floor(token.length / 2);
     const changed = token.slice(0, middle) + (token[middle] === 'A' ? 'B' : 'A') + token.slice(middle + 1);
@@ -348,29 +348,29 @@ describe('A device that is refused is answered with 403 and no body, in one read
   });
 });
 
-describe('A device that is kept out by a fault of the cloud', () => {
-  it('is answered with 503 and no body, which tells it to come again, when the authenticator throws (§1.5)', async () => {
+describe('a fault of the cloud', () => {
+  it('answers 503 without a body and with Retry-After when the authenticator throws (§1.5)', async () => {
     await expectRefused({ auth: loginHeader('nerves-242a', 'boom') }, cloud, '503 Service Unavailable');
     expect(await cloud.errors.next()).toMatchObject({ deviceId: 'nerves-242a', type: 'upgrade_failed' });
   });
 });
 
-describe('A token', () => {
-  it('of a login lets its device in again, and the authenticator is not asked (§1.2)', async () => {
+describe('a token', () => {
+  it('is accepted without calling the authenticator (§1.2)', async () => {
     const token = await tokenOf('returning');
     const asked = cloud.asked.length;
     await expectAlive(await cloud.open({ auth: tokenHeader('returning', token) }));
     expect(cloud.asked).toHaveLength(asked);
   });
 
-  it('is short enough to go into a header beside the longest device id (§1.2)', async () => {
+  it('fits into a header together with the longest device id (§1.2)', async () => {
     const deviceId = 'n'.repeat(125);
     const auth = tokenHeader(deviceId, await tokenOf(deviceId));
     expect(auth.length).toBeLessThan(1_024);
     await expectAlive(await cloud.open({ auth }));
   });
 
-  it('that is good lets in a device whose credentials beside it are wrong (§1.2)', async () => {
+  it('is accepted although the credentials beside it are wrong (§1.2)', async () => {
     const token = await tokenOf('nerves-242a');
     const auth = authHeader({
       'fedecks-device-id': str('nerves-242a'),
@@ -383,7 +383,7 @@ describe('A token', () => {
   it.each([
     ['bad', str('not a token')],
     ['nil', atom('nil')],
-  ])('that is %s keeps out a device whose credentials beside it are right (§1.2)', async (_, token) => {
+  ])('that is %s is rejected although the credentials beside it are right (§1.2)', async (_, token) => {
     const asked = cloud.asked.length;
     const auth = authHeader({
       'fedecks-device-id': str('nerves-242a'),
@@ -395,7 +395,7 @@ describe('A token', () => {
     expect(cloud.asked).toHaveLength(asked);
   });
 
-  it('signed with a secret this cloud does not hold is refused (§1.4)', async () => {
+  it('signed with an unknown secret is rejected (§1.4)', async () => {
     const other = await startCloud({ secrets: ['y'.repeat(32)] });
     try {
       const token = await tokenOf('nerves-242a', other);
@@ -406,12 +406,12 @@ describe('A token', () => {
     }
   });
 
-  it('lives for four weeks (§1.2)', async () => {
+  it('is valid for four weeks (§1.2)', async () => {
     const token = await tokenOf('nerves-242a');
     const issuedAt = Date.now();
     const minuteMs = 60_000;
     const weekMs = 7 * 24 * 60 * minuteMs;
-    // Only the calendar is moved: sockets and timers run as ever.
+    // Only the wall clock is mocked: sockets and timers run normally.
     const clock = jest.spyOn(Date, 'now');
     try {
       clock.mockReturnValue(issuedAt + 4 * weekMs - minuteMs);
@@ -426,10 +426,10 @@ describe('A token', () => {
   });
 });
 
-describe('A request that is no upgrade', () => {
+describe('a request that is not a WebSocket upgrade', () => {
   const plain = { connection: undefined, upgrade: undefined, 'sec-websocket-key': undefined };
 
-  it('is answered with 426 and no body when its authentication is good (§1.6)', async () => {
+  it('gets 426 without a body when its authentication is valid (§1.6)', async () => {
     const { peer, response } = await cloud.ask({ headers: { ...plain, 'sec-websocket-version': undefined } });
     expect(response.statusLine).toBe('HTTP/1.1 426 Upgrade Required');
     expect(response.headers.get('upgrade')).toBe('websocket');
@@ -439,7 +439,7 @@ describe('A request that is no upgrade', () => {
     expect(Buffer.concat(peer.reads)).toEqual(response.firstRead);
   });
 
-  it('is answered with 403 when its authentication is not (§1.6)', async () => {
+  it('gets 403 when its authentication is invalid (§1.6)', async () => {
     await expectRefused({ auth: loginHeader('nerves-242a', 'wrong'), headers: plain });
     expect(await cloud.errors.next()).toMatchObject({ type: 'authentication_failed' });
   });
@@ -448,7 +448,7 @@ describe('A request that is no upgrade', () => {
     ['without a key', { 'sec-websocket-key': undefined }],
     ['with a key that is not of 16 bytes', { 'sec-websocket-key': 'c2hvcnQ=' }],
     ['of another version', { 'sec-websocket-version': '8' }],
-  ])('or one %s, gets neither a 101 nor a body (§1.6)', async (_, headers) => {
+  ])('gets an error without a body when it is an upgrade %s (§1.6)', async (_, headers) => {
     const { peer, response } = await cloud.ask({ headers: { ...headers } });
     expect(response.statusLine).toMatch(/^HTTP\/1\.1 4(00|26) /);
     expect(response.headers.get('content-length')).toBe('0');

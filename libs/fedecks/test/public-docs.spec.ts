@@ -24,7 +24,7 @@ interface Name {
   readonly symbol: ts.Symbol;
 }
 
-/** What an entry exports, and the members of it that a user can see. */
+/** The exports of an entry, and their public members. */
 function namesOf(entry: string): Name[] {
   const file = program.getSourceFile(join(src, entry, 'index.ts'));
   const module = file && checker.getSymbolAtLocation(file);
@@ -47,7 +47,7 @@ function membersOf(declaration: ts.Declaration): Name[] {
   return members.flatMap((member) => {
     const hidden = ts.ModifierFlags.Private | ts.ModifierFlags.Protected;
     if (!member.name || (ts.getCombinedModifierFlags(member) & hidden) !== 0) return [];
-    // That of an error is its class's, as of every Error. What Nest calls is documented by Nest.
+    // An error's `name` equals its class. Hooks that Nest calls are documented by Nest.
     const name = member.name.getText();
     if (name === 'name' || /^(on[A-Z]|before[A-Z])\w*(Init|Bootstrap|Shutdown)$/.test(name)) return [];
     const symbol = checker.getSymbolAtLocation(member.name);
@@ -60,14 +60,14 @@ function isDocumented({ symbol }: Name): boolean {
 }
 
 describe.each(ENTRIES)('The entry in %s', (entry) => {
-  it('has a doc comment at every name and option', () => {
+  it('has a doc comment for every name and option', () => {
     const names = namesOf(entry);
     expect(names.length).toBeGreaterThan(2);
     expect(names.filter((each) => !isDocumented(each)).map(({ name }) => name)).toEqual([]);
   });
 });
 
-it('documents options with their defaults', () => {
+it('documents the default of every option', () => {
   for (const [entry, type] of [
     ['server', 'FedecksOptions'],
     ['client', 'FedecksClientOptions'],

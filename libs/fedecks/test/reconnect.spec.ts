@@ -10,7 +10,7 @@ let client: FedecksClient;
 let log: ClientLog;
 let tokenStore: MemoryTokenStore;
 
-/** Starts a client that holds a token, and whose waits are short. */
+/** Starts a client with a stored token and short delays. */
 async function start(options: Partial<FedecksClientOptions> = {}): Promise<void> {
   tokenStore = new MemoryTokenStore('stored-token');
   client = new FedecksClient({
@@ -29,7 +29,7 @@ async function start(options: Partial<FedecksClientOptions> = {}): Promise<void>
   await client.start();
 }
 
-/** The device's next connection, upgraded; its request for a token has been taken. */
+/** Accepts the device's next connection, and consumes its token request. */
 async function accept(): Promise<PeerConnection> {
   const device = await cloud.accept();
   device.upgrade();
@@ -69,7 +69,7 @@ describe('a lost connection (§3)', () => {
     ['4001, TCP left open', (device: PeerConnection) => device.close(4001), { cause: 'closed', code: 4001 }],
     ['a FIN alone', (device: PeerConnection) => device.fin(), { cause: 'ended' }],
     ['a RST', (device: PeerConnection) => device.reset(), { cause: 'ended' }],
-  ])('is noticed and made anew, with the newest token: %s', async (_how, end, loss) => {
+  ])('is detected, and replaced with the newest token: %s', async (_how, end, loss) => {
     await start();
     const device = await accept();
     device.binary(term(tuple(chars('token'), str('second-token'))));
@@ -81,10 +81,10 @@ describe('a lost connection (§3)', () => {
     expect(again.request.headers['x-fedecks-auth']).toBe(headerWith('second-token'));
   });
 
-  it('is told as an error, too, when the server breaks the protocol', async () => {
+  it('is also reported as connection_error when the server violates the protocol', async () => {
     await start();
     const device = await accept();
-    // A reserved bit that no extension was agreed for (RFC 6455 §5.2).
+    // A reserved bit without a negotiated extension (RFC 6455 §5.2).
     device.write(Buffer.from('c20101', 'hex'));
     expect((await log.until('connection_error')).reason).toContain('RSV1');
     const close = await device.frame();
@@ -97,7 +97,7 @@ describe('a lost connection (§3)', () => {
     await accept();
   });
 
-  it('ends on the header of a frame over maxFrameBytes, with 1009', async () => {
+  it('is caused with 1009 by the header of a frame over maxFrameBytes', async () => {
     await start({ maxFrameBytes: 1_024 });
     const device = await accept();
     device.write(Buffer.from('827e0401', 'hex'));
@@ -110,7 +110,7 @@ describe('a lost connection (§3)', () => {
     await log.until('connection_lost');
   });
 
-  it.each([4100, 4149])('with close code %i needs a login: the token is forgotten (§5)', async (code) => {
+  it.each([4100, 4149])('with close code %i deletes the token, and waits for a login (§5)', async (code) => {
     await start();
     const device = await accept();
     device.close(code);
@@ -122,7 +122,7 @@ describe('a lost connection (§3)', () => {
     expect(await tokenStore.load()).toBeUndefined();
   });
 
-  it.each([4150, 4151, 4199])('with close code %i is made anew slowly (§5)', async (code) => {
+  it.each([4150, 4151, 4199])('with close code %i reconnects slowly (§5)', async (code) => {
     await start();
     const device = await accept();
     device.close(code);
@@ -132,7 +132,7 @@ describe('a lost connection (§3)', () => {
     expect(client.details.tokenHeld).toBe(true);
   });
 
-  it('with close code 4152 is made anew soon, and slowly after the third time in a row (§5)', async () => {
+  it('with close code 4152 reconnects soon, and slowly after the third time in a row (§5)', async () => {
     await start();
     for (const least of [0, 0, 50_000]) {
       const device = await accept();
@@ -154,7 +154,7 @@ describe('backoff (§3)', () => {
     jest.restoreAllMocks();
   });
 
-  it('goes on growing while a server accepts and closes', async () => {
+  it('keeps growing while a server accepts and closes', async () => {
     await start({ retryMinMs: 2, retryMaxMs: 40 });
     for (const delayMs of [0, 2, 4, 8, 16, 32, 40]) {
       expect(await log.until('connection_scheduled')).toMatchObject({ delayMs });
@@ -162,11 +162,11 @@ describe('backoff (§3)', () => {
     }
   });
 
-  it('starts anew after a connection that was stable', async () => {
+  it('restarts after a stable connection', async () => {
     await start({ retryMinMs: 2, stableAfterMs: 20 });
     for (let refusals = 0; refusals < 3; refusals++) (await cloud.accept()).refuse(500);
     const device = await accept();
-    // That a connection has become stable is told by no event; a ping answered after that time says that it has.
+    // No event shows that the connection is stable, so wait for a pong after that time.
     for (const since = performance.now(); performance.now() - since < 40;) {
       device.ping('');
       await device.frame();
@@ -176,7 +176,7 @@ describe('backoff (§3)', () => {
     expect((await log.until('connection_scheduled')).delayMs).toBe(2);
   });
 
-  it('tries for ever while the server cannot be reached', async () => {
+  it('retries without limit while the server is unreachable', async () => {
     const { port } = cloud;
     await cloud.close();
     await start({ url: `ws://127.0.0.1:${port}/` });
@@ -188,9 +188,9 @@ describe('backoff (§3)', () => {
   });
 });
 
-describe('a refused upgrade (§1, §3)', () => {
+describe('a rejected upgrade (§1, §3)', () => {
   it.each([401, 403])(
-    'with a token, status %i and no body is tried again after 30 to 60 s, and then after twice as long',
+    'with a token, status %i and no body is retried after 30 to 60 s, then after twice as long',
     async (status) => {
       await start({ refusedRetryMs: 60, slowRetryMinMs: 1, slowRetryMaxMs: 120 });
       for (const maxMs of [60, 120, 120]) {
@@ -215,28 +215,28 @@ describe('a refused upgrade (§1, §3)', () => {
     ['content-length: 13\r\n\r\n<html></html>'],
     ['transfer-encoding: chunked\r\n\r\nd\r\n<html></html>\r\n0\r\n\r\n'],
     ['connection: close\r\n\r\n<html></html>'],
-  ])('with status 403 and a body is of something on the way, and tried again soon: %j', async (rest) => {
+  ])('with status 403 and a body is of an intermediary, and retried soon: %j', async (rest) => {
     await start();
     (await cloud.accept()).write(`HTTP/1.1 403 Forbidden\r\n${rest}`);
     expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status: 403, hasBody: true });
     expect((await log.until('connection_scheduled')).delayMs).toBeLessThanOrEqual(20);
   });
 
-  it('with status 403 and an empty body in chunks is one of the cloud', async () => {
+  it('with status 403 and an empty chunked body is of a cloud', async () => {
     await start({ refusedRetryMs: 30_000 });
     (await cloud.accept()).write('HTTP/1.1 403 Forbidden\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n');
     expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status: 403 });
     expect((await log.until('connection_scheduled')).delayMs).toBeGreaterThanOrEqual(15_000);
   });
 
-  it('with status 403, whose body never comes, ends the attempt in time', async () => {
+  it('with status 403 whose body never arrives ends the attempt in time', async () => {
     await start({ phaseTimeoutMs: 150 });
     (await cloud.accept()).write('HTTP/1.1 403 Forbidden\r\ncontent-length: 13\r\n\r\n');
     await log.until('upgrade_failed');
     await accept();
   });
 
-  it('is not waited for when a login comes', async () => {
+  it('is followed at once by a login, without waiting', async () => {
     await start();
     (await cloud.accept()).refuse(403);
     await log.until('upgrade_failed');
@@ -247,7 +247,7 @@ describe('a refused upgrade (§1, §3)', () => {
     expect(cloud.waiting).toBe(0);
   });
 
-  it.each([301, 426, 500, 503])('with status %i is tried again soon', async (status) => {
+  it.each([301, 426, 500, 503])('with status %i is retried soon', async (status) => {
     await start();
     (await cloud.accept()).refuse(status, 'location: /elsewhere\r\n');
     expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status });
@@ -255,7 +255,7 @@ describe('a refused upgrade (§1, §3)', () => {
     expect(device.request.line).toBe('GET /fedecks/websocket HTTP/1.1');
   });
 
-  it('with a body is read no further', async () => {
+  it('closes the socket without reading the rest of its body', async () => {
     await start();
     const device = await cloud.accept();
     device.write('HTTP/1.1 502 Bad Gateway\r\ncontent-length: 1000000\r\n\r\n<html>');
@@ -271,7 +271,7 @@ describe('a refused upgrade (§1, §3)', () => {
     ['Wed, 21 Oct 2037 07:28:00 GMT\r\ndate: Thu, 22 Oct 2037 07:28:00 GMT', 0, 20],
     ['-5', 0, 20],
     ['soon', 0, 20],
-  ])('with "Retry-After: %s" waits from %i to %i ms', async (value, least, most) => {
+  ])('with "Retry-After: %s" is retried after %i to %i ms', async (value, least, most) => {
     await start();
     (await cloud.accept()).refuse(503, `retry-after: ${value}\r\n`);
     await log.until('upgrade_failed');
@@ -297,21 +297,21 @@ describe('a refused upgrade (§1, §3)', () => {
     await accept();
   });
 
-  it('because of an answer that is not HTTP is told with its reason', async () => {
+  it('by an answer that is not HTTP is reported with the reason', async () => {
     await start();
     (await cloud.accept()).write('SSH-2.0-OpenSSH_9.6\r\n\r\n');
     expect((await log.until('upgrade_failed')).reason).toContain('Parse Error');
     await accept();
   });
 
-  it('because the server ended the connection is told with its reason', async () => {
+  it('by a closed connection is reported with the reason', async () => {
     await start();
     (await cloud.accept()).fin();
     expect((await log.until('upgrade_failed')).reason).toContain('hang up');
     await accept();
   });
 
-  it('because of no answer ends the attempt, also when bytes keep dripping in', async () => {
+  it('by a missing answer ends the attempt, even when bytes trickle in', async () => {
     await start({ phaseTimeoutMs: 150 });
     const device = await cloud.accept();
     device.write('HTTP/1.1 101 Switching Protocols\r\n');
@@ -327,8 +327,8 @@ describe('a refused upgrade (§1, §3)', () => {
   });
 });
 
-describe('messages that the server has perhaps not read', () => {
-  it('are counted when the connection ends: those after the last ping that was answered', async () => {
+describe('messages that the server may not have read', () => {
+  it('are counted when the connection ends: those after the last confirmed ping', async () => {
     await start({ pingIntervalMs: 100, pongTimeoutMs: 10_000 });
     const device = await accept();
     await client.send('read');
@@ -350,8 +350,8 @@ describe('messages that the server has perhaps not read', () => {
   });
 });
 
-describe('the attempts of a device (§1.7)', () => {
-  it('are named by a random process and counted, logins too', async () => {
+describe('the attempt header (§1.7)', () => {
+  it('contains a random process id and a counter, for logins too', async () => {
     await start();
     const name = ({ request }: PeerConnection): string => request.headers['x-fedecks-attempt'] ?? '';
     const first = await cloud.accept();
@@ -371,7 +371,7 @@ describe('the attempts of a device (§1.7)', () => {
   });
 });
 
-describe('an attempt that the device gives up (§3.2)', () => {
+describe('an aborted attempt (§3.2)', () => {
   const certificates = new Certificates();
   const { key, cert } = certificates.make({ name: 'localhost', alt: 'IP:127.0.0.1' });
   certificates.remove();
@@ -394,7 +394,7 @@ describe('an attempt that the device gives up (§3.2)', () => {
     },
   );
 
-  it('is reset when a login takes its place', async () => {
+  it('is reset when a login replaces it', async () => {
     await start();
     const device = await cloud.accept();
     const login = expect(client.login({ username: 'marvin' })).rejects.toThrow('stopped');
@@ -405,7 +405,7 @@ describe('an attempt that the device gives up (§3.2)', () => {
 });
 
 describe('heartbeat (§3)', () => {
-  it('pings with the device id', async () => {
+  it('sends pings with the device id', async () => {
     await start({ pingIntervalMs: 20 });
     const ping = await (await accept()).frame();
     expect({ ...ping, payload: ping.payload.toString() }).toEqual({
@@ -415,7 +415,7 @@ describe('heartbeat (§3)', () => {
     });
   });
 
-  it('drops a connection that has gone silent, within the interval and the timeout, and connects again', async () => {
+  it('drops a silent connection within interval and timeout, and reconnects', async () => {
     await start({ pingIntervalMs: 50, pongTimeoutMs: 100 });
     const device = await accept();
     const connectedAt = performance.now();
@@ -433,7 +433,7 @@ describe('heartbeat (§3)', () => {
     ['a ping', (device: PeerConnection) => device.ping('')],
     ['a message', (device: PeerConnection) => device.binary('8361ff')],
     ['a text frame', (device: PeerConnection) => device.text('still here')],
-  ])('lives by any frame: %s after every ping', async (_frame, answer) => {
+  ])('accepts any frame as an answer: %s after every ping', async (_frame, answer) => {
     await start({ pingIntervalMs: 30, pongTimeoutMs: 60 });
     const device = await accept();
     for (let pings = 0; pings < 6;) {

@@ -20,7 +20,7 @@ import { frame, OPCODE } from './support/raw-peer.js';
 import { SECRET, Site } from './support/site.js';
 import { str, term, tuple } from './support/term-bytes.js';
 
-/** What happens, in order. */
+/** The recorded calls, in order. */
 let order: string[];
 
 @Injectable()
@@ -86,7 +86,7 @@ async function start(given: Partial<FedecksOptions> = {}): Promise<void> {
 
 const event = (name: string): Buffer => frame(OPCODE.binary, term(tuple(str(name), str(''))));
 
-/** What has happened when `@OnDisconnected` was called, and everything else has had its time. */
+/** The calls once the expected number has been reached, plus 50 ms for unexpected ones. */
 async function orderUntilGone(expected: number): Promise<string[]> {
   await eventually(
     () => order.length,
@@ -98,7 +98,7 @@ async function orderUntilGone(expected: number): Promise<string[]> {
 
 describe('@OnDisconnected', () => {
   it.each(['leave', 'leave slowly'])(
-    'comes after the handler that disconnects its own device: %s',
+    'runs after the handler that disconnects its own device: %s',
     async (name) => {
       await start();
       const device = await site.open();
@@ -108,7 +108,7 @@ describe('@OnDisconnected', () => {
     },
   );
 
-  it('comes after the message that an observer of messages$ disconnects the device for', async () => {
+  it('runs after the message when an observer of messages$ disconnects its device', async () => {
     await start();
     const device = await site.open();
     order = [];
@@ -117,7 +117,7 @@ describe('@OnDisconnected', () => {
     expect(await orderUntilGone(2)).toEqual(['message', 'disconnected']);
   });
 
-  it('comes after @OnConnected when an observer of connections$ disconnects the device at once', async () => {
+  it('runs after @OnConnected when an observer of connections$ disconnects the device at once', async () => {
     await start();
     site.fedecks.connections$.subscribe(({ type, device }) => {
       if (type === 'connected') void site.fedecks.disconnect(device.id);
@@ -126,7 +126,7 @@ describe('@OnDisconnected', () => {
     expect(await orderUntilGone(3)).toEqual(['connected', 'connected, second', 'disconnected']);
   });
 
-  it('comes after all @OnConnected handlers when one of them stops', async () => {
+  it('runs after all @OnConnected handlers when one of them stops', async () => {
     await start();
     site.app.get(Reentrant).stopAtOnce = true;
     await site.ask();
@@ -134,7 +134,7 @@ describe('@OnDisconnected', () => {
   });
 });
 
-describe('Claims that are no JSON any more', () => {
+describe('claims that no longer serialize to JSON', () => {
   it('are reported when a token is due, and end neither the process nor the connection', async () => {
     const claims: Record<string, unknown> = {};
     await start({ authenticator: { authenticate: () => ({ claims: claims as Claims }) } });

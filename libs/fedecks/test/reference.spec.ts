@@ -9,7 +9,7 @@ import { read } from './support/documents.js';
 const DOCS = 'libs/fedecks/docs/reference';
 const SRC = 'libs/fedecks/src';
 
-/** The rows of the tables under a heading of a document, as their cells. */
+/** The table rows under a heading of a document, as arrays of cells. */
 function rowsOf(document: string, heading: string): string[][] {
   const [, section = ''] = read(`${DOCS}/${document}`).split(`\n## ${heading}\n`);
   return tableRows(section.split('\n## ')[0]!);
@@ -22,7 +22,7 @@ function tableRows(text: string): string[][] {
   return rows.slice(2);
 }
 
-/** What stands in backticks in a cell. */
+/** The texts in backticks in a cell. */
 function codesIn(cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code).sort();
 }
@@ -31,22 +31,22 @@ function nameIn(row: string[]): string {
   return codesIn(row[0]!)[0]!;
 }
 
-/** Defaults as the tables write them; what is no value that can be written is `none` or `in memory`. */
-function written(value: unknown): string[] {
+/** Defaults as in the tables; other values are `none` or `in memory`. */
+function asDocumented(value: unknown): string[] {
   if (typeof value === 'number') return [value.toLocaleString('en-US')];
   if (typeof value === 'string') return [`\`'${value}'\``];
   if (typeof value === 'boolean') return [String(value)];
   return ['none', 'in memory'];
 }
 
-/** The fields of an interface of options: each of them has a row. */
+/** The fields of an options interface, one per row. */
 function fieldsOf(file: string, name: string): string[] {
   const [, body = ''] =
     new RegExp(`export interface ${name} \\{\\n([^]*?)\\n\\}`).exec(read(`${SRC}/${file}`)) ?? [];
   return [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, field = '']) => field);
 }
 
-/** The texts that a field of an interface or type may be. */
+/** The string literals of a field's type. */
 function literalsOf(file: string, name: string, field: string): string[] {
   const [, body = ''] =
     new RegExp(`export (?:interface|type) ${name} [={]([^]*?)\\n(?:\\}|\\n)`).exec(read(`${SRC}/${file}`)) ??
@@ -83,16 +83,16 @@ describe('reference/options.md', () => {
     },
   ];
 
-  it.each(sources)('has every option, and no other: $heading', ({ heading, fields }) => {
+  it.each(sources)('lists exactly the options of the code: $heading', ({ heading, fields }) => {
     expect(fields.length).toBeGreaterThan(5);
     expect(rowsOf('options.md', heading).map(nameIn).sort()).toEqual([...fields].sort());
   });
 
-  it.each(sources)('gives the defaults that the code has: $heading', ({ heading, given, resolved }) => {
+  it.each(sources)("lists the code's defaults: $heading", ({ heading, given, resolved }) => {
     const wrong = rowsOf('options.md', heading)
       .map((row) => ({ option: nameIn(row), says: row[1]! }))
       .filter(({ option, says }) => {
-        const right = option in given ? ['required'] : written(resolved[option]);
+        const right = option in given ? ['required'] : asDocumented(resolved[option]);
         return !right.includes(says);
       });
     expect(wrong).toEqual([]);
@@ -104,14 +104,14 @@ describe('reference/events.md', () => {
     ['Events of the device', literalsOf('client/client-event.ts', 'ClientEvent', 'type')],
     ['Failures in the cloud', literalsOf('server/device.ts', 'SocketError', 'type')],
     ['Ends of connections in the cloud', literalsOf('server/device.ts', 'DisconnectCause', 'type')],
-  ])('has each of them, and no other: %s', (heading, types) => {
+  ])('lists exactly the events of the code: %s', (heading, types) => {
     expect(types.length).toBeGreaterThan(5);
     expect(rowsOf('events.md', heading).map(nameIn).sort()).toEqual(types);
   });
 });
 
 describe('reference/close-codes.md', () => {
-  it('has each code that is sent, and no other', () => {
+  it('lists exactly the close codes that are sent', () => {
     const [before = ''] = read(`${DOCS}/close-codes.md`).split('\n## ');
     const codes = tableRows(before).map(([code]) => Number(code));
     expect(codes).toEqual(Object.values(CLOSE).sort((a, b) => a - b));
@@ -119,7 +119,7 @@ describe('reference/close-codes.md', () => {
 });
 
 describe('reference/errors.md', () => {
-  it('has each error with its codes, and no other', () => {
+  it('lists exactly the errors of the code, with their codes', () => {
     const sources = readdirSync(new URL('../src', import.meta.url), { recursive: true, encoding: 'utf8' })
       .filter((file) => file.endsWith('.ts') && !file.endsWith('.spec.ts'))
       .map((file) => read(`${SRC}/${file}`));

@@ -5,7 +5,7 @@ import { startApp } from './support/app.js';
 import { eventually } from './support/eventually.js';
 import { NatsServer } from './support/nats-server.js';
 
-it('A revocation lives in NATS for as long as the tokens it revokes, without a node that starts or reconnects', async () => {
+it('NATS deletes a revocation when the tokens it revokes expire, without a node that starts or reconnects', async () => {
   const nats = await NatsServer.start();
   const client = await connect({ servers: nats.url });
   const backplane = natsBackplane({ servers: nats.url, heartbeatMs: 100 });

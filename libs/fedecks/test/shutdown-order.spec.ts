@@ -23,7 +23,7 @@ beforeEach(() => {
   seen = [];
 });
 
-/** A database of a module: what it holds is gone with the first of its hooks. */
+/** A module's database, which closes in the first shutdown hook. */
 function database(name: string): Type<OnModuleDestroy & BeforeApplicationShutdown & OnApplicationShutdown> {
   @Injectable()
   class Database implements OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown {
@@ -74,8 +74,8 @@ class Work {
 describe.each([
   ['Express', () => new ExpressAdapter()],
   ['Fastify', () => new FastifyAdapter()],
-])('On %s, app.close()', (_, adapter) => {
-  it('destroys nothing of the application before handlers and @OnDisconnected have finished', async () => {
+])('With %s, app.close()', (_, adapter) => {
+  it("runs the app's shutdown hooks only after handlers and @OnDisconnected have finished", async () => {
     const site = await Site.start(
       {
         imports: [
@@ -104,7 +104,7 @@ describe.each([
     await site.close();
   });
 
-  it('waits for the handlers of a device that has gone before', async () => {
+  it('waits for the handlers of a device that has already disconnected', async () => {
     const providers = [RootDatabase, Work];
     const fedecks = FedecksModule.forRoot({ secrets: [SECRET], authenticator: new PasswordOnly() });
     const site = await Site.start({ imports: [fedecks], providers }, { adapter: adapter() });
@@ -126,7 +126,7 @@ describe.each([
   });
 });
 
-it('A process with the default drainMs and many devices ends within the 10 s of docker stop after a SIGTERM', async () => {
+it('a process with the default drainMs and many devices exits within the 10 s of docker stop', async () => {
   const program = await Program.compile('draining-app.ts');
   const app = program.start(['default', '0']);
   const peers: RawPeer[] = [];

@@ -13,7 +13,7 @@ import { Inbox } from './support/inbox.js';
 import { SECRET, Site, tokenOf } from './support/site.js';
 import { str, term } from './support/term-bytes.js';
 
-/** Hangs, or has too much to do, where the password says so. */
+/** Hangs, or is overloaded, if the password says so. */
 @Injectable()
 class Login implements DeviceAuthenticator {
   readonly asked: string[] = [];
@@ -67,12 +67,12 @@ async function start(given: Partial<FedecksOptions> = {}): Promise<void> {
   listener = site.app.get(Listener);
 }
 
-describe('A stranger behind the same proxy as the fleet', () => {
+describe('An unauthenticated client behind the same proxy as the fleet', () => {
   it.each<[string, Presented]>([
     ['logins', { auth: loginHeader('stranger', 'wrong') }],
-    ['tokens nobody issued', { auth: tokenHeader('nerves-242a', 'no token') }],
+    ['tokens that were never issued', { auth: tokenHeader('nerves-242a', 'no token') }],
     ['garbage', { auth: 'garbage' }],
-  ])('does not keep out a device with a token, however many bad %s it sends', async (_, presented) => {
+  ])('does not block a device with a token, however many bad %s it sends', async (_, presented) => {
     await start({ upgradesPerAddressPerMinute: 10, upgradesPerSecond: 10 });
     const token = await tokenOf(await site.open());
     const statuses: string[] = [];
@@ -85,7 +85,7 @@ describe('A stranger behind the same proxy as the fleet', () => {
     expect(await site.statusOf({ auth: tokenHeader('nerves-242a', token) })).toContain('101');
   });
 
-  it('that holds a revoked token does not keep out another device with a good one', async () => {
+  it("does not block another device's valid token with a revoked one", async () => {
     await start({ upgradesPerAddressPerMinute: 100 });
     const [stolen, token] = [
       await tokenOf(await site.open({ deviceId: 'stolen' })),
@@ -103,7 +103,7 @@ describe('A stranger behind the same proxy as the fleet', () => {
     expect(await site.statusOf({ auth: tokenHeader('nerves-242a', token) })).toContain('101');
   });
 
-  it('that goes away is waited for no longer: the signal of its login aborts', async () => {
+  it('aborts the signal of its login when it disconnects', async () => {
     await start();
     const peer = await site.connect();
     peer.write(request({ auth: loginHeader('stranger', 'hang') }));
@@ -117,14 +117,14 @@ describe('A stranger behind the same proxy as the fleet', () => {
 });
 
 describe('The log', () => {
-  it('has lines left for our own errors, and for what devices do, while strangers flood it', async () => {
+  it("keeps lines for the app's own errors and those of devices, while rejected upgrades fill their limit", async () => {
     await start();
     for (let count = 0; count < 50; count++) await site.statusOf({ auth: 'garbage' });
     const before = lines.length;
     expect(before).toBe(20);
     const device = await site.open();
     device.sendBinary(term(str('hello')));
-    // A raw message, which no handler takes.
+    // A raw message, which has no handler.
     device.sendBinary('ff');
     while ((await listener.errors.next()).type !== 'unhandled_message');
     expect(lines.slice(before)).toEqual([
@@ -133,7 +133,7 @@ describe('The log', () => {
     ]);
   });
 
-  it('counts an authenticator that says it is overloaded among what strangers cause, and shows no stack', async () => {
+  it('counts an overloaded authenticator among rejected upgrades, without a stack', async () => {
     await start({ upgradesPerAddressPerMinute: 100 });
     const auth = loginHeader('stranger', 'busy');
     for (let count = 0; count < 50; count++) await site.statusOf({ deviceId: `stranger-${count}`, auth });
@@ -145,7 +145,7 @@ describe('The log', () => {
     expect(lines).toHaveLength(21);
   });
 
-  it('begins no line with what a device id holds, and reports it as it is', async () => {
+  it('escapes line breaks and control characters of a device id, which is reported unchanged', async () => {
     await start();
     const hostile = 'a\n[Nest] ERROR\u2028\u001b[2J\u009b2J';
     const token = await tokenOf(await site.open({ deviceId: hostile }));

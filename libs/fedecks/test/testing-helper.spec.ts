@@ -37,7 +37,7 @@ class Greenhouse {
 
   @OnMessage('quiet')
   quiet(): void {
-    // Answers nothing.
+    // Returns no reply.
   }
 
   @OnMessage()
@@ -54,7 +54,7 @@ class Greenhouse {
 const authenticated = { secrets: ['x'.repeat(32)], authenticator: Login };
 const credentials = { password: 'open sesame' };
 
-// A test as a user of the package writes it: this comment and what follows it are under 20 lines.
+// A test as users of the package write it, in fewer than 20 lines.
 describe('a greenhouse', () => {
   it('opens its window when it is hot', async () => {
     const app = await greenhouse();
@@ -86,7 +86,7 @@ describe('FakeDevice', () => {
   });
   afterAll(() => app.close());
 
-  it('makes the app listen on loopback, where it does not listen yet', async () => {
+  it('makes the app listen on loopback if it does not listen yet', async () => {
     const device = await FakeDevice.connect(app, { id: 'first', credentials });
     await expect(app.getUrl()).resolves.toContain('127.0.0.1');
     await device.disconnect();
@@ -94,7 +94,7 @@ describe('FakeDevice', () => {
     await again.disconnect();
   });
 
-  it('sends terms, events and raw bytes, and takes the answers in order', async () => {
+  it('sends terms, events and raw bytes, and receives the replies in order', async () => {
     const device = await FakeDevice.connect(app, { id: 'second', credentials });
     device.send(['hello', 'matey', 1]);
     device.send('hello');
@@ -107,14 +107,14 @@ describe('FakeDevice', () => {
     await device.disconnect();
   });
 
-  it('takes what the cloud pushes', async () => {
+  it('receives pushes', async () => {
     const device = await FakeDevice.connect(app, { id: 'third', credentials });
     await expect(app.get(Fedecks).push('third', { led: true })).resolves.toBe('sent');
     await expect(device.next()).resolves.toEqual({ led: true });
     await device.disconnect();
   });
 
-  it('comes back with the token it was given, without credentials', async () => {
+  it('reconnects with its token, without credentials', async () => {
     const device = await FakeDevice.connect(app, { id: 'fourth', credentials });
     const { token } = device;
     const { asked } = app.get(Login);
@@ -124,7 +124,7 @@ describe('FakeDevice', () => {
     await again.disconnect();
   });
 
-  it('rejects with the status of a refusal', async () => {
+  it('rejects with the status of a rejected upgrade', async () => {
     const connecting = FakeDevice.connect(app, { id: 'fifth', credentials: { password: 'guess' } });
     await expect(connecting).rejects.toBeInstanceOf(FakeDeviceRefused);
     await expect(connecting).rejects.toMatchObject({ status: 403, message: /'fifth' with 403/ });
@@ -133,18 +133,18 @@ describe('FakeDevice', () => {
     });
   });
 
-  it('rejects for a path nothing serves', async () => {
+  it('rejects for a path without an endpoint', async () => {
     const connecting = FakeDevice.connect(app, { id: 'sixth', credentials, path: '/nowhere' });
     await expect(connecting).rejects.toMatchObject({ status: 404 });
   });
 
-  it('connects to the endpoint it is told', async () => {
+  it('connects to the given endpoint', async () => {
     const device = await FakeDevice.connect(app, { id: 'seventh', credentials, path: '/other' });
     expect(app.get(Fedecks).devices('/other')).toMatchObject([{ id: 'seventh' }]);
     await device.disconnect();
   });
 
-  it('says how the connection ended, at once, to those who wait for a message and to those who send', async () => {
+  it('rejects pending and later next() and send() with how the connection ended', async () => {
     const device = await FakeDevice.connect(app, { id: 'eighth', credentials });
     const waiting = device.next();
     device.send('stop', null);
@@ -154,7 +154,7 @@ describe('FakeDevice', () => {
     expect(() => device.send('hello')).toThrow('4321 (enough)');
   });
 
-  it('gives a wait a deadline, and does not lose the message that comes after it', async () => {
+  it('rejects next() after its deadline, and does not lose a later message', async () => {
     const device = await FakeDevice.connect(app, { id: 'ninth', credentials });
     device.send('quiet', null);
     await expect(device.next(1)).rejects.toThrow("No message of the cloud for device 'ninth' within 1 ms");

@@ -70,11 +70,11 @@ async function expectAlive(peer: RawPeer): Promise<void> {
   expect((await peer.expectFrame()).payload).toEqual(term(str('heard')));
 }
 
-describe('With httpsOptions, a device over TLS', () => {
+describe('a device over TLS, with httpsOptions', () => {
   const { key, cert } = certificate;
   beforeEach(() => start({}, { httpsOptions: { key, cert }, ca: cert }));
 
-  it('connects, is served, comes back with its token, and sees how its connection ends', async () => {
+  it('connects, is served, reconnects with its token, and gets the close frame', async () => {
     const { peer, response } = await site.ask();
     expect(response.statusLine).toBe('HTTP/1.1 101 Switching Protocols');
     expect(response.alone).toBe(true);
@@ -91,7 +91,7 @@ describe('With httpsOptions, a device over TLS', () => {
     expect(end.at - close.at).toBeLessThan(500);
   });
 
-  it('is refused with 403, no body and an end of TLS', async () => {
+  it('is rejected with 403, no body and a TLS close', async () => {
     const { peer, response } = await site.ask({ auth: loginHeader('nerves-242a', 'wrong') });
     expect(response.statusLine).toBe('HTTP/1.1 403 Forbidden');
     expect(response.headers.get('content-length')).toBe('0');
@@ -99,7 +99,7 @@ describe('With httpsOptions, a device over TLS', () => {
     expect(Buffer.concat(peer.reads)).toEqual(response.firstRead);
   });
 
-  it('may send more than one TLS record holds, and receive it', async () => {
+  it('may send and receive more than one TLS record holds', async () => {
     const device = await site.open();
     device.sendBinary(term(str('x'.repeat(200_000))));
     expect((await device.expectFrame()).payload).toEqual(term(str('heard')));
@@ -111,13 +111,13 @@ describe('With httpsOptions, a device over TLS', () => {
 describe('X-Forwarded-For', () => {
   const spoofed = { headers: { 'x-forwarded-for': '203.0.113.7' } };
 
-  it('is not looked at without trustedProxies', async () => {
+  it('is ignored without trustedProxies', async () => {
     await start();
     await site.open(spoofed);
     expect(await remoteAddress()).toBe('127.0.0.1');
   });
 
-  it('is not believed of a peer that is no trusted proxy', async () => {
+  it('is ignored from a peer that is not a trusted proxy', async () => {
     await start({ trustedProxies: ['192.0.2.0/24'] });
     await site.open(spoofed);
     expect(await remoteAddress()).toBe('127.0.0.1');
@@ -129,14 +129,17 @@ describe('X-Forwarded-For', () => {
     ['198.51.100.1, 203.0.113.7, 127.0.0.9', '203.0.113.7'],
     ['2001:db8::7', '2001:db8::7'],
     ['', '127.0.0.1'],
-  ])('of a trusted proxy names the device: the last that is no proxy (%s)', async (forwarded, address) => {
-    await start({ trustedProxies: ['loopback'] });
-    await site.open({ headers: { 'x-forwarded-for': forwarded } });
-    expect(await remoteAddress()).toBe(address);
-  });
+  ])(
+    "from a trusted proxy sets the device's address: the last one that is not a proxy (%s)",
+    async (forwarded, address) => {
+      await start({ trustedProxies: ['loopback'] });
+      await site.open({ headers: { 'x-forwarded-for': forwarded } });
+      expect(await remoteAddress()).toBe(address);
+    },
+  );
 });
 
-/** A port that was free a moment ago: nginx cannot be asked which one it chose. */
+/** A port that was just free: nginx cannot report a port it chose. */
 async function freePort(): Promise<number> {
   return new Promise((resolve) => {
     const server = createServer().listen(0, '127.0.0.1', () => {
@@ -148,7 +151,7 @@ async function freePort(): Promise<number> {
 
 const DEVICE_ADDRESS = '127.0.0.2';
 
-/** nginx as a reverse proxy of the app: the configuration a user of it would write. */
+/** nginx as a reverse proxy of the app, with a typical configuration. */
 class Nginx {
   private constructor(
     private readonly process: ChildProcess,
@@ -188,7 +191,7 @@ class Nginx {
     child.stderr.on('data', (data) => faults.push(String(data)));
     const deadline = Date.now() + 5_000;
     for (;;) {
-      // It begins to listen at one after the other.
+      // It opens its ports one after the other.
       const peers = await Promise.all(
         [plain, tls].map((port) => RawPeer.connect(port).catch(() => undefined)),
       );
@@ -202,7 +205,7 @@ class Nginx {
 
   async ask(by: 'plain' | 'tls', presented: Presented = {}): Promise<{ peer: RawPeer; response: Response }> {
     const ca = by === 'tls' ? certificate.cert : undefined;
-    // Another address than nginx has, as a device has that is not on its machine.
+    // An address other than nginx's, as if the device were on another machine.
     const peer = await RawPeer.connect(this.ports[by], { ca, localAddress: DEVICE_ADDRESS });
     peer.write(request(presented));
     return { peer, response: await peer.response() };
@@ -224,10 +227,10 @@ const hasNginx = ((): boolean => {
   }
 })();
 
-// Where there is no nginx these are reported as to be done, and not as passed.
+// Without nginx these are reported as todo, not as passed.
 const behindNginx = ['plain', 'tls'] as const;
 if (!hasNginx) {
-  it.todo('Behind nginx: NOT TESTED, since there is no nginx on the PATH (apt-get install nginx-light)');
+  it.todo('Behind nginx: NOT TESTED, because there is no nginx on the PATH (apt-get install nginx-light)');
 } else {
   describe.each(behindNginx)('Behind nginx (%s)', (by) => {
     let nginx: Nginx;
@@ -248,7 +251,7 @@ if (!hasNginx) {
       return asked;
     }
 
-    it('a device connects, is served, and has the address that nginx saw, whatever it claims', async () => {
+    it('a device connects, is served, and has the address that nginx saw, whatever header it sends', async () => {
       await startBoth({ trustedProxies: ['127.0.0.1'] });
       const { peer, response } = await ask({ headers: { 'x-forwarded-for': '203.0.113.7' } });
       expect(response.statusLine).toBe('HTTP/1.1 101 Switching Protocols');
@@ -259,13 +262,13 @@ if (!hasNginx) {
       expect((await peer.expectFrame()).payload).toEqual(term(str('through nginx')));
     });
 
-    it('its address is that of nginx when no proxy is trusted', async () => {
+    it('a device has the address of nginx when no proxy is trusted', async () => {
       await startBoth({});
       await ask({ headers: { 'x-forwarded-for': '203.0.113.7' } });
       expect(await remoteAddress()).toBe('127.0.0.1');
     });
 
-    it('a refusal arrives as 403 without a body, and a "not now" as 503 with its Retry-After', async () => {
+    it('a rejection arrives as 403 without a body, and a 503 with its Retry-After', async () => {
       await startBoth({ upgradesPerAddressPerMinute: 1 });
       for (const status of ['403 Forbidden', '503 Service Unavailable']) {
         const { peer, response } = await ask({ auth: loginHeader('nerves-242a', 'wrong') });
@@ -278,7 +281,7 @@ if (!hasNginx) {
       }
     });
 
-    it('a close frame and the end of TCP arrive one after the other', async () => {
+    it('a close frame and the end of TCP arrive in this order', async () => {
       await startBoth({});
       const { peer } = await ask();
       await tokenOf(peer);

@@ -7,7 +7,7 @@ const TOKEN = `e30.${Buffer.from(JSON.stringify({ exp: EXPIRES_S })).toString('b
 const BEFORE = 'date: Sat, 31 Oct 2026 23:59:59 GMT\r\n';
 const AFTER = 'date: Sun, 01 Nov 2026 00:00:00 GMT\r\n';
 
-describe('A device whose token is refused', () => {
+describe('A device whose token is rejected', () => {
   let cloud: PhoenixPeer;
   let client: FedecksClient;
   let log: ClientLog;
@@ -33,7 +33,7 @@ describe('A device whose token is refused', () => {
     await cloud.close();
   });
 
-  /** The types of the events from a failed upgrade to the next attempt, and their causes. */
+  /** The events between a failed upgrade and the next scheduled attempt. */
   async function afterRefusal(): Promise<unknown[]> {
     await log.until('upgrade_failed');
     const seen: unknown[] = [];
@@ -42,7 +42,7 @@ describe('A device whose token is refused', () => {
     return seen;
   }
 
-  it("reports that it has expired by the server's date, and keeps it", async () => {
+  it("reports that the token has expired by the server's date, and keeps it", async () => {
     (await cloud.accept()).refuse(403, AFTER);
     expect(await afterRefusal()).toEqual([{ type: 'token_refused', cause: 'expired' }]);
     expect(client.details).toMatchObject({
@@ -53,14 +53,14 @@ describe('A device whose token is refused', () => {
     expect((await cloud.accept()).request.line).toContain('GET');
   });
 
-  it('reports the second refusal in a row', async () => {
+  it('reports the second 403 in a row', async () => {
     (await cloud.accept()).refuse(403, BEFORE);
     expect(await afterRefusal()).toEqual([]);
     (await cloud.accept()).refuse(403, BEFORE);
     expect(await afterRefusal()).toEqual([{ type: 'token_refused', cause: 'refused' }]);
   });
 
-  it('does not take what stands before the cloud for the cloud', async () => {
+  it('ignores a 403 with a body, which comes from an intermediary', async () => {
     for (let times = 0; times < 3; times++) {
       (await cloud.accept()).write(`HTTP/1.1 403 Forbidden\r\n${AFTER}content-length: 5\r\n\r\nlogin`);
       expect(await afterRefusal()).toEqual([]);

@@ -34,7 +34,7 @@ const [A, B, C, D] = ['a', 'b', 'c', 'd'].map((letter) => letter.repeat(32)) as 
   string,
 ];
 
-/** Lets in who gives a password, with whatever it is told to say of them. */
+/** Accepts everybody with a password, and returns the configured result. */
 @Injectable()
 class Login implements DeviceAuthenticator {
   result: unknown = true;
@@ -76,7 +76,7 @@ class Listener {
   }
 }
 
-/** A store of the app, as one with a database has it: a provider, and everything takes a while. */
+/** An app's store, as one with a database: a provider with asynchronous calls. */
 @Injectable()
 class DatabaseStore implements RevocationStore {
   static readonly rows = new Map<string, number>();
@@ -124,7 +124,7 @@ async function expectRefused(token: string, info = '', deviceId = ID): Promise<v
   expect(await listener.errors.next()).toEqual({ deviceId, type: 'invalid_token', info });
 }
 
-/** The parts of a token: header, payload. */
+/** The decoded header and payload of a token. */
 function read(token: string): [Record<string, unknown>, Record<string, unknown>] {
   const [header, payload] = token
     .split('.', 2)
@@ -139,8 +139,8 @@ function forge(secret: string, header: object, payload: object): string {
   return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
 }
 
-describe('The secrets', () => {
-  it('are rotated by one put in front, restart by restart, and a device stays logged in', async () => {
+describe('Secrets', () => {
+  it('can be rotated by prepending one, restart by restart, while a device stays logged in', async () => {
     await start({ secrets: [A] });
     let token = await tokenOf(await site.open());
     for (const secrets of [
@@ -155,7 +155,7 @@ describe('The secrets', () => {
     expect(login.asked.size).toBe(0);
   });
 
-  it('of three: all verify, the first signs', async () => {
+  it('all verify, and the first signs', async () => {
     const tokens: string[] = [];
     await start({ secrets: [A] });
     for (const secret of [A, B, C]) {
@@ -169,7 +169,7 @@ describe('The secrets', () => {
     }
   });
 
-  it('that were taken out open nothing any more', async () => {
+  it('that were removed verify no tokens', async () => {
     await start({ secrets: [A] });
     const token = await tokenOf(await site.open());
     await restart({ secrets: [C, B] });
@@ -182,7 +182,7 @@ describe('A token', () => {
     ['in words', '3h', 3 * HOUR_MS],
     ['in milliseconds', 90_000, 90_000],
     ['in milliseconds that make no whole second', 1_500, 1_500],
-  ])('lives as long as tokenExpiry says %s', async (_, tokenExpiry, expiryMs) => {
+  ])('is valid for the tokenExpiry %s', async (_, tokenExpiry, expiryMs) => {
     const before = Date.now();
     await start({ tokenExpiry: tokenExpiry!, tokenRefresh: 1_000 });
     const [, { iat, exp }] = read(await tokenOf(await site.open()));
@@ -192,7 +192,7 @@ describe('A token', () => {
     expect(lifeMs).toBeLessThan(expiryMs + 1_000);
   });
 
-  it('that has expired is refused', async () => {
+  it('is rejected after its expiry', async () => {
     await start({ tokenExpiry: 1_000, tokenRefresh: 500 });
     const [header, payload] = read(await tokenOf(await site.open()));
     const now = Math.floor(Date.now() / 1_000);
@@ -202,21 +202,21 @@ describe('A token', () => {
     );
   });
 
-  it('is renewed unasked after tokenRefresh, and the renewed one opens the connection', async () => {
+  it('is renewed unsolicited after tokenRefresh; the new one is accepted', async () => {
     await start({ tokenRefresh: '40ms' });
     const device = await site.open();
     const asked = performance.now();
     await device.expectFrame();
     await device.expectFrame();
     const { payload, at } = await device.expectFrame();
-    // Three times 40 ms, and no more than a busy machine adds.
+    // Three times 40 ms, plus the delays of a busy machine.
     expect(at - asked).toBeLessThan(2_500);
     const renewed = payload.toString('latin1', 3 + 8 + 5);
     await site.open(withToken(renewed));
     expect(login.asked.size).toBe(1);
   });
 
-  it('is refused when it was forged', async () => {
+  it('is rejected when it was forged', async () => {
     await start();
     const token = await tokenOf(await site.open());
     const [header, payload] = read(token);
@@ -241,7 +241,7 @@ describe('A token', () => {
 describe('Claims', () => {
   const claims = { site: 'north', roles: ['pump', 'valve'], level: 3 };
 
-  it('the authenticator returns are those of the device, now and on each reconnection, and then it is not asked', async () => {
+  it('of the authenticator are in the token: a reconnection has them without calling the authenticator', async () => {
     await start();
     login.result = { claims };
     let token = await tokenOf(await site.open());
@@ -254,13 +254,13 @@ describe('Claims', () => {
     expect(login.asked.size).toBe(1);
   });
 
-  it('are undefined where it returned none', async () => {
+  it('are undefined if the authenticator returned none', async () => {
     await start();
     await site.open();
     expect((await listener.connected.next()).claims).toBeUndefined();
   });
 
-  it('that leave no room for the token in a header of 1,023 bytes refuse the login, and one byte less does not', async () => {
+  it('reject the login when the token exceeds a header of 1,023 bytes, and not with one byte less', async () => {
     await start();
     const statusWith = async (length: number): Promise<string> => {
       login.result = { claims: { note: 'x'.repeat(length) } };
@@ -277,7 +277,7 @@ describe('Claims', () => {
     await statusWith(tooLong);
     expect(await listener.errors.next()).toMatchObject({ deviceId: ID, type: 'authentication_failed' });
 
-    // The longest that passed does come back with its token.
+    // With the longest accepted claims, the token is accepted.
     login.result = { claims: { note: 'x'.repeat(fits) } };
     const auth = tokenHeader(ID, await tokenOf(await site.open()));
     expect(auth.length).toBeLessThan(1_024);
@@ -289,12 +289,15 @@ describe('Claims', () => {
     ['undefined', undefined, '403 Forbidden', 'authentication_failed'],
     ['a record without claims', { id: 7, enabled: false }, '503 Service Unavailable', 'upgrade_failed'],
     ['a string', 'yes', '503 Service Unavailable', 'upgrade_failed'],
-  ])('and yes or no is all that is understood: %s lets nobody in', async (_, result, status, type) => {
-    await start();
-    login.result = result;
-    expect(await site.statusOf({})).toBe(status);
-    expect(await listener.errors.next()).toMatchObject({ deviceId: ID, type });
-  });
+  ])(
+    'must be true, false or claims: an authenticator that returns %s accepts nobody',
+    async (_, result, status, type) => {
+      await start();
+      login.result = result;
+      expect(await site.statusOf({})).toBe(status);
+      expect(await listener.errors.next()).toMatchObject({ deviceId: ID, type });
+    },
+  );
 });
 
 describe('revoke()', () => {
@@ -304,7 +307,7 @@ describe('revoke()', () => {
     ['in memory', {}],
     ['in a store of the app, given as a class', { revocations: DatabaseStore }],
     ['in a store of the app, given as an object', { revocations: new DatabaseStore() }],
-  ])('closes with 4150, ends the old tokens at once, and a new login works (%s)', async (_, given) => {
+  ])('closes with 4150 and revokes old tokens at once; a new login works (%s)', async (_, given) => {
     await start(given);
     for (let round = 0; round < 5; round++) {
       const device = await site.open();
@@ -323,7 +326,7 @@ describe('revoke()', () => {
     }
   });
 
-  it('leaves alone what the device is given right after it, in the same millisecond', async () => {
+  it('does not revoke a token issued right after it, in the same millisecond', async () => {
     await start();
     const old = await tokenOf(await site.open());
     const now = Date.now();
@@ -337,7 +340,7 @@ describe('revoke()', () => {
     }
   });
 
-  it('of a device that is not connected ends its tokens as well, and nobody else is touched', async () => {
+  it('revokes tokens of a device that is not connected, and of no other', async () => {
     await start();
     const other = await site.open({ deviceId: 'other' });
     const gone = await site.open();
@@ -350,7 +353,7 @@ describe('revoke()', () => {
     expect((await other.expectFrame()).payload).toEqual(term(str('heard')));
   });
 
-  it('outlives a restart in a store of the app', async () => {
+  it('survives a restart with a store of the app', async () => {
     await start({ revocations: DatabaseStore });
     const token = await tokenOf(await site.open());
     await site.fedecks.revoke(ID);
@@ -358,7 +361,7 @@ describe('revoke()', () => {
     await expectRefused(token, 'revoked');
   });
 
-  it('does not wait for a slow store to close the connection and refuse the token, and gives no other meanwhile', async () => {
+  it('closes the connection and rejects the token without waiting for a slow store, and issues no token meanwhile', async () => {
     await start({ revocations: DatabaseStore });
     let written = (): void => undefined;
     site.app.get(DatabaseStore).until = new Promise((resolve) => (written = resolve));
@@ -374,7 +377,7 @@ describe('revoke()', () => {
     expect(DatabaseStore.rows.size).toBe(1);
   });
 
-  it('throws what the store throws, and closes the connection all the same; upgrades with a token get 503', async () => {
+  it("closes the connection and throws the store's error; upgrades with a token get 503", async () => {
     await start({ revocations: DatabaseStore });
     const store = site.app.get(DatabaseStore);
     const other = await tokenOf(await site.open({ deviceId: 'other' }));
@@ -389,11 +392,11 @@ describe('revoke()', () => {
     expect(response.alone).toBe(true);
     peer.destroy();
     expect(await listener.errors.next()).toMatchObject({ deviceId: 'other', type: 'upgrade_failed' });
-    // A login asks the store for nothing.
+    // A login does not query the store.
     await site.open({ deviceId: 'third' });
   });
 
-  it('while an upgrade is in progress refuses that one, whatever has been looked at already', async () => {
+  it('rejects an upgrade in progress, whatever has been checked already', async () => {
     await start();
     let answer = (): void => undefined;
     login.until = new Promise((resolve) => (answer = resolve));
@@ -418,7 +421,7 @@ interface PhoenixVector {
 const vectors = JSON.parse(
   readFileSync(new URL('vectors/phoenix-tokens.json', import.meta.url), 'utf8'),
 ) as PhoenixVector[];
-/** The id a device has, or undefined where the token holds something that no device id can be (PROTOCOL.md §1.2). */
+/** The device id, or undefined if the token contains no valid one (PROTOCOL.md §1.2). */
 function idIn({ identifier }: PhoenixVector): string | undefined {
   if (!identifier.startsWith('"')) return undefined;
   const id = JSON.parse(identifier) as string;
@@ -434,7 +437,7 @@ const [usable, unusable] = [true, false].map((wanted) =>
     ]),
 ) as [[string, string, PhoenixVector][], [string, string, PhoenixVector][]];
 
-describe('A token of a Phoenix server', () => {
+describe('a token of a Phoenix server', () => {
   const [{ secret, salt }] = vectors as [PhoenixVector];
   const phoenix = { secret, salt };
 
@@ -444,7 +447,7 @@ describe('A token of a Phoenix server', () => {
   }
 
   it.each(usable)(
-    '(plug_crypto %s, %s) opens the connection for its device only, which gets one of ours to come back with',
+    '(plug_crypto %s, %s) is accepted for its device only, which gets a new token of this cloud',
     async (_version, _id, vector) => {
       await start({ phoenix });
       const id = idIn(vector)!;
@@ -461,7 +464,7 @@ describe('A token of a Phoenix server', () => {
   );
 
   it.each(unusable)(
-    '(plug_crypto %s, %s) that holds no device id opens nothing',
+    '(plug_crypto %s, %s) without a valid device id is rejected',
     async (_version, _id, vector) => {
       await start({ phoenix });
       expect(await site.statusOf(withToken(vector.token, 'device-123'))).toBe('403 Forbidden');
@@ -469,7 +472,7 @@ describe('A token of a Phoenix server', () => {
     },
   );
 
-  it('opens nothing when a part of it was changed', async () => {
+  it('is rejected when any part was changed', async () => {
     await start({ phoenix });
     for (const [, , vector] of usable.filter(([, , each]) => idIn(each) === 'device-123')) {
       const parts = vector.token.split('.');
@@ -487,7 +490,7 @@ describe('A token of a Phoenix server', () => {
     }
   });
 
-  it('opens nothing without the option, nor with the secret of another server', async () => {
+  it("is rejected without the option, and with another server's secret", async () => {
     const [, , vector] = usable[0]!;
     await start();
     await expectRefused(vector.token, '', idIn(vector));
@@ -495,7 +498,7 @@ describe('A token of a Phoenix server', () => {
     await expectRefused(vector.token, '', idIn(vector));
   });
 
-  it('is revoked like one of ours, for as long as it lives', async () => {
+  it('can be revoked for as long as it is valid', async () => {
     const kept: number[] = [];
     const revocations: RevocationStore = {
       revoke: (_id, at, until) => void kept.push(at, until),
@@ -507,7 +510,7 @@ describe('A token of a Phoenix server', () => {
     await site.open(withToken(vector.token, id));
     await site.fedecks.revoke(id);
     await expectRefused(vector.token, 'revoked', id);
-    // It says itself how long that is, and it may be for ever.
+    // The token contains its own lifetime, which may be infinite.
     expect(kept[1]).toBe(8.64e15);
   });
 });

@@ -12,7 +12,7 @@ import {
   tuple,
 } from '@fedecks/nest/wire';
 
-/** Terms as Erlang/OTP 25 wrote them: see vectors/README.md. */
+/** Terms written by Erlang/OTP 25: see vectors/README.md. */
 interface Vector {
   readonly name: string;
   readonly kind: 'term' | 'handmade';
@@ -26,7 +26,7 @@ function read(file: string): Vector[] {
   return JSON.parse(readFileSync(new URL(`vectors/${file}`, import.meta.url), 'utf8')) as Vector[];
 }
 
-/** Unknown atoms are unsafe to Erlang alone: here there is no table of atoms to fill. */
+/** Unknown atoms are unsafe in Erlang only: JavaScript has no atom table that could overflow. */
 const UNKNOWN_ATOM = /^unknown (atom|node)/;
 const accepted = read('accepted.json').filter(({ server_ok, name }) => server_ok || UNKNOWN_ATOM.test(name));
 const unsafe = read('accepted.json').filter(({ server_ok, name }) => !server_ok && !UNKNOWN_ATOM.test(name));
@@ -41,7 +41,7 @@ const VARIANTS = [
   'etf_deterministic_hex',
   'reencoded_hex',
 ];
-/** Those that Erlang compressed are up to a thousand times as large. */
+/** Erlang's compressed terms inflate up to a thousandfold. */
 const COMPRESSED = { compressed: { maxRatio: 1_100, maxBytes: 1024 * 1024 } } as const;
 const LOSSLESS = { maps: 'map', binaries: 'bytes', maxDepth: 5000, ...COMPRESSED } as const;
 
@@ -49,15 +49,15 @@ function bytesOf(hex: unknown): Buffer {
   return Buffer.from(hex as string, 'hex');
 }
 
-/** Every spelling Erlang has for one term. */
-function spellings(vector: Vector): [string, Buffer][] {
+/** Every encoding that Erlang has for one term. */
+function encodingsOf(vector: Vector): [string, Buffer][] {
   return VARIANTS.filter((variant) => variant in vector).map((variant) => [
     variant,
     bytesOf(vector[variant]),
   ]);
 }
 
-/** What a vector is in JavaScript, written down by hand. */
+/** The expected JavaScript values, written by hand. */
 const EXPECTED: Record<string, unknown> = {
   'int 1': 1,
   'int 255': 255,
@@ -140,51 +140,52 @@ const EXPECTED: Record<string, unknown> = {
   'trailing bytes after map': {},
 };
 
-describe('the vectors of a real Erlang', () => {
-  it('are all there', () => {
+describe('vectors written by Erlang/OTP', () => {
+  it('are complete', () => {
     expect(accepted.length).toBeGreaterThan(190);
     expect(unsafe.length).toBe(9);
     expect(refused.length).toBe(49);
     expect(accepted.map(({ name }) => name)).toEqual(expect.arrayContaining(Object.keys(EXPECTED)));
   });
 
-  it.each(Object.keys(EXPECTED))('are read as what they are: %s (§4)', (name) => {
+  it.each(Object.keys(EXPECTED))('decode to the expected value: %s (§4)', (name) => {
     const vector = accepted.find((each) => each.name === name)!;
-    for (const [, bytes] of spellings(vector)) expect(decodeTerm(bytes, COMPRESSED)).toEqual(EXPECTED[name]);
+    for (const [, bytes] of encodingsOf(vector))
+      expect(decodeTerm(bytes, COMPRESSED)).toEqual(EXPECTED[name]);
   });
 
   it.each(accepted.map((vector) => [vector.name, vector] as const))(
-    'are read in every spelling alike: %s (§4)',
+    'decode to the same value in every encoding: %s (§4)',
     (_, vector) => {
-      const [[, first], ...others] = spellings(vector) as [[string, Buffer], ...[string, Buffer][]];
+      const [[, first], ...others] = encodingsOf(vector) as [[string, Buffer], ...[string, Buffer][]];
       const term = decodeTerm(first, LOSSLESS);
       for (const [, bytes] of others) {
         const other = decodeTerm(bytes, LOSSLESS);
-        // A pid or reference is kept in the spelling it came in.
+        // A pid or reference keeps its encoding.
         if (!(term instanceof Pid) && !(term instanceof Reference)) expect(other).toEqual(term);
       }
     },
   );
 
-  /** Writing takes more of the stack than reading does. */
+  /** Encoding needs more stack than decoding. */
   const shallow = accepted.filter(({ name }) => name !== 'tuples nested 4096 deep');
   it.each(shallow.map((vector) => [vector.name, vector] as const))(
-    'survive a lossless read and write: %s (§4)',
+    'survive a lossless decode and encode: %s (§4)',
     (_, vector) => {
-      for (const [, bytes] of spellings(vector)) {
+      for (const [, bytes] of encodingsOf(vector)) {
         const term = decodeTerm(bytes, LOSSLESS);
         expect(decodeTerm(encodeTerm(term, { maxDepth: 5000 }), LOSSLESS)).toEqual(term);
       }
     },
   );
 
-  /** Ours differ from Erlang's where either is free to choose: how bytes are marked, and how a node spells its pids. */
+  /** Without terms that have several valid encodings: marked bytes, pids and references. */
   const ours = accepted.filter(
     ({ name, kind, etf_hex }) =>
       kind === 'term' && !/6d0|^pid|^ref/.test(`${name} ${etf_hex}`.replace(/6d00000000/g, '')),
   );
   it.each(ours.map((vector) => [vector.name, vector] as const))(
-    'are written as OTP 26 writes them: %s (§4)',
+    'encode to the bytes of OTP 26: %s (§4)',
     (_, vector) => {
       const erlang = bytesOf(vector['etf_minor2_hex'] ?? vector.etf_hex);
       expect(encodeTerm(decodeTerm(erlang, LOSSLESS)).toString('hex')).toBe(erlang.toString('hex'));
@@ -197,7 +198,7 @@ describe('the vectors of a real Erlang', () => {
     ),
   );
   it.each(texts.map((vector) => [vector.name, vector] as const))(
-    'are written as Erlang writes text: %s (§4)',
+    "encode to Erlang's bytes when they contain text: %s (§4)",
     (_, vector) => {
       const term = decodeTerm(bytesOf(vector.etf_hex), { maps: 'map' });
       const erlang = bytesOf(vector['etf_minor2_hex'] ?? vector.etf_hex);
@@ -205,17 +206,20 @@ describe('the vectors of a real Erlang', () => {
     },
   );
 
-  it.each(refused.map((vector) => [vector.name, vector] as const))('are refused: %s (§4)', (_, vector) => {
+  it.each(refused.map((vector) => [vector.name, vector] as const))('are rejected: %s (§4)', (_, vector) => {
     expect(() => decodeTerm(bytesOf(vector.etf_hex))).toThrow(TermDecodeError);
   });
 
-  it.each(unsafe.map((vector) => [vector.name, vector] as const))('are unsafe: %s (§4)', (_, vector) => {
-    for (const [, bytes] of spellings(vector)) {
-      expect(() => decodeTerm(bytes)).toThrow(expect.objectContaining({ code: 'unsafe' }) as Error);
-    }
-  });
+  it.each(unsafe.map((vector) => [vector.name, vector] as const))(
+    'are rejected as unsafe: %s (§4)',
+    (_, vector) => {
+      for (const [, bytes] of encodingsOf(vector)) {
+        expect(() => decodeTerm(bytes)).toThrow(expect.objectContaining({ code: 'unsafe' }) as Error);
+      }
+    },
+  );
 
-  it('are refused when cut off anywhere (§4)', () => {
+  it('are rejected when truncated anywhere (§4)', () => {
     for (const vector of accepted.filter(
       ({ etf_hex, name }) => etf_hex.length < 400 && !/trailing|31 chars no NUL/.test(name),
     )) {

@@ -5,13 +5,13 @@ import { type Cloud, PASSWORD, startCloud } from './support/cloud.js';
 import { SwallowingProxy } from './support/swallowing-proxy.js';
 
 const HEARTBEAT = { pingIntervalMs: 100, pongTimeoutMs: 200 };
-/** What a busy machine may add to the time a silence is found in. */
+/** The delay that a busy machine may add to the detection. */
 const SLACK_MS = 1_000;
 
 let client: FedecksClient;
 let log: ClientLog;
 
-/** A client that has logged in. */
+/** Starts a client that has logged in. */
 async function connected(url: string, options: Partial<FedecksClientOptions> = {}): Promise<void> {
   client = new FedecksClient({
     url,
@@ -49,12 +49,12 @@ describe('a cloud whose process is frozen (§3.3)', () => {
     await program.remove();
   });
 
-  it('is found silent within interval and timeout, and connected to again when it thaws', async () => {
+  it('is detected within interval and timeout; the device reconnects when it resumes', async () => {
     const port = Number((await app.line()).split(' ')[1]);
     await connected(`ws://127.0.0.1:${port}/fedecks/websocket`, { phaseTimeoutMs: 300 });
     app.kill('SIGSTOP');
     await expectFoundInTime(performance.now());
-    // Its kernel still takes connections.
+    // Its kernel still accepts connections.
     expect((await log.until('upgrade_failed')).reason).toContain('no answer to the upgrade within 300 ms');
     app.kill('SIGCONT');
     await log.until('connected');
@@ -79,11 +79,11 @@ describe('a network between device and cloud', () => {
   });
 
   it.each(['from device', 'to device', 'both'] as const)(
-    'that swallows what is sent (%s) is found out every time, at whatever moment it begins (§3.3)',
+    'is detected every time when it drops data (%s), at any moment of the heartbeat (§3.3)',
     async (direction) => {
       await start();
       for (let round = 0; round < 4; round++) {
-        // At the beginning of an interval, and later and later in it.
+        // At the start of a ping interval, then later and later in it.
         await new Promise((resolve) => setTimeout(resolve, (round * HEARTBEAT.pingIntervalMs) / 4));
         const since = performance.now();
         link.swallow(direction);
@@ -96,12 +96,12 @@ describe('a network between device and cloud', () => {
     },
   );
 
-  it('that swallows what the device sends, while the cloud goes on talking, is found out by the cloud (§2.10)', async () => {
+  it("is detected by the cloud when it drops the device's frames, although the cloud still sends (§2.10)", async () => {
     await start(500);
     const talking = setInterval(() => void cloud.fedecks.push('nerves-242a', 'still here'), 20);
     try {
       link.swallow('from device');
-      // Its frames are life, but hearing nothing it ends the connection.
+      // The device gets frames, but the cloud gets none and closes the connection.
       expect(await log.until('connection_lost')).toEqual({
         type: 'connection_lost',
         cause: 'closed',
@@ -114,24 +114,24 @@ describe('a network between device and cloud', () => {
     }
   });
 
-  it('that resets the connection to the device alone is noticed, though the cloud knows nothing of it', async () => {
+  it("is detected when it resets the device's side only", async () => {
     await start();
     link.reset('device');
     expect(await log.until('connection_lost')).toEqual({ type: 'connection_lost', cause: 'ended' });
     await log.until('connected');
   });
 
-  it('that ends one half of the connection is noticed at once', async () => {
+  it('is detected at once when it closes one half of the connection', async () => {
     await start();
     link.halfClose();
     expect(await log.until('connection_lost')).toEqual({ type: 'connection_lost', cause: 'ended' });
     await log.until('connected');
   });
 
-  it('that is slow, but faster than the timeout, is no reason to end anything', async () => {
+  it('is tolerated when it is slow, but faster than the timeout', async () => {
     await start();
     link.delay(50);
-    // Each answer needs a pass in both directions; five of them take several heartbeats.
+    // Each answer is delayed in both directions; five take several heartbeats.
     const answers: unknown[] = [];
     const five = new Promise<void>((resolve) => {
       client.messages$.subscribe((answer) => {

@@ -1,9 +1,9 @@
-// decodeAuthHeader: a device id that fits a ping, or what is wrong with the header; it throws nothing.
+// decodeAuthHeader must return a device id that fits into a ping, or the problem of the header, and never throw.
 import { decodeAuthHeader } from '../../../libs/fedecks/dist/wire/index.js';
 
 let turn = 0;
 
-/** Three of four inputs are the term in the header, the fourth is the text of the header. */
+/** Three of four inputs are the header's term, the fourth is the header's text. */
 export function run(bytes) {
   read(turn++ & 3 ? bytes.toString('base64') : bytes.toString('latin1'));
 }

@@ -1,4 +1,4 @@
-// What a device does with a frame of its server: a message, a token, or nothing; it throws nothing.
+// A client must treat any frame as a message, a token or nothing, and never throw.
 import { readFrame } from '../../../libs/fedecks/dist/client/inbound.js';
 
 const DEVICE = { deviceId: 'nerves-242a', maxFrameBytes: 262_144 };

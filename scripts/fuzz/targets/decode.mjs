@@ -1,4 +1,4 @@
-// decodeTerm: whatever the bytes, a term or a TermDecodeError. What is read without loss is written and read again alike.
+// decodeTerm must return a term or throw a TermDecodeError. A losslessly decoded term must survive encoding and decoding.
 import { decodeTerm, encodeTerm, TermDecodeError } from '../../../libs/fedecks/dist/wire/index.js';
 
 const LOSSLESS = { maps: 'map', binaries: 'bytes' };
@@ -6,12 +6,12 @@ const MODES = [undefined, LOSSLESS, { maps: 'map' }, { maps: 'auto', binaries: '
 
 let turn = 0;
 
-/** Each input is read in one of four ways, in turn: what is worth keeping comes again. */
+/** Decodes each input with one of four options in turn: interesting inputs are run again. */
 export function run(bytes) {
   readIn(MODES[turn++ & 3], bytes);
 }
 
-/** All ways, for an input that is looked at by itself. */
+/** Decodes with all options, to replay one input. */
 export function runAlone(bytes) {
   for (const mode of MODES) readIn(mode, bytes);
 }

@@ -1,4 +1,4 @@
-// Frames of a hostile device over a socket: the server ends its connection, and an honest device is served all the time.
+// Frames of a hostile device over a socket: the server must close its connection, and keep serving another device.
 import { converse, HonestDevice, loginRequest, startCloud, stopCloud } from '../cloud.mjs';
 
 const RUNS_BETWEEN_ECHOES = 20;
@@ -16,7 +16,7 @@ export async function tearDown() {
   await stopCloud();
 }
 
-/** How many frames have been sent so far, by the lengths that their heads claim. */
+/** The number of sent frames, by the lengths in their headers. */
 export function framesSent() {
   return frames;
 }

@@ -1,11 +1,11 @@
-// The reader of websocket frames: the same bytes give the same events wherever they are cut, and it throws nothing.
+// The frame reader must return the same events wherever the bytes are split, and never throw.
 import { FOUND, FrameReader } from '../../../libs/fedecks/dist/server/websocket/frame-reader.js';
 
 const MAX_MESSAGE_BYTES = 1_000;
 const CLOSE_CODES = [1002, 1007, 1008, 1009];
 let turn = 0;
 
-/** Each input is read in one piece, and in pieces of a size that changes from run to run. */
+/** Reads each input in one chunk, and in chunks of a size that varies by run. */
 export function run(bytes) {
   compare(bytes, 1 + (turn++ % 9));
 }
@@ -20,7 +20,7 @@ function compare(bytes, size) {
   if (whole !== cut) throw new Error(`in one piece ${whole}; in pieces of ${size} bytes ${cut}`);
 }
 
-/** The events as text. A reader owns what it is given, and unmasks in place. */
+/** The events as text. Copies the bytes, because the reader unmasks in place. */
 function read(bytes, size) {
   const reader = new FrameReader(MAX_MESSAGE_BYTES);
   let events = '';

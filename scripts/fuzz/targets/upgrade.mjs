@@ -1,4 +1,4 @@
-// The upgrade path: every request gets an answer or an end, none a 500, and a device that comes next is served.
+// The upgrade path: every request must be answered or closed, without a 500, and the next device must be served.
 import { converse, HonestDevice, startCloud, stopCloud } from '../cloud.mjs';
 
 const RUNS_BETWEEN_DEVICES = 50;

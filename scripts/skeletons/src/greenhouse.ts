@@ -20,7 +20,7 @@ export interface Reading {
   readonly celsius: number;
 }
 
-/** An enhancer, which Nest has to make. */
+/** An enhancer that Nest has to instantiate. */
 @Injectable()
 export class OnlyPlausible implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
@@ -44,7 +44,7 @@ export class Greenhouse {
   }
 }
 
-/** Serves a second endpoint, which Nest 10 would take for the first if their modules looked the same. */
+/** Serves a second endpoint, which Nest 10 would confuse with the first if their modules were identical. */
 @Injectable()
 @DeviceEndpoint('/cellar')
 export class Cellar {

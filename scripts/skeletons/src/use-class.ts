@@ -1,4 +1,4 @@
-// Starts an app whose enhanced handler is in a provider of another token.
+// Starts an app with an enhanced handler in a provider with another token.
 import { FedecksModule } from '@fedecks/nest';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';

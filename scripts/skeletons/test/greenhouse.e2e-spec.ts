@@ -21,7 +21,7 @@ describe('a device (e2e)', () => {
   it.each([
     ['fedecks', { event: 'fan', data: { on: true } }],
     ['cellar', 'cellar'],
-  ])('logs in at /%s and is answered', async (path, expected) => {
+  ])('logs in at /%s and gets a reply', async (path, expected) => {
     const url = `ws://127.0.0.1:${port}/${path}/websocket`;
     const client = new FedecksClient({ url, deviceId: 'nerves-242a', tokenStore: new MemoryTokenStore() });
     const reply = new Promise((resolve) => client.messages$.subscribe(resolve));

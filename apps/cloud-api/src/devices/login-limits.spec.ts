@@ -4,7 +4,7 @@ describe('LoginLimits', () => {
   let limits: LoginLimits;
   beforeEach(() => (limits = new LoginLimits()));
 
-  /** How many of `times` attempts at the time 0 are admitted and fail. */
+  /** The number of admitted attempts, all at time 0, of `times` failing ones. */
   function failures(
     times: number,
     network: (attempt: number) => string,
@@ -33,7 +33,7 @@ describe('LoginLimits', () => {
     expect(limits.admit('other', 'other', 0)).toBe(true);
   });
 
-  it('does not lock a device id out at other networks when it fails at one', () => {
+  it('does not block a device id in other networks when it fails in one', () => {
     failures(
       20,
       () => 'n',
@@ -55,21 +55,21 @@ describe('LoginLimits', () => {
     expect(limits.admit('new', 'a', 0)).toBe(false);
   });
 
-  it('does not count good logins', () => {
+  it('does not count successful logins', () => {
     for (let login = 0; login < 200; login++) {
       expect(limits.admit('n', 'a', 0)).toBe(true);
       limits.forgive('n', 'a');
     }
   });
 
-  it('counts attempts that are not finished', () => {
+  it('counts unfinished attempts', () => {
     for (let login = 0; login < 5; login++) limits.admit('n', 'a', 0);
     expect(limits.admit('n', 'a', 0)).toBe(false);
     limits.forgive('n', 'a');
     expect(limits.admit('n', 'a', 0)).toBe(true);
   });
 
-  it('lends nothing to the next minute when an attempt of this one is forgiven in it', () => {
+  it('does not credit the next minute when an attempt of this minute succeeds in it', () => {
     limits.admit('n', 'a', 0);
     limits.admit('n', 'b', 60_000);
     limits.forgive('n', 'a');

@@ -4,7 +4,7 @@ import { LoginQueue } from './login-queue.js';
 
 describe('LoginQueue', () => {
   let queue: LoginQueue;
-  /** The names of the logins that were started, in order. */
+  /** The names of the started logins, in order. */
   let started: string[];
   /** Ends the oldest login in progress. */
   let finishers: (() => void)[];
@@ -41,14 +41,14 @@ describe('LoginQueue', () => {
   const names = (prefix: string, count: number): string[] =>
     Array.from({ length: count }, (_, index) => `${prefix}${index}`);
 
-  it('works on two logins at a time, in order', async () => {
+  it('processes two logins at a time, in order', async () => {
     for (const name of names('a', 5)) login('a', name);
     expect(started).toEqual(['a0', 'a1']);
     await finish(5);
     expect(started).toEqual(names('a', 5));
   });
 
-  it('does not begin a login that nobody waits for any more', async () => {
+  it('does not start an aborted login', async () => {
     const gone = new AbortController();
     for (const name of names('a', 2)) login('a', name);
     login('a', 'gone', gone.signal);
@@ -58,7 +58,7 @@ describe('LoginQueue', () => {
     expect([started, refused]).toEqual([names('a', 3), ['gone']]);
   });
 
-  it('returns what the work returns, and rejects with what it rejects with', async () => {
+  it('returns the result of the work, and rejects with its error', async () => {
     const { signal } = new AbortController();
     await expect(queue.run('a', signal, async () => 7)).resolves.toBe(7);
     const failure = new Error('the disk is gone');
@@ -66,20 +66,20 @@ describe('LoginQueue', () => {
     await expect(queue.run('a', signal, async () => 8)).resolves.toBe(8);
   });
 
-  it('lets networks take turns', async () => {
+  it('alternates between networks', async () => {
     for (const name of names('a', 6)) login('a', name);
     for (const name of names('b', 2)) login('b', name);
     await finish(8);
     expect(started).toEqual(['a0', 'a1', 'a2', 'b0', 'a3', 'b1', 'a4', 'a5']);
   });
 
-  it('refuses a login when 100 of its network wait', async () => {
+  it('rejects a login when 100 of its network are queued', async () => {
     for (const name of names('a', 104)) login('a', name);
     await settle();
     expect(refused).toEqual(['a102', 'a103']);
   });
 
-  it('makes room for another network, at the cost of the newest login of the one that has most', async () => {
+  it('makes room for another network by rejecting the newest login of the busiest one', async () => {
     for (const name of names('a', 102)) login('a', name);
     login('b', 'b0');
     await settle();
@@ -88,7 +88,7 @@ describe('LoginQueue', () => {
     expect(started).toContain('b0');
   });
 
-  it('makes no room where each of 100 networks has one login', async () => {
+  it('makes no room when each of 100 networks has one login', async () => {
     for (const name of names('a', 2)) login('a', name);
     for (const name of names('n', 100)) login(name, name);
     login('b', 'b0');
@@ -96,7 +96,7 @@ describe('LoginQueue', () => {
     expect(refused).toEqual(['b0']);
   });
 
-  it('does not begin the work of a login that has waited for 10 s', async () => {
+  it('does not start a login that has waited for 10 s', async () => {
     for (const name of names('a', 3)) login('a', name);
     jest.advanceTimersByTime(9_999);
     login('a', 'young');

@@ -6,12 +6,12 @@ import { TelemetryFields } from './telemetry-fields.pipe.js';
 describe('TelemetryFields', () => {
   const pipe = new TelemetryFields();
 
-  it('takes the fields of TelemetryDto alone', () => {
+  it('keeps only the fields of TelemetryDto', () => {
     const known = { loadAverages: [0.5, 0.25, 0.125], uptimeS: 5, temperatureCelsius: 'hot' };
     expect(pipe.transform({ ...known, unknown: 1, toString: 2 })).toEqual(known);
   });
 
-  it('takes a map without any of them as one that says nothing', () => {
+  it('accepts a map without any of them as an empty reading', () => {
     expect(pipe.transform({ nonsense: true })).toEqual({});
     expect(pipe.transform(new Map<Term, Term>([[1, 2]]))).toEqual({});
   });
@@ -24,11 +24,11 @@ describe('TelemetryFields', () => {
     ['a map that looks like a list in a field', { loadAverages: { 0: 1, 1: 1, 2: 1, length: 3 } }],
     ['a longer list in a field', { loadAverages: [1, 1, 1, 1] }],
     ['a list of lists in a field', { loadAverages: [[], [], []] }],
-  ])('refuses %s', (_what, payload) => {
+  ])('rejects %s', (_what, payload) => {
     expect(() => pipe.transform(payload)).toThrow(BadRequestException);
   });
 
-  it('does not look at what it does not take, however large', () => {
+  it('does not read other fields, however large', () => {
     const looks: string[] = [];
     const watched = (name: string, target: object): Term =>
       new Proxy(target, {

@@ -24,23 +24,23 @@ async function validated(payload: unknown): Promise<TelemetryDto> {
 }
 
 describe('TelemetryDto', () => {
-  it('takes all a device can tell, and shows it in a line', async () => {
+  it('accepts all readings of a device, and formats them as one line', async () => {
     expect(summary(await validated(WHOLE))).toBe(
       'load 0.50, 600 of 1024 MiB memory free, 2000 of 8000 MiB disk free, 48.2 °C, up 26 h, ' +
         '3 MiB received, 2 MiB sent',
     );
   });
 
-  it.each(Object.keys(WHOLE))('takes a reading without %s', async (left) => {
+  it.each(Object.keys(WHOLE))('accepts a reading without %s', async (left) => {
     const rest = Object.fromEntries(Object.entries(WHOLE).filter(([name]) => name !== left));
     expect(summary(await validated(rest))).not.toMatch(/undefined|NaN/);
   });
 
-  it('shows that a device told nothing', async () => {
+  it('formats an empty reading', async () => {
     expect(summary(await validated({}))).toBe('nothing');
   });
 
-  it.each(Object.keys(WHOLE))('refuses a reading whose %s is no number', async (name) => {
+  it.each(Object.keys(WHOLE))('rejects a reading whose %s is not a number', async (name) => {
     await expect(validated({ ...WHOLE, [name]: 'much' })).rejects.toThrow();
   });
 });

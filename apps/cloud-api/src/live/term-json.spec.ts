@@ -17,7 +17,7 @@ describe('toJson', () => {
     ['a map of strings', { a: { b: Uint8Array.of() } }, { a: { b: { bytes: '' } } }],
     ['a map with a field called bytes', { bytes: [1] }, { bytes: [1] }],
     ['a map of other keys', new Map<Term, Term>([[1, atom('one')]]), [[1, 'one']]],
-    ['what is not there', { gone: undefined }, { gone: null }],
+    ['undefined', { gone: undefined }, { gone: null }],
   ])('shows %s', (_what, term, json) => {
     expect(toJson(term)).toEqual(json);
     expect(JSON.parse(JSON.stringify(toJson(term)))).toEqual(json);
@@ -64,11 +64,11 @@ describe('toJson', () => {
       new ImproperList(Array<Term>(20).fill(1), 2),
       { elements: [...Array<Json>(9).fill(1), '...'], tail: '...' },
     ],
-  ])('shows of %s no more than there is room for', (_what, term, json) => {
+  ])('truncates %s to the available length', (_what, term, json) => {
     expect(toJson(term, 10)).toEqual(json);
   });
 
-  it('looks at no more elements of a list than there is room for', () => {
+  it('reads only as many list elements as the length allows', () => {
     let looks = 0;
     const list = new Proxy(Array<Term>(100_000).fill(1), {
       get(target, key, receiver) {
@@ -80,11 +80,11 @@ describe('toJson', () => {
     expect(looks).toBeLessThan(110);
   });
 
-  it('does not take the square of the length of an integer', () => {
+  it('takes linear time for a long integer', () => {
     const large = (1n << 2_000_000n) - 1n;
     const begun = performance.now();
     for (let times = 0; times < 10; times++) toJson(large);
-    // As decimal text: several seconds each.
+    // As decimal text this would take several seconds each.
     expect(performance.now() - begun).toBeLessThan(2_000);
   });
 });

@@ -16,7 +16,7 @@ describe('LineLimit', () => {
   const admitted = (source: string, times: number): number =>
     Array.from({ length: times }, () => limit.admit(source)).filter(Boolean).length;
 
-  it('admits no more lines of one source, and of all, than the limits', () => {
+  it('admits up to the limit of lines per source, and in total', () => {
     expect(admitted('a', 10)).toBe(3);
     expect(admitted('b', 10)).toBe(2);
     expect(admitted('c', 10)).toBe(0);
@@ -30,14 +30,14 @@ describe('LineLimit', () => {
     expect(admitted('a', 10)).toBe(3);
   });
 
-  it('logs once how many lines were left out, also when no more come', () => {
+  it('logs once how many lines were left out, even if no more arrive', () => {
     admitted('a', 10);
     admitted('b', 3);
     jest.advanceTimersByTime(60_000);
     expect(warnings).toEqual(['8 lines about messages were left out: more than the limit within 10 s']);
   });
 
-  it('logs nothing when nothing was left out', () => {
+  it('logs nothing if no lines were left out', () => {
     admitted('a', 3);
     jest.advanceTimersByTime(60_000);
     expect(warnings).toEqual([]);

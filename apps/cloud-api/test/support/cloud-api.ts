@@ -17,16 +17,16 @@ import { hashPassword } from '../../src/devices/password.js';
 
 export const API_KEY = 'key-of-the-operators';
 export const CREDENTIALS = { username: 'gardener', password: 'open sesame' };
-/** Made once: it is meant to take its time. */
+/** Created once, as hashing is slow on purpose. */
 const PASSWORD_HASH = hashPassword(CREDENTIALS.password);
 
-/** What an operator at `/live` has been shown. */
+/** An item that an operator at `/live` has received. */
 export interface Shown {
   readonly event: string;
   readonly data: unknown;
 }
 
-/** An operator at `/live`, and how its upgrade was refused or its connection ended. */
+/** An operator at `/live`, and how its upgrade was rejected or its connection ended. */
 export interface Operator {
   readonly socket: WebSocket;
   readonly shown: Inbox<Shown>;
@@ -52,7 +52,7 @@ export class CloudApi {
   ) {}
 
   static async start(given: Partial<Config> = {}): Promise<CloudApi> {
-    // Much of what the tests do is an error to the app, and is logged.
+    // Off, because many tests cause errors that the app logs.
     Logger.overrideLogger(false);
     const directory = await mkdtemp(join(tmpdir(), 'cloud-api-test-'));
     const loginsFile = join(directory, 'logins.json');
@@ -75,7 +75,7 @@ export class CloudApi {
     return cloud;
   }
 
-  /** The lines the app logs from now on, until the test ends. */
+  /** Records the app's log until the test ends. */
   recordLog(): readonly string[] {
     const lines: string[] = [];
     const record = (line: unknown): void => void lines.push(String(line));
@@ -89,7 +89,7 @@ export class CloudApi {
     await writeFile(join(this.directory, 'logins.json'), JSON.stringify({ [CREDENTIALS.username]: login }));
   }
 
-  /** A device that is not connected yet. */
+  /** Creates a device without connecting it. */
   device(deviceId: string): FedecksClient {
     const url = `ws://127.0.0.1:${this.port}/fedecks/websocket`;
     const client = new FedecksClient({ url, deviceId, tokenStore: new MemoryTokenStore() });
@@ -97,7 +97,7 @@ export class CloudApi {
     return client;
   }
 
-  /** A device that is connected, and what it has received. */
+  /** Connects a device, and records its messages. */
   async connect(deviceId: string): Promise<{ device: FedecksClient; received: Inbox<unknown> }> {
     const device = this.device(deviceId);
     const received = new Inbox<unknown>(`message for ${deviceId}`);
@@ -106,7 +106,7 @@ export class CloudApi {
     return { device, received };
   }
 
-  /** The status a device is answered that logs in from this address of this machine, and says it comes from another. */
+  /** The status for a device that logs in from this local address, with an X-Forwarded-For header. */
   async statusOfLogin(
     deviceId: string,
     { password = CREDENTIALS.password, localAddress = '127.0.0.1', forwardedFor }: RawLogin = {},
@@ -129,7 +129,7 @@ export class CloudApi {
     }
   }
 
-  /** An operator who presents these headers at the upgrade of `/live`. */
+  /** An operator with these headers in the upgrade request of `/live`. */
   watch(headers: Readonly<Record<string, string>> = { 'x-api-key': API_KEY }): Operator {
     const socket = new WebSocket(`ws://127.0.0.1:${this.port}/live`, { headers });
     this.operators.push(socket);
@@ -146,7 +146,7 @@ export class CloudApi {
     return { socket, shown, refused, closed };
   }
 
-  /** What the application may do, and operators may not yet. */
+  /** The application's service, for tests beyond the operators' API. */
   get fedecks(): Fedecks {
     return this.app.get(Fedecks);
   }

@@ -21,7 +21,7 @@ const CONNECTED: AgentStatus = {
 };
 
 describe('the table of the status', () => {
-  it('shows everything in a line each, times with how far they are', () => {
+  it('shows one line per item, with relative times', () => {
     expect(table(CONNECTED, NOW)).toBe(
       [
         'State         connected',
@@ -37,7 +37,7 @@ describe('the table of the status', () => {
     );
   });
 
-  it('shows what has failed and what comes next', () => {
+  it('shows the last error and the next attempt', () => {
     const waiting: AgentStatus = {
       ...CONNECTED,
       state: 'connection_scheduled',
@@ -52,7 +52,7 @@ describe('the table of the status', () => {
     expect(text).toContain('Token         held\n');
   });
 
-  it('shows that another machine uses the device id, since when, and when that was noticed last', () => {
+  it('shows that another machine uses the device id, since when, and when this was last detected', () => {
     const since = '2027-05-04T09:00:00.500Z';
     const words = 'Clone         another machine uses this device id, since 2027-05-04T09:00:00Z (1 h ago)';
     const remedy = ': give each an id and a login of its own\n';
@@ -62,7 +62,7 @@ describe('the table of the status', () => {
     );
   });
 
-  it('shows how many messages may be lost with the last connection, if any', () => {
+  it('shows how many messages may be lost with the last connection', () => {
     const at = '2027-05-04T09:57:00.400Z';
     const tableOf = (unconfirmed: number): string =>
       table({ ...CONNECTED, lastLoss: { at, unconfirmed } }, NOW);
@@ -72,7 +72,7 @@ describe('the table of the status', () => {
     expect(tableOf(0)).not.toContain('lost');
   });
 
-  it('shows a token that has expired, and one that the cloud refuses', () => {
+  it('shows an expired token, and one that the cloud rejects', () => {
     const expired = {
       ...CONNECTED,
       state: 'connection_scheduled',
@@ -84,7 +84,7 @@ describe('the table of the status', () => {
     );
   });
 
-  it('shows a login file that is being tried, and why it has failed', () => {
+  it('shows that the agent tries a login file, and why that failed', () => {
     const fileLogin = { file: '/data/login.json', nextTryAt: null, lastError: null };
     const unregistered = {
       ...CONNECTED,
@@ -101,7 +101,7 @@ describe('the table of the status', () => {
     );
   });
 
-  it('shows no date by a clock that cannot be right', () => {
+  it('shows no date from a clock that must be wrong', () => {
     const text = table(
       { ...CONNECTED, since: '1970-01-01T00:00:10.000Z', startedAt: '1970-01-01T00:00:05.000Z' },
       new Date('1970-01-01T00:03:10.000Z'),
@@ -112,7 +112,7 @@ describe('the table of the status', () => {
     expect(text).not.toContain('1970');
   });
 
-  it('shows how to get a token where there is none', () => {
+  it('shows how to get a token if there is none', () => {
     const text = table({ ...CONNECTED, state: 'unregistered', tokenHeld: false, tokenExpiresAt: null }, NOW);
     expect(text).toContain('Token         none: device-agent login\n');
   });

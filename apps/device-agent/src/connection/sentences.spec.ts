@@ -38,11 +38,11 @@ describe('sentenceFor', () => {
       'Connection lost: nothing came for too long (no answer to a ping)',
     ],
     [{ type: 'token_refused', cause: 'revoked' }, 'The cloud refuses the token (expired or revoked)'],
-  ])('says what %j means', (event, sentence) => {
+  ])('explains %j', (event, sentence) => {
     expect(sentenceFor(event)).toBe(sentence);
   });
 
-  it('says nothing of what is no failure', () => {
+  it('returns nothing for an event that is not a failure', () => {
     expect(sentenceFor({ type: 'connected' })).toBeUndefined();
   });
 });

@@ -1,7 +1,7 @@
 import { MAX_LINES, RecentLog } from './recent-log.js';
 
 describe('RecentLog', () => {
-  it('keeps the newest lines, and forgets the oldest', () => {
+  it('keeps the newest lines, and drops the oldest', () => {
     const log = new RecentLog();
     for (let n = 1; n <= MAX_LINES + 3; n++) log.add(`line ${n}`);
     expect(log.newest(2)).toEqual([`line ${MAX_LINES + 2}`, `line ${MAX_LINES + 3}`]);
@@ -10,14 +10,14 @@ describe('RecentLog', () => {
     expect(log.newest(0)).toEqual([]);
   });
 
-  it('cuts what is longer than a line may be, and keeps a text in one line', () => {
+  it('truncates a line that is too long, and keeps a text on one line', () => {
     const log = new RecentLog();
     log.add('x'.repeat(100_000));
     log.add('one\r\ntwo\x1b[31m');
     expect(log.newest(2)).toEqual([`${'x'.repeat(1_000)}...`, 'one two [31m']);
   });
 
-  it('tells a follower every line until it has enough', () => {
+  it('passes every line to a follower until it has enough', () => {
     const log = new RecentLog();
     const told: string[] = [];
     log.add('before');

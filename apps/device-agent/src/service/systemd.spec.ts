@@ -1,13 +1,13 @@
 import { readSystemdSettings } from '../config.js';
 
 describe('readSystemdSettings', () => {
-  it('finds nothing where there is no systemd', () => {
+  it('is empty without systemd', () => {
     const nothing = { notifySocket: undefined, watchdogMs: undefined, path: undefined };
     expect(readSystemdSettings({})).toEqual(nothing);
     expect(readSystemdSettings({ NOTIFY_SOCKET: '', WATCHDOG_USEC: '' })).toEqual(nothing);
   });
 
-  it('takes what systemd says', () => {
+  it('reads the variables of systemd', () => {
     const env = {
       NOTIFY_SOCKET: '/run/systemd/notify',
       WATCHDOG_USEC: '60000000',
@@ -26,7 +26,7 @@ describe('readSystemdSettings', () => {
     { WATCHDOG_USEC: '0' },
     { WATCHDOG_USEC: '-5' },
     { WATCHDOG_USEC: 'often' },
-  ])('feeds no watchdog that is not its own, or none (%j)', (env) => {
+  ])('feeds no watchdog of another process, or an invalid one (%j)', (env) => {
     expect(readSystemdSettings(env).watchdogMs).toBeUndefined();
   });
 });

@@ -6,7 +6,7 @@ const circular: Record<string, Term> = {};
 circular['itself'] = circular;
 
 describe('Collector', () => {
-  it('puts together what all sensors tell', async () => {
+  it('collects the readings of all sensors', async () => {
     const collector = new Collector({ good, other: async () => ({ loadAverages: [1, 2, 3] }) });
     expect(await collector.collect()).toEqual({ uptimeS: 7, loadAverages: [1, 2, 3] });
   });
@@ -19,22 +19,22 @@ describe('Collector', () => {
       },
     ],
     ['rejects', () => Promise.reject(new Error('broken'))],
-    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- A library may do so.
-    ['rejects with no error', () => Promise.reject('broken')],
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- Some libraries do.
+    ['rejects with a value that is not an Error', () => Promise.reject('broken')],
     ['hangs', () => new Promise(() => undefined)],
-    ['tells NaN', async () => ({ celsius: NaN })],
-    ['tells an endless number', async () => ({ celsius: Infinity })],
-    ['tells a circle', async () => circular],
-    ['tells a function', async () => ({ celsius: (() => 21) as unknown as Term })],
-    ['tells nothing', async () => undefined as never],
-  ])('leaves out a sensor that %s, and says which', async (_what, bad) => {
+    ['returns NaN', async () => ({ celsius: NaN })],
+    ['returns Infinity', async () => ({ celsius: Infinity })],
+    ['returns a cyclic object', async () => circular],
+    ['returns a function', async () => ({ celsius: (() => 21) as unknown as Term })],
+    ['returns undefined', async () => undefined as never],
+  ])('omits a sensor that %s, and reports which', async (_what, bad) => {
     const failed: string[] = [];
     const collector = new Collector({ bad, good }, 20);
     expect(await collector.collect((sensor) => failed.push(sensor))).toEqual({ uptimeS: 7 });
-    expect(failed).toEqual(_what === 'tells nothing' ? [] : ['bad']);
+    expect(failed).toEqual(_what === 'returns undefined' ? [] : ['bad']);
   });
 
-  it('asks a sensor that hangs again when it has answered, and not before', async () => {
+  it('does not read a hanging sensor again until it has answered', async () => {
     let asked = 0;
     let answer = (): void => undefined;
     const slow: Sensor = () => {
@@ -53,7 +53,7 @@ describe('Collector', () => {
     expect(await next).toEqual({ uptimeS: 7, celsius: 21 });
   });
 
-  it('leaves no timer behind', async () => {
+  it('leaves no timer', async () => {
     const before = process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
     await new Collector({ good }, 60_000).collect();
     expect(process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout')).toHaveLength(before);

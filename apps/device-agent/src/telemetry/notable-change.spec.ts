@@ -20,7 +20,7 @@ describe('isNotable', () => {
     ['some memory is taken', { memoryAvailableBytes: 0.41 * GB }],
     ['some of the disk is taken', { diskFreeBytes: 3.3 * GB }],
     ['it has a little to do', { loadAverages: [1.4, 0.4, 0.3] }],
-  ])('does not hold where %s', (_what, change) => {
+  ])('is false if %s', (_what, change) => {
     expect(isNotable(QUIET, { ...QUIET, ...change })).toBe(false);
   });
 
@@ -30,12 +30,12 @@ describe('isNotable', () => {
     ['memory is taken', { memoryAvailableBytes: 0.4 * GB }],
     ['the disk fills', { diskFreeBytes: 3.2 * GB }],
     ['it has much to do', { loadAverages: [1.5, 0.4, 0.3] }],
-  ])('holds where %s, and where that ends', (_what, change) => {
+  ])('is true if %s, and if it reverts', (_what, change) => {
     expect(isNotable(QUIET, { ...QUIET, ...change })).toBe(true);
     expect(isNotable({ ...QUIET, ...change }, QUIET)).toBe(true);
   });
 
-  it('does not hold where a machine has nothing to measure', () => {
+  it('is false for a machine without readings', () => {
     expect(isNotable({ uptimeS: 1 }, { uptimeS: 2 })).toBe(false);
   });
 });

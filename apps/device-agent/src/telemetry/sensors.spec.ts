@@ -8,22 +8,22 @@ type Reading = Record<string, number>;
 describe('sensors', () => {
   const take = sensors(tmpdir());
 
-  it('tell load and uptime of this machine', async () => {
+  it('read load and uptime of this machine', async () => {
     expect(await take['load']!()).toEqual({ loadAverages: Array(3).fill(expect.any(Number)) });
     const [uptimeS] = readFileSync('/proc/uptime', 'latin1').split(' ').map(Number);
     expect(Math.abs(((await take['uptime']!()) as Reading)['uptimeS']! - uptimeS!)).toBeLessThan(5);
   });
 
-  it('tell memory in bytes', async () => {
+  it('read memory in bytes', async () => {
     const memory = (await take['memory']!()) as Reading;
     expect(memory['memoryTotalBytes']).toBe(totalmem());
-    // What is free changes as the test runs; another unit would be a thousand times off.
+    // Free memory changes during the test, but a wrong unit would be off by a factor of 1,024.
     expect(memory['memoryFreeBytes']! / freemem()).toBeCloseTo(1, 0);
     expect(memory['memoryAvailableBytes']).toBeGreaterThan(memory['memoryFreeBytes']! / 10);
     expect(memory['memoryAvailableBytes']).toBeLessThan(memory['memoryTotalBytes']!);
   });
 
-  it('tell the file system of the path that is given, in bytes', async () => {
+  it('read the file system of the given path, in bytes', async () => {
     const [size] = execFileSync('df', ['-B1', '--output=size', tmpdir()], { encoding: 'utf8' }).match(
       /\d+$/m,
     )!;
@@ -32,8 +32,8 @@ describe('sensors', () => {
     expect(disk['diskFreeBytes']).toBeLessThanOrEqual(disk['diskTotalBytes']!);
   });
 
-  it('tell the bytes of all interfaces but the one to itself, received and sent', async () => {
-    // Received and sent are the first and the ninth number of a line.
+  it('read the received and sent bytes of all interfaces except loopback', async () => {
+    // The first and the ninth number of a line are received and sent.
     const counted = (column: number): number =>
       readFileSync('/proc/net/dev', 'latin1')
         .split('\n')

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { transform } from '@swc/core';
 import { build } from 'esbuild';
 
-/** How a command ended, and what it wrote. */
+/** The exit status and output of a command. */
 export interface Ended {
   readonly code: number | null;
   readonly stdout: string;
@@ -16,10 +16,10 @@ export interface Ended {
 
 const DEADLINE_MS = 10_000;
 
-/** `device-agent` as a program that a shell starts, compiled as the tests compile it. */
+/** `device-agent` as a program, compiled as the tests compile it. */
 export class AgentProgram {
   private readonly running = new Set<ChildProcess>();
-  /** All that was ever written, by any process: for a search for secrets. */
+  /** The output of all processes, to search for secrets. */
   output = '';
 
   private constructor(
@@ -33,7 +33,7 @@ export class AgentProgram {
       entryPoints: [fileURLToPath(new URL('../../src/main.ts', import.meta.url))],
       outdir: directory,
       outExtension: { '.js': '.mjs' },
-      // In one file, what is loaded lazily would be loaded at once: imports of packages are hoisted.
+      // Not one file: hoisted package imports would load lazy modules at once.
       splitting: true,
       bundle: true,
       platform: 'node',
@@ -45,7 +45,7 @@ export class AgentProgram {
         {
           name: 'as the tests do',
           setup(plugin) {
-            // Nest reads the types of constructor parameters, which esbuild does not write down.
+            // Nest needs the types of constructor parameters, which esbuild does not emit.
             plugin.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
               const { code } = await transform(await readFile(path, 'utf8'), {
                 filename: path,
@@ -80,12 +80,12 @@ export class AgentProgram {
     return child;
   }
 
-  /** A command to its end. @param input what comes on its standard input. */
+  /** Runs a command until it exits. @param input its standard input. */
   async command(args: readonly string[], env: NodeJS.ProcessEnv, input = ''): Promise<Ended> {
     return this.ended(this.start(process.execPath, [this.file, ...args], env), input);
   }
 
-  /** A line of a shell, in which `device-agent` is this program. */
+  /** Runs a shell line, in which `device-agent` is this program. */
   async shell(line: string, env: NodeJS.ProcessEnv, cwd: string): Promise<Ended> {
     const script = `cd "${cwd}" && device_agent() { "${process.execPath}" "${this.file}" "$@"; }\n`;
     const text = script + line.replaceAll(/\bdevice-agent /g, 'device_agent ');
@@ -97,7 +97,7 @@ export class AgentProgram {
     return this.runIn([], env, ...args);
   }
 
-  /** The same, started by another command. */
+  /** Runs `device-agent run` through another command. */
   runIn(starter: readonly string[], env: NodeJS.ProcessEnv, ...args: string[]): RunningAgent {
     const [command, ...rest] = [...starter, process.execPath, this.file, 'run', ...args];
     return new RunningAgent(this.start(command!, rest, env));
@@ -127,7 +127,7 @@ export class AgentProgram {
   }
 }
 
-/** An agent in the foreground, its log, and its end. */
+/** An agent in the foreground, with its log and its exit. */
 export class RunningAgent {
   private readonly lines: string[] = [];
   private readonly end: Promise<number | null>;
@@ -144,7 +144,7 @@ export class RunningAgent {
     this.end = once(child, 'close').then(([code]) => code as number | null);
   }
 
-  /** The next line with this in it; rejects after 10 s. */
+  /** Resolves at the next line that contains this text; rejects after 10 s. */
   async logged(text: string): Promise<string> {
     for (const deadline = Date.now() + DEADLINE_MS; ;) {
       while (this.seen < this.lines.length) {
@@ -167,7 +167,7 @@ export class RunningAgent {
     this.child.kill(signal);
   }
 
-  /** The exit status; null after a signal. */
+  /** Resolves with the exit status; null after a signal. */
   async ended(): Promise<number | null> {
     return this.end;
   }

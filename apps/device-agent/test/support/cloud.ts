@@ -44,22 +44,22 @@ class Application implements DeviceAuthenticator {
   }
 }
 
-/** A cloud for one agent: tells what it does, and sends it what a test wants it to have. */
+/** A cloud for one agent: records its events, and sends the test's messages. */
 export class Cloud {
   private readonly application: Application;
 
   private constructor(
     private readonly app: INestApplication,
-    /** Where the agent finds it. */
+    /** The URL for the agent. */
     readonly url: string,
   ) {
     this.application = app.get(Application);
   }
 
   /**
-   * @param port 0 takes a free one.
-   * @param httpsOptions make it one that is reached by TLS.
-   * @param options of the module, in place of its defaults.
+   * @param port 0 selects a free port.
+   * @param httpsOptions for TLS.
+   * @param options of the module; override its defaults.
    */
   static async start(
     port = 0,
@@ -81,12 +81,12 @@ export class Cloud {
     return this.application.changes;
   }
 
-  /** How often credentials have been looked at. */
+  /** The number of credential checks. */
   get logins(): number {
     return this.application.logins;
   }
 
-  /** Ends all tokens the device has. */
+  /** Revokes all tokens of the device. */
   async revoke(deviceId: string): Promise<void> {
     await this.app.get(Fedecks).revoke(deviceId);
   }
@@ -95,7 +95,7 @@ export class Cloud {
     expect(await this.app.get(Fedecks).push(deviceId, message)).toBe('sent');
   }
 
-  /** The payload of the next event of that name; other messages are passed over. */
+  /** The payload of the next event of that name; skips other messages. */
   async event(name: string): Promise<Term> {
     for (;;) {
       const event = eventOf(await this.application.messages.next());
@@ -103,7 +103,7 @@ export class Cloud {
     }
   }
 
-  /** The name of the next message that is an event, telemetry left aside. */
+  /** The name of the next event; skips telemetry. */
   async nextAnswer(): Promise<string | undefined> {
     for (;;) {
       const name = eventOf(await this.application.messages.next())?.name;

@@ -1,5 +1,5 @@
-# The half of systemd that listens: binds the socket of its first argument, and writes each message it gets as a line
-# of JSON. After WATCHDOG=1 the next one must come within the milliseconds of its second argument, or it says "starved".
+# The receiving side of systemd-notify: binds the socket of its first argument, and writes each message as a line
+# of JSON. After WATCHDOG=1 the next one must arrive within its second argument in milliseconds, or it writes "starved".
 import json
 import socket
 import sys
@@ -13,7 +13,7 @@ while True:
     except socket.timeout:
         notify.settimeout(None)
         message = "starved"
-    # The barrier is how systemd-notify learns that all before it has been read.
+    # Closing the barrier tells systemd-notify that all messages before it were read.
     if message.startswith("BARRIER=1"):
         continue
     if message.startswith("WATCHDOG=1"):

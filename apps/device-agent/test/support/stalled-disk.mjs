@@ -1,5 +1,5 @@
-// Preloaded into an agent, makes its disk hang: once a FIFO `stalled` is in the state directory, whoever opens or looks at
-// the file named by STALLED_FILE waits for it, in one of Node's threads and for ever.
+// Preloaded into an agent, makes its disk hang: once a FIFO `stalled` is in the state directory, open and stat of
+// the file named by STALLED_FILE block on it for ever, in one of Node's threads.
 import { existsSync } from 'node:fs';
 import promises from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';

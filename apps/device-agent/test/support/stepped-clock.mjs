@@ -1,5 +1,5 @@
-// Preloaded into an agent, makes its clock show 1970 until SIGWINCH sets it; Nest ends the agent at most other signals. Only
-// `Date` is concerned, as when the clock of a machine is set.
+// Preloaded into an agent, makes its clock show 1970 until SIGWINCH sets it; most other signals make Nest exit. Only
+// `Date` changes, as when the clock of a machine is set.
 const RealDate = Date;
 let offsetMs = -RealDate.now();
 process.on('SIGWINCH', () => (offsetMs = 0));

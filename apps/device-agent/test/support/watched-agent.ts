@@ -1,4 +1,4 @@
-// The composed agent under a service manager. `SIGUSR2` breaks it, in the way its argument says: what a watchdog is for.
+// The composed agent under a service manager. `SIGUSR2` makes it hang in the way of its argument, to test the watchdog.
 import { Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FedecksClient } from '@fedecks/nest/client-nest';
@@ -13,7 +13,7 @@ Logger.overrideLogger({ log: say, warn: say, error: say });
 const agent = await NestFactory.createApplicationContext(AppModule.with(await readConfig(), new RecentLog()));
 agent.enableShutdownHooks(['SIGTERM'], { useProcessExit: true });
 agent.get(Systemd).ready();
-// As a server that listens keeps it running: without a token the client waits for nothing but a login.
+// Keeps the process running, as the control server would: without a token the client has no timer.
 setInterval(() => undefined, 60_000);
 console.log('ready');
 

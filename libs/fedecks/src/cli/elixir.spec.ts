@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { atom, decodeTerm, type Term } from '../wire/index.js';
 import { toElixir } from './elixir.js';
 
-/** Terms and what Elixir itself prints of them: see vectors/README.md. */
+/** Terms, and Elixir's own output for them: see vectors/README.md. */
 interface Vector {
   readonly name: string;
   readonly etf_hex: string;
@@ -25,21 +25,21 @@ function read(hex: string): Term {
   return decodeTerm(Buffer.from(hex, 'hex'), LOSSLESS);
 }
 
-/** A term with one atom of that name, as OTP 26 writes it. */
+/** An atom of that name, as OTP 26 encodes it. */
 function atomTerm(name: string): Term {
   const text = Buffer.from(name);
   return decodeTerm(Buffer.concat([Buffer.of(131, 119, text.length), text]), LOSSLESS);
 }
 
 describe('toElixir', () => {
-  it('has terms that Elixir has printed', () => {
+  it('has vectors printed by Elixir', () => {
     expect(vectors.length).toBeGreaterThan(110);
   });
 
   it.each(vectors.map((vector) => [vector.name, vector] as const))(
-    'prints what Elixir prints: %s',
+    'prints the same as Elixir: %s',
     (_name, vector) => {
-      // Maps stand in the order they are written in, which the deterministic spelling changes.
+      // Maps keep their encoded order, which the deterministic encoding changes.
       const spellings = Object.keys(vector).filter((key) => /^etf_(?!deterministic).*hex$/.test(key));
       for (const key of spellings) expect(toElixir(read(vector[key] as string))).toBe(vector.inspect);
     },
@@ -140,11 +140,11 @@ describe('toElixir', () => {
     ['\u001b[2J', String.raw`"\e[2J"`],
     ['\u202ereversed', String.raw`"\u202Ereversed"`],
     ['\u0085', '<<194, 133>>'],
-  ])('prints the binary %j so that a terminal takes no orders from it', (text, shown) => {
+  ])('escapes the binary %j, so that it cannot control a terminal', (text, shown) => {
     expect(toElixir(Buffer.from(text))).toBe(shown);
   });
 
-  it('prints a process of another node with the name of that', () => {
+  it('prints the node number in a pid of another node', () => {
     // PID_EXT of a@b, process 2, serial 3, creation 0.
     expect(toElixir(read('836773036140620000000200000003' + '00'))).toBe('#PID<a@b.2.3>');
   });

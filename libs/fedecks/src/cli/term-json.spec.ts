@@ -13,7 +13,7 @@ const vectors = new Map(
   ).map((vector) => [vector.name, vector]),
 );
 
-/** Terms of Erlang's in the notation, written down by hand. */
+/** Erlang terms in the notation, written by hand. */
 const NOTATION: readonly (readonly [string, string])[] = [
   ['int 255', '255'],
   ['int -2^31', '-2147483648'],
@@ -42,31 +42,31 @@ const NOTATION: readonly (readonly [string, string])[] = [
 ];
 
 describe('the notation of terms in JSON', () => {
-  it.each(NOTATION)('shows what Erlang wrote: %s', (name, json) => {
+  it.each(NOTATION)('prints a term of Erlang: %s', (name, json) => {
     const { etf_hex } = vectors.get(name)!;
     expect(JSON.stringify(toJson(decodeTerm(Buffer.from(etf_hex, 'hex'))))).toBe(json);
   });
 
-  it.each(NOTATION)('is read as what Erlang wrote: %s', (name, json) => {
+  it.each(NOTATION)('parses a term of Erlang: %s', (name, json) => {
     const { etf_hex, etf_minor2_hex } = vectors.get(name)!;
     const bytes = encodeTerm(fromJson(JSON.parse(json) as Json)).toString('hex');
     expect([etf_hex, etf_minor2_hex]).toContain(bytes);
   });
 
-  it('shows bytes, and marks them on the wire so that they come back as bytes (PROTOCOL.md §4)', () => {
+  it('prints bytes, and marks them when parsed, so that they decode as bytes (PROTOCOL.md §4)', () => {
     const { etf_hex } = vectors.get('binary starting 131')!;
     expect(toJson(decodeTerm(Buffer.from(etf_hex, 'hex')))).toEqual({ $bytes: 'g2EB' });
     expect(encodeTerm(fromJson({ $bytes: 'g2EB' })).toString('hex')).toBe('834d0000000308836101');
   });
 
-  it.each(['pid <0.100.5>', 'ref big words'])('holds what only Erlang understands: %s', (name) => {
+  it.each(['pid <0.100.5>', 'ref big words'])('preserves terms that only Erlang understands: %s', (name) => {
     const { etf_hex } = vectors.get(name)!;
     const json = toJson(decodeTerm(Buffer.from(etf_hex, 'hex')));
     expect(Object.keys(json as object)).toEqual([name.startsWith('pid') ? '$pid' : '$reference']);
     expect(encodeTerm(fromJson(json)).toString('hex')).toBe(etf_hex);
   });
 
-  it('shows a DateTime as a date, and reads it as one', () => {
+  it('prints a DateTime as a date, and parses it as one', () => {
     const date = new Date('2026-01-31T12:00:00.123Z');
     expect(toJson(date)).toEqual({ $date: '2026-01-31T12:00:00.123Z' });
     expect(fromJson({ $date: '2026-01-31T12:00:00.123Z' })).toEqual(date);
@@ -75,7 +75,7 @@ describe('the notation of terms in JSON', () => {
     expect(toJson(fromJson(far))).toEqual(far);
   });
 
-  it('shows a map with a key that begins with $ so that it is not taken for anything else', () => {
+  it('escapes a map with a key that begins with $', () => {
     expect(toJson({ $atom: 'ok' })).toEqual({ $map: [['$atom', 'ok']] });
     expect(fromJson({ $map: [['$atom', 'ok']] })).toEqual(new Map([['$atom', 'ok']]));
   });
@@ -86,7 +86,7 @@ describe('the notation of terms in JSON', () => {
     expect(JSON.stringify(toJson(json))).toBe('{"__proto__":{"admin":true}}');
   });
 
-  it('shows whole-number floats as numbers, where JavaScript does not tell them apart', () => {
+  it('prints whole-number floats as numbers, as JavaScript cannot distinguish them', () => {
     expect(toJson(decodeTerm(Buffer.from('83463ff0000000000000', 'hex')))).toBe(1);
     expect(toJson(float(1))).toEqual({ $float: 1 });
   });
@@ -132,7 +132,7 @@ describe('the notation of terms in JSON', () => {
     ['a pid of other bytes', '{"$pid":"YQE="}', '$.$pid holds no bytes of a pid'],
     ['a tuple that is no list', '{"$tuple":{"a":1}}', '$.$tuple must be a list'],
     ['nesting without end', `${'['.repeat(300)}${']'.repeat(300)}`, '$ is nested more than 256 deep'],
-  ])('refuses %s, and says where', (_what, json, message) => {
+  ])('rejects %s, and says where', (_what, json, message) => {
     expect(() => fromJson(JSON.parse(json) as Json)).toThrow(message);
   });
 });

@@ -3,7 +3,7 @@ import { backoff, delayOf } from './backoff.js';
 const BOUNDS = { minMs: 1_000, maxMs: 60_000 };
 
 describe('backoff', () => {
-  it('takes a random share of a bound that doubles with every failure, up to the longest', () => {
+  it('returns a random part of a bound that doubles with every failure, up to the maximum', () => {
     const bounds = [0, 1, 2, 3, 4, 5, 6, 7].map((attempt) => backoff(attempt, BOUNDS, () => 1));
     expect(bounds).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
     expect(backoff(3, BOUNDS, () => 0.25)).toBe(2_000);
@@ -29,7 +29,7 @@ describe('the delay before an attempt', () => {
     slowRetryMaxMs: 3_600_000,
   };
 
-  it('is anything up to startDelayMs for the first', () => {
+  it('is random up to startDelayMs for the first attempt', () => {
     expect([0, 0.5, 1].map((share) => delayOf('start', 0, times, () => share))).toEqual([0, 2_500, 5_000]);
   });
 
@@ -37,11 +37,11 @@ describe('the delay before an attempt', () => {
     expect(delayOf('backoff', 2, times, () => 0.5)).toBe(2_000);
   });
 
-  it('is at least slowRetryMinMs, whatever the failures, where trying soon is pointless', () => {
+  it('is at least slowRetryMinMs when a quick retry is pointless', () => {
     expect([0, 1].map((share) => delayOf('slow', 9, times, () => share))).toEqual([900_000, 3_600_000]);
   });
 
-  it('is from 30 to 60 s after a first refusal, and doubles up to slowRetryMaxMs', () => {
+  it('is 30 to 60 s after a first rejection, and doubles up to slowRetryMaxMs', () => {
     const range = (refusals: number): number[] =>
       [0, 1].map((share) => delayOf('refused', refusals, times, () => share));
     expect(range(0)).toEqual([30_000, 60_000]);

@@ -40,7 +40,7 @@ describe('the options of FedecksClient', () => {
     });
   });
 
-  it('keep what is given, and take undefined for not given', () => {
+  it('keep given values, and treat undefined as not given', () => {
     const options = resolveOptions({ ...GOOD, startDelayMs: 0, pingIntervalMs: undefined, pongTimeoutMs: 5 });
     expect(options).toMatchObject({
       urls: [GOOD.url],
@@ -51,7 +51,7 @@ describe('the options of FedecksClient', () => {
     });
   });
 
-  it('make a token store of a directory, and leave a store as it is', () => {
+  it('create a token store from a directory, and keep a given store', () => {
     expect(resolveOptions(GOOD).tokenStore).toBeInstanceOf(FileTokenStore);
     const tokenStore = new MemoryTokenStore();
     expect(resolveOptions({ ...GOOD, tokenStore }).tokenStore).toBe(tokenStore);
@@ -69,7 +69,7 @@ describe('the options of FedecksClient', () => {
     ]);
   });
 
-  it.each([[undefined], [null], ['wss://cloud.example.com']])('refuse %p in place of an object', (given) => {
+  it.each([[undefined], [null], ['wss://cloud.example.com']])('reject %p instead of an object', (given) => {
     expect(problemsOf(given)).toContain('The options must be an object.');
   });
 
@@ -82,17 +82,17 @@ describe('the options of FedecksClient', () => {
     ['wss://me:secret@cloud.example.com', 'must not hold a user name or password'],
     ['wss://cloud.example.com/#here', 'must not have a fragment'],
     [42, 'must be a URL'],
-  ])('refuse the url %p (§3)', (url, problem) => {
+  ])('reject the url %j (§3)', (url, problem) => {
     const problems = problemsOf({ ...GOOD, url });
     expect(problems).toEqual([expect.stringContaining(problem)]);
     expect(problems.join()).not.toContain('secret');
   });
 
-  it.each(['ws://127.0.0.1:3000', 'wss://[::1]/fedecks/websocket?site=4'])('take the url %s', (url) => {
+  it.each(['ws://127.0.0.1:3000', 'wss://[::1]/fedecks/websocket?site=4'])('accept the url %s', (url) => {
     expect(problemsOf({ ...GOOD, url })).toEqual([]);
   });
 
-  it('refuse a device id that does not fit into a ping: 125 bytes, not characters (§2)', () => {
+  it('reject a device id that does not fit into a ping: 125 bytes, not characters (§2)', () => {
     expect(problemsOf({ ...GOOD, deviceId: 'd'.repeat(125) })).toEqual([]);
     expect(problemsOf({ ...GOOD, deviceId: 'd'.repeat(126) })).toEqual([
       expect.stringContaining('126 bytes'),
@@ -100,7 +100,7 @@ describe('the options of FedecksClient', () => {
     expect(problemsOf({ ...GOOD, deviceId: 'é'.repeat(63) })).toEqual([expect.stringContaining('126 bytes')]);
   });
 
-  it('take a function for the device id, and call it once', () => {
+  it('accept a function for the device id, and call it once', () => {
     let calls = 0;
     const deviceId = (): string => `device-${++calls}`;
     expect(resolveOptions({ ...GOOD, deviceId }).deviceId).toBe('device-1');
@@ -117,11 +117,11 @@ describe('the options of FedecksClient', () => {
       },
       'threw: Error: no serial number',
     ],
-  ])('refuse the device id of a function like any other: %#', (deviceId, problem) => {
+  ])('reject an invalid device id of a function: %#', (deviceId, problem) => {
     expect(problemsOf({ ...GOOD, deviceId })).toEqual([expect.stringContaining(problem)]);
   });
 
-  it('take several urls, and refuse each that is wrong, and none at all', () => {
+  it('accept several urls, and reject each invalid one, and an empty list', () => {
     const url = ['ws://a', 'ws://b'] as const;
     expect(resolveOptions({ ...GOOD, url }).urls).toEqual(url);
     expect(problemsOf({ ...GOOD, url: ['http://a', 'ws://b', 'nonsense'] })).toEqual([
@@ -131,7 +131,7 @@ describe('the options of FedecksClient', () => {
     expect(problemsOf({ ...GOOD, url: [] })).toEqual([expect.stringContaining('must be a URL')]);
   });
 
-  it('make a choice of the proxy given, and leave a function as it is', () => {
+  it('create a proxy selection from a url, and keep a given function', () => {
     const { proxy } = resolveOptions({ ...GOOD, proxy: 'http://me:secret@proxy:3128' });
     expect(proxy(GOOD.url)).toBe('http://me:secret@proxy:3128');
     expect(resolveOptions(GOOD).proxy(GOOD.url)).toBeUndefined();
@@ -139,7 +139,7 @@ describe('the options of FedecksClient', () => {
     expect(resolveOptions({ ...GOOD, proxy: choice }).proxy).toBe(choice);
   });
 
-  it.each(['socks5://me:secret@proxy', 'secret', 3128, null])('refuse the proxy %p', (proxy) => {
+  it.each(['socks5://me:secret@proxy', 'secret', 3128, null])('reject the proxy %p', (proxy) => {
     const problems = problemsOf({ ...GOOD, proxy });
     expect(problems).toEqual([expect.stringContaining("'proxy' must be the URL of an HTTP proxy")]);
     expect(problems.join()).not.toContain('secret');
@@ -155,27 +155,27 @@ describe('the options of FedecksClient', () => {
     ['pins in hexadecimal', { pins: ['sha256/00ff'] }, ["'tls.pins'"]],
     ['no pin', { pins: [] }, ["'tls.pins'"]],
     ['several faults', { ca: 'x', pins: 'y' }, ["'tls.ca'", "'tls.pins'"]],
-  ])('refuse %s for tls', (_what, tls, problems) => {
+  ])('reject %s for tls', (_what, tls, problems) => {
     expect(problemsOf({ ...GOOD, tls })).toEqual(
       problems.map((problem) => expect.stringContaining(problem) as string),
     );
   });
 
-  it('refuse tls where no url is secured', () => {
+  it('reject tls without a wss url', () => {
     expect(problemsOf({ ...GOOD, url: 'ws://a', tls: { servername: 'b' } })).toEqual([
       expect.stringContaining('must start with wss://'),
     ]);
   });
 
-  it.each([[''], [7], [{ load: () => undefined }]])('refuse the token store %p', (tokenStore) => {
+  it.each([[''], [7], [{ load: () => undefined }]])('reject the token store %p', (tokenStore) => {
     expect(problemsOf({ ...GOOD, tokenStore })).toEqual([expect.stringContaining('new MemoryTokenStore()')]);
   });
 
-  it.each([0, 1.5, NaN, '5', 2 ** 31])('refuse pongTimeoutMs: %p', (pongTimeoutMs) => {
+  it.each([0, 1.5, NaN, '5', 2 ** 31])('reject pongTimeoutMs: %p', (pongTimeoutMs) => {
     expect(problemsOf({ ...GOOD, pongTimeoutMs })).toEqual([expect.stringContaining("'pongTimeoutMs'")]);
   });
 
-  it('refuse a longest wait that is shorter than the shortest', () => {
+  it('reject a maximum delay below the minimum', () => {
     expect(problemsOf({ ...GOOD, retryMinMs: 100_000, slowRetryMaxMs: 1 })).toEqual([
       "'retryMaxMs' must be at least 'retryMinMs'.",
       "'slowRetryMaxMs' must be at least 'slowRetryMinMs'.",

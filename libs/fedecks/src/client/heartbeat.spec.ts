@@ -4,7 +4,7 @@ import { Heartbeat } from './heartbeat.js';
 describe('Heartbeat (§3)', () => {
   const ping = jest.fn();
   const missed = jest.fn();
-  /** What the link has done so far. */
+  /** The recorded calls. */
   const link = { bytesRead: 0, unconfirmedBytes: 0 };
   let heartbeat: Heartbeat;
 
@@ -42,7 +42,7 @@ describe('Heartbeat (§3)', () => {
     expect(ping).toHaveBeenCalledTimes(3);
   });
 
-  it('misses a heartbeat when nothing has come within the timeout of a ping, and says so once', () => {
+  it('times out, once, when nothing arrives within the timeout of a ping', () => {
     make(1_000, 500);
     jest.advanceTimersByTime(1_499);
     expect(missed).not.toHaveBeenCalled();
@@ -53,7 +53,7 @@ describe('Heartbeat (§3)', () => {
     expect(ping).toHaveBeenCalledTimes(1);
   });
 
-  it('counts from the oldest ping that nothing has followed, not from the newest', () => {
+  it('measures from the oldest unanswered ping, not from the newest', () => {
     make(1_000, 2_500);
     jest.advanceTimersByTime(3_499);
     expect(ping).toHaveBeenCalledTimes(3);
@@ -62,7 +62,7 @@ describe('Heartbeat (§3)', () => {
     expect(missed).toHaveBeenCalledTimes(1);
   });
 
-  it('lives as long as some frame follows every ping', () => {
+  it('stays alive as long as any frame follows every ping', () => {
     make(1_000, 1_000);
     for (let second = 0; second < 100; second++) {
       jest.advanceTimersByTime(1_000);
@@ -72,7 +72,7 @@ describe('Heartbeat (§3)', () => {
     expect(ping).toHaveBeenCalledTimes(100);
   });
 
-  it('does not take a frame from before the ping for an answer to it', () => {
+  it('does not treat a frame from before the ping as an answer', () => {
     make(1_000, 500);
     jest.advanceTimersByTime(900);
     heartbeat.alive();
@@ -80,11 +80,11 @@ describe('Heartbeat (§3)', () => {
     expect(missed).toHaveBeenCalledTimes(1);
   });
 
-  it('takes its verdict back when a frame was waiting to be read, as after the device was suspended', async () => {
+  it('stays alive if a frame was waiting to be read, as after the device was suspended', async () => {
     jest.useFakeTimers({ doNotFake: ['setImmediate', 'clearImmediate'] });
     make(1_000, 500);
     jest.advanceTimersByTime(1_500);
-    // Past the deadline, and now the event loop comes to the frames, before it comes to immediates.
+    // The deadline has passed. The event loop reads frames before it runs immediates.
     heartbeat.alive();
     await new Promise((resolve) => setImmediate(resolve));
     expect(missed).not.toHaveBeenCalled();
@@ -94,7 +94,7 @@ describe('Heartbeat (§3)', () => {
     expect(missed).toHaveBeenCalledTimes(1);
   });
 
-  /** Passes time, in which bytes of a frame come that does not end. */
+  /** Advances time while bytes of an incomplete frame arrive. */
   function drip(ms: number, bytesPerMs: number): void {
     for (let passed = 0; passed < ms; passed += 100) {
       link.bytesRead += 100 * bytesPerMs;
@@ -102,13 +102,13 @@ describe('Heartbeat (§3)', () => {
     }
   }
 
-  it('lives while a large frame comes over a slow link', () => {
+  it('stays alive while a large frame arrives over a slow link', () => {
     make(19_000, 19_000);
     drip(600_000, 3);
     expect(missed).not.toHaveBeenCalled();
   });
 
-  it('misses a heartbeat when a frame comes slower than a byte per millisecond', () => {
+  it('times out when a frame arrives slower than a byte per millisecond', () => {
     make(19_000, 19_000);
     drip(38_000, 0.5);
     expect(missed).not.toHaveBeenCalled();
@@ -116,7 +116,7 @@ describe('Heartbeat (§3)', () => {
     expect(missed).toHaveBeenCalledTimes(1);
   });
 
-  it('misses a heartbeat within two timeouts when the bytes of a frame stop coming', () => {
+  it('times out within two timeouts when the bytes of a frame stop arriving', () => {
     make(1_000, 1_000);
     drip(10_000, 100);
     expect(missed).not.toHaveBeenCalled();
@@ -124,7 +124,7 @@ describe('Heartbeat (§3)', () => {
     expect(missed).toHaveBeenCalledTimes(1);
   });
 
-  it('waits a millisecond longer for each byte that was on its way before the ping', () => {
+  it('waits one millisecond longer for each byte that was queued before the ping', () => {
     link.unconfirmedBytes = 200_000;
     make(19_000, 19_000);
     jest.advanceTimersByTime(19_000 + 19_000 + 199_000);
@@ -133,7 +133,7 @@ describe('Heartbeat (§3)', () => {
     expect(missed).toHaveBeenCalledTimes(1);
   });
 
-  it('does nothing any more when stopped', () => {
+  it('does nothing after stop()', () => {
     make(1_000, 500);
     jest.advanceTimersByTime(1_000);
     heartbeat.stop();
@@ -142,7 +142,7 @@ describe('Heartbeat (§3)', () => {
     expect(missed).not.toHaveBeenCalled();
   });
 
-  it('starts anew without what was before', () => {
+  it('restarts without its previous state', () => {
     make(1_000, 500);
     jest.advanceTimersByTime(1_000);
     heartbeat.start();

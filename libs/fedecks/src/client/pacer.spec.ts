@@ -1,7 +1,7 @@
 import { jest } from '@jest/globals';
 import { Pacer } from './pacer.js';
 
-/** A connection whose pongs come when the test says so. */
+/** A connection whose pongs the test controls. */
 class Connection {
   sent = 0;
   confirmed = 0;
@@ -39,13 +39,13 @@ describe('Pacer (§1.9)', () => {
   beforeEach(() => jest.useFakeTimers());
   afterEach(() => jest.useRealTimers());
 
-  it('sends everything at once where there is no limit', () => {
+  it('sends everything at once without a limit', () => {
     const connection = new Connection(undefined);
     connection.send(100_000);
     expect(connection).toMatchObject({ sent: 100_000, pings: 0 });
   });
 
-  it('sends half of what is allowed, less two, and goes on after a second and a pong', () => {
+  it('sends half of the limit less two, and continues after one second and a pong', () => {
     const connection = new Connection(100);
     connection.send(1_000);
     expect(connection).toMatchObject({ sent: 48, pings: 1 });
@@ -61,7 +61,7 @@ describe('Pacer (§1.9)', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('does not hold up a device that sends less', () => {
+  it('does not delay a device that sends less', () => {
     const connection = new Connection(100);
     for (let second = 1; second <= 10; second++) {
       connection.send(40);
@@ -71,7 +71,7 @@ describe('Pacer (§1.9)', () => {
     }
   });
 
-  it('has no more than half arrive at one moment, however long the link stalls', () => {
+  it('lets at most half of the limit arrive at once, however long the link stalls', () => {
     const connection = new Connection(100);
     connection.send(10_000);
     for (let round = 0; round < 50; round++) {
@@ -84,7 +84,7 @@ describe('Pacer (§1.9)', () => {
     connection.end();
   });
 
-  it('spends no pings where hardly any frames are allowed', () => {
+  it('sends no pings when the limit is very low', () => {
     const connection = new Connection(2);
     connection.send(3);
     expect(connection).toMatchObject({ sent: 1, pings: 0 });
@@ -93,7 +93,7 @@ describe('Pacer (§1.9)', () => {
     connection.end();
   });
 
-  it('hands everything that waits to a connection that has ended, to fail there, and keeps no timer', () => {
+  it('passes all queued messages to an ended connection, where they fail, and leaves no timer', () => {
     const connection = new Connection(100);
     connection.send(1_000);
     connection.pong();

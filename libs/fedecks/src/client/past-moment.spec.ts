@@ -7,7 +7,7 @@ describe('PastMoment', () => {
   const realNow = Date.now;
   afterEach(() => (Date.now = realNow));
 
-  it('is when it was made', async () => {
+  it('equals its creation time', async () => {
     const before = Date.now();
     const moment = new PastMoment();
     const shown = moment.date.getTime();
@@ -17,7 +17,7 @@ describe('PastMoment', () => {
     expect(moment.date.getTime()).toBe(shown);
   });
 
-  it.each([50 * YEAR_MS, -YEAR_MS])('moves with a clock that is set by %d ms', (stepMs) => {
+  it.each([50 * YEAR_MS, -YEAR_MS])('shifts with a clock that is set by %d ms', (stepMs) => {
     const moment = new PastMoment();
     const shown = moment.date.getTime();
     Date.now = () => realNow() + stepMs;

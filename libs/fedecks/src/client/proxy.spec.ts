@@ -1,6 +1,6 @@
 import { proxyFromEnvironment } from './proxy.js';
 
-describe('the proxy of the environment', () => {
+describe('the proxy from the environment', () => {
   const PROXIES = { https_proxy: 'http://secure:1', http_proxy: 'http://plain:2', all_proxy: 'http://all:3' };
 
   it.each([
@@ -13,7 +13,7 @@ describe('the proxy of the environment', () => {
     ['lower case first', { HTTPS_PROXY: 'http://upper:4', ...PROXIES }, 'wss://a', 'http://secure:1'],
     ['what is empty as unset', { https_proxy: '', ALL_PROXY: 'http://all:3' }, 'wss://a', 'http://all:3'],
     ['http where no scheme is named', { https_proxy: 'proxy:3128' }, 'wss://a', 'http://proxy:3128'],
-  ])('is %s', (_what, env, url, proxy) => {
+  ])('is selected: %s', (_what, env, url, proxy) => {
     expect(proxyFromEnvironment(env)(url)).toBe(proxy);
   });
 
@@ -40,7 +40,7 @@ describe('the proxy of the environment', () => {
     ['cloud.example.com.evil.org', 'wss://cloud.example.com', false],
     ['.', 'wss://cloud.example.com', false],
     [',', 'wss://cloud.example.com', false],
-  ])('with no_proxy "%s" for %s: direct is %p', (no_proxy, url, direct) => {
+  ])('with no_proxy "%s", for %s: direct is %p', (no_proxy, url, direct) => {
     const env = { all_proxy: 'http://all:3' };
     expect(proxyFromEnvironment({ ...env, no_proxy })(url)).toBe(direct ? undefined : env.all_proxy);
     expect(proxyFromEnvironment({ ...env, NO_PROXY: no_proxy })(url)).toBe(
@@ -48,7 +48,7 @@ describe('the proxy of the environment', () => {
     );
   });
 
-  it('is asked for anew each time', () => {
+  it('is read again each time', () => {
     const env: Record<string, string> = {};
     const choice = proxyFromEnvironment(env);
     expect(choice('wss://a')).toBeUndefined();

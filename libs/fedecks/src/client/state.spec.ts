@@ -6,7 +6,7 @@ const OLD = 'header with the old token';
 const NEW = 'header with the new token';
 const at = (state: Partial<State>): State => ({ ...INITIAL_STATE, attempt: 3, failures: 2, ...state });
 
-/** Every state, with every token and login that can go with it. */
+/** Every state, with every possible token and login. */
 const STATES = {
   unregistered: at({}),
   scheduled: at({ status: 'connection_scheduled', header: OLD }),
@@ -23,7 +23,7 @@ const refused = (status: number, hasBody?: true): StateEvent => {
   const failure = { status, ...(hasBody && { hasBody }) };
   return { type: 'refused', attempt: 3, failure, retryAfterMs: 0, isClone: false };
 };
-/** By a cloud whose clock says this, in milliseconds. */
+/** The cloud's date, in milliseconds. */
 const cloudRefused = (timeMs = 0): StateEvent => {
   return {
     type: 'refused',
@@ -79,7 +79,7 @@ const LOGOUT_IN_LOGIN =
   'unregistered: fail login 7, cancel_retry, unwatch, close, forget_token, unregistered';
 const STOP = 'stopped: cancel_retry, unwatch, close, stopped';
 
-/** What every event does in every state; where nothing is said, it changes nothing and has no effect. */
+/** The transitions; an event without an entry changes nothing and has no effect. */
 const TABLE: Record<keyof typeof STATES, Partial<Record<string, string>>> = {
   unregistered: {
     'started with token': 'connection_scheduled: schedule start',
@@ -211,7 +211,7 @@ describe('the state machine of a client (§3)', () => {
   });
 
   it.each(Object.entries(EVENTS).filter(([, event]) => 'attempt' in event))(
-    'ignores "%s" of an attempt that is no longer the newest',
+    'ignores "%s" of an earlier attempt',
     (_name, event) => {
       for (const state of Object.values(STATES)) {
         expect(next(state, { ...event, attempt: 2 } as StateEvent)).toEqual({ state, effects: [] });
@@ -219,7 +219,7 @@ describe('the state machine of a client (§3)', () => {
     },
   );
 
-  it('numbers its attempts, so that a new one makes the old one past', () => {
+  it('numbers its attempts, so that a new one invalidates the old one', () => {
     const { state, effects } = next(STATES.scheduled, EVENTS['retry due']);
     expect(state.attempt).toBe(4);
     expect(effects).toContainEqual({
@@ -232,7 +232,7 @@ describe('the state machine of a client (§3)', () => {
     });
   });
 
-  it('keeps the token it holds while a login is under way, and replaces it when the new one has arrived', () => {
+  it('keeps its token during a login, and replaces it when the new one arrives', () => {
     const loggingIn = next(STATES['connected with token'], EVENTS.login).state;
     expect(loggingIn.header).toBe(OLD);
     const connected = next(loggingIn, { ...EVENTS.upgraded, attempt: 4 }).state;
@@ -241,7 +241,7 @@ describe('the state machine of a client (§3)', () => {
     expect(state).toMatchObject({ header: NEW, login: undefined });
   });
 
-  it('has forgotten the token after a logout, and has nothing to do with the old connection', () => {
+  it('deletes the token after a logout, and ignores events of the old connection', () => {
     for (const before of Object.values(STATES).filter(({ status }) => status !== 'stopped')) {
       const { state } = next({ ...before, expiresAtMs: 5_000, refusals: 1 }, EVENTS.logout);
       expect(state).toMatchObject({
@@ -256,7 +256,7 @@ describe('the state machine of a client (§3)', () => {
     }
   });
 
-  it('waits longer with every failure, also when connecting succeeds in between', () => {
+  it('backs off further with every failure, even if connecting succeeds in between', () => {
     const failed = next(STATES['connecting with token'], EVENTS.unreachable);
     expect(failed.effects).toContainEqual(expect.objectContaining({ do: 'schedule', failures: 2 }));
     const connecting = next(failed.state, EVENTS['retry due']).state;
@@ -275,20 +275,20 @@ describe('the state machine of a client (§3)', () => {
     expect(next(state, EVENTS.login).effects).toContainEqual(expect.objectContaining({ turn: 5 }));
   });
 
-  it('stays at a url that worked, until it has failed in a row: then the next one gets its turn', () => {
+  it('stays at a url that worked until it fails twice in a row', () => {
     const lost = (failures: number): number =>
       next({ ...STATES['connected with token'], failures }, EVENTS['closed 1000']).state.turn;
     expect([0, 1, 2, 3, 4].map(lost)).toEqual([0, 0, 0, 1, 1]);
   });
 
-  it('waits as little as after the first failure when the connection has been stable', () => {
+  it('resets the backoff after a stable connection', () => {
     const stable = next(STATES['connected with token'], EVENTS.stable).state;
     expect(next(stable, EVENTS['closed 1000']).effects).toContainEqual(
       expect.objectContaining({ do: 'schedule', pace: 'backoff', failures: 0 }),
     );
   });
 
-  it('comes back soon when it is replaced, and slowly from the third time within five minutes on', () => {
+  it('reconnects soon when it is replaced, and slowly from the third time within five minutes', () => {
     const MINUTE_MS = 60_000;
     const paces = (...minutes: number[]): string[] => {
       let state = STATES['connected with token'];
@@ -327,7 +327,7 @@ describe('the state machine of a client (§3)', () => {
     expect(isSuspected(next(connecting, refused(503)))).toBe(false);
   });
 
-  it('counts refusals of its token apart from failures, until it is connected', () => {
+  it('counts rejections of its token separately from failures, until it connects', () => {
     const count = (step: Step): number | undefined =>
       step.effects.flatMap((effect) => (effect.do === 'schedule' ? [effect.failures] : []))[0];
     const first = next(STATES['connecting with token'], refused(403));
@@ -340,7 +340,7 @@ describe('the state machine of a client (§3)', () => {
     expect(connected.state.refusals).toBe(0);
   });
 
-  it('gives an attempt twice as much time after every three that ran out of it, until a quick connection', () => {
+  it('doubles the timeouts after every three timed-out attempts, until a quick connection', () => {
     const late: StateEvent = { ...EVENTS.unreachable, isTimeout: true };
     const lateAnswer: StateEvent = {
       ...refused(0),
@@ -385,7 +385,7 @@ describe('the state machine of a client (§3)', () => {
   }
   const HELD = { ...STATES['connecting with token'], expiresAtMs: 5_000 };
 
-  it("takes a token for refused that has expired by the server's date", () => {
+  it("reports a token as refused that has expired by the server's date", () => {
     expect(refusals(HELD, cloudRefused(5_000))).toEqual(['expired']);
     expect(refusals(HELD, cloudRefused(4_999))).toEqual([]);
     expect(refusals({ ...HELD, expiresAtMs: undefined }, cloudRefused(5_000))).toEqual([]);
@@ -419,12 +419,12 @@ describe('the state machine of a client (§3)', () => {
     expect(refusals(HELD, closed(4150), cloudRefused())).toEqual(['revoked', 'refused']);
   });
 
-  it('does not take a 403 with a body for the refusal of a cloud, nor one of a login', () => {
+  it('ignores a 403 with a body, and one of a login', () => {
     expect(refusals(HELD, refused(403), refused(403), refused(403))).toEqual([]);
     expect(refusals({ ...HELD, login: 7 }, cloudRefused(6_000))).toEqual([]);
   });
 
-  it('waits for as long as the server asks', () => {
+  it("waits for the server's Retry-After", () => {
     const event = { ...refused(503), retryAfterMs: 30_000 } as StateEvent;
     expect(next(STATES['connecting with token'], event).effects).toContainEqual(
       expect.objectContaining({ do: 'schedule', notBeforeMs: 30_000 }),
@@ -460,7 +460,7 @@ describe('the state machine of a client (§3)', () => {
     ['upgrade-failed', 403, STATES['connecting for login'], EVENTS['refused 403']],
     ['connection-lost', undefined, STATES['connected for login'], EVENTS['closed 1000']],
     ['no-token', undefined, STATES['connected for login'], EVENTS['token overdue']],
-  ])('fails a login with %s', (code, status, state, event) => {
+  ])('rejects a login with %s', (code, status, state, event) => {
     expect(next(state, event).effects).toContainEqual(
       expect.objectContaining({ do: 'fail_login', login: 7, code, status }),
     );

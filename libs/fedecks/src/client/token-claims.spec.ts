@@ -17,7 +17,7 @@ describe('expiryOf', () => {
     jwt('{"exp":"soon"}'),
     jwt('{"exp":1e300}'),
     jwt('{'),
-  ])('does not know the expiry of %j', (token) => {
+  ])('returns undefined for %j', (token) => {
     expect(expiryOf(token)).toBeUndefined();
   });
 });
@@ -28,7 +28,7 @@ describe('isRenewal', () => {
     jwt({ sub: 'nerves-242a', iat, exp: iat + LIFETIME_S, gen: 1, ...more });
   const stored = issued(1_000);
 
-  it('holds for a token that differs in its times alone, by less than a twentieth of its lifetime', () => {
+  it('is true for a token that differs only in its times, by less than a twentieth of its lifetime', () => {
     expect(isRenewal(stored, issued(1_000))).toBe(true);
     expect(isRenewal(stored, issued(1_000 + LIFETIME_S / 20 - 100))).toBe(true);
     expect(isRenewal(stored, issued(1_000 + LIFETIME_S / 20 + 100))).toBe(false);
@@ -40,14 +40,14 @@ describe('isRenewal', () => {
     ['has other claims', issued(1_010, { claims: { site: 'b' } })],
     ['has an id of its own', issued(1_010, { jti: '1' })],
     ['is signed with another key', `other${issued(1_010)}`],
-    ['does not tell when it expires', issued(1_010, { exp: undefined })],
-    ['does not tell when it was issued', issued(1_010, { iat: undefined })],
+    ['has no expiry', issued(1_010, { exp: undefined })],
+    ['has no time of issue', issued(1_010, { iat: undefined })],
     ['is opaque', 'T2'],
-  ])('does not hold for a token that %s', (_what, token) => {
+  ])('is false for a token that %s', (_what, token) => {
     expect(isRenewal(stored, token)).toBe(false);
   });
 
-  it('does not hold between opaque tokens', () => {
+  it('is false for opaque tokens', () => {
     expect(isRenewal('T1', 'T1')).toBe(false);
   });
 });

@@ -37,19 +37,19 @@ async function load(store: TokenStore): Promise<{ token: string | undefined; rep
 describe.each([
   ['MemoryTokenStore', () => new MemoryTokenStore()],
   ['FileTokenStore', () => new FileTokenStore(directory, 'nerves-242a')],
-])('what any token store does: %s', (_name, make) => {
-  it('has no token at first, and nothing to report', async () => {
+])('any token store: %s', (_name, make) => {
+  it('has no token at first, and reports no problem', async () => {
     expect(await load(make())).toEqual({ token: undefined, reports: [] });
   });
 
-  it('has the token saved last', async () => {
+  it('returns the token saved last', async () => {
     const store = make();
     await store.save('first');
     await store.save('second, with ümläuts\nand a line break');
     expect(await load(store)).toEqual({ token: 'second, with ümläuts\nand a line break', reports: [] });
   });
 
-  it('has none when it was removed, and takes that twice', async () => {
+  it('returns none after removal, and accepts a second removal', async () => {
     const store = make();
     await store.save('first');
     await store.save('second');
@@ -62,12 +62,12 @@ describe.each([
 describe('FileTokenStore', () => {
   const store = (deviceId = 'nerves-242a'): FileTokenStore => new FileTokenStore(directory, deviceId);
 
-  it('has the token of an earlier run', async () => {
+  it('returns the token of an earlier run', async () => {
     await store().save('T');
     expect((await load(store())).token).toBe('T');
   });
 
-  it('keeps it from other users: 0600 in a directory of 0700', async () => {
+  it('protects it from other users: 0600 in a directory of 0700', async () => {
     await store().save('T1');
     await store().save('T2');
     expect((await stat(directory)).mode & 0o777).toBe(0o700);
@@ -76,12 +76,12 @@ describe('FileTokenStore', () => {
     }
   });
 
-  it('leaves no other files than the token and the one before it', async () => {
+  it('leaves no files other than the token and the previous one', async () => {
     for (const token of ['T1', 'T2', 'T3']) await store().save(token);
     expect((await readdir(directory)).sort()).toEqual(['token', 'token.previous']);
   });
 
-  it('finds any truncation, and falls back to the token before', async () => {
+  it('detects any truncation, and falls back to the previous token', async () => {
     await store().save('T1');
     await store().save('T2');
     const file = join(directory, 'token');
@@ -94,7 +94,7 @@ describe('FileTokenStore', () => {
     }
   });
 
-  it('finds any changed byte', async () => {
+  it('detects any changed byte', async () => {
     await store().save('T1');
     const file = join(directory, 'token');
     const whole = await readFile(file);
@@ -110,7 +110,7 @@ describe('FileTokenStore', () => {
     }
   });
 
-  it('finds bytes after the end', async () => {
+  it('detects bytes after the end', async () => {
     await store().save('T1');
     await writeFile(join(directory, 'token'), 'x', { flag: 'a' });
     expect((await load(store())).token).toBeUndefined();
@@ -127,7 +127,7 @@ describe('FileTokenStore', () => {
     ]);
   });
 
-  it('uses the token before when power failed between the two renames of a save', async () => {
+  it('returns the previous token after a power cut between the two renames of a save', async () => {
     await store().save('T1');
     await store().save('T2');
     await rm(join(directory, 'token'));
@@ -137,7 +137,7 @@ describe('FileTokenStore', () => {
     });
   });
 
-  it('does not let a damaged token push out the good one before it', async () => {
+  it('does not replace the good previous token with a damaged one', async () => {
     await store().save('T1');
     await store().save('T2');
     const file = join(directory, 'token');
@@ -147,7 +147,7 @@ describe('FileTokenStore', () => {
     expect((await load(store())).token).toBe('T1');
   });
 
-  it('goes on after a crash that left half a file', async () => {
+  it('works after a crash that left a partial file', async () => {
     await store().save('T1');
     await writeFile(join(directory, 'token.new'), 'fedecks', { mode: 0o644 });
     await store().save('T2');
@@ -155,7 +155,7 @@ describe('FileTokenStore', () => {
     expect((await stat(join(directory, 'token'))).mode & 0o777).toBe(0o600);
   });
 
-  it('does not write through a link that is in the way', async () => {
+  it('does not write through a symbolic link', async () => {
     const elsewhere = join(parent, 'elsewhere');
     await writeFile(elsewhere, 'precious');
     await mkdir(directory, { recursive: true });
@@ -165,7 +165,7 @@ describe('FileTokenStore', () => {
     expect((await load(store())).token).toBe('T1');
   });
 
-  it('does not hand out the token of another device id, nor write the id itself', async () => {
+  it('does not return the token of another device id, and does not store the id in clear', async () => {
     await store('secret-id').save('T1');
     expect(await readFile(join(directory, 'token'), 'utf8')).not.toContain('secret-id');
     expect(await load(store('other'))).toMatchObject({
@@ -174,12 +174,12 @@ describe('FileTokenStore', () => {
     });
   });
 
-  it('rejects when it cannot save, and keeps the token it had', async () => {
+  it('rejects when it cannot save, and keeps the previous token', async () => {
     await writeFile(join(parent, 'made'), 'a file where a directory should be');
     await expect(store().save('T1')).rejects.toMatchObject({ code: 'ENOTDIR' });
     await rm(join(parent, 'made'));
     await store().save('T1');
-    // The place where a directory would be moved to is taken as well.
+    // The target for the moved directory exists as well.
     for (const path of ['token.new/x', 'token.new.directory/x'])
       await mkdir(join(directory, path), { recursive: true });
     await expect(store().save('T2')).rejects.toMatchObject({ code: 'ENOTEMPTY' });
@@ -187,7 +187,7 @@ describe('FileTokenStore', () => {
   });
 
   it.each(['token', 'token.previous', 'token.new'])(
-    'saves over a directory in the place of %s, and keeps what is in it',
+    'saves over a directory in place of %s, and keeps its contents',
     async (name) => {
       await store().save('T1');
       await rm(join(directory, name), { force: true });
@@ -204,7 +204,7 @@ describe('FileTokenStore', () => {
     },
   );
 
-  it('removes the token beside a directory', async () => {
+  it('removes the token next to a directory', async () => {
     await store().save('T1');
     await mkdir(join(directory, 'token.previous'));
     await store().remove();
@@ -218,22 +218,25 @@ describe('FileTokenStore', () => {
     ['a link to a device', (path: string) => symlink('/dev/zero', path)],
     ['a file of 400 MB', (path: string) => writeFile(path, '').then(() => truncate(path, 400_000_000))],
     ['a file of 4097 bytes', (path: string) => writeFile(path, 'x'.repeat(4097))],
-  ])('does not take %s for a token: says so, uses the one before, and saves over it', async (_what, make) => {
-    await store().save('T1');
-    await store().save('T2');
-    await rm(join(directory, 'token'));
-    await make(join(directory, 'token'));
-    const before = process.memoryUsage.rss();
-    expect(await load(store())).toEqual({
-      token: 'T1',
-      reports: [expect.stringContaining('token is not a regular file of at most 4096 bytes: the previous')],
-    });
-    expect(process.memoryUsage.rss() - before).toBeLessThan(200_000_000);
-    await store().save('T3');
-    expect(await load(store())).toEqual({ token: 'T3', reports: [] });
-  });
+  ])(
+    'ignores %s as a token, reports it, falls back to the previous one, and saves over it',
+    async (_what, make) => {
+      await store().save('T1');
+      await store().save('T2');
+      await rm(join(directory, 'token'));
+      await make(join(directory, 'token'));
+      const before = process.memoryUsage.rss();
+      expect(await load(store())).toEqual({
+        token: 'T1',
+        reports: [expect.stringContaining('token is not a regular file of at most 4096 bytes: the previous')],
+      });
+      expect(process.memoryUsage.rss() - before).toBeLessThan(200_000_000);
+      await store().save('T3');
+      expect(await load(store())).toEqual({ token: 'T3', reports: [] });
+    },
+  );
 
-  it('does not write a token that says the same and lives hardly longer', async () => {
+  it('does not write a renewed token with hardly more lifetime', async () => {
     await store().save(jwt(1_000_000));
     const { mtimeNs, ino } = await stat(join(directory, 'token'), { bigint: true });
     for (let second = 1; second <= 50; second++) await store().save(jwt(1_000_000 + second));
@@ -242,7 +245,7 @@ describe('FileTokenStore', () => {
     expect((await load(store())).token).toBe(jwt(1_000_000 + 86_400));
   });
 
-  it('reports a file that cannot be read, instead of failing', async () => {
+  it('reports a file that cannot be read, without rejecting', async () => {
     await mkdir(directory, { recursive: true });
     await symlink('token', join(directory, 'token'));
     expect(await load(store())).toMatchObject({
@@ -251,10 +254,10 @@ describe('FileTokenStore', () => {
     });
   });
 
-  it('rejects in a directory that is read-only', async () => {
+  it('rejects in a read-only directory', async () => {
     await store().save('T1');
     await chmod(directory, 0o500);
-    // Root may write anywhere: as root, this is tried as nobody.
+    // Root may write anywhere, so this runs as nobody.
     const root = process.geteuid?.() === 0;
     if (root) {
       for (const path of [parent, directory, join(directory, 'token')]) await chown(path, NOBODY, NOBODY);
@@ -272,11 +275,11 @@ describe('FileTokenStore', () => {
 
 const NOBODY = 65534;
 
-/** A token of a day, as the cloud makes them. */
+/** A token with a lifetime of one day, as the cloud issues it. */
 const jwt = (iat: number): string =>
   `e30.${Buffer.from(JSON.stringify({ sub: 'nerves-242a', iat, exp: iat + 86_400 })).toString('base64url')}.s`;
 
-/** A socket outlives its listener when it was moved away meanwhile. */
+/** A socket file survives its server if it was moved meanwhile. */
 async function listenAndLeave(path: string): Promise<void> {
   const server = createServer().listen(`${path}.made`);
   await once(server, 'listening');

@@ -1,7 +1,7 @@
 import { Unconfirmed } from './unconfirmed.js';
 
 describe('Unconfirmed', () => {
-  it('counts what was sent after the last ping that a pong has followed', () => {
+  it('counts messages sent after the last confirmed ping', () => {
     const unconfirmed = new Unconfirmed();
     unconfirmed.onSent(10, 1);
     unconfirmed.onPing();
@@ -15,14 +15,14 @@ describe('Unconfirmed', () => {
     expect(unconfirmed).toMatchObject({ bytes: 0, confirmedMessages: 2 });
   });
 
-  it('takes a pong that no ping has asked for as a proof of nothing', () => {
+  it('ignores an unsolicited pong', () => {
     const unconfirmed = new Unconfirmed();
     unconfirmed.onSent(10, 1);
     unconfirmed.onPong();
     expect(unconfirmed).toMatchObject({ bytes: 10, confirmedMessages: 0 });
   });
 
-  it('remembers no more than 1,000 pings, and never takes a pong for a later one', () => {
+  it('remembers at most 1,000 pings, and never assigns a pong to a later one', () => {
     const unconfirmed = new Unconfirmed();
     for (let ping = 0; ping < 1_500; ping++) {
       unconfirmed.onSent(1, 1);

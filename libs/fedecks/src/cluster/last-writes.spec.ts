@@ -9,7 +9,7 @@ it('forgets the oldest when there are too many', () => {
   expect(['a', 'b', 'c'].map((id) => writes.take(id))).toEqual([3, undefined, 4]);
 });
 
-it('gives each revision once', () => {
+it('returns each revision once', () => {
   const writes = new LastWrites(2);
   writes.keep('a', 1);
   expect([writes.take('a'), writes.take('a')]).toEqual([1, undefined]);

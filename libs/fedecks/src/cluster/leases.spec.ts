@@ -7,7 +7,7 @@ import { Subjects } from './subjects.js';
 const HEARTBEAT_MS = 1_000;
 const LEASE_MS = 3 * HEARTBEAT_MS;
 
-/** A bucket without entries, in which anything can be put. */
+/** An empty bucket that accepts any value. */
 const bucket = {
   put: async () => 1,
   remove: async () => undefined,
@@ -42,14 +42,14 @@ describe('Leases', () => {
     jest.useRealTimers();
   });
 
-  it('has what is written of this node looked at when it is swept by mistake', () => {
+  it('checks its own entries when it is swept by mistake', () => {
     leases.received({ type: 'sweeping', node: 'other', lost: 'self' });
     expect(doubts).toBe(1);
     leases.received({ type: 'swept', node: 'other', lost: 'self' });
     expect(doubts).toBe(2);
   });
 
-  it('sweeps all lost nodes at once, but for one that another node sweeps', async () => {
+  it('sweeps all lost nodes at once, except one that another node is sweeping', async () => {
     const sweeps: string[][] = [];
     sweep = async (nodes) => void sweeps.push([...nodes].sort());
     for (const node of ['a', 'b', 'c', 'd']) leases.received({ type: 'lives', node });
@@ -60,7 +60,7 @@ describe('Leases', () => {
     expect(told.filter(({ type }) => type === 'swept').map(({ lost }) => lost)).toEqual(['a', 'b']);
   });
 
-  it('does not take a node for swept that comes back meanwhile', async () => {
+  it('does not mark a node as swept that returns meanwhile', async () => {
     let finish = (): void => undefined;
     sweep = () => new Promise((resolve) => (finish = resolve));
     leases.received({ type: 'lives', node: 'other' });
@@ -72,7 +72,7 @@ describe('Leases', () => {
     expect(leases.lives('other')).toBe(true);
   });
 
-  it('follows the clocks of other nodes, and tells its own', async () => {
+  it('adopts the clocks of other nodes, and publishes its own', async () => {
     const ahead = clock.now() + 3_600_000_000;
     leases.received({ type: 'lives', node: 'other', time: ahead });
     await jest.advanceTimersByTimeAsync(HEARTBEAT_MS);
@@ -80,7 +80,7 @@ describe('Leases', () => {
     expect(told.at(-1)?.time).toBeGreaterThan(ahead);
   });
 
-  it.each([-1, 1.5, 2 ** 53, '1', null])('refuses a message whose time is %p', (time) => {
+  it.each([-1, 1.5, 2 ** 53, '1', null])('rejects a message whose time is %p', (time) => {
     const message = Buffer.from(JSON.stringify({ type: 'lives', node: 'other', time }));
     expect(() => readNodeMessage(message)).toThrow('it is not what nodes tell each other');
   });

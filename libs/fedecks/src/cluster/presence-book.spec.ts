@@ -39,14 +39,14 @@ function deviceOf(id: string, since: number): ConnectedDevice {
   return { id, endpoint: '/fedecks', remoteAddress: '::1', since, claims: undefined };
 }
 
-/** A node whose connections and neighbours a test decides on. */
+/** A node with connections and peers that the test controls. */
 class TestNode {
   readonly connected = new Map<string, ConnectedDevice>();
   readonly replaced: string[] = [];
   readonly questions: { node: string; over: Rank }[] = [];
   readonly lost = new Set<string>();
   readonly clock = new SharedClock();
-  /** What other nodes answer. */
+  /** The answer of other nodes. */
   answer: () => Promise<boolean> = () => Promise.reject(new Error('no answer'));
   handOver = false;
   readonly book: PresenceBook;
@@ -101,7 +101,7 @@ class TestNode {
   }
 }
 
-/** What another node writes of the lamp, over whatever is there. */
+/** Overwrites the lamp's entry as another node would. */
 async function writeElsewhere(
   bucket: Bucket<PresenceRecord>,
   time: number,
@@ -111,7 +111,7 @@ async function writeElsewhere(
   return (await bucket.put(key, recordOf(deviceOf('lamp', 1), { node, time }, gone))) ?? 0;
 }
 
-/** A bucket that counts how often it is read. */
+/** A bucket that counts reads. */
 function counted(bucket: Bucket<PresenceRecord>): Bucket<PresenceRecord> & { reads: number } {
   return Object.assign(Object.create(bucket) as Bucket<PresenceRecord>, {
     reads: 0,
@@ -124,7 +124,7 @@ function counted(bucket: Bucket<PresenceRecord>): Bucket<PresenceRecord> & { rea
 
 const LEFT: Gone = { cause: 'connection_lost', at: 1 };
 
-it('remembers departures that cannot be written up to a number, and finds the others by what is written', async () => {
+it('queues a limited number of failed offline writes, and finds the others by reading the bucket', async () => {
   const bucket = await open('departures');
   const node = new TestNode();
   await node.book.resume(bucket);
@@ -147,7 +147,7 @@ it('remembers departures that cannot be written up to a number, and finds the ot
   await eventually(causes, (found) => found.join() === expected.join());
 });
 
-describe('A node that holds a device of which another node writes', () => {
+describe('a node that holds a device which another node has written', () => {
   let bucket: Bucket<PresenceRecord>;
   let node: TestNode;
   let tests = 0;
@@ -160,7 +160,7 @@ describe('A node that holds a device of which another node writes', () => {
     await node.settled();
   }
 
-  /** The other node writes, and the store tells this one. */
+  /** Writes as the other node, and delivers the watch event. */
   async function hear(time: number, gone?: Gone): Promise<void> {
     node.book.onCommitted('lamp', await writeElsewhere(bucket, time, gone));
     await node.settled();
@@ -171,7 +171,7 @@ describe('A node that holds a device of which another node writes', () => {
     return `${value?.state} at ${value?.node}`;
   };
 
-  it('writes its own again when it is told that the device is offline, however late the other came', async () => {
+  it('rewrites its own entry when it learns that the device is offline, however late the other write was', async () => {
     await start();
     await hear(node.clock.now() + 1_000_000, LEFT);
     expect(await state()).toBe('online at node');
@@ -179,7 +179,7 @@ describe('A node that holds a device of which another node writes', () => {
     expect(node.replaced).toEqual([]);
   });
 
-  it('writes its own again when the other node is lost', async () => {
+  it('rewrites its own entry when the other node is lost', async () => {
     await start();
     node.lost.add('other');
     await hear(node.clock.now() + 1_000_000);
@@ -188,7 +188,7 @@ describe('A node that holds a device of which another node writes', () => {
   });
 
   it.each(['newest', 'oldest'] as const)(
-    'asks nobody where its own stays by the order: %s',
+    'sends no query when its own connection stays by rank: %s',
     async (duplicates) => {
       await start(duplicates);
       await hear(duplicates === 'newest' ? 1 : node.clock.now() + 1_000_000);
@@ -199,7 +199,7 @@ describe('A node that holds a device of which another node writes', () => {
   );
 
   it.each(['newest', 'oldest'] as const)(
-    'closes its own when the other node holds one that stays: %s',
+    'closes its own connection when the other node holds one that stays: %s',
     async (duplicates) => {
       await start(duplicates);
       node.answer = async () => true;
@@ -211,7 +211,7 @@ describe('A node that holds a device of which another node writes', () => {
   );
 
   it.each(['newest', 'oldest'] as const)(
-    'keeps its own when the other node holds none: %s',
+    'keeps its own connection when the other node holds none: %s',
     async (duplicates) => {
       await start(duplicates);
       node.answer = async () => false;
@@ -221,7 +221,7 @@ describe('A node that holds a device of which another node writes', () => {
     },
   );
 
-  it('asks again when the other node does not answer, and closes nothing before', async () => {
+  it('repeats the query when the other node does not answer, and closes nothing before', async () => {
     await start();
     let asked = 0;
     node.answer = () => (++asked < 2 ? Promise.reject(new Error('no answer')) : Promise.resolve(true));
@@ -230,7 +230,7 @@ describe('A node that holds a device of which another node writes', () => {
     expect(node.replaced).toEqual(['lamp']);
   });
 
-  it('closes no connection that comes while it asks about an earlier one', async () => {
+  it('does not close a connection that opens while it queries for an earlier one', async () => {
     await start();
     let answer = (_holds: boolean): void => undefined;
     node.answer = () => new Promise((resolve) => (answer = resolve));
@@ -247,7 +247,7 @@ describe('A node that holds a device of which another node writes', () => {
     expect(await state()).toBe('online at node');
   });
 
-  it("leaves any connection of a live node where 'allow' counts, and shows the newest", async () => {
+  it("with duplicates: 'allow', keeps the connection of any live node, and shows the newest", async () => {
     await start('allow');
     await hear(1);
     expect(await state()).toBe('online at node');
@@ -259,7 +259,7 @@ describe('A node that holds a device of which another node writes', () => {
     expect(await state()).toBe('online at node');
   });
 
-  it('leaves what another node has written when its own connection ends', async () => {
+  it('keeps the entry of another node when its own connection ends', async () => {
     await start();
     await writeElsewhere(bucket, node.clock.now() + 1_000);
     node.leave('lamp');
@@ -268,7 +268,7 @@ describe('A node that holds a device of which another node writes', () => {
     expect(node.questions).toEqual([]);
   });
 
-  it('looks at all its devices from time to time, though nobody has told it of anything', async () => {
+  it('checks all its devices periodically, even without a watch event', async () => {
     bucket = await open(`held${++tests}`);
     node = new TestNode('newest', 6_000);
     await node.book.resume(bucket);
@@ -279,7 +279,7 @@ describe('A node that holds a device of which another node writes', () => {
   });
 });
 
-it('has no write that arrives late take what was written since, nor come after the end of its connection', async () => {
+it('a late write neither overwrites a newer entry nor takes effect after its connection has ended', async () => {
   const real = await open('late');
   const late: (() => Promise<number | undefined>)[] = [];
   let failing = true;
@@ -291,7 +291,7 @@ it('has no write that arrives late take what was written since, nor come after t
   };
   const bucket: Bucket<PresenceRecord> = Object.assign(Object.create(real) as typeof real, { put });
   const node = new TestNode();
-  // Another node holds it, and has an older connection.
+  // Another node holds an older connection.
   await writeElsewhere(real, 1);
   await node.book.resume(bucket);
   node.come('lamp');
@@ -301,7 +301,7 @@ it('has no write that arrives late take what was written since, nor come after t
   expect((await real.get(key)).value).toMatchObject({ node: 'other', state: 'online' });
 });
 
-describe("A node that claims a place where 'oldest' counts", () => {
+describe("a node that claims a device, with duplicates: 'oldest'", () => {
   let bucket: Bucket<PresenceRecord>;
   let node: TestNode;
   let tests = 0;
@@ -312,7 +312,7 @@ describe("A node that claims a place where 'oldest' counts", () => {
   });
   const claim = (): Promise<boolean> => node.book.claim(deviceOf('lamp', 1));
 
-  it('is refused where another node holds the device', async () => {
+  it('is rejected when another node holds the device', async () => {
     await writeElsewhere(bucket, node.clock.now());
     node.answer = async () => true;
     expect(await claim()).toBe(false);
@@ -321,7 +321,7 @@ describe("A node that claims a place where 'oldest' counts", () => {
     expect(node.book.holds('lamp', { node: '', time: Number.MAX_SAFE_INTEGER })).toBe(false);
   });
 
-  it('takes it where what is written is no longer so', async () => {
+  it('succeeds when the entry is outdated', async () => {
     await writeElsewhere(bucket, node.clock.now());
     node.answer = async () => false;
     expect(await claim()).toBe(true);
@@ -333,8 +333,8 @@ describe("A node that claims a place where 'oldest' counts", () => {
   });
 });
 
-describe('a device that comes back to its node', () => {
-  it('is written without being read first', async () => {
+describe('a device that reconnects to its node', () => {
+  it('is written without a read', async () => {
     const bucket = counted(await open('back'));
     const node = new TestNode();
     await node.book.resume(bucket);
@@ -358,7 +358,7 @@ describe('a device that comes back to its node', () => {
     await node.settled();
     node.leave('lamp');
     await node.settled();
-    // It was at another node since, and is there still, by its rank.
+    // It has connected to another node since, whose connection stays by rank.
     await writeElsewhere(bucket, Number.MAX_SAFE_INTEGER);
     node.answer = () => Promise.resolve(true);
     node.come('lamp');
@@ -368,7 +368,7 @@ describe('a device that comes back to its node', () => {
     node.book.pause();
   });
 
-  it('is read first where the bucket was made anew, whose revisions may be the same', async () => {
+  it('is read first when the bucket was recreated, whose revisions may be equal', async () => {
     const node = new TestNode();
     await node.book.resume(await open('back-before'));
     node.come('lamp');

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { isLater, isTime, type Rank, SharedClock, staysOver } from './rank.js';
 
 const MAX_TIME = Date.UTC(2243, 0) * 1_000;
-/** Few values, so that times and nodes are often the same. */
+/** Few values, so that equal times and nodes are frequent. */
 const rank = fc.record({ time: fc.integer({ min: 0, max: 3 }), node: fc.constantFrom('a', 'b', 'c') });
 const order = fc.constantFrom('newest' as const, 'oldest' as const, 'allow' as const);
 const same = (one: Rank, other: Rank): boolean => one.time === other.time && one.node === other.node;
@@ -26,7 +26,7 @@ describe('staysOver', () => {
     );
   });
 
-  it('goes by time first, and by the name of the node between equal times', () => {
+  it('compares times first, and node names for equal times', () => {
     expect(isLater({ time: 2, node: 'a' }, { time: 1, node: 'b' })).toBe(true);
     expect(isLater({ time: 1, node: 'b' }, { time: 1, node: 'a' })).toBe(true);
     expect(staysOver({ time: 2, node: 'a' }, { time: 1, node: 'b' }, 'newest')).toBe(true);
@@ -35,7 +35,7 @@ describe('staysOver', () => {
 });
 
 describe('SharedClock', () => {
-  it('orders what happens after a message behind what happened before it, whatever the wall clocks say', () => {
+  it('orders events after a message behind those before it, whatever the wall clocks show', () => {
     const wallClock = fc.oneof(fc.integer({ min: -1e13, max: 1e16 }), fc.constant(0));
     const event = fc.record({
       node: fc.nat(2),
@@ -54,7 +54,7 @@ describe('SharedClock', () => {
           const time = clocks[node]?.now() ?? NaN;
           expect(Number.isSafeInteger(time)).toBe(true);
           expect(time).toBeGreaterThan(lastOf[node] ?? NaN);
-          // One beyond what others follow has nobody behind it any more.
+          // A clock beyond the accepted range is not adopted by others.
           if (heard <= MAX_TIME) expect(time).toBeGreaterThan(heard);
           lastOf[node] = time;
         }
@@ -62,7 +62,7 @@ describe('SharedClock', () => {
     );
   });
 
-  it('goes on at the pace of a clock that nobody sets', () => {
+  it('advances with a monotonic clock', () => {
     let elapsed = 0;
     const clock = new SharedClock(() => elapsed, 1_000);
     const first = clock.now();

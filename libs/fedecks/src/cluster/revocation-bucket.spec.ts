@@ -37,7 +37,7 @@ async function keys(bucket: Bucket<Revocation>): Promise<string[]> {
   return found;
 }
 
-it('A revocation is forgotten by all nodes and by NATS when the tokens it revokes have expired, not before', async () => {
+it('all nodes and NATS delete a revocation when the tokens it revokes have expired, not before', async () => {
   const bucket = await open(`revocations${++names}`);
   const [one, two] = [new RevocationBucket(endpoint, subjects), new RevocationBucket(endpoint, subjects)];
   await Promise.all([one.resume(bucket), two.resume(bucket)]);
@@ -59,13 +59,13 @@ it('A revocation is forgotten by all nodes and by NATS when the tokens it revoke
   two.pause();
 });
 
-it('A revocation that another node has renewed meanwhile is not taken with the one that has expired', async () => {
+it('a node does not delete an expired revocation that another node has renewed', async () => {
   const bucket = await open(`revocations${++names}`);
   const store = new RevocationBucket(endpoint, subjects);
   await store.resume(bucket);
   const now = Date.now();
   await store.revoke('lamp', now - 2, now - 1);
-  // It was written, and this node does not know it yet.
+  // Written by another node, and not known to this one yet.
   const renewed = { at: now, until: now + 3_600_000 };
   const written = bucket.put(subjects.key('lamp'), renewed);
   await store.forget();
@@ -79,7 +79,7 @@ it('A revocation that another node has renewed meanwhile is not taken with the o
   store.pause();
 });
 
-it('A revocation that two nodes make at once exceeds both, and each knows of the greater one', async () => {
+it('concurrent revocations of two nodes exceed both previous ones, and both nodes learn the greater', async () => {
   const bucket = await open(`revocations${++names}`);
   const observed: [string, number][] = [];
   const listening = { revoked: (id, at) => void observed.push([id, at]) } as Partial<BackplaneEndpoint>;
@@ -89,7 +89,7 @@ it('A revocation that two nodes make at once exceeds both, and each knows of the
   ];
   await Promise.all([ahead.resume(bucket), behind.resume(bucket)]);
   const now = Date.now();
-  // The watch of the second has not told it yet, and its clock is an hour behind the first's.
+  // The second node's watch has not delivered it yet, and its clock is an hour behind.
   const first = ahead.revoke('lamp', now + 3_600_000, now + 7_200_000);
   const second = first.then(() => behind.revoke('lamp', now, now + 3_600_000));
   await second;
@@ -104,7 +104,7 @@ it('A revocation that two nodes make at once exceeds both, and each knows of the
   behind.pause();
 });
 
-it('A revocation of a clock that is behind is not forgotten by the nodes whose clocks are right', async () => {
+it('nodes with correct clocks do not delete a revocation of a node whose clock is behind', async () => {
   const bucket = await open(`revocations${++names}`);
   const [one, two] = [new RevocationBucket(endpoint, subjects), new RevocationBucket(endpoint, subjects)];
   await Promise.all([one.resume(bucket), two.resume(bucket)]);

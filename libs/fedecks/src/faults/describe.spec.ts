@@ -7,13 +7,13 @@ const unreadable = (key: string): Error =>
     },
   });
 
-describe('what was thrown', () => {
-  it('has the name, message and stack of an Error', () => {
+describe('a thrown value', () => {
+  it('is described by name, message and stack if it is an Error', () => {
     const error = new TypeError('broken');
     expect([nameOf(error), messageOf(error), stackOf(error)]).toEqual(['TypeError', 'broken', error.stack]);
   });
 
-  it('has the name of its type when it is no Error', () => {
+  it('is described by its type if it is not an Error', () => {
     expect([nameOf('broken'), nameOf(undefined), nameOf(null), nameOf({})]).toEqual([
       'string',
       'undefined',
@@ -23,13 +23,13 @@ describe('what was thrown', () => {
     expect([messageOf('broken'), stackOf('broken'), stackOf({})]).toEqual(['', 'broken', undefined]);
   });
 
-  it('is described without what a getter of it throws', () => {
+  it('is described without properties whose getters throw', () => {
     expect(nameOf(unreadable('name'))).toBe('object');
     expect(messageOf(unreadable('message'))).toBe('');
     expect(stackOf(unreadable('stack'))).toBe('Error: x');
   });
 
-  it('is described when it is a revoked Proxy, or one whose traps throw', () => {
+  it('is described if it is a revoked Proxy, or one whose traps throw', () => {
     const { proxy, revoke } = Proxy.revocable(new Error('x'), {});
     revoke();
     const hostile = new Proxy(new Error('x'), {
@@ -45,7 +45,7 @@ describe('what was thrown', () => {
     }
   });
 
-  it('is cut when it is long, and passed over when it is no string', () => {
+  it('is described with truncated texts, without values that are not strings', () => {
     const error = Object.assign(new Error('x'.repeat(100_000)), {
       name: 'n'.repeat(1_000),
       stack: { toString: 1 },

@@ -5,7 +5,7 @@ import { GuardedObservable } from './guarded-observable.js';
 let failures: unknown[];
 let source: Subject<number>;
 let guarded: GuardedObservable<number>;
-/** What rxjs would have thrown from a timer. */
+/** Errors that rxjs would have thrown from a timer. */
 let unhandled: unknown[];
 
 beforeEach(() => {
@@ -28,7 +28,7 @@ const broken = (): never => {
 
 const brokenLater: () => unknown = async () => broken();
 
-describe('an observer', () => {
+describe('an observer of a GuardedObservable', () => {
   it.each<[string, () => unknown]>([
     ['a function', () => guarded.subscribe(broken)],
     ['an object', () => guarded.subscribe({ next: broken })],
@@ -42,21 +42,18 @@ describe('an observer', () => {
         return guarded.subscribe(closed);
       },
     ],
-  ])(
-    'that is %s and throws is reported each time, and the others have every value',
-    async (_what, subscribe) => {
-      const received: number[] = [];
-      subscribe();
-      guarded.subscribe((value) => received.push(value));
-      source.next(1);
-      source.next(2);
-      await turn();
-      expect(failures).toHaveLength(2);
-      expect(received).toEqual([1, 2]);
-    },
-  );
+  ])('that is %s and throws is reported each time; the others get every value', async (_what, subscribe) => {
+    const received: number[] = [];
+    subscribe();
+    guarded.subscribe((value) => received.push(value));
+    source.next(1);
+    source.next(2);
+    await turn();
+    expect(failures).toHaveLength(2);
+    expect(received).toEqual([1, 2]);
+  });
 
-  it('without an error function has what an operator throws reported, and is over', () => {
+  it('without an error function: an error of an operator is reported, and ends the subscription', () => {
     guarded.pipe(tap(broken)).subscribe();
     source.next(1);
     source.next(2);
@@ -64,14 +61,14 @@ describe('an observer', () => {
     expect(source.observed).toBe(false);
   });
 
-  it('with an error function is given what an operator throws', () => {
+  it('with an error function gets the error of an operator', () => {
     const errors: unknown[] = [];
     guarded.pipe(tap(broken)).subscribe({ error: (error) => errors.push(messageOf(error)) });
     source.next(1);
     expect([errors, failures]).toEqual([['x'], []]);
   });
 
-  it('is reported when its error function, its complete function or its finalizer throws', () => {
+  it('is reported when its error, complete or finalize function throws', () => {
     guarded.subscribe({ complete: broken });
     guarded.pipe(finalize(broken)).subscribe();
     source.complete();
@@ -84,7 +81,7 @@ describe('an observer', () => {
     expect(failures).toEqual(['x', 'x', 'x']);
   });
 
-  it('has completion, values until then, and none after it has unsubscribed', () => {
+  it('gets completion, and no values after it has unsubscribed', () => {
     const seen: unknown[] = [];
     const subscription = guarded.subscribe((value) => seen.push(value));
     guarded
@@ -98,7 +95,7 @@ describe('an observer', () => {
   });
 });
 
-it('GuardedObservable is not subscribed to while nobody listens', () => {
+it('GuardedObservable is not subscribed to its source without an observer', () => {
   expect(source.observed).toBe(false);
   const subscription = guarded.subscribe();
   expect(source.observed).toBe(true);

@@ -29,19 +29,19 @@ class Sink implements ResultSink {
   onFailure(error: unknown): void {
     this.failed.push(error);
   }
-  /** The messages of what has failed. */
+  /** The reported error messages. */
   get failures(): unknown[] {
     return this.failed.map((each) => (each instanceof Error ? each.message : each));
   }
 }
 
-/** An async iterator that gives nothing, with a `return()` of the test's. */
+/** An async iterator without values, with a given `return()`. */
 function idle(end: () => unknown): AsyncIterable<unknown> {
   const iterator = { next: () => new Promise(() => undefined), return: end };
   return { [Symbol.asyncIterator]: () => iterator } as unknown as AsyncIterable<unknown>;
 }
 
-/** An async iterator whose `next()` is the test's. */
+/** An async iterator with a given `next()`. */
 function giving(next: () => unknown): AsyncIterable<unknown> {
   return { [Symbol.asyncIterator]: () => ({ next }) } as unknown as AsyncIterable<unknown>;
 }
@@ -53,7 +53,7 @@ const broken = (message: string): never => {
 let sink: Sink;
 beforeEach(() => (sink = new Sink()));
 
-describe('a result', () => {
+describe('the result of a handler', () => {
   it('is not sent when it is undefined', () => {
     expect(sink.runner.deliver(undefined)).toBeUndefined();
     expect(sink.sent).toEqual([]);
@@ -69,22 +69,22 @@ describe('a result', () => {
     ['bytes', Uint8Array.of(1, 2)],
     ['an object', { led: true }],
     ['an object with the keys of an iterator', { next: 1, done: false }],
-  ])('is sent when it is %s', (_what, value) => {
+  ])('is sent if it is %s', (_what, value) => {
     expect(sink.runner.deliver(value)).toBeUndefined();
     expect(sink.sent).toEqual([value]);
   });
 
-  it('is sent when its promise resolves, and what that resolves to', async () => {
+  it('is sent when its promise resolves, with the resolved value', async () => {
     await sink.runner.deliver(Promise.resolve(Promise.resolve(of(1, 2))));
     expect(sink.sent).toEqual([1, 2]);
   });
 
-  it('closes the connection when it is stop()', () => {
+  it('closes the connection if it is stop()', () => {
     void sink.runner.deliver(stop(4321, 'enough'));
     expect(sink.stopped).toEqual([new Stop(4321, 'enough')]);
   });
 
-  it('is sent value by value when it is a generator without async', async () => {
+  it('is sent value by value if it is a synchronous generator', async () => {
     function* count(): Generator<number> {
       yield 1;
       yield 2;
@@ -94,7 +94,7 @@ describe('a result', () => {
     expect(sink.sent).toEqual([1, 2]);
   });
 
-  it('is sent once when it is a thenable that calls back twice', async () => {
+  it('is sent once if it is a thenable that calls back twice', async () => {
     await sink.runner.deliver({
       then(resolve: (value: unknown) => void) {
         resolve(1);
@@ -121,35 +121,35 @@ describe('a result', () => {
     ['an iterator whose next() throws', () => giving(() => broken('x'))],
     ['an iterator whose next() rejects', () => giving(() => Promise.reject(new Error('x')))],
     ['a handler that throws', () => broken('x')],
-  ])('is reported, once, when it is %s', async (_what, handler) => {
+  ])('is reported once if it is %s', async (_what, handler) => {
     await sink.runner.run(handler);
     await turn();
     expect(sink.failures).toEqual(['x']);
     expect(sink.sent).toEqual([]);
   });
 
-  it.each([undefined, null, 1])('is reported when next() of its iterator returns %p', async (result) => {
+  it.each([undefined, null, 1])("is reported if its iterator's next() returns %p", async (result) => {
     void sink.runner.deliver(giving(() => result));
     await turn();
     expect(sink.failures).toEqual([expect.stringContaining('must return { value, done }')]);
   });
 
-  it('is reported when it is a revoked Proxy', () => {
+  it('is reported if it is a revoked Proxy', () => {
     const { proxy, revoke } = Proxy.revocable({}, {});
     revoke();
     expect(sink.runner.deliver(proxy)).toBeUndefined();
     expect(sink.failures).toHaveLength(1);
   });
 
-  it('is done when the method of an intercepted handler is, not its stream', async () => {
+  it('is complete when the intercepted handler has returned, even if its stream is open', async () => {
     const values = new Observable((subscriber) => subscriber.next('first'));
     await sink.runner.deliver(new Intercepted(values, Promise.resolve()));
     expect(sink.sent).toEqual(['first']);
   });
 });
 
-describe('a stream', () => {
-  it('asks an iterator for its next value when the device has taken the last', async () => {
+describe('a stream of a handler', () => {
+  it("requests the iterator's next value when the device has read the last one", async () => {
     sink = new Sink(true);
     let asked = 0;
     async function* values(): AsyncGenerator<number> {
@@ -189,13 +189,13 @@ describe('a stream', () => {
     expect(sink.sent).toEqual([1]);
   });
 
-  it('leaves the loop to others while generators that wait for nothing go on', async () => {
+  it('yields the event loop while endless generators run', async () => {
     let given = 0;
     async function* endless(): AsyncGenerator<number> {
       for (;;) yield given++;
     }
     for (let index = 0; index < 10; index++) void sink.runner.deliver(endless());
-    // Each turn would never come if one of them did not give way.
+    // The next turn never comes if one of them does not yield.
     for (let index = 0; index < 5; index++) await turn();
     expect(given).toBeGreaterThan(10);
     sink.runner.end();
@@ -205,7 +205,7 @@ describe('a stream', () => {
     expect(given).toBeLessThanOrEqual(last + 10);
   });
 
-  it('lets few of many generators go on in one turn of the loop', async () => {
+  it('runs only a few of many generators per event loop turn', async () => {
     let given = 0;
     async function* endless(): AsyncGenerator<number> {
       for (;;) yield given++;
@@ -219,11 +219,11 @@ describe('a stream', () => {
       expect(given - before).toBeGreaterThan(0);
     }
     sink.runner.end();
-    // Those that still wait would be before the streams of the next test.
+    // End them, so that they do not run before the streams of the next test.
     for (let index = 0; index < 30; index++) await turn();
   });
 
-  it('unsubscribes from a synchronous Observable, and sends and reports no more, when a value ends the connection', () => {
+  it('unsubscribes from a synchronous Observable when a value ends the connection', () => {
     let given = 0;
     sink.onSend = () => {
       if (sink.sent.length === 3) sink.runner.end();
@@ -260,7 +260,7 @@ describe('a stream', () => {
     ['return()', () => idle(() => broken('x'))],
     ['return(), later', () => idle(() => Promise.reject(new Error('x')))],
     ['a finally block', () => brokenAtLast()],
-  ])('reports what %s throws when the connection ends', async (_what, stream) => {
+  ])('reports the error of %s when the connection ends', async (_what, stream) => {
     sink = new Sink(true);
     void sink.runner.deliver(stream());
     await turn();
@@ -269,7 +269,7 @@ describe('a stream', () => {
     expect(sink.failures).toEqual(['x']);
   });
 
-  it('reports what a teardown function throws when the Observable completes', () => {
+  it('reports the error of a teardown function when the Observable completes', () => {
     const source = new Subject<unknown>();
     void sink.runner.deliver(
       new Observable((subscriber) => {
@@ -277,7 +277,7 @@ describe('a stream', () => {
         return () => broken('x');
       }),
     );
-    // Without care, it is thrown at the one who completes.
+    // Otherwise rxjs throws it in complete().
     expect(() => source.complete()).not.toThrow();
     expect(sink.failures).toEqual(['x']);
   });
@@ -294,7 +294,7 @@ describe('a stream', () => {
     expect(sink.failures).toEqual([]);
   });
 
-  it('ends all others when one does not end well', () => {
+  it('ends all other streams when one fails to end', () => {
     let ended = 0;
     void sink.runner.deliver(new Observable(() => () => broken('x')));
     void sink.runner.deliver(new Observable(() => () => ended++));
@@ -302,7 +302,7 @@ describe('a stream', () => {
     expect(ended).toBe(1);
   });
 
-  it('is not begun after the end, and an iterator is returned', () => {
+  it("is not started after the end, and its iterator's return() is called", () => {
     sink.runner.end();
     let returned = 0;
     void sink.runner.deliver(idle(() => returned++));
@@ -312,8 +312,8 @@ describe('a stream', () => {
   });
 });
 
-describe('the signal', () => {
-  it('is one for the connection, aborted when it ends', () => {
+describe('the signal of a connection', () => {
+  it('is aborted when the connection ends', () => {
     const { signal } = sink.runner;
     expect(sink.runner.signal).toBe(signal);
     expect(signal.aborted).toBe(false);
@@ -326,7 +326,7 @@ describe('the signal', () => {
     expect(sink.runner.signal.aborted).toBe(true);
   });
 
-  it('ends an async generator that waits, without a report', async () => {
+  it('ends a waiting async generator, without a report', async () => {
     const { signal } = sink.runner;
     let cleaned = 0;
     async function* waiting(): AsyncGenerator<number> {
@@ -347,7 +347,7 @@ describe('the signal', () => {
     expect(sink.failures).toEqual([]);
   });
 
-  it('reports what its listeners throw, or reject with, and calls all of them', async () => {
+  it('reports what its listeners throw or reject with, and calls all of them', async () => {
     const { signal } = sink.runner;
     let called = 0;
     signal.addEventListener('abort', () => broken('one'));
@@ -362,7 +362,7 @@ describe('the signal', () => {
     expect(called).toBe(1);
   });
 
-  it('takes a listener once, and forgets it when it is removed', () => {
+  it('adds a listener once, and removes it', () => {
     const { signal } = sink.runner;
     let called = 0;
     const listener = (): number => called++;
@@ -376,7 +376,7 @@ describe('the signal', () => {
     expect(sink.failures).toEqual([]);
   });
 
-  it('leaves a rejection with AbortError unreported after the end only', async () => {
+  it('suppresses AbortError rejections only after the end', async () => {
     const aborted = new DOMException('This operation was aborted', 'AbortError');
     await sink.runner.deliver(Promise.reject(aborted));
     expect(sink.failures).toEqual([aborted]);

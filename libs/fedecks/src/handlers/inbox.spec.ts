@@ -2,7 +2,7 @@ import { HandlerRunner, type ResultSink } from './handler-runner.js';
 import { type Handler } from './router.js';
 import { Inbox, type InboxOwner, LONG_RUN_MS } from './inbox.js';
 
-/** Handles numbers as its handler does, and notes what happens. */
+/** Handles numbers with the given handler, and records the calls. */
 class Owner implements InboxOwner<number>, ResultSink {
   readonly device = { id: 'nerves-242a' };
   readonly events: string[] = [];
@@ -45,7 +45,7 @@ describe('Inbox', () => {
   let owner: Owner;
   beforeEach(() => (owner = new Owner()));
 
-  /** Lets each message wait for the function that is returned for it. */
+  /** Holds each message until its returned function is called. */
   function waitForEach(): (() => void)[] {
     const finish: (() => void)[] = [];
     owner.handler = handler((payload) => {
@@ -55,7 +55,7 @@ describe('Inbox', () => {
     return finish;
   }
 
-  it('handles at once what needs no waiting, and sends what handlers return', () => {
+  it('handles messages synchronously when possible, and sends the results', () => {
     owner.handler = handler((payload) => Number(payload) * 2);
     for (const message of [1, 2]) owner.inbox.take(message, 10);
     expect(owner.events).toEqual(['sent: 2', 'sent: 4']);
@@ -74,7 +74,7 @@ describe('Inbox', () => {
     expect(owner.events.at(-1)).toBe('begins 3');
   });
 
-  it('is full with as many messages as may wait, and roomy when half are handled', async () => {
+  it('is full with the maximum number of messages, and has room when half are handled', async () => {
     const finish = waitForEach();
     owner.inbox.take(0, 10);
     for (const message of [1, 2, 3]) owner.inbox.take(message, 1);
@@ -89,7 +89,7 @@ describe('Inbox', () => {
     expect(owner.inbox.roomy).toBe(true);
   });
 
-  it('is full with as many bytes as may wait', async () => {
+  it('is full with the maximum number of bytes', async () => {
     const finish = waitForEach();
     owner.inbox.take(0, 1_000);
     expect(owner.inbox.bytes).toBe(0);
@@ -102,7 +102,7 @@ describe('Inbox', () => {
     expect([owner.inbox.full, owner.inbox.roomy, owner.inbox.bytes]).toEqual([false, true, 1]);
   });
 
-  it('lets a deferred message wait for a step, though nothing is before it', () => {
+  it('defers a message when asked to, even without one before it', () => {
     owner.handler = handler(() => 'handled');
     owner.inbox.defer(7, 10);
     expect([owner.events, owner.inbox.ready, owner.inbox.next]).toEqual([[], true, 7]);
@@ -110,7 +110,7 @@ describe('Inbox', () => {
     expect([owner.events, owner.inbox.idle, owner.inbox.next]).toEqual([['sent: handled'], true, undefined]);
   });
 
-  it('calls other handlers, and resolves done(), after all that waits', async () => {
+  it('calls other handlers, and resolves done(), after all queued messages', async () => {
     const finish = waitForEach();
     owner.inbox.take(1, 10);
     owner.inbox.call(
@@ -141,7 +141,7 @@ describe('Inbox', () => {
     expect(owner.inbox.idle).toBe(true);
   });
 
-  it('reports what the owner throws while it looks for a handler', () => {
+  it('reports what the owner throws while it routes a message', () => {
     owner.handle = () => {
       throw new Error('a type guard failed');
     };
@@ -149,7 +149,7 @@ describe('Inbox', () => {
     expect(owner.events).toEqual(['failed: a type guard failed']);
   });
 
-  it('reports once the handler that runs for 60 s', async () => {
+  it('reports a handler that runs for 60 s, once', async () => {
     const finish = waitForEach();
     owner.inbox.watch(0);
     owner.inbox.take(1, 10);

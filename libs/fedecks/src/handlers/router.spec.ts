@@ -25,29 +25,29 @@ describe('Router', () => {
     ['a list of a string and the payload', ['temperature', 21.5]],
     ['a tuple whose first element is an atom', tuple(atom('temperature'), 21.5)],
     ['a map with event and data', { event: 'temperature', data: 21.5 }],
-  ])('gives the payload of an event to its handler: %s', (_shape, message) => {
+  ])('passes the payload of an event to its handler: %s', (_shape, message) => {
     expect(shown(router.message(message))).toEqual({ by: 'temperature', payload: 21.5 });
   });
 
-  it('tries guards in the order of declaration, with the whole message', () => {
+  it('tries guards in the order of declaration, with the complete message', () => {
     expect(shown(router.message(['humidity', 40]))).toEqual({
       by: 'first guard',
       payload: ['humidity', 40],
     });
   });
 
-  it('gives everything else to the catch-all', () => {
+  it('passes everything else to the catch-all', () => {
     expect(shown(router.message('hello'))).toEqual({ by: 'catch-all', payload: 'hello' });
     expect(shown(router.message({ data: 1 }))).toEqual({ by: 'catch-all', payload: { data: 1 } });
   });
 
-  it('says so when nothing takes a message', () => {
+  it('reports a message without a handler', () => {
     const empty = new Router([]);
     expect(empty.message('hello')).toBeUndefined();
     expect(empty.raw(Uint8Array.of(1))).toBeUndefined();
   });
 
-  it('does not take the name of an inherited property for an event', () => {
+  it('does not match the name of an inherited property', () => {
     expect(shown(router.message(tuple('constructor', 1)))).toMatchObject({ by: 'first guard' });
   });
 
@@ -55,7 +55,7 @@ describe('Router', () => {
     ['two catch-alls', { kind: 'any' }],
     ['two raw handlers', { kind: 'raw' }],
     ['two handlers of one event', { kind: 'event', event: 'hello' }],
-  ])('refuses %s, naming both', (_what, kind) => {
+  ])('rejects %s, naming both', (_what, kind) => {
     const make = (): Router => new Router([handler('Greenhouse.any', kind), handler('Cellar.every', kind)]);
     expect(make).toThrow(/Greenhouse\.any and Cellar\.every.*@DeviceEndpoint/);
   });

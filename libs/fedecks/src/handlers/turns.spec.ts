@@ -1,13 +1,13 @@
 import { jest } from '@jest/globals';
 import { type Weight, Turns, type Worker } from './turns.js';
 
-/** A clock that only work moves. */
+/** A clock that only work advances. */
 class Clock {
   ms = 0;
   readonly now = (): number => this.ms;
 }
 
-/** Takes part in turns, and notes when it was served. */
+/** A worker that records when it was served. */
 function worker(
   name: string,
   { turns, clock, served }: { turns: Turns; clock: Clock; served: string[] },
@@ -37,7 +37,7 @@ describe('Turns', () => {
     served = [];
   });
 
-  it('serves workers in the order in which they came, one slice each', async () => {
+  it('serves workers in order of arrival, one slice each', async () => {
     for (const name of ['a', 'b']) turns.add(worker(name, { turns, clock, served }, { slices: 2 }));
     expect(served).toEqual([]);
     await turn();
@@ -46,7 +46,7 @@ describe('Turns', () => {
     expect(served).toEqual(['a', 'b', 'a', 'b']);
   });
 
-  it('serves light work before bulk and heavy work that came first', async () => {
+  it('serves light work before bulk and heavy work that arrived first', async () => {
     for (const weight of ['heavy', 'bulk', 'light'] as const)
       turns.add(worker(weight, { turns, clock, served }, { weight }));
     expect(turns.busy).toBe(true);
@@ -55,7 +55,7 @@ describe('Turns', () => {
     expect(turns.busy).toBe(false);
   });
 
-  it('ends a turn after 8 ms, and goes on where it stopped', async () => {
+  it('ends a turn after 8 ms, and continues where it stopped', async () => {
     for (let i = 0; i < 30; i++) turns.add(worker(String(i), { turns, clock, served }));
     await turn();
     expect(served).toEqual(Array.from({ length: 16 }, (_, i) => String(i)));
@@ -63,7 +63,7 @@ describe('Turns', () => {
     expect(served).toEqual(Array.from({ length: 30 }, (_, i) => String(i)));
   });
 
-  it('is busy for those it serves, so that heavy work they find waits its turn', async () => {
+  it('is busy for the workers it serves, so that heavy work they find is deferred', async () => {
     let busy = false;
     turns.add({
       weight: 'light',
@@ -76,14 +76,14 @@ describe('Turns', () => {
     expect([busy, turns.busy]).toEqual([true, false]);
   });
 
-  it('does not count what it has served against what arrives after it', async () => {
+  it('does not charge light work that arrives later for work already served', async () => {
     turns.isUsed();
     turns.add({ weight: 'heavy', work: () => void (clock.ms += 20) });
     await turn();
     expect(turns.isUsed()).toBe(false);
   });
 
-  it('does not count what it has served before against what it serves', async () => {
+  it('does not charge a worker for work served before it', async () => {
     const used: boolean[] = [];
     turns.isUsed();
     clock.ms += 8;
@@ -92,7 +92,7 @@ describe('Turns', () => {
     expect(used).toEqual([false]);
   });
 
-  it('serves one bulk and one heavy worker a turn, however much light work there is', async () => {
+  it('serves one bulk and one heavy worker per turn, however much light work there is', async () => {
     for (const weight of ['bulk', 'heavy'] as const)
       for (const name of [`${weight} 1`, `${weight} 2`])
         turns.add(worker(name, { turns, clock, served }, { weight, ms: 20 }));
@@ -103,7 +103,7 @@ describe('Turns', () => {
     expect(served.filter((name) => name !== 'light')).toEqual(['bulk 1', 'heavy 1', 'bulk 2', 'heavy 2']);
   });
 
-  it('is used up 8 ms after it was first asked, until the next turn', async () => {
+  it('is used up 8 ms after the first check, until the next turn', async () => {
     expect(turns.isUsed()).toBe(false);
     clock.ms += 7;
     expect(turns.isUsed()).toBe(false);
@@ -113,7 +113,7 @@ describe('Turns', () => {
     expect(turns.isUsed()).toBe(false);
   });
 
-  it('runs work at once until the turn is used up, and then in the next one', async () => {
+  it('runs work at once until the turn is used up, then in the next turn', async () => {
     for (const name of ['a', 'b', 'c']) {
       turns.run(() => {
         served.push(name);

@@ -23,7 +23,7 @@ function problemsOf(
 }
 
 describe('OptionsCheck', () => {
-  it('accepts what is right, and what is left out', () => {
+  it('accepts valid and omitted options', () => {
     expect(
       problemsOf({ targetMs: 10, mode: 'day' }, (check) => {
         check.whole('targetMs', 'milliseconds', 1, 100);
@@ -33,7 +33,7 @@ describe('OptionsCheck', () => {
     expect(problemsOf({}, (check) => check.whole('targetMs', 'milliseconds', 1))).toEqual([]);
   });
 
-  it('names the nearest option for one there is not, or all of them', () => {
+  it('suggests the nearest option for an unknown one, or lists all', () => {
     expect(problemsOf({ targetMS: 1 })).toEqual(["There is no option 'targetMS': did you mean 'targetMs'?"]);
     expect(problemsOf({ colour: 1 })).toEqual([
       "There is no option 'colour'. Options are: room, targetMs, mode.",
@@ -41,25 +41,25 @@ describe('OptionsCheck', () => {
   });
 
   it.each([0, 101, 1.5, NaN, '10', null])(
-    'refuses %p as a whole number from 1 to 100, with its unit',
+    'rejects %p as a whole number from 1 to 100, with its unit',
     (targetMs) => {
       const [problem] = problemsOf({ targetMs }, (check) => check.whole('targetMs', 'milliseconds', 1, 100));
       expect(problem).toMatch(/^'targetMs' must be a whole number of milliseconds from 1 to 100, not /);
     },
   );
 
-  it('tells of a string only its length: it may be a secret in the wrong place', () => {
+  it('shows only the length of a string, which may be a misplaced secret', () => {
     const [problem] = problemsOf({ mode: 'hunter2' }, (check) => check.oneOf('mode', ['day', 'night']));
     expect(problem).toBe("'mode' must be 'day' or 'night', not a string of 7 characters.");
   });
 
-  it('says everything at once, with whose options they are', () => {
+  it('reports all problems at once, with the owner of the options', () => {
     const check = new OptionsCheck<Heating>('Heating.forRoot', { targetMs: 0, colour: 1 }, KNOWN);
     check.whole('targetMs', 'milliseconds', 1);
     expect(() => check.done()).toThrow(/^Heating\.forRoot: .*colour.*targetMs/);
   });
 
-  it('refuses what is no object', () => {
+  it('rejects a value that is not an object', () => {
     expect(problemsOf(undefined)).toEqual(['The options must be an object.']);
   });
 });

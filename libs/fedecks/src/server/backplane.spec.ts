@@ -17,7 +17,7 @@ const NOBODY: BackplaneEndpoint = {
   failed: () => undefined,
 };
 
-it('One node alone remembers the last 10,000 devices that left, and forgets the oldest', async () => {
+it('a single node remembers the last 10,000 devices that left, and forgets the oldest', async () => {
   const backplane = new InProcessBackplane(NOBODY);
   const device = (index: number): ConnectedDevice => ({
     id: `device-${index}`,
@@ -35,7 +35,7 @@ it('One node alone remembers the last 10,000 devices that left, and forgets the 
   expect((await backplane.presenceList(undefined, 20_000)).entries).toHaveLength(10_000);
 });
 
-describe('the presence of one node alone', () => {
+describe('the presence list of a single node', () => {
   const device = (id: string): ConnectedDevice => ({
     id,
     endpoint: '/fedecks',
@@ -57,7 +57,7 @@ describe('the presence of one node alone', () => {
     backplane.closed(device(id), { type: 'disconnected', code: 1000 });
   }
 
-  /** The ids of all pages, and after each page `meanwhile`. */
+  /** The ids of all pages; calls `meanwhile` after each page. */
   async function list(limit: number, meanwhile: () => void = () => undefined): Promise<string[]> {
     const ids: string[] = [];
     let cursor: string | undefined;
@@ -85,13 +85,13 @@ describe('the presence of one node alone', () => {
     for (const id of ['d', 'b', 'e', 'a', 'c']) open(id);
   });
 
-  it('is listed in the order of ids, those that left included, and each once', async () => {
+  it('contains each id once in order, including devices that left', async () => {
     close('b');
     expect(await list(2)).toEqual(['a', 'b', 'c', 'd', 'e']);
     expect(await list(5)).toEqual(['a', 'b', 'c', 'd', 'e']);
   });
 
-  it('goes over everybody once for all pages, and not at all while nobody is new', async () => {
+  it('iterates over the devices once for all pages, and not again without new devices', async () => {
     await list(1);
     expect(looks).toBe(1);
     close('c');
@@ -100,7 +100,7 @@ describe('the presence of one node alone', () => {
     expect(looks).toBe(1);
   });
 
-  it('has who came before the first page, and keeps those that stay on one page each', async () => {
+  it('contains all devices from before the first page, and each device on one page only', async () => {
     await list(2);
     open('cc');
     let next = 0;

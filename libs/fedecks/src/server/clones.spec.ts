@@ -3,7 +3,7 @@ import { Clones } from './clones.js';
 const ID = 'nerves-242a';
 const MINUTE_MS = 60_000;
 
-/** Processes are replaced one after another; returns what the last replacement says. */
+/** Replaces processes one after another; returns the result of the last replacement. */
 function replace(clones: Clones, processes: string, id = ID, now = 1): string | undefined {
   const said = processes
     .split(' ')
@@ -24,20 +24,20 @@ describe('Clones', () => {
     ['A B C A', 'address of B'],
     ['A B A B', 'address of A'],
     ['B A A A A B', 'address of A'],
-  ])('when %s have been replaced, the other machine is %j', (processes, other) => {
+  ])('reports as the other machine, after replacements of %s: %j', (processes, other) => {
     const clones = new Clones();
     expect(replace(clones, processes)).toBe(other);
     expect(clones.isSuspected(ID, 1)).toBe(other !== undefined);
   });
 
-  it('tells devices apart', () => {
+  it('keeps devices separate', () => {
     const clones = new Clones();
     replace(clones, 'A B');
     expect(replace(clones, 'A', 'other')).toBeUndefined();
     expect(clones.isSuspected('other', 1)).toBe(false);
   });
 
-  it('remembers a suspicion for ten minutes, and no longer than twenty', () => {
+  it('remembers a suspicion for at least ten minutes, and at most twenty', () => {
     const clones = new Clones();
     replace(clones, 'A B A', ID, 9 * MINUTE_MS);
     expect(clones.isSuspected(ID, 18 * MINUTE_MS)).toBe(true);
@@ -45,20 +45,20 @@ describe('Clones', () => {
     expect(clones.isSuspected(ID, 40 * MINUTE_MS)).toBe(false);
   });
 
-  it('keeps a suspicion for as long as one of the two is refused', () => {
+  it('keeps a suspicion for as long as one of the two machines is rejected', () => {
     const clones = new Clones();
     replace(clones, 'A B A', ID, 0);
     for (let minute = 9; minute < 60; minute += 9) clones.onRefused(ID, minute * MINUTE_MS);
     expect(clones.isSuspected(ID, 60 * MINUTE_MS)).toBe(true);
   });
 
-  it('forgets everything when nothing has happened for long', () => {
+  it('forgets replacements after a long time', () => {
     const clones = new Clones();
     replace(clones, 'A B', ID, 0);
     expect(replace(clones, 'A', ID, 60 * MINUTE_MS)).toBeUndefined();
   });
 
-  it('remembers 10,000 devices at a time', () => {
+  it('tracks at most 10,000 devices', () => {
     const clones = new Clones();
     for (let index = 0; index < 10_000; index++) replace(clones, 'A B A', `device ${index}`);
     expect(replace(clones, 'A B A', 'one more')).toBeUndefined();

@@ -6,7 +6,7 @@ import { Connection, type Endpoint } from './connection.js';
 import { type FedecksOptions, type ResolvedOptions, resolveOptions } from './fedecks-options.js';
 import { Telemetry } from './telemetry.js';
 
-/** A whole binary message, masked with zeros. */
+/** An unfragmented binary message, masked with zeros. */
 function message(text: string): Buffer {
   const payload = encodeTerm(text);
   return Buffer.concat([Buffer.from([0x82, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
@@ -49,7 +49,7 @@ describe('the turns of connections', () => {
   beforeEach(async () => {
     handled = [];
     sockets = [];
-    // Nothing is left of a turn that was begun before.
+    // The turn of the previous test must be over.
     await turn();
   });
   afterEach(() => {
@@ -68,12 +68,12 @@ describe('the turns of connections', () => {
     return connection;
   }
 
-  it('handle what arrives at once, unless the turn is used up', async () => {
+  it('handles a message at once, unless the event loop turn is used up', async () => {
     const device = open('device');
     device.onData(message('a'));
     expect(handled).toHaveLength(1);
     await turn();
-    // It began so long ago that nothing is left of it.
+    // Marks the turn as used up.
     turns.isUsed(performance.now() - 1_000);
     device.onData(message('b'));
     expect(handled).toHaveLength(1);
@@ -81,7 +81,7 @@ describe('the turns of connections', () => {
     expect(handled).toHaveLength(2);
   });
 
-  it('go first to a device of which little waits to be read', async () => {
+  it('prefers a device with few unread bytes', async () => {
     const flood = open('flood');
     const small = open('small');
     turns.isUsed(performance.now() - 1_000);
@@ -92,7 +92,7 @@ describe('the turns of connections', () => {
     expect(handled).toContain('flood');
   });
 
-  it('go first to a device that has not used up a slice', async () => {
+  it('prefers a device that has not used up its slice', async () => {
     const slow = open('slow', () => {
       const until = performance.now() + 1;
       while (performance.now() < until);

@@ -1,7 +1,7 @@
 import { jest } from '@jest/globals';
 import { drain, type Drainable } from './drain.js';
 
-/** Notes when it was told to drain and when it was closed, in milliseconds since the beginning. */
+/** Records when it started to drain and when it was closed, in milliseconds since the start. */
 class Device implements Drainable {
   toldAt: number | undefined;
   closedAt: number | undefined;
@@ -9,7 +9,7 @@ class Device implements Drainable {
 
   constructor(
     private readonly busy = false,
-    /** What its @OnDisconnected takes. */
+    /** How long its @OnDisconnected takes. */
     private readonly endingMs = 0,
   ) {}
 
@@ -47,17 +47,17 @@ describe('drain', () => {
     expect(jest.getTimerCount()).toBe(0);
   }
 
-  it('ends at once when there is no device', async () => {
+  it('ends at once without devices', async () => {
     await finish(drain([], 10_000), 0);
   });
 
-  it('closes ten devices at once, and ends without waiting for the rest of the time', async () => {
+  it('closes ten devices at once, and does not use up its time', async () => {
     const few = devices(10);
     await finish(drain(few, 10_000), 0);
     expect(few.every(({ closedAt }) => closedAt === 0)).toBe(true);
   });
 
-  it('closes many in stages of 100 ms, evenly over its time', async () => {
+  it('closes many devices in stages of 100 ms, evenly over its time', async () => {
     const many = devices(1_000);
     await finish(drain(many, 1_000), 1_000);
     const stages = new Map<number | undefined, number>();
@@ -77,7 +77,7 @@ describe('drain', () => {
     expect(busy.closedAt).toBe(4_000);
   });
 
-  it('closes what has not finished when its time is over', async () => {
+  it('closes all remaining devices when its time is over', async () => {
     const busy = new Device(true);
     const drained = drain([busy, ...devices(3)], 2_000);
     await jest.advanceTimersByTimeAsync(2_000);
@@ -86,7 +86,7 @@ describe('drain', () => {
     await finish(drained, 0);
   });
 
-  it('waits for @OnDisconnected after its time, but for 1,200 ms only', async () => {
+  it('then waits for @OnDisconnected, but for at most 1,200 ms', async () => {
     let isDone = false;
     const quick = new Device(true, 1_000);
     const drained = drain([quick, new Device(true)], 2_000).then(() => (isDone = true));
@@ -98,7 +98,7 @@ describe('drain', () => {
     await drained;
   });
 
-  it('keeps to its time when stages take long, and when the wall clock is set', async () => {
+  it('keeps to its time when stages are slow, and when the wall clock is set', async () => {
     const slow = Array.from({ length: 1_000 }, () => new Device());
     const [first] = slow;
     first!.drain = async () => {
@@ -112,7 +112,7 @@ describe('drain', () => {
     expect(slow.every(({ closedAt }) => closedAt !== undefined)).toBe(true);
   });
 
-  it('closes all at once with a time of 0', async () => {
+  it('closes all devices at once with a time of 0', async () => {
     const all = [new Device(true), ...devices(5_000)];
     const drained = drain(all, 0);
     await jest.advanceTimersByTimeAsync(1);

@@ -11,14 +11,14 @@ describe('durationMs', () => {
     ['28d', 2_419_200_000],
     ['3 h', 10_800_000],
     ['3H', 10_800_000],
-  ])('reads %p as %d milliseconds', (value, millis) => {
+  ])('parses %p as %d milliseconds', (value, millis) => {
     expect(durationMs(value)).toBe(millis);
   });
 
   it.each([
     ...['', '3', 'h', '3 bananas', '2 weeks', '-3h', '0h', '0.5ms', '3h 5m', '1e3s', '.5h', 'Infinityd'],
     ...[0, -1, 0.5, NaN, Infinity, null, undefined, {}, ['3h'], 3n, new Date(5)],
-  ])('refuses %p', (value) => {
+  ])('rejects %p', (value) => {
     expect(durationMs(value)).toBeUndefined();
   });
 });

@@ -16,7 +16,7 @@ function problems(options: object): string {
 }
 
 describe('resolveOptions', () => {
-  it('fills in the documented defaults', () => {
+  it('applies the documented defaults', () => {
     expect(resolveOptions({ secrets: [secret], authenticator })).toMatchObject({
       path: '/fedecks',
       secrets: [secret],
@@ -41,14 +41,14 @@ describe('resolveOptions', () => {
     });
   });
 
-  it('takes an option given as undefined for one that was not given', () => {
+  it('treats undefined as not given', () => {
     expect(resolveOptions({ secrets: [secret], authenticator, idleTimeoutMs: undefined }).idleTimeoutMs).toBe(
       60_000,
     );
   });
 
   it.each([
-    ['no array', {}],
+    ['a missing array', {}],
     ['an empty array', { secrets: [] }],
   ])('says how to give secrets for %s', (_what, given) => {
     expect(problems({ authenticator, ...given })).toContain(
@@ -56,7 +56,7 @@ describe('resolveOptions', () => {
     );
   });
 
-  it('says which secret to set when one is missing or shorter than 32 bytes, and never shows it', () => {
+  it('says which secret to set when one is missing or shorter than 32 bytes, without showing it', () => {
     const message = problems({ authenticator, secrets: [secret, undefined, 'hunter2hunter2'] });
     expect(message).toContain('secrets[1] is missing or empty: set it to at least 32 bytes');
     expect(message).toContain('secrets[2] has 14 bytes');
@@ -68,15 +68,15 @@ describe('resolveOptions', () => {
     expect(problems({ authenticator, secrets: ['é'.repeat(15)] })).toContain('has 30 bytes');
   });
 
-  it.each(['fedecks', '/', '/fedecks/', '/fedecks?x', '/a b', ''])('refuses the path %p', (path) => {
+  it.each(['fedecks', '/', '/fedecks/', '/fedecks?x', '/a b', ''])('rejects the path %p', (path) => {
     expect(problems({ secrets: [secret], authenticator, path })).toContain("'path' must start with a slash");
   });
 
-  it.each(['3 bananas', '', 0, -1, NaN, null])('refuses %p as a duration', (tokenRefresh) => {
+  it.each(['3 bananas', '', 0, -1, NaN, null])('rejects %p as a duration', (tokenRefresh) => {
     expect(problems({ secrets: [secret], authenticator, tokenRefresh })).toContain("'tokenRefresh' must be");
   });
 
-  it('refuses a refresh that comes after the expiry', () => {
+  it('rejects a tokenRefresh greater than tokenExpiry', () => {
     expect(problems({ secrets: [secret], authenticator, tokenRefresh: '2h', tokenExpiry: '1h' })).toContain(
       "'tokenRefresh' must be shorter than 'tokenExpiry'",
     );
@@ -88,11 +88,11 @@ describe('resolveOptions', () => {
     ['phoenix', { secret: 'a secret', salt: '' }],
     ['trustedProxies', 'loopback'],
     ['trustedProxies', ['example.com']],
-  ])('refuses the %s %j', (key, value) => {
+  ])('rejects the %s %j', (key, value) => {
     expect(problems({ secrets: [secret], authenticator, [key]: value })).toContain(`'${key}' must`);
   });
 
-  it('says everything that is wrong at once', () => {
+  it('reports all problems at once', () => {
     const message = problems({
       path: 'x',
       secretz: [],

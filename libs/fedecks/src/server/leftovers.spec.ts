@@ -1,6 +1,6 @@
 import { type Leftover, Leftovers } from './leftovers.js';
 
-/** What is left of a connection, until it is handled. */
+/** The unhandled rest of an ended connection. */
 function leftover(
   waitingMessages: number,
   waitingBytes: number,
@@ -33,7 +33,7 @@ describe('Leftovers', () => {
     expect(leftovers.areFull('a')).toBe(true);
   });
 
-  it('are kept until they are settled, also when nothing of them waits', async () => {
+  it('are kept until they are settled, even when no message waits', async () => {
     const left = leftover(0, 0);
     leftovers.add('a', left);
     expect([...leftovers.all()]).toEqual([left]);
@@ -43,7 +43,7 @@ describe('Leftovers', () => {
     expect([...leftovers.all()]).toEqual([]);
   });
 
-  it('have room again when what was left is handled', async () => {
+  it('have room again after their messages were handled', async () => {
     const left = leftover(10, 1);
     leftovers.add('a', left);
     expect(leftovers.areFull('a')).toBe(true);
@@ -53,7 +53,7 @@ describe('Leftovers', () => {
     expect(leftovers.areFull('a')).toBe(false);
   });
 
-  it('are full when handlers of as many connections run as messages may wait, though none waits', () => {
+  it('are full when as many handlers run as messages may wait, even if no message waits', () => {
     for (let count = 0; count < 10; count++) leftovers.add('a', leftover(0, 1));
     expect(leftovers.areFull('a')).toBe(false);
     leftovers.add('a', leftover(0, 1));

@@ -16,7 +16,7 @@ describe('LimitedLog', () => {
   });
   afterEach(() => jest.useRealTimers());
 
-  it('writes 20 lines in 10 s, then none, and in the next 10 s first says how many it left out', () => {
+  it('writes 20 lines in 10 s, then none, and later reports how many it left out', () => {
     for (let count = 1; count <= 1_000; count++) log.warn(`refused ${count}`);
     expect(lines).toHaveLength(20);
     expect(lines.at(-1)).toBe('refused 20');
@@ -30,7 +30,7 @@ describe('LimitedLog', () => {
     expect(lines.slice(20)).toEqual(['981 more lines were left out', 'refused again']);
   });
 
-  it('writes 200 lines of level debug in 10 s, makes no others, and says at that level how many it left out', () => {
+  it('writes 200 debug lines in 10 s, formats no others, and reports at debug how many it left out', () => {
     const details: string[] = [];
     log = new LimitedLog({
       warn: (line: string) => lines.push(line),
@@ -48,12 +48,12 @@ describe('LimitedLog', () => {
     expect(lines).toEqual([]);
   });
 
-  it('says nothing of lines left out when none were', () => {
+  it('reports no left-out lines when there were none', () => {
     log.warn('refused');
     expect(lines).toEqual(['refused']);
   });
 
-  it('counts errors and warnings apart, and writes where errors were thrown', () => {
+  it('limits errors and warnings separately, and writes the stack of errors', () => {
     for (let count = 0; count < 100; count++) log.warn('a stranger');
     log.error('failed', new Error('boom'));
     expect(lines[20]).toMatch(/^failed Error: boom\n +at /);
@@ -77,13 +77,13 @@ describe('LimitedLog', () => {
     expect(frames.every((frame) => /^ +at /.test(frame))).toBe(true);
   });
 
-  it('bounds the length of a line', () => {
+  it('limits the length of a line', () => {
     log.warn('x'.repeat(1_000_000));
     log.error('x'.repeat(1_000_000), new Error('y'.repeat(1_000_000)));
     for (const line of lines) expect(line.length).toBeLessThan(13_000);
   });
 
-  it('does not throw when a stack or the logger does', () => {
+  it('does not throw when a stack or the logger throws', () => {
     const error = new Error('hostile');
     Object.defineProperty(error, 'stack', {
       get: () => {

@@ -2,7 +2,7 @@ import { Duplex } from 'node:stream';
 import { jest } from '@jest/globals';
 import { Outbox } from './outbox.js';
 
-/** A socket that takes writes only while `reads`, and shows what each of them held. */
+/** A socket that accepts writes only while `reads`, and records them. */
 class Socket extends Duplex {
   readonly writes: string[] = [];
   /** The buffers it was given. */
@@ -52,7 +52,7 @@ describe('Outbox', () => {
   });
   afterEach(() => socket.destroy());
 
-  it('writes the frames of one tick in one write', async () => {
+  it('writes the frames of one tick at once', async () => {
     const made = outbox();
     expect([made.write(bytes('a')), made.write(bytes('b'))]).toEqual([true, true]);
     expect(socket.writes).toEqual([]);
@@ -69,7 +69,7 @@ describe('Outbox', () => {
     expect(socket.chunks.map((chunk) => frames.indexOf(chunk))).toEqual([0, 1]);
   });
 
-  it('holds frames until it is released, and then writes them in order', async () => {
+  it('holds frames until it is released, then writes them in order', async () => {
     const made = outbox({ held: true });
     const written = Promise.all([made.write(bytes('a')), made.write(bytes('b'))]);
     await tick();
@@ -100,7 +100,7 @@ describe('Outbox', () => {
     expect([await written, made.write(bytes('b')), socket.writes]).toEqual([false, false, []]);
   });
 
-  it('overflows when more waits than may', async () => {
+  it('overflows when too many bytes are queued', async () => {
     socket.reads = false;
     const made = outbox();
     expect(made.write(bytes(900))).toBe(true);
@@ -109,20 +109,20 @@ describe('Outbox', () => {
     expect([made.write(bytes(1)), overflows]).toEqual([false, 1]);
   });
 
-  it('overflows when more is held than may', () => {
+  it('overflows when too many bytes are held', () => {
     const made = outbox({ held: true });
     void made.write(bytes(900));
     expect([made.write(bytes(101)), overflows]).toEqual([false, 1]);
     made.close();
   });
 
-  it('does not count what the system takes at once', () => {
+  it('does not count bytes that the kernel accepts at once', () => {
     const made = outbox();
     for (let count = 0; count < 10; count++) expect(made.write(bytes(900))).toBe(true);
     expect(overflows).toBe(0);
   });
 
-  it('lets one message of any size through when nothing waits before it', async () => {
+  it('accepts one message of any size when nothing is queued', async () => {
     socket.reads = false;
     const made = outbox();
     expect(made.write(bytes(5_000))).toBe(true);
@@ -200,7 +200,7 @@ describe('Outbox', () => {
     await drained;
   });
 
-  it('listens once for all who wait until the device reads', async () => {
+  it('adds one socket listener for all that wait for drain', async () => {
     const made = outbox({ maxBufferedBytes: 100_000 });
     socket.reads = false;
     void made.write(bytes(1_000));

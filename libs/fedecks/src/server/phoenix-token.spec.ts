@@ -8,7 +8,7 @@ interface Vector {
   /** In seconds. */
   readonly max_age: number;
   readonly plug_crypto: string;
-  /** What the Elixir server reads from it, as Elixir prints it. */
+  /** The term that the Elixir server decodes, as Elixir prints it. */
   readonly identifier: string;
 }
 
@@ -21,13 +21,13 @@ const named = (some: Vector[]): [string, string, Vector][] =>
   some.map((vector) => [vector.plug_crypto, vector.identifier, vector]);
 
 describe('PhoenixTokens', () => {
-  it('has vectors of both formats, with strings and with other terms', () => {
+  it('has vectors of both formats, with strings and other terms', () => {
     for (const some of [strings, others]) {
       expect(new Set(some.map(({ token }) => token.split('.')[0]))).toEqual(new Set(['QTEyOEdDTQ', 'XCP']));
     }
   });
 
-  it.each(named(strings))('reads the token of plug_crypto %s for %s', (_version, identifier, vector) => {
+  it.each(named(strings))('accepts the token of plug_crypto %s for %s', (_version, identifier, vector) => {
     const content = new PhoenixTokens(vector, Infinity).verify(vector.token);
     expect(content).toMatchObject({ deviceId: JSON.parse(identifier) as string, claims: undefined });
     expect(content?.generation).toBe(0);
@@ -35,24 +35,21 @@ describe('PhoenixTokens', () => {
   });
 
   it.each(named(others))(
-    'refuses the token of plug_crypto %s for %s, which is no string',
+    'rejects the token of plug_crypto %s for %s, which is not a string',
     (_v, _i, vector) => {
       expect(new PhoenixTokens(vector, Infinity).verify(vector.token)).toBeUndefined();
     },
   );
 
-  it.each(named(strings))(
-    'lets the token of plug_crypto %s for %s expire',
-    (_version, _identifier, vector) => {
-      const tokens = new PhoenixTokens(vector, Infinity);
-      const { expiresAt } = tokens.verify(vector.token)!;
-      expect(tokens.verify(vector.token, expiresAt)).toBeDefined();
-      expect(tokens.verify(vector.token, expiresAt + 1)).toBeUndefined();
-    },
-  );
+  it.each(named(strings))('expires the token of plug_crypto %s for %s', (_version, _identifier, vector) => {
+    const tokens = new PhoenixTokens(vector, Infinity);
+    const { expiresAt } = tokens.verify(vector.token)!;
+    expect(tokens.verify(vector.token, expiresAt)).toBeDefined();
+    expect(tokens.verify(vector.token, expiresAt + 1)).toBeUndefined();
+  });
 
   it.each(named(strings))(
-    'refuses the token of plug_crypto %s for %s with one character changed',
+    'rejects the token of plug_crypto %s for %s with one character changed',
     (_v, _i, vector) => {
       const tokens = new PhoenixTokens(vector, Infinity);
       for (let at = 0; at < vector.token.length; at++) {
@@ -64,7 +61,7 @@ describe('PhoenixTokens', () => {
   );
 
   it.each(named(strings))(
-    'refuses the token of plug_crypto %s for %s with a part missing, cut or repeated',
+    'rejects the token of plug_crypto %s for %s with a part missing, truncated or repeated',
     (_v, _i, vector) => {
       const tokens = new PhoenixTokens(vector, Infinity);
       const parts = vector.token.split('.');
@@ -77,7 +74,7 @@ describe('PhoenixTokens', () => {
     },
   );
 
-  it('refuses what was made with another secret or salt', () => {
+  it('rejects a token with another secret or salt', () => {
     for (const { token, secret, salt } of strings) {
       expect(new PhoenixTokens({ secret: `${secret}x`, salt }, Infinity).verify(token)).toBeUndefined();
       expect(new PhoenixTokens({ secret, salt: `${salt}x` }, Infinity).verify(token)).toBeUndefined();
@@ -94,7 +91,7 @@ describe('PhoenixTokens', () => {
     'QTEyOEdDTQ.A.A.A.A',
     'QTI1NkdDTQ.a.b.c.d',
     'x'.repeat(900),
-  ])('refuses %p', (token) => {
+  ])('rejects %p', (token) => {
     expect(new PhoenixTokens(vectors[0]!, Infinity).verify(token)).toBeUndefined();
   });
 });
@@ -113,7 +110,7 @@ describe('openXChaCha', () => {
       '21f9664c97637da9768812f615c68b13b52e',
   );
 
-  it('reads the example of the draft', () => {
+  it('decrypts the example of the draft', () => {
     expect(openXChaCha(key, nonce, aad, text, tag).toString()).toBe(
       "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, " +
         'sunscreen would be it.',
@@ -127,7 +124,7 @@ describe('openXChaCha', () => {
     ['text', [key, nonce, aad, text.subarray(1), tag]],
     ['length of tag', [key, nonce, aad, text, tag.subarray(0, 12)]],
     ['length of nonce', [key, nonce.subarray(1), aad, text, tag]],
-  ])('throws on another %s', (_, [key, nonce, aad, text, tag]) => {
+  ])('throws for a wrong %s', (_, [key, nonce, aad, text, tag]) => {
     expect(() => openXChaCha(key!, nonce!, aad!, text!, tag!)).toThrow();
   });
 });

@@ -15,7 +15,7 @@ describe('Registry', () => {
     expect(registry.size).toBe(3);
   });
 
-  it('removes just the connection that ended, however late that is heard', () => {
+  it('removes only the given connection, even when it ends late', () => {
     const registry = new Registry();
     const [older, newer] = [connection('a'), connection('a')];
     registry.add(older);

@@ -16,7 +16,7 @@ function make(
   return revocations;
 }
 
-/** A store that several processes share, and that tells what it was given. */
+/** A store that several processes share, which records its calls. */
 class SharedStore extends MemoryRevocations {
   readonly kept: { at: number; until: number }[] = [];
 
@@ -27,7 +27,7 @@ class SharedStore extends MemoryRevocations {
 }
 
 describe('Revocations', () => {
-  it('revokes what the device was given until then, and neither later tokens nor those of others', async () => {
+  it('revokes tokens issued before, and neither later ones nor those of other devices', async () => {
     const revocations = make();
     const before = await revocations.generationOf('a');
     await revocations.revoke('a');
@@ -41,7 +41,7 @@ describe('Revocations', () => {
   });
 
   it.each([-40 * DAY_MS, -3_600_000, 0, 3_600_000, 40 * DAY_MS, -NOW])(
-    'revokes what was given while the clock was %p ms off, and the other way round',
+    'revokes tokens issued while the clock was %p ms off, and vice versa',
     async (offMs) => {
       const store = new SharedStore();
       for (const [first, second] of [
@@ -66,7 +66,7 @@ describe('Revocations', () => {
     },
   );
 
-  it('exceeds each generation it has seen in a token, though the store has forgotten it', async () => {
+  it('exceeds every generation seen in a token, even if the store has forgotten it', async () => {
     const revocations = make();
     const ahead = NOW + 3_600_000;
     expect(await revocations.isRevoked('a', ahead)).toBe(false);
@@ -74,7 +74,7 @@ describe('Revocations', () => {
     expect(await revocations.isRevoked('a', ahead)).toBe(true);
   });
 
-  it('revokes a token that another process gave after a revocation this one has not heard of', async () => {
+  it('revokes a token that another process issued after a revocation this one does not know', async () => {
     const store = new SharedStore();
     const [one, two] = [make(store), make(store)];
     jest.setSystemTime(NOW + 3_600_000);
@@ -86,7 +86,7 @@ describe('Revocations', () => {
     expect(await two.isRevoked('a', generation)).toBe(true);
   });
 
-  it('revokes at once what the store is still writing, and does not ask it', async () => {
+  it('revokes at once, without a query, while the store is still writing', async () => {
     let written = (): void => undefined;
     const writing = new Promise<void>((resolve) => (written = resolve));
     const revocations = make({ revoke: () => writing, revokedAt: () => undefined });
@@ -97,7 +97,7 @@ describe('Revocations', () => {
     await revoking;
   });
 
-  it('tells which devices were revoked after an upgrade began, however short a time that was', async () => {
+  it('reports whether a device was revoked since an upgrade began, however recently', async () => {
     const revocations = make();
     await revocations.revoke('a');
     const began = { a: await revocations.generationOf('a'), b: await revocations.generationOf('b') };
@@ -109,7 +109,7 @@ describe('Revocations', () => {
     expect(revocations.wasRevokedMeanwhile('a', began.a)).toBe(true);
   });
 
-  it('lets a login begin while the store fails: its tokens are of before any revocation', async () => {
+  it('allows a login while the store fails: its tokens get generation 0', async () => {
     const revocations = make({
       revoke: () => undefined,
       revokedAt: () => Promise.reject(new Error('the store is busy')),
@@ -118,7 +118,7 @@ describe('Revocations', () => {
     await expect(revocations.isRevoked('a', 0)).rejects.toThrow('the store is busy');
   });
 
-  it('refuses to go by what is no generation', async () => {
+  it('rejects invalid generations of the store', async () => {
     for (const at of [NaN, -1, Infinity, String(NOW), 8.64e15 + 1, null]) {
       const revocations = make({ revoke: () => undefined, revokedAt: () => at as number });
       await expect(revocations.isRevoked('a', 0)).rejects.toThrow(/revokedAt\(\)/);
@@ -126,7 +126,7 @@ describe('Revocations', () => {
     }
   });
 
-  it('keeps a revocation for two lives of a token, never longer than a Date can hold', async () => {
+  it('keeps a revocation for two token lifetimes, at most as long as a Date can represent', async () => {
     const store = new SharedStore();
     await make(store).revoke('a');
     await make(store, { lifeMs: Infinity }).revoke('b');
@@ -137,7 +137,7 @@ describe('Revocations', () => {
     expect(new Date(8.64e15).getTime()).toBe(8.64e15);
   });
 
-  it('keeps a revocation until the last token it knows of expires, however wrong its clock is', async () => {
+  it('keeps a revocation until the last known token expires, however wrong the clock is', async () => {
     const store = new SharedStore();
     const latestExpiry = NOW + 68 * DAY_MS;
     jest.setSystemTime(0);
@@ -145,7 +145,7 @@ describe('Revocations', () => {
     expect(store.kept[0]?.until).toBe(latestExpiry);
   });
 
-  it('throws what the store throws, also where it could only not be read', async () => {
+  it("throws the store's error, and revokes in memory even if the read fails", async () => {
     const failing = make({
       revoke: () => {
         throw new Error('the disk is full');
@@ -163,7 +163,7 @@ describe('Revocations', () => {
     expect(unreadable.wasRevokedMeanwhile('a', 0)).toBe(true);
   });
 
-  it('does not remember for ever what was revoked', async () => {
+  it('does not keep revoked devices in memory for ever', async () => {
     const asked: string[] = [];
     const revocations = make({ revoke: () => undefined, revokedAt: (id) => void asked.push(id) });
     await revocations.revoke('a');
@@ -177,7 +177,7 @@ describe('Revocations', () => {
 });
 
 describe('MemoryRevocations', () => {
-  it('forgets what has expired, and keeps what was revoked again', () => {
+  it('deletes expired revocations, and keeps renewed ones', () => {
     const store = new MemoryRevocations();
     store.revoke('a', NOW, NOW + 100);
     jest.advanceTimersByTime(10);
@@ -193,7 +193,7 @@ describe('MemoryRevocations', () => {
     expect(store.revokedAt('c')).toBe(NOW + 110);
   });
 
-  it('forgets nothing sooner because the clock was set', () => {
+  it('does not delete a revocation early when the clock is set', () => {
     const store = new MemoryRevocations();
     jest.setSystemTime(0);
     store.revoke('a', 0, DAY_MS);

@@ -16,7 +16,7 @@ describe('Telemetry', () => {
     [{ type: 'closed_by_device', code: 1000 }, '1000'],
     [{ type: 'closed_by_device', code: 4999 }, 'other'],
     [{ type: 'revoked', code: 4150 }, '4150'],
-  ])('counts a code that a device has made up as another: %j', (cause, code) => {
+  ])('counts an unknown close code of a device as "other": %j', (cause, code) => {
     const counted: unknown[] = [];
     const telemetry = new Telemetry('/fedecks', log, () => false);
     telemetry.recorder = { count: (...given) => counted.push(given), observe: () => undefined };
@@ -25,7 +25,7 @@ describe('Telemetry', () => {
     expect(counted).toEqual([['fedecks_connections_closed_total', labels, 1]]);
   });
 
-  it('is watched only while somebody looks at messages, and follows the level of each upgrade', () => {
+  it('is active for messages only with a subscriber, and checks the log level at each upgrade', () => {
     let level = false;
     const telemetry = new Telemetry('/fedecks', log, () => level);
     expect(telemetry.isWatched).toBe(false);

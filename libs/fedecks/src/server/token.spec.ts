@@ -7,7 +7,7 @@ import { type Grant, Tokens } from './token.js';
 const HOUR = 3600 * 1000;
 const [a, b, c] = ['a'.repeat(32), 'b'.repeat(32), 'c'.repeat(32)];
 
-/** A connection of a device that has logged in, and was never revoked. */
+/** The grant of a device that has logged in and was never revoked. */
 const login = (): Grant => ({ generation: 0, expiresAt: 0 });
 
 /** A JWT made by hand. */
@@ -25,7 +25,7 @@ function parts(token: string): [Record<string, unknown>, Record<string, unknown>
   return [header!, payload!];
 }
 
-/** Whether device id and token fit into the header, by writing it. */
+/** Encodes the header to check whether device id and token fit. */
 function fitsTheHeader(deviceId: string, token: string): boolean {
   try {
     encodeAuthHeader({ [DEVICE_ID_KEY]: deviceId, [TOKEN_KEY]: token });
@@ -36,7 +36,7 @@ function fitsTheHeader(deviceId: string, token: string): boolean {
 }
 
 describe('Tokens', () => {
-  it('issues a token that says which device it is of, with its claims', () => {
+  it('issues a token with device id and claims', () => {
     const tokens = new Tokens([a], HOUR);
     const now = Date.now();
     const grant = { generation: 7, expiresAt: 0 };
@@ -100,7 +100,7 @@ describe('Tokens', () => {
     expect(tokens.verify(token, now + HOUR)).toBeUndefined();
   });
 
-  it('never issues a token that ends before the one presented, or the one issued before it, and notes the latest', () => {
+  it('never issues a token that expires before the presented or the previous one, and records the latest expiry', () => {
     const tokens = new Tokens([a], HOUR);
     const now = Date.now();
     const expiryOf = (token: string): unknown => parts(token)[1]['exp'];
@@ -116,7 +116,7 @@ describe('Tokens', () => {
     expect(other.latestExpiry).toBeGreaterThanOrEqual(now + 99 * HOUR);
   });
 
-  it('signs with the first secret and verifies with all: a rotation keeps devices logged in', () => {
+  it('signs with the first secret and verifies with all: rotation keeps devices logged in', () => {
     const old = new Tokens([a], HOUR).issue('d', undefined, login());
     const middle = new Tokens([b, a], HOUR).issue('d', undefined, login());
     const all = new Tokens([c, b, a], HOUR);
@@ -126,7 +126,7 @@ describe('Tokens', () => {
     expect(new Tokens([c], HOUR).verify(middle)).toBeUndefined();
   });
 
-  it('issues what another implementation of JWT verifies, and verifies what that issues', () => {
+  it('interoperates with another JWT implementation in both directions', () => {
     const tokens = new Tokens([a], HOUR);
     const claims = { site: 'nörd', deep: { list: [1, null, '"\\'] } };
     const ours = tokens.issue('lamp "1" ✓', claims, { generation: 5, expiresAt: 0 });
@@ -141,7 +141,7 @@ describe('Tokens', () => {
     expect(tokens.verify(theirs)).toMatchObject({ deviceId: 'lamp', claims, generation: 0 });
   });
 
-  it('verifies a token of the release before, which has no generation', () => {
+  it('verifies a token of the previous release, which has no generation', () => {
     const [header] = parts(new Tokens([a], HOUR).issue('d', undefined, login()));
     const exp = Math.ceil(Date.now() / 1000) + 60;
     const payload = { sub: 'd', aud: 'fedecks', iat: 1_700_000_000.123, exp, claims: { site: 'north' } };
@@ -153,7 +153,7 @@ describe('Tokens', () => {
     });
   });
 
-  it('accepts nothing but HS256 with its own audience, whatever the header says', () => {
+  it('accepts only HS256 with its own audience, whatever the header says', () => {
     const tokens = new Tokens([a], HOUR);
     const token = tokens.issue('d', undefined, login());
     const [header, payload] = parts(token);
@@ -166,7 +166,7 @@ describe('Tokens', () => {
     expect(tokens.verify(jwt(b, header, payload))).toBeUndefined();
   });
 
-  it('refuses every other spelling of a token', () => {
+  it('rejects every other encoding of a token', () => {
     const tokens = new Tokens([a], HOUR);
     const token = tokens.issue('d', undefined, login());
     for (let at = 0; at < token.length; at++) {
@@ -181,7 +181,7 @@ describe('Tokens', () => {
   });
 
   it.each(['', '.', '..', 'a.b.c', '{}', 'eyJhbGciOiJIUzI1NiJ9..', 'x'.repeat(900), '.'.repeat(1_000_000)])(
-    'refuses %.20s',
+    'rejects %.20s',
     (token) => {
       expect(new Tokens([a], HOUR).verify(token)).toBeUndefined();
     },
@@ -206,7 +206,7 @@ describe('Tokens', () => {
     ['a negative generation', '{"sub":"d","aud":"fedecks","iat":1,"exp":9999999999,"gen":-1}'],
     ['a generation with a fraction', '{"sub":"d","aud":"fedecks","iat":1,"exp":9999999999,"gen":1.5}'],
     ['a huge generation', '{"sub":"d","aud":"fedecks","iat":1,"exp":9999999999,"gen":1e300}'],
-  ])('refuses what the app has signed with the same secret and holds %s', (_, payload) => {
+  ])('rejects a token that the app signed with the same secret and that has %s', (_, payload) => {
     const tokens = new Tokens([a], HOUR);
     const [header] = parts(tokens.issue('d', undefined, login()));
     const good = '{"sub":"d","aud":"fedecks","iat":1,"exp":9999999999,"gen":1}';
@@ -214,7 +214,7 @@ describe('Tokens', () => {
     expect(tokens.verify(jwt(a, header, payload))).toBeUndefined();
   });
 
-  it('takes a claim called __proto__ for what it is', () => {
+  it('treats a claim called __proto__ as data', () => {
     const tokens = new Tokens([a], HOUR);
     const claims = JSON.parse('{"__proto__":{"admin":true}}') as Claims;
     const read = tokens.verify(tokens.issue('d', claims, login()))?.claims;
@@ -222,9 +222,9 @@ describe('Tokens', () => {
     expect(({} as Record<string, unknown>)['admin']).toBeUndefined();
   });
 
-  it('knows whether a device can present its longest token without issuing one (§1.2)', () => {
+  it('computes whether a device can present its longest token, without issuing one (§1.2)', () => {
     const tokens = new Tokens([a], HOUR);
-    // All numbers as long as they can be.
+    // All numbers have their maximum length.
     const longest = { generation: 1_799_999_999_999, expiresAt: 0 };
     for (const deviceId of ['d', 'dé"\n', 'd'.repeat(125)]) {
       for (let length = 0; length < 500; length++) {
@@ -239,7 +239,7 @@ describe('Tokens', () => {
     expect(tokens.canBePresented('d'.repeat(125))).toBe(true);
   });
 
-  it('knows that claims which are no JSON cannot be presented', () => {
+  it('reports that claims that do not serialize to JSON cannot be presented', () => {
     const tokens = new Tokens([a], HOUR);
     const cyclic: Record<string, unknown> = {};
     cyclic['self'] = cyclic;
@@ -247,7 +247,7 @@ describe('Tokens', () => {
       expect(tokens.canBePresented('d', claims as unknown as Claims)).toBe(false);
   });
 
-  it('does not tell anything of the secret in its key id', () => {
+  it('does not reveal the secret in its key id', () => {
     const [header] = parts(new Tokens([a], HOUR).issue('d', undefined, login()));
     expect(String(header['kid'])).toMatch(/^[\w-]{6}$/);
     expect(a).not.toContain(String(header['kid']));

@@ -2,8 +2,8 @@ import { decodeAttempt, encodeAttempt } from './attempt.js';
 
 const PROCESS = 'AAECAwQFBgcICQoLDA0ODw';
 
-describe('the header that names an attempt (§1.7)', () => {
-  it('is read as it is written', () => {
+describe('the attempt header (§1.7)', () => {
+  it('parses what was formatted', () => {
     const attempt = { process: PROCESS, number: 42 };
     expect(encodeAttempt(attempt)).toBe(`${PROCESS}/42`);
     expect(decodeAttempt(`${PROCESS}/42`)).toEqual(attempt);
@@ -26,7 +26,7 @@ describe('the header that names an attempt (§1.7)', () => {
     `+${PROCESS.slice(1)}/1`,
     `${PROCESS}/1, ${PROCESS}/2`,
     `${PROCESS}/1\n`,
-  ])('counts as absent when it is %j', (value) => {
+  ])('is ignored if it is %j', (value) => {
     expect(decodeAttempt(value)).toBeUndefined();
   });
 });

@@ -15,7 +15,7 @@ function text(value: string): string {
 const ID = text('fedecks-device-id') + text('d1');
 
 describe('decodeAuthHeader (§1.2)', () => {
-  it('refuses a compressed header', () => {
+  it('rejects a compressed header', () => {
     const plain = Buffer.from(`7400000001${ID}`, 'hex');
     const head = Buffer.from('835000000000', 'hex');
     head.writeUInt32BE(plain.length, 2);
@@ -23,14 +23,14 @@ describe('decodeAuthHeader (§1.2)', () => {
     expect(decodeAuthHeader(value)).toEqual(UNSAFE);
   });
 
-  it('refuses one of some hundred elements', () => {
+  it('rejects a header of several hundred elements', () => {
     const list = (length: number): string =>
       `6c${length.toString(16).padStart(8, '0')}${'6a'.repeat(length)}6a`;
     expect(decodeAuthHeader(header(`837400000002${ID}${text('x')}${list(300)}`))).toEqual(UNSAFE);
     expect(decodeAuthHeader(header(`837400000002${ID}${text('x')}${list(200)}`))).toMatchObject({ ok: true });
   });
 
-  it('refuses one nested more than 16 deep', () => {
+  it('rejects a header nested more than 16 deep', () => {
     const nested = (levels: number): string => `${'6801'.repeat(levels)}6a`;
     expect(decodeAuthHeader(header(`837400000002${ID}${text('x')}${nested(16)}`))).toEqual(UNSAFE);
     expect(decodeAuthHeader(header(`837400000002${ID}${text('x')}${nested(15)}`))).toMatchObject({
@@ -38,13 +38,13 @@ describe('decodeAuthHeader (§1.2)', () => {
     });
   });
 
-  it('leaves room for the credentials of a thousand characters', () => {
+  it('accepts credentials of a thousand characters', () => {
     const credentials = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`k${i}`, i]));
     const value = encodeAuthHeader({ 'fedecks-device-id': 'd1', ...credentials });
     expect(decodeAuthHeader(value)).toEqual({ ok: true, deviceId: 'd1', credentials });
   });
 
-  it('gives values as an application sees them, and only those under strings', () => {
+  it('returns only values under string keys, as an application sees them', () => {
     const value = encodeTerm(
       new Map<Term, Term>([
         ['fedecks-device-id', 'd1'],
@@ -77,7 +77,7 @@ describe('decodeAuthHeader (§1.2)', () => {
     expect(decodeAuthHeader(header(hex))).toEqual({ ok: false, info: 'no device id' });
   });
 
-  it('takes a token that is nil for a token', () => {
+  it('treats a nil token as a token', () => {
     const value = header(`837400000002${ID}${text('fedecks-token')}77036e696c`);
     expect(decodeAuthHeader(value)).toEqual({ ok: true, deviceId: 'd1', token: null, credentials: {} });
   });

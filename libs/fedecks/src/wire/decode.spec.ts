@@ -14,7 +14,7 @@ function term(...parts: (string | Buffer)[]): Buffer {
   ]);
 }
 
-/** A list (108) or map (116) of members that are all made alike. */
+/** A list (108) or map (116) of identical members. */
 function many(kind: '6c' | '74', count: number, member: (index: number) => Buffer | string): Buffer {
   const members = Array.from({ length: count }, (_, index) => member(index));
   return term(kind, u32(count), ...members, kind === '6c' ? '6a' : '');
@@ -29,7 +29,7 @@ function int32(value: number): Buffer {
   return Buffer.concat([Buffer.from('62', 'hex'), u32(value >>> 0)]);
 }
 
-/** Bigints alike in their low 64 bits. */
+/** Bigints with equal low 64 bits. */
 function bigint(index: number): Buffer {
   const bytes = Buffer.alloc(14);
   bytes.set([110, 11, 0]);
@@ -82,7 +82,7 @@ describe('decodeTerm', () => {
           ]),
         ),
       ],
-    ])('is exceeded by a frame of %s', (_, bytes) => {
+    ])('rejects a frame of %s', (_, bytes) => {
       expect(bytes.length).toBeLessThan(300_000);
       expect(codeOf(bytes)).toBe('too-many');
     });
@@ -140,7 +140,7 @@ describe('decodeTerm', () => {
       expect(codeOf(wide)).toBe('read');
     });
 
-    it('throws a RangeError when it is no positive number', () => {
+    it('throws a RangeError if it is not a positive number', () => {
       expect(() => decodeTerm(term('6a'), { maxElements: 0 })).toThrow(RangeError);
       expect(() => decodeTerm(term('6a'), { maxElements: NaN })).toThrow(RangeError);
     });
@@ -175,7 +175,7 @@ describe('decodeTerm', () => {
       expect(codeOf(frame(500))).toBe('read');
     });
 
-    it('refuses many integers as keys, also behind a key that is text', () => {
+    it('rejects many integer keys, also after a text key', () => {
       const entry = (index: number): Buffer => Buffer.concat([int32(index * 7919), Buffer.from('6a', 'hex')]);
       expect(codeOf(many('74', 40_000, entry))).toBe('too-many');
       expect(
@@ -184,7 +184,7 @@ describe('decodeTerm', () => {
       expect(codeOf(many('74', 2_000, entry))).toBe('read');
     });
 
-    it('counts a nested key at each level it is compared at', () => {
+    it('counts a nested key at each level of comparison', () => {
       let key = Buffer.concat([
         Buffer.from('6c', 'hex'),
         u32(10_000),
@@ -242,13 +242,13 @@ describe('decodeTerm', () => {
     it.each([
       ['an integer in two spellings', '6105', '6200000005'],
       ['a list in two spellings', '6b000105', '6c0000000161056a'],
-      ['text and the same as bytes', '6d0000000161', '4d000000010861'],
-      ['bytes and the same as text', '4d000000010861', '6d0000000161'],
+      ['text, and the same as bytes', '6d0000000161', '4d000000010861'],
+      ['bytes, and the same as text', '4d000000010861', '6d0000000161'],
       ['0.0 and -0.0', '460000000000000000', '468000000000000000'],
       ['an atom in two spellings', '770161', '64000161'],
       ['maps in another order', '740000000261016a61026a', '740000000261026a61016a'],
       ['pids', '58770161000000010000000000000001', '58770161000000010000000000000001'],
-    ])('takes for one key: %s', (_, one, other) => {
+    ])('treats as one key: %s', (_, one, other) => {
       expect(codeOf(term('7400000002', one, '6a', other, '6a'))).toBe('duplicate-key');
       expect(codeOf(term('7400000003', '6d00000001ff', '6a', one, '6a', other, '6a'))).toBe('duplicate-key');
     });
@@ -258,11 +258,11 @@ describe('decodeTerm', () => {
       ['text and an atom', '6d0000000161', '770161'],
       ['a list and a tuple', '6c0000000161016a', '68016101'],
       ['nil and the text nil', '77036e696c', '6d000000036e696c'],
-    ])('takes for two keys: %s', (_, one, other) => {
+    ])('treats as two keys: %s', (_, one, other) => {
       expect(codeOf(term('7400000002', one, '6a', other, '6a'))).toBe('read');
     });
 
-    it('reads nested values beside keys that are no text as it reads others', () => {
+    it('decodes nested values after non-text keys correctly', () => {
       expect(
         decodeTerm(term('7400000002', '6101', '7400000001', text('a'), '6101', text('b'), '6a')),
       ).toEqual(
@@ -275,19 +275,19 @@ describe('decodeTerm', () => {
   });
 
   describe('compressed terms (§4.5)', () => {
-    it('reads what inflates to at most 16 times the bytes and 64 KiB', () => {
+    it('inflates up to 16 times the bytes plus 64 KiB', () => {
       const plain = term(text('the quick brown fox jumps over the lazy dog'.repeat(3)));
       expect(decodeTerm(compressed(plain))).toBe('the quick brown fox jumps over the lazy dog'.repeat(3));
     });
 
-    it('refuses what inflates to more than maxRatio times the bytes', () => {
+    it('rejects more than maxRatio times the bytes', () => {
       const bomb = compressed(many('6c', 20_000, () => '68016a'));
       expect(bomb.length).toBeLessThan(300);
       expect(codeOf(bomb)).toBe('too-large');
       expect(codeOf(bomb, { compressed: { maxRatio: 1_000, maxBytes: 65_536 } })).toBe('read');
     });
 
-    it('refuses what inflates to more than maxBytes', () => {
+    it('rejects more than maxBytes', () => {
       const noise = term(
         text(Array.from({ length: 7_000 }, (_, i) => ((i * 2654435761) >>> 0).toString(36)).join('')),
       );
@@ -297,7 +297,7 @@ describe('decodeTerm', () => {
       expect(codeOf(bytes, { compressed: { maxRatio: 16, maxBytes: noise.length - 1 } })).toBe('read');
     });
 
-    it('refuses what is more than it claims', () => {
+    it('rejects more than the claimed size', () => {
       expect(
         codeOf(
           compressed(
@@ -308,13 +308,13 @@ describe('decodeTerm', () => {
       ).toBe('invalid');
     });
 
-    it('refuses all of them where none are allowed', () => {
+    it('rejects all compressed terms when they are disabled', () => {
       expect(codeOf(compressed(term('6a')), { compressed: false })).toBe('unsafe');
       expect(codeOf(term('6a'), { compressed: false })).toBe('read');
     });
   });
 
-  it('reads integers of any length', () => {
+  it('decodes integers of any length', () => {
     for (const value of [2n ** 53n, 2n ** 63n - 1n, 2n ** 64n - 1n, 2n ** 64n, 2n ** 200n + 7n]) {
       const hex = value.toString(16);
       const digits = Buffer.from(hex.padStart(hex.length + (hex.length % 2), '0'), 'hex').reverse();
@@ -346,7 +346,7 @@ describe('decodeTerm', () => {
     expect([view.length, view.buffer === frame.buffer]).toEqual([4_097, true]);
   });
 
-  it('gives tuples that are arrays, and one object for each atom', () => {
+  it('returns tuples as arrays, and one object per atom', () => {
     const pair = decodeTerm(term('6802', '770161', '770161')) as unknown[];
     expect(Array.isArray(pair)).toBe(true);
     expect(pair[0]).toBe(atom('a'));

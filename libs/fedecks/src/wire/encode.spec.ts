@@ -30,7 +30,7 @@ function nested(levels: number): unknown {
 }
 
 describe('encodeTerm', () => {
-  it('refuses 45,000 levels in no more than a hundred times the time of 450', () => {
+  it('rejects 45,000 levels in at most a hundred times the time of 450', () => {
     const time = (levels: number): number => {
       const value = nested(levels);
       const start = performance.now();
@@ -41,7 +41,7 @@ describe('encodeTerm', () => {
     expect(time(45_000)).toBeLessThan(1_500);
   });
 
-  it('names the path of what contains itself, without the digits of a long key', () => {
+  it('names the path of a cycle, with long keys shortened', () => {
     const map = new Map<unknown, unknown>();
     map.set(1n << 4_000_000n, { map });
     expect(problemOf(map)).toBe('$["(key)"].map contains itself');
@@ -51,7 +51,7 @@ describe('encodeTerm', () => {
     expect(problemOf({ ['k'.repeat(100_000)]: () => 1 }).length).toBeLessThan(200);
   });
 
-  it('refuses an array of two thousand million before it writes anything', () => {
+  it('rejects an array of two billion elements before it allocates', () => {
     const readings: number[] = [];
     readings[1_760_000_000] = 21.5;
     expect(problemOf({ readings })).toBe(
@@ -59,7 +59,7 @@ describe('encodeTerm', () => {
     );
   });
 
-  it('refuses an array with more than 65,536 holes by its path, and writes few as nil', () => {
+  it('rejects an array with more than 65,536 holes by its path, and encodes few holes as nil', () => {
     const readings: number[] = [];
     readings[1_000_000] = 21.5;
     expect(problemOf({ readings })).toBe('$.readings is an array with more than 65536 holes');
@@ -68,7 +68,7 @@ describe('encodeTerm', () => {
     expect(problemOf(few)).toBe('836c0000000277036e696c620000012c6a');
   });
 
-  it('refuses what is larger than maxBytes', () => {
+  it('rejects more than maxBytes', () => {
     expect(problemOf('x'.repeat(100), { maxBytes: 106 })).toMatch(/^83/);
     expect(problemOf('x'.repeat(100), { maxBytes: 105 })).toBe('$ is larger than 105 bytes');
     expect(problemOf('x'.repeat(100_000), { maxBytes: 50_000 })).toBe('$ is larger than 50000 bytes');
@@ -78,7 +78,7 @@ describe('encodeTerm', () => {
     expect(problemOf(doubled, { maxBytes: 100_000 })).toBe('$ is larger than 100000 bytes');
   });
 
-  it.each([1_000, 1_025, 60_000])('writes text of %i characters of one to four bytes', (length) => {
+  it.each([1_000, 1_025, 60_000])('encodes text of %i characters of one to four bytes', (length) => {
     for (const character of ['a', 'é', '語', '😀']) {
       const text = character.repeat(length / character.length);
       const bytes = Buffer.from(text);
@@ -86,16 +86,16 @@ describe('encodeTerm', () => {
       head.writeUInt32BE(bytes.length, 2);
       expect(encodeTerm(text).equals(Buffer.concat([head, bytes]))).toBe(true);
     }
-    // More than the room a text of that length is given.
+    // More than the initial buffer for a text of that length.
     const mixed = 'a'.repeat(length - (length >> 3)) + 'é'.repeat(length >> 3) + '😀';
     expect(encodeTerm(mixed).subarray(6).toString()).toBe(mixed);
   });
 
-  it('takes no more than twice the memory of a long text', () => {
+  it('allocates at most twice the memory of a long text', () => {
     expect(encodeTerm('a'.repeat(65_536)).buffer.byteLength).toBeLessThan(2 * 65_536);
   });
 
-  it('refuses a key with half of a surrogate pair by its path, and writes one with a whole', () => {
+  it('rejects a key with an unpaired surrogate by its path, and accepts a complete pair', () => {
     expect(problemOf({ a: { 'k\ud800': 1 } })).toBe('$.a["k\\ud800"] is a key with half of a surrogate pair');
     expect(problemOf(new Map([['k\udfff', 1]]))).toContain('half of a surrogate pair');
     expect(problemOf({ '😀': 1 })).toBe('8374000000016d00000004f09f98806101');
@@ -110,7 +110,7 @@ describe('encodeTerm', () => {
       ['new Uint8Array([1, 2])', Uint8Array.of(1, 2)],
       ['({ a: [1, { b: null }] })', { a: [1, { b: null }] }],
       ['new (class A { x = 1 })()', { x: 1 }],
-    ])('writes %s as if it were of this one', (code, same) => {
+    ])('encodes %s like objects of this realm', (code, same) => {
       expect(problemOf(runInNewContext(code) as unknown)).toBe(encodeTerm(same).toString('hex'));
     });
 
@@ -121,7 +121,7 @@ describe('encodeTerm', () => {
       'Promise.resolve()',
       'new Float32Array(1)',
       '(function* () {})()',
-    ])('refuses %s', (code) => {
+    ])('rejects %s', (code) => {
       expect(problemOf({ p: runInNewContext(code) as unknown })).toMatch(/^\$\.p is a .* (no|a) term/);
     });
   });
@@ -141,11 +141,11 @@ describe('encodeTerm', () => {
     ['AbortSignal', new AbortController().signal],
     ['Set', new Set()],
     ['Error', new Error('x')],
-  ])('refuses a %s by its path', (name, value) => {
+  ])('rejects a %s by its path', (name, value) => {
     expect(problemOf({ p: value })).toContain(`$.p is a ${name}, which is no term`);
   });
 
-  it('writes instances of classes as maps of their own properties', () => {
+  it('encodes class instances as maps of their own properties', () => {
     class Reading {
       celsius = 1;
       get [Symbol.toStringTag](): string {
@@ -159,7 +159,7 @@ describe('encodeTerm', () => {
     expect(problemOf(new Empty())).toBe('837400000000');
   });
 
-  it('writes -0 as a float', () => {
+  it('encodes -0 as a float', () => {
     expect(problemOf(-0)).toBe('83468000000000000000');
   });
 });
@@ -172,7 +172,7 @@ describe('encodeTermAfter', () => {
     }
   });
 
-  it('never writes to what it has returned, its gap included', () => {
+  it('never writes to returned bytes, including the gap', () => {
     const all = Array.from({ length: 5_000 }, (_, index) => {
       const bytes = encodeTermAfter(index % 15, { index, text: 'z'.repeat(index % 100) });
       bytes.fill(0xee, 0, index % 15);
@@ -181,13 +181,13 @@ describe('encodeTermAfter', () => {
     expect(all.every(({ bytes, copy }) => bytes.equals(copy))).toBe(true);
   });
 
-  it('does not count the gap to maxBytes', () => {
+  it('does not count the gap against maxBytes', () => {
     expect(encodeTermAfter(50, 1, { maxBytes: 3 }).length).toBe(53);
   });
 });
 
 describe('a second copy of the package', () => {
-  it('makes terms that are written as what they are', async () => {
+  it('creates terms that this copy encodes correctly', async () => {
     jest.resetModules();
     const other = await import('@fedecks/nest/wire');
     expect(other.Float).not.toBe(Float);

@@ -1,7 +1,7 @@
 import { decodeLimits, encodeLimits } from './limits.js';
 
-describe('the header that tells the limits (§1.9)', () => {
-  it('is read as it is written', () => {
+describe('the limits header (§1.9)', () => {
+  it('parses what was formatted', () => {
     expect(encodeLimits({ framesPerSecond: 1_000 })).toBe('frames-per-second=1000');
     expect(decodeLimits('frames-per-second=1000')).toEqual({ framesPerSecond: 1_000 });
     expect(decodeLimits(encodeLimits({ framesPerSecond: undefined }))).toEqual({
@@ -9,7 +9,7 @@ describe('the header that tells the limits (§1.9)', () => {
     });
   });
 
-  it('may tell more than is known', () => {
+  it('may contain unknown limits', () => {
     expect(decodeLimits('colour=blue, frames-per-second=5 ,x=1')).toEqual({ framesPerSecond: 5 });
   });
 
@@ -21,7 +21,7 @@ describe('the header that tells the limits (§1.9)', () => {
     'frames-per-second=-1',
     'frames-per-second=1e3',
     'frames-per-second=12345678901',
-  ])('sets no limit when it is %j', (value) => {
+  ])('sets no limit if it is %j', (value) => {
     expect(decodeLimits(value)).toEqual({ framesPerSecond: undefined });
   });
 });

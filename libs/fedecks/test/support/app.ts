@@ -1,9 +1,9 @@
 /**
- * An app with handlers of a test's own, and devices for it.
+ * An app with the test's handlers, and devices that connect to it.
  *
  *     const app = await startApp({ providers: [Greenhouse] });
- *     const device = await app.device();           // logged in, with an id of its own
- *     await app.errors.next();                     // what reached @OnSocketError()
+ *     const device = await app.device();           // logged in, with a unique id
+ *     await app.errors.next();                     // an error that @OnSocketError() got
  *     await app.close();
  */
 import { type INestApplication, Injectable, type ModuleMetadata } from '@nestjs/common';
@@ -22,7 +22,7 @@ import { Inbox } from './inbox.js';
 type Options = Parameters<typeof FedecksModule.forRoot>[0];
 
 export interface TestApp extends ModuleMetadata {
-  /** Beside a secret and an authenticator that lets everybody in. */
+  /** Merged with a secret and an authenticator that accepts everybody. */
   readonly options?: Partial<Options>;
   /** Called before the app starts. */
   readonly setUp?: (app: INestApplication) => void;
@@ -55,7 +55,7 @@ export class StartedApp {
     return this.nest.get(FedecksHealthIndicator);
   }
 
-  /** A device that is let in, with an id no other one has: with its token, or by a login. */
+  /** A connected device with a unique id by default; it presents its token, or logs in. */
   device(id = `device-${++devices}`, token?: string): Promise<FakeDevice> {
     return FakeDevice.connect(this.nest, { id, ...(token !== undefined && { token }) });
   }
@@ -65,7 +65,7 @@ export class StartedApp {
   }
 }
 
-/** Starts an app on a free port of this machine. Rejects as the app does. */
+/** Starts an app on a free port of this machine. Rejects with the app's error. */
 export async function startApp({ options, setUp, ...metadata }: TestApp): Promise<StartedApp> {
   const module = await Test.createTestingModule({
     ...metadata,
@@ -80,7 +80,7 @@ export async function startApp({ options, setUp, ...metadata }: TestApp): Promis
     providers: [Errors, ...(metadata.providers ?? [])],
   }).compile();
   const app = module.createNestApplication();
-  // Much of what the tests do is an error to the application, and is logged.
+  // Off, because many tests cause errors that the application logs.
   app.useLogger(false);
   setUp?.(app);
   try {

@@ -1,10 +1,10 @@
 /**
- * A cloud, and devices behind a bad network (bench/link/lossy-link.py), as processes in networks of their own: see
- * `bad-network.spec.ts`. Run by `unshare -n`, it makes the link, and starts itself again in the network behind it. Its
- * arguments are how the link is, in JSON, how many devices there are, and `tls` where they connect through nginx.
+ * A cloud, and devices behind a bad network (bench/link/lossy-link.py), as processes in network namespaces: see
+ * `bad-network.spec.ts`. Run by `unshare -n`, it creates the link, and starts itself again in the network behind it. Its
+ * arguments are the link's properties in JSON, the number of devices, and `tls` if they connect through nginx.
  *
  * Each line of its standard output is JSON: `{ device, event }` for each event of a client, or `{ report }` for one of
- * `@OnSocketError`. A line of its standard input changes the link; at the end of it all ends.
+ * `@OnSocketError`. A line of its standard input changes the link; at its end all processes exit.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -62,14 +62,14 @@ async function startCloud(): Promise<void> {
   process.stdin.pipe(link.stdin, { end: false });
   const end = (): void => {
     rmSync(directory, { recursive: true, force: true });
-    // Whatever else runs here ends with this process: see `--kill-child` where it is started.
+    // All other processes here end with this one: see `--kill-child` where it is started.
     process.exit();
   };
   process.stdin.once('end', end);
   link.once('exit', end);
 }
 
-/** nginx, with a certificate for a day. It looks for that beside its configuration. */
+/** Starts nginx with a certificate for one day, which it expects next to its configuration. */
 function startNginx(directory: string, certFile: string): void {
   const request =
     'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=cloud -addext';
@@ -93,7 +93,7 @@ function startDevices(): void {
       ...(tls && { tls: { ca: readFileSync(CA_FILE ?? '', 'utf8') } }),
       deviceId: `device-${index}`,
       tokenStore: new MemoryTokenStore(),
-      // Less than this link needs now and then: many attempts are given up on their way, and connections too.
+      // Sometimes less than this link needs, so that many attempts and connections time out.
       phaseTimeoutMs: 2_000,
       pingIntervalMs: 1_000,
       pongTimeoutMs: 2_000,

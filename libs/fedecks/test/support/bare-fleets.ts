@@ -1,6 +1,6 @@
 /**
- * Fleets of bare nodes, the same to a test whatever links them: in memory, where time is simulated and a seed decides
- * what happens, and on a real nats-server.
+ * Fleets of bare nodes with one interface for two kinds of link: in memory, with simulated time and a seed that decides
+ * the order of events, and a real nats-server.
  *
  *     for (const { name, run } of BARE_FLEETS) it(`... ${name}`, () => run(seed, async (fleet) => {
  *       const [one, two] = [await fleet.node(), await fleet.node()];
@@ -27,38 +27,38 @@ export interface BareNodeOptions {
 }
 
 export interface BareFleet {
-  /** Random numbers that the seed of the fleet brings back. */
+  /** Random numbers that depend on the seed of the fleet only. */
   readonly random: () => number;
-  /** A node that has started. */
+  /** Starts a node. */
   node(options?: BareNodeOptions): Promise<BareNode>;
   sleep(ms: number): Promise<void>;
-  /** Its connection is reset, and there is none until it is restored. */
+  /** Resets its connection, and allows none until `restore`. */
   cut(node: BareNode): void;
   restore(node: BareNode): void;
-  /** Nothing reaches it, and nothing leaves it, until it goes on with all that has waited. */
+  /** Freezes it, as SIGSTOP does, until it resumes with everything that waited. */
   pause(node: BareNode): void;
   resume(node: BareNode): void;
-  /** What the node sends waits; 'down': what it is sent. */
+  /** Holds what the node sends ('up') or receives ('down'). */
   hold(node: BareNode, direction: 'up' | 'down'): void;
   release(node: BareNode, direction: 'up' | 'down'): void;
-  /** The store answers nobody until it goes on. */
+  /** Stops the store from answering until it resumes. */
   stall(): Promise<void>;
   goOn(): void;
-  /** All that was kept is gone; connections stay where that is possible. */
+  /** Deletes the buckets; connections stay open if possible. */
   deleteBuckets(): Promise<void>;
-  /** All that was kept is gone, as after a restart without files. */
+  /** Deletes all stored data, as a restart without files does. */
   loseFiles(): Promise<void>;
-  /** No watch tells of anything any more, and not each says so. */
+  /** Ends all watches, some of them without an error. */
   endWatches(): Promise<void>;
-  /** Sets the wall clock of a node; where that can be done. */
+  /** Sets the wall clock of a node, if the fleet supports it. */
   setClock?(node: BareNode, aheadMs: number): void;
 }
 
 export interface BareFleetKind {
   readonly name: string;
-  /** How many histories of a case are worth their time. In memory `HISTORIES=1000` tries so many. */
+  /** The number of seeds per test. In memory, `HISTORIES=1000` runs so many. */
   readonly histories: number;
-  /** Whether the clocks of its nodes can be set. */
+  /** Whether it supports `setClock`. */
   readonly hasClocks: boolean;
   run(seed: number, test: (fleet: BareFleet) => Promise<void>, faults?: MemoryFaults): Promise<void>;
 }

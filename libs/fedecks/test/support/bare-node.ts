@@ -1,10 +1,10 @@
 /**
- * What a gateway is to its backplane, without sockets: devices come, present tokens and go at once, and what the
- * backplane has done with them can be looked at.
+ * The gateway side of a backplane, without sockets: devices connect, present tokens and disconnect at once, and the
+ * test can inspect what the backplane did with them.
  *
  *     const node = new BareNode('newest', (endpoint) => new ClusterBackplane(..., endpoint));
  *     await node.backplane.start();
- *     const token = await node.login('lamp');                // false: it was refused
+ *     const token = await node.login('lamp');                // false: it was rejected
  *     node.held('lamp');  node.leave('lamp');
  *     await other.present('lamp', token);
  *     node.written;                                          // the pushes the node has executed
@@ -28,7 +28,7 @@ import { type SimulatedProcess } from './simulation.js';
 const TOKEN_LIFE_MS = 24 * 3_600_000;
 const UPGRADE_TIMEOUT_MS = 5_000;
 
-/** A token, as far as revocations look at it. */
+/** The parts of a token that revocations need. */
 export interface BareToken {
   readonly generation: number;
 }
@@ -43,20 +43,20 @@ interface Held {
 export class BareNode implements BackplaneEndpoint {
   readonly path = '/fedecks';
   readonly backplane: Backplane;
-  /** What was pushed, as text, in the order it was executed. */
+  /** The executed pushes, as text, in order. */
   readonly written: string[] = [];
-  /** Each change of health that was told. */
+  /** Each reported change of health. */
   readonly health: BackplaneHealth[] = [];
   readonly failures: string[] = [];
-  /** How connections ended that this node did not end by {@link leave}. */
+  /** The causes of ended connections, except those ended by {@link leave}. */
   readonly ended: { readonly id: string; readonly cause: DisconnectCause['type'] }[] = [];
-  /** What was reported of devices. */
+  /** The reports about devices. */
   readonly reports: string[] = [];
   private readonly decisions: Duplicates;
   private readonly connections = new Map<string, Held>();
   private readonly revocations = new Revocations(TOKEN_LIFE_MS, UPGRADE_TIMEOUT_MS, { latestExpiry: 0 });
 
-  /** @param process the simulated process it is, where it is one. */
+  /** @param process its simulated process, if any. */
   constructor(
     readonly duplicates: BackplaneEndpoint['duplicates'],
     factory: BackplaneFactory,
@@ -85,12 +85,12 @@ export class BareNode implements BackplaneEndpoint {
     });
   }
 
-  /** Lets a device in with credentials, and gives it a token; false where it is refused. */
+  /** Connects a device with credentials, and issues a token; false if it is rejected. */
   login(id: string): Promise<BareToken | false> {
     return this.run(async () => this.admit(id, { generation: await this.revocations.generationOf(id) }));
   }
 
-  /** Lets a device in with a token, and gives it a new one; false where it is refused. */
+  /** Connects a device with a token, and issues a new one; false if it is rejected. */
   present(id: string, token: BareToken): Promise<BareToken | false> {
     return this.run(async () => {
       if (await this.revocations.isRevoked(id, token.generation).catch(() => true)) return false;
@@ -99,8 +99,8 @@ export class BareNode implements BackplaneEndpoint {
   }
 
   /**
-   * Has a connection of a device there is none of any more, without a login: it is let in, whatever else there is.
-   * @param attempt a letter for the process, and the number.
+   * Opens a connection of a device without a login and without any check.
+   * @param attempt a letter for the process, and the attempt number.
    */
   open(id: string, attempt?: string, hasSpoken = true): void {
     this.run(() => this.connect(id, { generation: 0 }, attemptOf(attempt), hasSpoken));
@@ -125,7 +125,7 @@ export class BareNode implements BackplaneEndpoint {
     });
   }
 
-  // --- What the backplane sees -----------------------------------------------------------------------------
+  // --- The backplane's view -----------------------------------------------------------------------------
 
   held(id: string): ConnectedDevice | undefined {
     return this.connections.get(id)?.device;
@@ -163,7 +163,7 @@ export class BareNode implements BackplaneEndpoint {
   }
 
   writeToAll(): void {
-    // No test of bare nodes is about messages for many.
+    // No test of bare nodes sends broadcasts.
   }
 
   changed(health: BackplaneHealth): void {

@@ -1,6 +1,6 @@
 /**
- * An address of this machine that answers no SYN, as one behind a link that is down: a process listens there that is
- * frozen, and its queue of connections is full.
+ * An address of this machine that answers no SYN, as if its link were down: a frozen process listens there,
+ * and its accept queue is full.
  *
  *     const hole = await BlackHole.at('127.0.0.3', 4000);
  *     await hole.close();
@@ -10,7 +10,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { freeze } from './freeze.js';
 
-/** Linux lets in one more than it is told: the least that Node can tell is 1. */
+/** Linux accepts one connection more than the backlog, and Node's minimum backlog is 1. */
 const QUEUE_LENGTH = 2;
 
 export class BlackHole {

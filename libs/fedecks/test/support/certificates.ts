@@ -1,5 +1,5 @@
 /**
- * Certificates of a test's own, made by openssl in a directory that `remove` deletes.
+ * Certificates for a test, made by openssl in a directory that `remove` deletes.
  *
  *     const certificates = new Certificates();
  *     const ca = certificates.make({ name: 'A CA', isCa: true });
@@ -20,9 +20,9 @@ export interface Wish {
   /** Alternative names as openssl writes them: `DNS:localhost,IP:127.0.0.1`. */
   readonly alt?: string;
   readonly isCa?: boolean;
-  /** Who signs it; itself by default. */
+  /** The certificate that signs it; self-signed by default. */
   readonly issuer?: Certificate;
-  /** From when to when it is valid, as `YYYYMMDDHHMMSSZ`; a day from now on by default. */
+  /** Its validity, as `YYYYMMDDHHMMSSZ`; one day from now by default. */
   readonly from?: string;
   readonly to?: string;
 }
@@ -47,7 +47,7 @@ export class Certificates {
       ...['req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-batch'],
       ...['-subj', `/CN=${name}`, '-keyout', keyFile, '-out', requestFile],
     );
-    // Only `openssl ca` makes certificates whose validity begins when one likes, and it wants its books kept.
+    // Only `openssl ca` supports any start of validity, and it needs its index and serial files.
     writeFileSync(path('index'), '');
     writeFileSync(
       path('config'),

@@ -1,5 +1,5 @@
 /**
- * Runs a TypeScript file of the tests as a process of its own, with the library compiled as the tests compile it.
+ * Runs a TypeScript file of the tests as a separate process, with the library compiled as the tests compile it.
  *
  *     const program = await Program.compile('draining-app.ts');
  *     const app = program.start(['1000']);
@@ -33,7 +33,7 @@ export interface StartOptions {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** One file of JavaScript, beside the one it is made from so that it finds the same packages. */
+/** A bundle next to its source file, so that it resolves the same packages. */
 async function bundle(file: string): Promise<string> {
   const entry = fileURLToPath(new URL(file, import.meta.url));
   const outfile = `${entry}.${process.pid}.mjs`;
@@ -53,7 +53,7 @@ async function bundle(file: string): Promise<string> {
           plugin.onResolve({ filter: /^@fedecks\/nest(\/[\w-]+)?$/ }, ({ path }) => ({
             path: `${src}/${path.split('/')[2] ?? 'server'}/index.ts`,
           }));
-          // Nest reads the types of constructor parameters, which esbuild does not write down.
+          // Nest needs the types of constructor parameters, which esbuild does not emit.
           plugin.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
             const { code } = await transform(await readFile(path, 'utf8'), {
               filename: path,
@@ -76,15 +76,15 @@ async function bundle(file: string): Promise<string> {
 export class Program {
   private constructor(readonly file: string) {}
 
-  /** @param file beside this one. */
+  /** @param file a file in this folder. */
   static async compile(file: string): Promise<Program> {
     return new Program(await bundle(file));
   }
 
   /**
    * @param options for node itself.
-   * @param by a command that runs it: `['prlimit', '--fsize=0']`.
-   * @param env besides that of the test.
+   * @param by a command that wraps it: `['prlimit', '--fsize=0']`.
+   * @param env added to the test's environment.
    */
   start(args: readonly string[] = [], { options = [], by = [], env = {} }: StartOptions = {}): ChildApp {
     const [command = '', ...rest] = [...by, process.execPath, ...options, this.file, ...args];
@@ -100,23 +100,23 @@ export class ChildApp {
   private readonly lines = new Inbox<string>('line of the child process');
   private heard = (line: string): void => this.lines.put(line);
   private readonly exits = new Inbox<Exit>('end of the child process');
-  /** What it has written to its standard error: a warning or a failure, which no test expects. */
+  /** Its standard error: a warning or a failure, which no test expects. */
   stderr = '';
 
   constructor(private readonly process: ChildProcessWithoutNullStreams) {
     createInterface({ input: process.stdout }).on('line', (line) => this.heard(line));
-    // It may have ended already.
+    // It may have exited already.
     process.stdin.on('error', () => undefined);
     process.stderr.on('data', (data) => (this.stderr += String(data)));
     process.on('exit', (code, signal) => this.exits.put({ code, signal, at: performance.now() }));
   }
 
-  /** Called with every line from now on, instead of {@link line}. */
+  /** Calls `listener` with every further line, instead of {@link line}. */
   onLine(heard: (line: string) => void): void {
     this.heard = heard;
   }
 
-  /** A line for its standard input. */
+  /** Writes a line to its standard input. */
   say(line: string): void {
     this.process.stdin.write(`${line}\n`);
   }
@@ -130,22 +130,22 @@ export class ChildApp {
     this.process.kill(signal);
   }
 
-  /** Resolves when it does nothing any more, until SIGCONT. */
+  /** Freezes it until SIGCONT; resolves when it has stopped. */
   async freeze(): Promise<void> {
     await freeze(this.process);
   }
 
-  /** Resolves when it has ended; rejects after `deadlineMs` milliseconds. */
+  /** Resolves when it has exited; rejects after `deadlineMs` milliseconds. */
   async exited(deadlineMs: number): Promise<Exit> {
     return this.exits.next(deadlineMs);
   }
 
-  /** The end of its standard input. */
+  /** Ends its standard input. */
   endInput(): void {
     this.process.stdin.end();
   }
 
-  /** Ends it if it has not ended. */
+  /** Kills it if it still runs. */
   dispose(): void {
     if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill('SIGKILL');
   }

@@ -1,2 +1,2 @@
-// The program `fedecks`, for tests that run it as a process of its own.
+// The program `fedecks`, for tests that run it as a process.
 import '../../src/cli/main.js';

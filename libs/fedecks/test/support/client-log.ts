@@ -3,7 +3,7 @@ import { Inbox } from './inbox.js';
 
 type EventOf<Type extends ClientEvent['type']> = Extract<ClientEvent, { type: Type }>;
 
-/** What a client tells: its events in order, of which `until` takes those up to the next one of a type. */
+/** The events of a client in order; `until` skips to the next one of a type. */
 export class ClientLog {
   private readonly inbox = new Inbox<ClientEvent>('event of the client');
 
@@ -11,7 +11,7 @@ export class ClientLog {
     client.events$.subscribe((event) => this.inbox.put(event));
   }
 
-  /** The next event of this type; the ones before it are passed over. Rejects when 5 s go by without an event. */
+  /** The next event of this type; skips the ones before it. Rejects after 5 s without an event. */
   async until<Type extends ClientEvent['type']>(type: Type): Promise<EventOf<Type>> {
     for (;;) {
       const event = await this.inbox.next();
@@ -19,12 +19,12 @@ export class ClientLog {
     }
   }
 
-  /** The next event, whatever it is. */
+  /** The next event of any type. */
   async next(): Promise<ClientEvent> {
     return this.inbox.next();
   }
 
-  /** The events that nobody has taken. */
+  /** The events not consumed yet. */
   async rest(): Promise<ClientEvent[]> {
     const events: ClientEvent[] = [];
     while (this.inbox.size > 0) events.push(await this.inbox.next());

@@ -1,10 +1,10 @@
 /**
- * A cloud as a user of the package composes it, for the tests that look at it from the outside.
+ * A cloud as a user of the package composes it, for black-box tests.
  *
  *     const cloud = await startCloud({ idleTimeoutMs: 400 });
  *     const device = await cloud.open({ deviceId: 'nerves-242a' });      // a raw peer, upgraded
- *     await cloud.messages.next();                                       // what reached @OnMessage()
- *     await cloud.errors.next();                                         // what reached @OnSocketError()
+ *     await cloud.messages.next();                                       // a message that @OnMessage() got
+ *     await cloud.errors.next();                                         // an error that @OnSocketError() got
  *     await cloud.close();
  *
  * What a device may say to it: `{"echo", Term}` is answered with the term; `{"stop", _}`, `{"boom", _}`, `{"nan", _}`
@@ -44,19 +44,19 @@ export function loginHeader(deviceId: string, password = PASSWORD): string {
   return authHeader({ 'fedecks-device-id': str(deviceId), password: str(password) });
 }
 
-/** The header of a device that holds a token. */
+/** The header of a device with a token. */
 export function tokenHeader(deviceId: string, token: string): string {
   return authHeader({ 'fedecks-device-id': str(deviceId), 'fedecks-token': str(token) });
 }
 
 @Injectable()
 class PasswordLogin implements DeviceAuthenticator {
-  /** Whose credentials have been looked at, in order. */
+  /** The device ids whose credentials were checked, in order. */
   readonly asked: string[] = [];
 
   async authenticate(credentials: Credentials, device: { id: string }): Promise<boolean> {
     this.asked.push(device.id);
-    // A real one asks a database: whatever arrives in the meantime must wait, not be lost.
+    // A real one queries a database: bytes that arrive meanwhile must be kept.
     await new Promise((resolve) => setImmediate(resolve));
     if (credentials['password'] === 'boom') throw new Error('the database is gone');
     return credentials['password'] === PASSWORD;
@@ -103,7 +103,7 @@ class Application {
 
   @OnRawMessage()
   raw(@Payload() bytes: Uint8Array) {
-    // A copy: what a handler is given may be a view of a buffer that is used again.
+    // A copy, because a handler may get a view of a buffer that is reused.
     this.rawMessages.put(Buffer.from(bytes));
     return 'raw';
   }
@@ -121,7 +121,7 @@ class Application {
 
 type Options = Parameters<typeof FedecksModule.forRoot>[0];
 
-/** How a device presents itself: a whole header, or an id to log in with the password. */
+/** A device's authentication: a complete header, or an id to log in with the password. */
 export interface Presented {
   readonly deviceId?: string;
   readonly auth?: string | readonly string[] | undefined;
@@ -160,38 +160,38 @@ export class Cloud {
     return this.application.disconnected;
   }
 
-  /** Whose credentials the authenticator has been asked about. */
+  /** The device ids whose credentials the authenticator has checked. */
   get asked(): readonly string[] {
     return this.app.get(PasswordLogin).asked;
   }
 
-  /** Forgets what has reached the application so far, so that a test sees only what it has caused. */
+  /** Clears all recorded messages and errors, so that a test sees only its own. */
   forget(): void {
     for (const inbox of [this.messages, this.rawMessages, this.errors, this.disconnected]) inbox.clear();
   }
 
-  /** A peer with TCP open and nothing sent, destroyed when the cloud is closed. */
+  /** A peer with an open TCP connection, destroyed when the cloud is closed. */
   async connect(): Promise<RawPeer> {
     const peer = await RawPeer.connect(this.port);
     this.peers.push(peer);
     return peer;
   }
 
-  /** Asks for the upgrade, whatever the answer. */
+  /** Requests an upgrade, and returns any response. */
   async ask(presented: Presented = {}): Promise<{ peer: RawPeer; response: Response }> {
     const peer = await this.connect();
     peer.write(request(presented));
     return { peer, response: await peer.response() };
   }
 
-  /** A device that is let in. */
+  /** An accepted device. */
   async open(presented: Presented = {}): Promise<RawPeer> {
     const { peer, response } = await this.ask(presented);
     expect(response.statusLine).toBe('HTTP/1.1 101 Switching Protocols');
     return peer;
   }
 
-  /** Shuts the application down under its devices, as SIGTERM does; for a test of what they then see. */
+  /** Shuts the application down while devices are connected, as SIGTERM does. */
   async shutDown(): Promise<void> {
     await this.app.close();
   }
@@ -208,7 +208,7 @@ export function request({ deviceId = 'nerves-242a', target, headers, ...given }:
   return upgradeRequest({ ...(target && { target }), headers: { 'x-fedecks-auth': auth, ...headers } });
 }
 
-/** Starts a cloud on a free port of this machine. `providers` are handlers beside those above. */
+/** Starts a cloud on a free port of this machine. `providers` are additional handlers. */
 export async function startCloud(options: Partial<Options> = {}, providers: Type[] = []): Promise<Cloud> {
   const module = await Test.createTestingModule({
     imports: [
@@ -222,7 +222,7 @@ export async function startCloud(options: Partial<Options> = {}, providers: Type
     providers: [Application, PasswordLogin, ...providers],
   }).compile();
   const app = module.createNestApplication();
-  // Much of what the tests do is an error to the application, and is logged.
+  // Off, because many tests cause errors that the application logs.
   app.useLogger(false);
   await app.listen(0, '127.0.0.1');
   const { port } = (app.getHttpServer() as Server).address() as { port: number };

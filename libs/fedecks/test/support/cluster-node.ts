@@ -1,5 +1,5 @@
 /**
- * One node of a fleet as a process of its own, told what to do in lines of JSON on its standard input, and answering
+ * One node of a fleet as a separate process. It reads commands as lines of JSON from its standard input, and answers
  * in lines of JSON on its standard output: see `fleet.ts`, which is the other side.
  */
 import { type AddressInfo, type Server } from 'node:net';
@@ -44,7 +44,7 @@ const app = await NestFactory.create(AppModule, { logger: false });
 const fedecks = app.get(Fedecks);
 await app.listen(0, '127.0.0.1');
 
-/** What a test may ask for, by name. */
+/** The commands of a test, by name. */
 const ACTIONS: Record<string, (...args: never[]) => unknown> = {
   push: (id: string, message: Term) => fedecks.push(id, message),
   disconnect: (id: string) => fedecks.disconnect(id),

@@ -1,20 +1,20 @@
 /**
- * Compares our reader of frames with the Receiver of `ws`, which shares no code with it: from the same chunks both must
- * make the same events with the same payloads after each chunk, and end with the same code. There are no exceptions.
+ * Compares our frame reader with the Receiver of `ws`, which shares no code with it: from the same chunks both must
+ * emit the same events with the same payloads after each chunk, and end with the same code, without exception.
  */
 import * as ws from 'ws';
 import { FOUND, type Found, FrameReader } from '../../src/server/websocket/frame-reader.js';
 import { cut, makeStream, type Stream } from './frame-streams.js';
 import { seeded } from './seeded.js';
 
-/** An error of the Receiver knows the code to close with under this symbol. */
+/** The key of the close code in an error of the Receiver. */
 const STATUS_CODE = 'status-code';
-/** Streams this short are also cut at each of their places. */
+/** Streams up to this length are also split at every position. */
 const SHORT_BYTES = 48;
-/** As the server of `ws` has it by default. */
+/** The default of the `ws` server. */
 const MAX_FRAGMENTS = 16_384;
 
-/** What is used of the Receiver, which `@types/ws` leaves out. */
+/** The parts of the Receiver used here, which `@types/ws` lacks. */
 interface Receiver {
   readonly errored: Error | null;
   write(chunk: Buffer): boolean;
@@ -39,11 +39,11 @@ interface Event {
 
 export interface Compared {
   streams: number;
-  /** What both readers were given: a stream that is read several times counts each time. */
+  /** The bytes that both readers got: a stream that is read several times counts each time. */
   bytes: number;
   messages: number;
   controls: number;
-  /** How many streams ended with which code; 3000 stands for all from 3000 on. */
+  /** The number of streams by close code; 3000 means 3000 and above. */
   readonly ends: Map<number, number>;
 }
 
@@ -70,7 +70,7 @@ export async function compareReaders(seed: number, bytes: number): Promise<Compa
       });
     }
     compared.streams++;
-    // The Receiver leaves work for the next tick.
+    // The Receiver defers work to the next tick.
     if (compared.streams % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
   return compared;
@@ -84,7 +84,7 @@ function compare(
 ): void {
   const theirs = new Theirs(maxMessageBytes);
   const reader = new FrameReader(maxMessageBytes);
-  // Sometimes ours gets several chunks before it is asked, or is asked for a few events only.
+  // Sometimes our reader gets several chunks before it is read, or only a few events are read.
   const isLazy = random() < 0.3;
   let count = 0;
   for (const [index, chunk] of chunks.entries()) {
@@ -145,7 +145,7 @@ class Theirs {
       this.ended = true;
       this.add(FOUND.close, reason, code);
     });
-    // It comes in the next tick: `errored` is there at once.
+    // The error event is emitted in the next tick, but `errored` is set at once.
     receiver.on('error', () => undefined);
     this.receiver = receiver;
   }

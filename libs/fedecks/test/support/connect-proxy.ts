@@ -1,12 +1,12 @@
 /**
- * An HTTP proxy that does nothing but CONNECT.
+ * An HTTP proxy that supports CONNECT only.
  *
  *     const proxy = await ConnectProxy.listen();
  *     new FedecksClient({ proxy: proxy.url, ... });
  *     await proxy.asked.next();             // { authority, authorization } of a CONNECT
- *     proxy.answer = 407;                   // what it answers from now on, in place of 200; 0 for nothing at all
- *     proxy.carried;                        // what devices have sent through it so far
- *     proxy.open;                           // how many connections of devices there are
+ *     proxy.answer = 407;                   // its answer from now on, instead of 200; 0 for none
+ *     proxy.carried;                        // the bytes devices have sent through it
+ *     proxy.open;                           // the number of device connections
  *     await proxy.close();
  */
 import { createServer, type Server } from 'node:http';
@@ -35,7 +35,7 @@ export class ConnectProxy {
       const authority = request.url ?? '';
       this.asked.put({ authority, authorization: request.headers['proxy-authorization'] });
       device.on('error', () => undefined);
-      // A device never ends one half alone.
+      // A device never half-closes.
       device.on('end', () => device.destroy());
       if (this.answer === 0) return void device.resume();
       if (this.answer !== 200)

@@ -1,7 +1,7 @@
 /**
- * A device as a process of its own. Its arguments are JSON: the options of the client, credentials to log in with or
+ * A device as a separate process. Its arguments are JSON: the options of the client, credentials to log in with or
  * null, and the user to run as (when started by root). Writes each event as a line of JSON to its standard output,
- * and `{"type":"logged_in"}`. At the end of its input it stops the client, and no more: if anything is left open, the
+ * and `{"type":"logged_in"}`. At the end of its input it only stops the client: if anything is left open, the
  * process goes on.
  */
 import { writeSync } from 'node:fs';
@@ -17,7 +17,7 @@ if (user !== undefined && process.geteuid?.() === 0) {
   process.setuid?.(user);
 }
 
-/** At once: what is written with a delay is lost when the process ends by a signal. */
+/** Synchronous: asynchronous writes are lost when a signal ends the process. */
 function tell(event: object): void {
   writeSync(1, `${JSON.stringify(event)}\n`);
 }

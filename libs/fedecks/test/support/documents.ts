@@ -10,11 +10,11 @@ export interface Block {
   readonly document: string;
   readonly language: string;
   readonly text: string;
-  /** What the document says that it prints, in the block that follows the word "prints". */
+  /** The expected output: the block after the word "prints". */
   readonly prints: string | undefined;
 }
 
-/** An example that a user can copy into a file: its name stands in its first line. */
+/** An example that a user can copy into a file: its first line is its name. */
 export interface Example extends Block {
   readonly name: string;
 }
@@ -33,7 +33,7 @@ export function documentsIn(folder: string): string[] {
     .sort();
 }
 
-/** What the package has for its users: packed with it, so links between these files work wherever it is installed. */
+/** The documents in the package: links between them work wherever it is installed. */
 export function packedDocuments(): string[] {
   const { files } = JSON.parse(read('libs/fedecks/package.json')) as { files: string[] };
   const packed = ['README.md', ...files].filter((file) => existsSync(join(root, 'libs/fedecks', file)));

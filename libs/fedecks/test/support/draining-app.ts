@@ -1,6 +1,6 @@
 /**
- * A cloud as a process of its own, for seeing what SIGTERM does to it. Writes the port it listens on to its standard
- * output, and `handling`, `handled` and `gone` as its handlers do. At the end of its input it closes the app, and no
+ * A cloud as a separate process, to test SIGTERM. Writes its port to its standard
+ * output, and `handling`, `handled` and `gone` when its handlers run. At the end of its input it closes the app, and no
  * more: if anything is left open, the process goes on.
  */
 import { writeSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { FedecksModule, OnDisconnected, OnMessage, Payload } from '@fedecks/nest
 
 const [drainMs = '0', handlerMs = '0'] = process.argv.slice(2);
 
-/** At once: what is written with a delay is lost when the process ends by a signal. */
+/** Synchronous: asynchronous writes are lost when a signal ends the process. */
 function tell(line: string): void {
   writeSync(1, `${line}\n`);
 }

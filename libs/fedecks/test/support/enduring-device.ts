@@ -1,12 +1,12 @@
 /**
- * A device whose connection is made to fail again and again, as a process of its own: to be run with --expose-gc. Its
+ * A device whose connection the test breaks repeatedly, as a separate process run with --expose-gc. Its
  * arguments are the URL of its cloud and the directory of its token. Writes to its standard output, a line of JSON each:
  *
- * - `{ failures, heapUsed, sockets }` when it has failed to connect or lost its connection 200 times, and 1,000 times
+ * - `{ failures, heapUsed, sockets }` after 200 and 1,000 failed attempts or lost connections
  * - `{ status, sockets }` at the end of its input
- * - `{ left }` when it has stopped thereupon: what it holds that it did not hold at its start
+ * - `{ left }` when it has then stopped: the resources that it did not have at its start
  *
- * Then nothing keeps it running.
+ * Then it exits by itself.
  */
 import { writeSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
@@ -16,7 +16,7 @@ const [url = '', tokenStore = ''] = process.argv.slice(2);
 const { gc } = globalThis as { gc?: () => void };
 if (!gc) throw new Error('to be run with --expose-gc');
 
-/** What keeps a process running, and the listeners it has. */
+/** The resources that keep a process running, and its listeners. */
 function held(): string[] {
   const listeners = process.eventNames().map((name) => `${String(name)} x${process.listenerCount(name)}`);
   return [...process.getActiveResourcesInfo(), ...listeners].sort();

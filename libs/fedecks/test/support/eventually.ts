@@ -1,7 +1,7 @@
-/** Looks again and again until what it sees is what is wanted: for states that no event tells of. */
+/** Polls until a value is as expected, for states without an event. */
 const POLL_MS = 20;
 
-/** Resolves with the first value that `fits`; rejects after `deadlineMs` with the last it saw. */
+/** Resolves with the first value that `fits`; rejects after `deadlineMs` with the last one. */
 export async function eventually<T>(
   look: () => T | Promise<T>,
   fits: (value: T) => boolean,

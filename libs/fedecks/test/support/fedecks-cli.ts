@@ -1,5 +1,5 @@
 /**
- * The program `fedecks`, with a home of its own.
+ * The program `fedecks`, with a temporary home directory.
  *
  *     const cli = await FedecksCli.compile();
  *     await cli.run(['decode', '836101']);             // { code, stdout, stderr }
@@ -26,7 +26,7 @@ export interface RunOptions {
   readonly cwd?: string;
 }
 
-/** Empty counts as unset, so that no proxy of the machine that runs the tests is used. */
+/** Empty means unset, so that the test machine's proxy is not used. */
 const NO_PROXY = Object.fromEntries(
   ['https_proxy', 'http_proxy', 'all_proxy', 'no_proxy'].flatMap((name) => [
     [name, ''],
@@ -35,7 +35,7 @@ const NO_PROXY = Object.fromEntries(
 );
 
 export class FedecksCli {
-  /** Where it keeps what it keeps. */
+  /** The directory of its files. */
   readonly home = mkdtempSync(join(tmpdir(), 'fedecks-cli-'));
 
   private constructor(private readonly program: Program) {}
@@ -53,7 +53,7 @@ export class FedecksCli {
     return { ...NO_PROXY, XDG_STATE_HOME: this.home };
   }
 
-  /** Runs it to its end. Its standard input is what is given, and no terminal. */
+  /** Runs it until it exits. Its standard input is the given text, not a terminal. */
   run(args: readonly string[], { input = '', env = {}, cwd }: RunOptions = {}): Promise<Outcome> {
     const child = spawn(process.execPath, [this.program.file, ...args], {
       cwd,
@@ -62,7 +62,7 @@ export class FedecksCli {
     let [stdout, stderr] = ['', ''];
     child.stdout.setEncoding('latin1').on('data', (text: string) => (stdout += text));
     child.stderr.on('data', (text) => (stderr += String(text)));
-    // It may end without reading.
+    // It may exit without reading.
     child.stdin.on('error', () => undefined).end(input);
     return new Promise((resolve) =>
       child.once('close', (code) => resolve({ code, stdout: utf8(stdout), stderr })),

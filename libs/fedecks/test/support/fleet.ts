@@ -1,5 +1,5 @@
 /**
- * Cloud nodes as processes of their own, linked over NATS, and devices that connect to any of them.
+ * Cloud nodes as separate processes, linked over NATS, and devices that connect to any of them.
  *
  *     const fleet = await Fleet.compile();
  *     const node = await fleet.node({ servers: nats.url }, { duplicates: 'oldest' });
@@ -10,7 +10,7 @@
  *     const device = await node.device('lamp-1');   // a FakeDevice
  *     await fleet.close();
  *
- * A node answers within 20 s, or the call rejects: a frozen one does not. What it throws is thrown here with the
+ * A node answers within 20 s, or the call rejects, as for a frozen node. Its errors are rethrown here with the
  * same `name` and `code`.
  */
 import {
@@ -54,7 +54,7 @@ export class Fleet {
   }
 
   /**
-   * @param nats none for a node that is alone.
+   * @param nats undefined for a single node.
    * @param clockAheadMs how far its wall clock is ahead of the real one when it starts.
    */
   async node(
@@ -73,7 +73,7 @@ export class Fleet {
     return node;
   }
 
-  /** Ends every node that has not ended. */
+  /** Kills every node that still runs. */
   stopAll(): void {
     for (const node of this.nodes.splice(0)) node.kill();
   }
@@ -98,7 +98,7 @@ export class FleetNode {
     });
   }
 
-  /** A device that is let in by this node: with its token, or by a login. */
+  /** A device that this node accepts, by its token or a login. */
   device(id: string, token?: string): Promise<FakeDevice> {
     const listening = {
       listening: true,
@@ -120,7 +120,7 @@ export class FleetNode {
   health = () => this.call<FedecksHealth>('health');
   setClock = (aheadMs: number) => this.call<undefined>('setClock', aheadMs);
 
-  /** Everybody who is known, from all pages. */
+  /** All presence entries, from all pages. */
   async everybody(): Promise<PresenceEntry[]> {
     const entries: PresenceEntry[] = [];
     let cursor: string | undefined;
@@ -144,7 +144,7 @@ export class FleetNode {
     this.child.kill('SIGCONT');
   }
 
-  /** Closes the app, as a deploy does: its devices are told, and nothing is left that keeps the process. */
+  /** Closes the app, as a deploy does; the process must then exit by itself. */
   async stop(): Promise<void> {
     await this.call('close');
     this.child.endInput();

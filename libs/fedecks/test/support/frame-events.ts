@@ -3,13 +3,13 @@ import { FOUND, type FrameReader } from '../../src/server/websocket/frame-reader
 const NAMES = Object.fromEntries(Object.entries(FOUND).map(([name, found]) => [found, name]));
 
 /**
- * Gives a reader the bytes, in chunks if there are several, and writes down what it finds: `text hello`, `binary 00ff`,
+ * Feeds the chunks to a reader, and returns its events as text: `text hello`, `binary 00ff`,
  * `ping nerves`, `part`, `close 1000 bye`, `violation 1002`. Payloads of binary frames are in hex.
  */
 export function eventsOf(reader: FrameReader, ...chunks: readonly Buffer[]): string[] {
   const events: string[] = [];
   for (const chunk of chunks) {
-    // The reader unmasks in place, and tests give the same bytes again.
+    // A copy, because the reader unmasks in place and tests reuse the bytes.
     reader.append(Buffer.from(chunk));
     for (let found = reader.next(); found !== FOUND.nothing; found = reader.next()) {
       const name = NAMES[found]!;

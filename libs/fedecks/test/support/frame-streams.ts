@@ -1,12 +1,12 @@
 /**
- * Random streams of a websocket client, and places to cut them at. Most frames are right; some break a rule, and some
- * streams have random bytes in them or are nothing else.
+ * Random streams of a websocket client, and positions to split them at. Most frames are valid; some break a rule, and some
+ * streams contain, or consist of, random bytes.
  */
 import { seeded } from './seeded.js';
 
 type Random = () => number;
 
-// A global of a test environment takes long to look up.
+// Looking up a global is slow in a test environment.
 const { floor } = Math;
 const NOISE = makeNoise(seeded(1), 300_000);
 
@@ -81,7 +81,7 @@ function frames(random: Random): Buffer[] {
   return made;
 }
 
-/** A frame as RFC 6455 §5.2 draws it. Some lengths take more bytes than they need, and some masks are zero. */
+/** A frame by RFC 6455 §5.2. Some lengths use more bytes than needed, and some masks are zero. */
 function frame(random: Random, first: number, payload: Buffer, claimed = BigInt(payload.length)): Buffer {
   const wider = random() < 0.02 && (first & 8) === 0;
   const short = claimed < 126n && !wider;
@@ -112,9 +112,9 @@ function brokenFrame(random: Random, inMessage: boolean): Buffer {
       return frame(random, 8 + upTo(random, 3), payload);
     case 4: // a long control frame
       return frame(random, 0x88 + upTo(random, 3), noise(random, 126 + upTo(random, 10)));
-    case 5: // a frame out of turn
+    case 5: // a frame out of order
       return frame(random, 0x80 | (inMessage ? 2 : 0), payload);
-    case 6: // a claim that is not kept, or not for long
+    case 6: // a length that claims more than follows
       return frame(
         random,
         0x82,
@@ -128,7 +128,7 @@ function brokenFrame(random: Random, inMessage: boolean): Buffer {
   }
 }
 
-/** About as many as are allowed, empty or of one byte. */
+/** About as many fragments as are allowed, empty or of one byte. */
 function manyFragments(random: Random): Buffer {
   const count = MAX_FRAGMENTS - 3 + upTo(random, 6);
   const opcode = random() < 0.5 ? 1 : 2;
@@ -162,7 +162,7 @@ function size(random: Random): number {
   return random() < 0.7 ? pick(random, EDGES) : upTo(random, 100_000);
 }
 
-/** Random bytes, of which there are only so many: to make each by itself takes most of the time of a comparison. */
+/** Slices of a pool of random bytes: generating each anew would take most of the time of a comparison. */
 function noise(random: Random, length: number): Buffer {
   const at = upTo(random, NOISE.length - length);
   return Buffer.from(NOISE.subarray(at, at + length));

@@ -3,8 +3,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { eventually } from './eventually.js';
 
 /**
- * SIGSTOP, which ends with SIGCONT. Resolves when the process has stopped: until the last of its threads has taken the
- * signal, it goes on.
+ * Sends SIGSTOP; SIGCONT resumes. Resolves when the process has stopped: until its last thread has received the
+ * signal, it keeps running.
  */
 export async function freeze(child: ChildProcess): Promise<void> {
   child.kill('SIGSTOP');

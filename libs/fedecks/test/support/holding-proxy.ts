@@ -1,10 +1,10 @@
 /**
- * A TCP proxy between a node and its server that can hold what passes, and cut.
+ * A TCP proxy between a node and its server that can hold bytes, and cut connections.
  *
  *     const proxy = await HoldingProxy.to(nats.port);
  *     proxy.url;
- *     proxy.hold('up');  proxy.release('up');     // what the node sends waits; 'down': what it is sent
- *     proxy.cut();  proxy.restore();              // connections are reset, and none is taken until restored
+ *     proxy.hold('up');  proxy.release('up');     // holds what the node sends; 'down': what it receives
+ *     proxy.cut();  proxy.restore();              // resets connections, and accepts none until restored
  *     await proxy.close();
  */
 import { once } from 'node:events';

@@ -1,5 +1,5 @@
 /**
- * A cloud as a process of its own, whose handlers and observers end badly in every way. Writes the port it listens on to
+ * A cloud as a separate process, whose handlers and observers fail in every way. Writes its port to
  * its standard output, each report to `@OnSocketError` as `report <device> <type> <info>`, and `uncaught <what>` for whatever
  * would have ended it. A device names the handler it wants; `echo` answers.
  */
@@ -19,7 +19,7 @@ import {
 } from '@fedecks/nest';
 import { interval, map, Observable, throwError, timer } from 'rxjs';
 
-/** At once: what is written with a delay is lost when the process ends. */
+/** Synchronous: asynchronous writes are lost when the process ends. */
 function tell(line: string): void {
   writeSync(1, `${line}\n`);
 }
@@ -92,7 +92,7 @@ class Hostile {
 
   @OnMessage('synchronous')
   synchronous(): unknown {
-    // It does not ask whether anybody is there.
+    // It ignores unsubscription.
     return new Observable((subscriber) => {
       for (let index = 0; index < 50_000; index++) subscriber.next('y'.repeat(1_000));
       tell('synchronous ended');
@@ -116,7 +116,7 @@ class Hostile {
 
   @OnMessage()
   any(): void {
-    // What is observed is observed before it.
+    // Let the observers run first.
   }
 
   @OnSocketError()

@@ -1,12 +1,12 @@
 /**
- * What has arrived and what is still awaited: `put` on one side, `next` on the other, in order.
- * A wait has a deadline, and a failed one says what was waited for.
+ * A queue of values and pending reads: `put` on one side, `next` on the other, in order.
+ * `next` has a deadline, and its error names what was expected.
  */
 export class Inbox<T> {
   private readonly arrived: T[] = [];
   private readonly waiting: ((value: T) => void)[] = [];
 
-  /** @param what named in the error of a wait that came to nothing. */
+  /** @param what the name of a value, for the error of `next`. */
   constructor(private readonly what: string) {}
 
   put(value: T): void {
@@ -15,7 +15,7 @@ export class Inbox<T> {
     else this.arrived.push(value);
   }
 
-  /** The oldest value nobody has taken. Rejects after `deadlineMs` milliseconds, 5,000 by default. */
+  /** Takes the oldest value. Rejects after `deadlineMs` milliseconds, 5,000 by default. */
   async next(deadlineMs = 5_000): Promise<T> {
     if (this.arrived.length > 0) return this.arrived.shift() as T;
     return new Promise<T>((resolve, reject) => {
@@ -31,12 +31,12 @@ export class Inbox<T> {
     });
   }
 
-  /** Forgets what nobody has taken: what one test has left is no matter of the next. */
+  /** Drops all values, so that a test does not see those of the previous one. */
   clear(): void {
     this.arrived.length = 0;
   }
 
-  /** How many have arrived that nobody has taken. */
+  /** The number of values not taken yet. */
   get size(): number {
     return this.arrived.length;
   }

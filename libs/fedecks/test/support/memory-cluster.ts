@@ -1,15 +1,15 @@
 /**
- * A server in memory that links the nodes of a simulation and keeps their buckets, and fails as a real one does when a
- * test says so. What happens, and when, depends on the seed of the simulation alone.
+ * An in-memory server that links the nodes of a simulation and stores their buckets. A test can make it fail as a real
+ * one does. All events and their times depend on the seed of the simulation only.
  *
  *     const cluster = new MemoryCluster(simulation);
  *     const node = cluster.join();          // a process with a link and a store
  *     node.process.run(() => new ClusterBackplane('one', node.link, node.store, options, endpoint));
- *     node.link.cut();  node.link.restore();                  // its connection is reset, and comes back
- *     node.link.hold('up');  node.link.release('up');         // what it sends waits, as in a network that stalls
- *     cluster.stall();  cluster.goOn();     // the store answers nobody, and does everything late
- *     cluster.lose();                       // its entries are gone, and its revisions begin anew
- *     cluster.endWatches();                 // no watch tells of anything any more, and not each says so
+ *     node.link.cut();  node.link.restore();                  // resets its connection, and restores it
+ *     node.link.hold('up');  node.link.release('up');         // holds what it sends, as a stalled network does
+ *     cluster.stall();  cluster.goOn();     // the store delays all requests until `goOn`
+ *     cluster.lose();                       // deletes the buckets; their revisions start again
+ *     cluster.endWatches();                 // ends all watches, some of them without an error
  */
 import { type SimulatedProcess, type Simulation } from './simulation.js';
 import {
@@ -28,18 +28,18 @@ import {
 } from '../../src/cluster/index.js';
 
 export interface MemoryFaults {
-  /** How long a message takes from a node to the server, or back: from, to, in milliseconds. @default [0.1, 2] */
+  /** Minimum and maximum latency between a node and the server, in milliseconds. @default [0.1, 2] */
   readonly delayMs?: readonly [number, number];
-  /** How likely a write is applied late, after others that were sent later. @default 0 */
+  /** The probability that a write is applied late, after later ones. @default 0 */
   readonly lateWrites?: number;
-  /** How late at most, in milliseconds. @default 50 */
+  /** The maximum delay of late writes, in milliseconds. @default 50 */
   readonly lateMs?: number;
   /**
-   * How likely a write that must follow a revision is accepted though another one has just followed it: a bucket of
-   * several servers may do so. @default 0
+   * The probability that two concurrent compare-and-sets on one revision are both accepted, as a bucket with
+   * replicas may do. @default 0
    */
   readonly bothAccepted?: number;
-  /** How long a node waits for an answer, in milliseconds. @default 1_000 */
+  /** The timeout of a node's requests, in milliseconds. @default 1_000 */
   readonly requestTimeoutMs?: number;
 }
 
@@ -51,7 +51,7 @@ const DEFAULTS = {
   requestTimeoutMs: 1_000,
 } as const satisfies Required<MemoryFaults>;
 
-/** Within which two writes are under way at once, for `bothAccepted`. */
+/** Writes within this time are concurrent, for `bothAccepted`. */
 const AT_ONCE_MS = 10;
 
 export class MemoryCluster {
@@ -85,7 +85,7 @@ export class MemoryCluster {
     for (const work of stalled) work();
   }
 
-  /** The buckets are gone until somebody opens them again. */
+  /** Deletes the buckets, until a node opens them again. */
   lose(): void {
     this.endWatches();
     this.buckets.clear();
@@ -95,13 +95,13 @@ export class MemoryCluster {
     for (const bucket of this.buckets.values()) bucket.endWatches();
   }
 
-  /** What a bucket keeps under a key, by `JSON.parse`. */
+  /** The parsed value of a key. */
   peek(bucket: string, key: string): unknown {
     const entry = this.buckets.get(bucket)?.entries.get(key);
     return entry && JSON.parse(entry.json);
   }
 
-  /** Writes over what a bucket keeps, as somebody who is no node would. */
+  /** Overwrites the value of a key, as a foreign client would. */
   poke(bucket: string, key: string, json: string): void {
     this.bucketOf(bucket).write(key, json);
   }
@@ -110,9 +110,9 @@ export class MemoryCluster {
     return from + this.simulation.random() * (to - from);
   }
 
-  // --- What the server does --------------------------------------------------------------------------------
+  // --- Server side ----------------------------------------------------------------------------------------
 
-  /** Has the store do something, now or when it goes on. */
+  /** Runs work of the store, now or after the stall. */
   serve(work: () => void): void {
     if (this.stalled) this.stalled.push(work);
     else work();
@@ -131,7 +131,7 @@ export class MemoryCluster {
     return bucket;
   }
 
-  /** Brings a message to those that listen, and tells how many. */
+  /** Delivers a message to its subscribers, and returns their number. */
   route(message: Message, publisher: MemoryLink | undefined): number {
     let heard = 0;
     for (const link of this.links) if (link !== publisher && link.offer(message)) heard++;
@@ -147,7 +147,7 @@ export interface MemoryNode {
 
 type Direction = 'up' | 'down';
 
-/** What is on its way in one direction, in order. */
+/** The messages under way in one direction, in order. */
 class Lane {
   private held: (() => void)[] | undefined;
   private lastAt = 0;
@@ -192,10 +192,10 @@ export class MemoryLink implements Link {
   private isCut = false;
   private isClosed = false;
   private lanes: Record<Direction, Lane>;
-  /** Counts connections: what is on its way on an earlier one does not arrive. */
+  /** Counts connections: messages under way on an earlier one are lost. */
   private connection = 0;
   private readonly interests = new Map<string, Interest>();
-  /** What the server knows of `interests`. */
+  /** The `interests` that have reached the server. */
   private readonly subscriptions = new Map<string, Interest>();
   private readonly waiting = new Set<(error: Error) => void>();
 
@@ -245,9 +245,9 @@ export class MemoryLink implements Link {
     return this.ask((answer) => answer());
   }
 
-  // --- What the store and the server ask of it -------------------------------------------------------------
+  // --- Interface for the store and the server -------------------------------------------------------------
 
-  /** Sends a question, and resolves with its answer. @throws {BackplaneError} */
+  /** Sends a request, and resolves with its response. @throws {BackplaneError} */
   async ask<T>(serve: (answer: (value?: T) => void, refuse: (error: Error) => void) => void): Promise<T> {
     if (!this.isUp) throw unavailable(this.reason);
     const { requestTimeoutMs } = this.cluster.faults;
@@ -269,7 +269,7 @@ export class MemoryLink implements Link {
     });
   }
 
-  /** Has something arrive at the server, if this connection lasts that long. */
+  /** Delivers to the server, unless this connection ends before. */
   send(arrive: () => void): void {
     if (!this.isUp) return;
     const { connection } = this;
@@ -278,7 +278,7 @@ export class MemoryLink implements Link {
     });
   }
 
-  /** Has something arrive at the node, if this connection lasts that long. */
+  /** Delivers to the node, unless this connection ends before. */
   deliver(arrive: () => void): void {
     const { connection } = this;
     this.lanes.down.send(() => {
@@ -286,7 +286,7 @@ export class MemoryLink implements Link {
     });
   }
 
-  /** Sends a message down if the node listens to its subject, and tells whether it does. */
+  /** Delivers a message to the node if it subscribes to the subject; returns whether it does. */
   offer(message: Message): boolean {
     const { subject } = message;
     const interest =
@@ -305,7 +305,7 @@ export class MemoryLink implements Link {
 
   // --- Faults ------------------------------------------------------------------------------------------------
 
-  /** Its connection is reset, and there is none until `restore`. */
+  /** Resets its connection, and allows none until `restore`. */
   cut(): void {
     this.isCut = true;
     this.disconnect('the connection was reset');
@@ -316,7 +316,7 @@ export class MemoryLink implements Link {
     if (this.events && !this.isUp) void this.connect();
   }
 
-  /** What goes this way waits. */
+  /** Holds messages in this direction. */
   hold(direction: Direction): void {
     this.lanes[direction].hold();
   }
@@ -390,7 +390,7 @@ interface Stored {
   readonly writtenAt: number;
 }
 
-/** A bucket as the server has it. */
+/** The server's bucket. */
 class MemoryBucket {
   readonly entries = new Map<string, Stored>();
   revision = 0;
@@ -404,7 +404,7 @@ class MemoryBucket {
 
   write(key: string, json: string): number {
     const entry = { key, json, revision: ++this.revision, writtenAt: Date.now() };
-    // A write moves a key to the end: entries are in the order of their revisions.
+    // Moves the key to the end: entries are ordered by revision.
     this.entries.delete(key);
     this.entries.set(key, entry);
     for (const watch of this.watches) watch.offer(entry);
@@ -412,7 +412,7 @@ class MemoryBucket {
     return entry.revision;
   }
 
-  /** Whether a write that follows a revision is accepted. */
+  /** Whether a compare-and-set on this revision is accepted. */
   follows(key: string, after: number): boolean {
     const last = this.entries.get(key);
     if ((last?.revision ?? 0) === after) return true;
@@ -447,13 +447,13 @@ class MemoryBucket {
   }
 }
 
-/** One watch, as the server has it. */
+/** The server's side of a watch. */
 interface Watch {
   offer(entry: Stored): void;
   end(): void;
 }
 
-/** A bucket as a node sees it. */
+/** A node's view of a bucket. */
 class BucketOfNode<T> implements Bucket<T> {
   constructor(
     private readonly cluster: MemoryCluster,
@@ -535,7 +535,7 @@ class BucketOfNode<T> implements Bucket<T> {
     try {
       work(this.cluster.bucketOf(this.name));
     } catch {
-      // Lost meanwhile, and the watch with it.
+      // The bucket was deleted meanwhile, and the watch with it.
     }
   }
 
@@ -550,7 +550,7 @@ class BucketOfNode<T> implements Bucket<T> {
     try {
       value = JSON.parse(json);
     } catch {
-      // No entry is undefined.
+      // An entry is never undefined.
     }
     if (this.kind.isOne(key, value)) return value;
     this.kind.stray(key);
@@ -558,7 +558,7 @@ class BucketOfNode<T> implements Bucket<T> {
   }
 }
 
-/** Whether a key is one of those that a pattern with `>` or `*` at its end names. */
+/** Whether a key matches a pattern that ends with `>` or `*`. */
 function matches(keys: string, key: string): boolean {
   if (keys.endsWith('>')) return key.startsWith(keys.slice(0, -1));
   if (!keys.endsWith('*')) return key === keys;

@@ -1,19 +1,19 @@
 /**
- * Good bytes with a few changes, for properties of fast-check: what a peer sends that is nearly right goes further
- * than noise.
+ * Valid bytes with a few changes, for fast-check properties: nearly valid input reaches more code
+ * than random bytes.
  *
  *     fc.property(mutated([Buffer.from('836101', 'hex')]), (bytes) => ...)
  */
 import fc from 'fast-check';
 
 interface Change {
-  /** Where, as a part of the length. */
+  /** The position, as a fraction of the length. */
   readonly at: number;
   readonly removed: number;
   readonly inserted: Uint8Array;
 }
 
-/** @param parts what is inserted beside random bytes. */
+/** @param parts inserted in addition to random bytes. */
 export function mutated(seeds: readonly Buffer[], parts: readonly Buffer[] = []): fc.Arbitrary<Buffer> {
   const inserted = fc.oneof(
     fc.uint8Array({ maxLength: 6 }),

@@ -1,10 +1,10 @@
 /**
- * What `nsc` makes for servers in operator mode: an operator, an account with JetStream, and users of it.
+ * What `nsc` generates for servers in operator mode: an operator, an account with JetStream, and its users.
  *
  *     const operator = new NatsOperator();
  *     const nats = await NatsServer.configured(operator.config);
  *     operator.creds();                     // the text of a credentials file
- *     new NatsOperator().creds();           // one that the server does not know
+ *     new NatsOperator().creds();           // credentials of an unknown operator
  */
 import { randomUUID } from 'node:crypto';
 import { nkeys } from '@nats-io/transport-node';
@@ -20,7 +20,7 @@ export class NatsOperator {
   private readonly account = nkeys.createAccount();
   private readonly system = nkeys.createAccount();
 
-  /** The configuration of a server that trusts it. */
+  /** The configuration of a server that trusts this operator. */
   get config(): string {
     const { operator, account, system } = this;
     const accountJwt = jwt(operator, account, { type: 'account', limits: { ...ACCOUNT, ...JETSTREAM } });

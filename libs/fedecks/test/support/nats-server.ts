@@ -1,16 +1,16 @@
 /**
- * A real nats-server with JetStream on free ports of this machine, its files in a directory of its own.
+ * A real nats-server with JetStream on free ports of this machine, with its files in a temporary directory.
  *
  *     const nats = await NatsServer.start();        // one server; also .start(['--user', 'u', '--pass', 'p'])
  *     const nats = await NatsServer.configured('authorization { token: t }');       // with a configuration file
- *     await nats.kill();                            // SIGKILL, as a power cut; freeze() and thaw() stop and go on
- *     await nats.restart();                         // on the same port, with the same files; loseFiles() does so without
- *     await nats.close();                           // ends it and removes its files
+ *     await nats.kill();                            // SIGKILL; freeze() and thaw() send SIGSTOP and SIGCONT
+ *     await nats.restart();                         // same port and files; loseFiles() deletes the files
+ *     await nats.close();                           // kills it and removes its files
  *
- *     const cluster = await NatsCluster.start();    // three that know each other, with a leader elected
+ *     const cluster = await NatsCluster.start();    // three connected servers, with a leader elected
  *     cluster.urls;  cluster.servers[0].kill();  await cluster.close();
  *
- * The program is found on the PATH. On Debian: `apt-get install nats-server` (`npm test` does it where it may).
+ * It must be on the PATH. On Debian: `apt-get install nats-server` (`npm test` does this if permitted).
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -35,14 +35,14 @@ export class NatsServer {
     this.url = `nats://127.0.0.1:${port}`;
   }
 
-  /** @param args more of the command line. */
+  /** @param args additional command line arguments. */
   static async start(args: readonly string[] = []): Promise<NatsServer> {
     const server = NatsServer.on(await freePort(), args);
     await server.restart();
     return server;
   }
 
-  /** @param config the text of its configuration. */
+  /** @param config the text of its configuration file. */
   static async configured(config: string): Promise<NatsServer> {
     const server = NatsServer.on(await freePort());
     server.configure(config);
@@ -50,7 +50,7 @@ export class NatsServer {
     return server;
   }
 
-  /** One that is not started yet: `restart` does. */
+  /** A server that `restart` will start. */
   static on(port: number, args: readonly string[] = []): NatsServer {
     if (!onPath('nats-server')) {
       throw new Error(
@@ -60,14 +60,14 @@ export class NatsServer {
     return new NatsServer(port, mkdtempSync(join(tmpdir(), 'fedecks-nats-')), args);
   }
 
-  /** Takes effect with the next `restart`. */
+  /** Replaces its configuration for the next `restart`. */
   configure(config: string): void {
     const file = join(this.directory, 'config');
     writeFileSync(file, config);
     this.args = ['-c', file];
   }
 
-  /** Starts it on its port with the files it has; resolves when it takes connections. */
+  /** Starts it on its port with its files; resolves when it accepts connections. */
   async restart(): Promise<void> {
     const log = join(this.directory, 'log');
     const args = ['-a', '127.0.0.1', '-p', String(this.port), '-js', '-sd', this.directory, '-l', log];
@@ -89,14 +89,14 @@ export class NatsServer {
     await ended;
   }
 
-  /** Kills it, and starts it again without what JetStream has kept. */
+  /** Kills it, and starts it again without its JetStream files. */
   async loseFiles(): Promise<void> {
     await this.kill();
     rmSync(join(this.directory, 'jetstream'), { recursive: true, force: true });
     await this.restart();
   }
 
-  /** Resolves when it has stopped: until the last of its threads has taken the signal, it goes on serving. */
+  /** Sends SIGSTOP; resolves when it has stopped, as it serves until its last thread has received the signal. */
   async freeze(): Promise<void> {
     if (this.child) await freeze(this.child);
   }
@@ -134,7 +134,7 @@ export class NatsCluster {
   }
 }
 
-/** A port nobody listens on. */
+/** A free port. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -148,7 +148,7 @@ async function accepts(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connectTcp(port, '127.0.0.1');
     socket.once('error', () => resolve(false));
-    // Its first words: it is not only the port that is open.
+    // The server's greeting: an open port alone does not mean it is ready.
     socket.once('data', () => {
       socket.destroy();
       resolve(true);

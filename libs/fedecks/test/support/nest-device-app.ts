@@ -1,5 +1,5 @@
 /**
- * A device that is a Nest app, as a process of its own, with the URL of its cloud and the directory of its token as
+ * A device in a Nest app, as a separate process, with the URL of its cloud and the directory of its token as
  * arguments. Writes `started` to its standard output.
  */
 import { writeSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
- * A cloud of bytes: a TCP server that speaks HTTP/1.1 and RFC 6455 by hand, as Phoenix on Cowboy writes them, for
- * seeing what a device really sends and how it takes what a server may do. It shares no code with `src/` and uses
- * no websocket library. It does nothing by itself: the test plays the server.
+ * A byte-level cloud: a TCP server that writes HTTP/1.1 and RFC 6455 as Phoenix on Cowboy does, to check
+ * the exact bytes of a device and its reaction to any server. It shares no code with `src/` and uses
+ * no websocket library. It sends nothing by itself: the test decides.
  *
  *     const cloud = await PhoenixPeer.listen();   // or: listen({ host: '::1', tls: { key, cert } })
  *     const device = await cloud.accept();        // the next connection, when its request has arrived
@@ -10,10 +10,10 @@
  *     const frame = await device.frame();         // { opcode, masked, payload }
  *     device.binary('8361ff');                    // or: text, ping, pong, close(code), frames of any kind by `write`
  *     device.fin();                               // or: device.reset(), device.stopReading(), device.resumeReading()
- *     await device.ended();                       // 'fin' or 'rst': how the device ended TCP
+ *     await device.ended();                       // 'fin' or 'rst': how the device closed TCP
  *     await cloud.close();
  *
- * A connection the test does not accept is left unanswered. `cloud.waiting` counts those.
+ * Connections that the test does not accept get no answer. `cloud.waiting` counts them.
  */
 import { createHash } from 'node:crypto';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
@@ -21,7 +21,7 @@ import { networkInterfaces } from 'node:os';
 import { createServer as createTlsServer, type TlsOptions, TLSSocket } from 'node:tls';
 import { Inbox } from './inbox.js';
 
-/** Containers often have none: what needs it is skipped there, and reported so. */
+/** Containers often lack IPv6: tests that need it are skipped and reported. */
 export const HAS_IPV6 = Object.values(networkInterfaces())
   .flat()
   .some((each) => each?.address === '::1');
@@ -42,9 +42,9 @@ export interface PeerRequest {
 export interface PeerOptions {
   /** The address to listen on, 127.0.0.1 by default. */
   readonly host?: string;
-  /** 0, the default, is a free one. */
+  /** 0, the default, selects a free port. */
   readonly port?: number;
-  /** How TLS is spoken, if it is. */
+  /** TLS options, if TLS is used. */
   readonly tls?: TlsOptions;
 }
 
@@ -81,7 +81,7 @@ export class PhoenixPeer {
     return `${tls ? 'wss' : 'ws'}://${host.includes(':') ? `[${host}]` : host}:${this.port}/fedecks/websocket`;
   }
 
-  /** The oldest connection not accepted yet whose request has arrived. Rejects after `deadlineMs`, 5 s by default. */
+  /** Takes the oldest connection with a complete request. Rejects after `deadlineMs`, 5 s by default. */
   accept(deadlineMs?: number): Promise<PeerConnection> {
     return this.devices.next(deadlineMs);
   }
@@ -99,7 +99,7 @@ export class PhoenixPeer {
 export class PeerConnection {
   private readonly frames = new Inbox<PeerFrame>('frame of the device');
   private readonly ends = new Inbox<'fin' | 'rst'>('end of the TCP connection');
-  /** Resolves when the device has ended TCP, or we have reset it. */
+  /** Resolves when the device has closed TCP, or the test has reset it. */
   readonly gone: Promise<void>;
   private received = Buffer.alloc(0);
   private parsed: PeerRequest | undefined;
@@ -116,11 +116,11 @@ export class PeerConnection {
     });
   }
 
-  /** What TLS has agreed on: the name and the protocol the device asked for, and its certificate's name if it has one. */
+  /** The TLS server name and protocol of the device, and the name in its certificate if it has one. */
   get agreed(): { servername: string | false; protocol: string | false | null; device: string | undefined } {
     if (!(this.socket instanceof TLSSocket)) throw new Error('not over TLS');
     const { servername, alpnProtocol: protocol } = this.socket as TLSSocket & { servername: string | false };
-    // Empty where there is none.
+    // Empty without a certificate.
     const { subject } = this.socket.getPeerCertificate() as { subject?: { CN: string } };
     return { servername, protocol, device: subject?.CN };
   }
@@ -130,7 +130,7 @@ export class PeerConnection {
     return this.parsed;
   }
 
-  /** The 101 in one write, as the Elixir server does; with `accept` a wrong one. */
+  /** Writes the 101 at once, as the Elixir server does; `accept` overrides Sec-WebSocket-Accept. */
   upgrade(accept = acceptOf(this.request.headers['sec-websocket-key'] ?? '')): void {
     this.write(
       'HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\ndate: Mon, 23 Nov 2026 10:00:00 GMT\r\n' +
@@ -138,7 +138,7 @@ export class PeerConnection {
     );
   }
 
-  /** A refusal without a body that leaves the connection open, as Cowboy's do. */
+  /** Rejects without a body, and leaves the connection open, as Cowboy does. */
   refuse(status: number, headers = ''): void {
     this.write(`HTTP/1.1 ${status} Refused\r\ncontent-length: 0\r\nserver: Cowboy\r\n${headers}\r\n`);
   }
@@ -164,7 +164,7 @@ export class PeerConnection {
     this.write(frame(10, payload));
   }
 
-  /** A close frame, without a code if none is given. TCP stays open: `fin()` ends it, as Cowboy does at once. */
+  /** Writes a close frame, with a code if given. TCP stays open until `fin()`, which Cowboy calls at once. */
   close(code?: number): void {
     const payload = Buffer.alloc(code === undefined ? 0 : 2);
     if (code !== undefined) payload.writeUInt16BE(code);
@@ -175,7 +175,7 @@ export class PeerConnection {
     this.socket.write(bytes);
   }
 
-  /** What is written until `uncork` leaves in one segment. */
+  /** Sends everything written until `uncork` in one segment. */
   cork(): void {
     this.socket.cork();
   }
@@ -184,7 +184,7 @@ export class PeerConnection {
     this.socket.uncork();
   }
 
-  /** From here on what the device sends stays in the kernel's buffers, until they are full. */
+  /** Stops reading, so that the kernel's buffers fill up. */
   stopReading(): void {
     this.socket.pause();
   }
@@ -201,7 +201,7 @@ export class PeerConnection {
     this.socket.resetAndDestroy();
   }
 
-  /** How the device ended TCP. Rejects after 5 s. */
+  /** Resolves with how the device closed TCP. Rejects after 5 s. */
   ended(): Promise<'fin' | 'rst'> {
     return this.ends.next();
   }

@@ -1,21 +1,21 @@
 /**
- * A device of bytes: a TCP connection that speaks HTTP/1.1 and RFC 6455 by hand, for seeing what a server really
- * writes and how it takes what no proper client would send. It shares no code with `src/` and uses no client library.
+ * A byte-level device: a TCP connection that writes HTTP/1.1 and RFC 6455 itself, to check the exact bytes of a
+ * server and its reaction to invalid clients. It shares no code with `src/` and uses no client library.
  *
  *     const peer = await RawPeer.connect(port);
  *     peer.write(upgradeRequest({ headers: { 'x-fedecks-auth': auth } }));
- *     const response = await peer.response();     // status line, headers, and whether one read brought all of it
+ *     const response = await peer.response();     // status line, headers, and whether one read contained it
  *     peer.sendBinary('836b000c746f6b656e5f706c65617365');
  *     const frame = await peer.expectFrame();     // { opcode, fin, rsv, masked, payload }
  *     const end = await peer.ended();             // 'fin' or 'rst', and when
  *     peer.destroy();
  *
- * - `upgradeRequest` writes what a device sends. A header given as `undefined` is left out, one given as an array
+ * - `upgradeRequest` builds a device's request. A header given as `undefined` is omitted, one given as an array
  *   is sent once for each value.
- * - `frame` makes one frame of any kind, right or wrong: `frame(OPCODE.binary, bytes, { masked: false, rsv: 4 })`.
- * - The peer never answers by itself: no pong, no close frame, and no FIN in answer to the server's. So what ends is
- *   what the server has ended, as with the Elixir client, which ignores close frames.
- * - Times are of `performance.now()`, in milliseconds.
+ * - `frame` builds any frame, valid or not: `frame(OPCODE.binary, bytes, { masked: false, rsv: 4 })`.
+ * - The peer never answers by itself: no pong, no close frame, and no FIN after the server's. So only the server
+ *   closes connections, as with the Elixir client, which ignores close frames.
+ * - Times are values of `performance.now()`, in milliseconds.
  */
 import { createHash } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
@@ -25,7 +25,7 @@ import { Inbox } from './inbox.js';
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
-/** What a server must answer to the key above (RFC 6455 §1.3 prints this very pair; computed here all the same). */
+/** The Sec-WebSocket-Accept for the key above (RFC 6455 §1.3 contains this pair). */
 export const EXPECTED_ACCEPT = createHash('sha1')
   .update(`${KEY}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
   .digest('base64');
@@ -35,7 +35,7 @@ export interface UpgradeRequest {
   readonly headers?: Readonly<Record<string, string | readonly string[] | undefined>>;
 }
 
-/** The bytes of an upgrade request as the Elixir client sends it, with headers changed, added, repeated or left out. */
+/** An upgrade request as the Elixir client sends it, with headers changed, added, repeated or omitted. */
 export function upgradeRequest({ target = '/fedecks/websocket', headers = {} }: UpgradeRequest = {}): Buffer {
   const fields: Readonly<Record<string, string | readonly string[] | undefined>> = {
     host: '127.0.0.1',
@@ -52,13 +52,13 @@ export function upgradeRequest({ target = '/fedecks/websocket', headers = {} }: 
 }
 
 export interface FrameFlaws {
-  /** False for one frame of several, to be followed by a continuation. Default true. */
+  /** False if a continuation follows. Default true. */
   readonly fin?: boolean;
   /** The three reserved bits, as a number from 0 to 7. Default 0. */
   readonly rsv?: number;
   /** Default true, as a device must (RFC 6455 §5.3). */
   readonly masked?: boolean;
-  /** The length the header claims. Default: that of the payload. */
+  /** The length in the header. Default: that of the payload. */
   readonly claimedBytes?: number;
 }
 
@@ -90,9 +90,9 @@ export interface Response {
   readonly statusLine: string;
   /** By name in lower case. */
   readonly headers: ReadonlyMap<string, string>;
-  /** What one read, the first, brought. */
+  /** The bytes of the first read. */
   readonly firstRead: Buffer;
-  /** True when that read brought all of the head, and not a byte more. */
+  /** Whether that read contained exactly the response head. */
   readonly alone: boolean;
   /** When it arrived. */
   readonly at: number;
@@ -108,14 +108,14 @@ export interface Frame {
   readonly at: number;
 }
 
-/** How the server ended TCP, and when. */
+/** How and when the server closed TCP. */
 export interface End {
   readonly how: 'fin' | 'rst';
   readonly at: number;
 }
 
 export class RawPeer {
-  /** All that has been received, one entry for each read. */
+  /** All received bytes, one entry per read. */
   readonly reads: Buffer[] = [];
   private readonly responses = new Inbox<Response>('HTTP response');
   private readonly frames = new Inbox<Frame>('frame from the server');
@@ -130,8 +130,8 @@ export class RawPeer {
   }
 
   /**
-   * Opens TCP to a server on this machine, and sends nothing: with `ca`, TLS to one whose certificate that is, and
-   * with `localAddress` from another of this machine's addresses.
+   * Opens a TCP connection to a server on this machine, and sends nothing; with `ca`, a TLS connection that trusts it,
+   * and with `localAddress` from another address of this machine.
    */
   static async connect(
     port: number,
@@ -155,12 +155,12 @@ export class RawPeer {
     this.socket.write(bytes);
   }
 
-  /** Sends one whole, masked binary frame; a string is hex. */
+  /** Sends one unfragmented, masked binary frame; a string is hex. */
   sendBinary(payload: string | Uint8Array): void {
     this.write(frame(OPCODE.binary, typeof payload === 'string' ? Buffer.from(payload, 'hex') : payload));
   }
 
-  /** The answer to the request; rejects after `deadlineMs` milliseconds, 5,000 by default. */
+  /** The response to the request; rejects after `deadlineMs` milliseconds, 5,000 by default. */
   async response(deadlineMs?: number): Promise<Response> {
     return this.responses.next(deadlineMs);
   }
@@ -170,12 +170,12 @@ export class RawPeer {
     return this.frames.next(deadlineMs);
   }
 
-  /** Resolves when the server has ended TCP; rejects after `deadlineMs` milliseconds, 5,000 by default. */
+  /** Resolves when the server has closed TCP; rejects after `deadlineMs` milliseconds, 5,000 by default. */
   async ended(deadlineMs?: number): Promise<End> {
     return this.ends.next(deadlineMs);
   }
 
-  /** Reads nothing more, as a device that hangs: what it is sent fills the buffers on the way, and then the server's. */
+  /** Stops reading, as a hung device does, so that the kernel's buffers and then the server's fill up. */
   pause(): void {
     this.socket.pause();
   }
@@ -184,17 +184,17 @@ export class RawPeer {
     this.socket.resume();
   }
 
-  /** How many bytes it has written that the system has not taken: those the server does not read. */
+  /** The number of written bytes that the kernel has not accepted, because the server does not read. */
   get unsentBytes(): number {
     return this.socket.writableLength;
   }
 
-  /** Ends this side: a FIN, and nothing more is sent. */
+  /** Sends a FIN. */
   end(): void {
     this.socket.end();
   }
 
-  /** Breaks the connection as a device does that loses its state: with an RST. */
+  /** Sends an RST, as a rebooted device does. */
   reset(): void {
     this.socket.resetAndDestroy();
   }
@@ -228,7 +228,7 @@ export class RawPeer {
     return true;
   }
 
-  /** RFC 6455 §5.2. A length of 64 bits is read as a number: no server here sends more than 2^53 bytes. */
+  /** Parses a frame by RFC 6455 §5.2. Lengths fit into a number: no server here sends 2^53 bytes. */
   private takeFrame(): boolean {
     const bytes = this.unparsed;
     if (bytes.length < 2) return false;

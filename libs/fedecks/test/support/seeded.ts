@@ -1,5 +1,5 @@
 /**
- * Random numbers from 0 to below 1 that a seed brings back: mulberry32.
+ * A seeded random generator of numbers from 0 to below 1: mulberry32.
  *
  *     const random = seeded(42);
  *     random();

@@ -1,21 +1,21 @@
 /**
- * Time that passes as fast as the machine allows, in an order that a seed brings back. While `main` runs, timers, clocks
- * and `Math.random` are the simulation's: when nothing is left to do at a moment, the next timer is due.
+ * Simulated time: runs as fast as the machine allows, in an order that depends on a seed. While `main` runs, timers, clocks
+ * and `Math.random` are the simulation's: when nothing is left to do, time jumps to the next timer.
  *
  *     await simulate(42, async (simulation) => {
  *       const node = simulation.process();
  *       node.run(() => setInterval(tick, 1_000));
  *       await new Promise((resolve) => setTimeout(resolve, 3_600_000));    // returns at once
- *       node.pause();                                                      // as SIGSTOP; its timers and reads wait
+ *       node.pause();                                                      // as SIGSTOP: holds its timers and reads
  *     });
  *
- * Only what timers, promises and `nextTick` drive can be simulated: no sockets, files or other processes.
+ * It simulates timers, promises and `nextTick` only: no sockets, files or other processes.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { seeded } from './seeded.js';
 
 const EPOCH_MS = 1_800_000_000_000;
-/** A test that waits longer than this waits for something that never happens. */
+/** The maximum simulated time: a test that waits longer never ends. */
 const MAX_MS = 24 * 3_600_000;
 
 const immediate = globalThis.setImmediate;
@@ -30,11 +30,11 @@ interface Event {
   isCancelled: boolean;
 }
 
-/** A process of its own clocks, which can be stopped. What is begun inside `run` belongs to it. */
+/** A simulated process with its own clocks, which can be paused. It owns all work started inside `run`. */
 export class SimulatedProcess {
-  /** How far its wall clock is ahead of the right time. Negative: behind. */
+  /** The offset of its wall clock; negative if it is behind. */
   clockAheadMs = 0;
-  /** What its monotonic clock started at: those of two processes have nothing to do with each other. */
+  /** The start value of its monotonic clock: unrelated between processes. */
   readonly startedAtMs: number;
   private waiting: Event[] | undefined;
 
@@ -46,12 +46,12 @@ export class SimulatedProcess {
     return this.simulation.current.run(this, work);
   }
 
-  /** Stops it, as SIGSTOP does: its clocks go on. */
+  /** Pauses it, as SIGSTOP does: its clocks keep running. */
   pause(): void {
     this.waiting ??= [];
   }
 
-  /** Lets it go on. Whether it first sees what has arrived or which timers are due is as the seed has it. */
+  /** Resumes it. The seed decides whether it first handles received messages or due timers. */
   resume(): void {
     const waiting = this.waiting ?? [];
     this.waiting = undefined;
@@ -60,7 +60,7 @@ export class SimulatedProcess {
       for (const event of waiting) if (event.kind === kind) this.simulation.repeat(event);
   }
 
-  /** Whether the event has to wait until this process goes on. */
+  /** Whether the event has to wait until this process resumes. */
   holds(event: Event): boolean {
     this.waiting?.push(event);
     return this.waiting !== undefined;
@@ -70,7 +70,7 @@ export class SimulatedProcess {
 export class Simulation {
   readonly current = new AsyncLocalStorage<SimulatedProcess>();
   readonly random: () => number;
-  /** Milliseconds since it began. */
+  /** Simulated milliseconds since the start. */
   now = 0;
   private readonly queue: Event[] = [];
   private count = 0;
@@ -83,25 +83,25 @@ export class Simulation {
     return new SimulatedProcess(this);
   }
 
-  /** Has something arrive at a process after some time, as a read from a socket. */
+  /** Delivers to a process after a delay, as a read from a socket. */
   arrive(process: SimulatedProcess | undefined, afterMs: number, happen: () => void): void {
     this.schedule(process, 'io', afterMs, undefined, happen);
   }
 
-  /** Has an event that was held happen now. */
+  /** Runs a held event now. */
   repeat(event: Event): void {
     event.at = this.now;
     event.order = ++this.count;
     this.push(event);
   }
 
-  /** Runs until `main` has ended. */
+  /** Runs until `main` has finished. */
   async run<T>(main: () => Promise<T>): Promise<T> {
     const restore = this.install();
     try {
       const state = { isDone: false };
       const result = main().finally(() => (state.isDone = true));
-      // It is awaited below: until then a rejection is nobody's fault.
+      // Awaited below: prevents an unhandled rejection until then.
       result.catch(() => undefined);
       await settled();
       while (!state.isDone) {
@@ -119,7 +119,7 @@ export class Simulation {
       return await result;
     } finally {
       restore();
-      // Each storage that is in use slows every promise of the process down.
+      // Each active AsyncLocalStorage slows down every promise of the process.
       this.current.disable();
     }
   }
@@ -150,14 +150,14 @@ export class Simulation {
   }
 
   private rearm(event: Event, intervalMs: number): void {
-    // The same object, so that whoever holds it can cancel it.
+    // The same object, so that its holder can cancel it.
     queueMicrotask(() => {
       event.at = this.now + intervalMs;
       if (!event.isCancelled) this.push(event);
     });
   }
 
-  /** Takes the place of what tells and passes the time, until the function it returns is called. */
+  /** Replaces clocks and timers; the returned function restores them. */
   private install(): () => void {
     const timer = (happen: () => void, ms: number, isInterval: boolean): object => {
       const afterMs = Math.max(1, ms);
@@ -242,7 +242,7 @@ function isBefore(one: Event, other: Event): boolean {
   return one.at < other.at || (one.at === other.at && one.order < other.order);
 }
 
-/** Resolves when all that can happen at this moment has. */
+/** Resolves when no microtask or immediate is left. */
 function settled(): Promise<void> {
   return new Promise((resolve) => immediate(resolve));
 }

@@ -1,11 +1,11 @@
 /**
- * An app of any shape on a free port, and devices of bytes for it: for tests of how the cloud half lives in an app.
+ * An app with any modules on a free port, and byte-level devices for it: for tests of the library within an app.
  *
  *     const site = await Site.start({ imports: [FedecksModule.forRoot({ ... })], providers: [...] });
  *     const device = await site.open({ deviceId: 'nerves-242a', target: '/custom/websocket' });
  *     await site.close();
  *
- * `Cloud` is the one to use where the app does not matter.
+ * Use `Cloud` where the app does not matter.
  */
 import { type AddressInfo, type Server } from 'node:net';
 import {
@@ -23,7 +23,7 @@ import { chars, term } from './term-bytes.js';
 
 export const SECRET = 's'.repeat(32);
 
-/** Lets in who knows the password. */
+/** Accepts devices with the password. */
 @Injectable()
 export class PasswordOnly implements DeviceAuthenticator {
   authenticate(credentials: Credentials): boolean {
@@ -33,7 +33,7 @@ export class PasswordOnly implements DeviceAuthenticator {
 
 export interface SiteOptions extends NestApplicationOptions {
   readonly adapter?: AbstractHttpAdapter;
-  /** What an app does between its creation and `listen`. */
+  /** Called between the app's creation and `listen`. */
   readonly prepare?: (app: INestApplication) => void;
   /** The certificate of its `httpsOptions`. */
   readonly ca?: string;
@@ -71,21 +71,21 @@ export class Site {
     return this.app.get(Fedecks);
   }
 
-  /** A peer with TCP, or TLS, open and nothing sent; destroyed when the site is closed. */
+  /** A peer with an open TCP or TLS connection; destroyed when the site is closed. */
   async connect(): Promise<RawPeer> {
     const peer = await RawPeer.connect(this.port, { ca: this.ca });
     this.peers.push(peer);
     return peer;
   }
 
-  /** Asks for the upgrade, whatever the answer. */
+  /** Requests an upgrade, and returns any response. */
   async ask(presented: Presented = {}): Promise<{ peer: RawPeer; response: Response }> {
     const peer = await this.connect();
     peer.write(request(presented));
     return { peer, response: await peer.response() };
   }
 
-  /** A device that is let in, and has asked for its token: what is sent to it comes at once. */
+  /** An accepted device that has requested its token, so that its frames are no longer held. */
   async open(presented: Presented = {}): Promise<RawPeer> {
     const { peer, response } = await this.ask(presented);
     expect(response.statusLine).toBe('HTTP/1.1 101 Switching Protocols');
@@ -93,7 +93,7 @@ export class Site {
     return peer;
   }
 
-  /** The status line of the answer to an upgrade, and of what is left of it when it is not let in. */
+  /** The status line of an upgrade; checks that a rejection has no body. */
   async statusOf(presented: Presented): Promise<string> {
     const { peer, response } = await this.ask(presented);
     peer.destroy();
@@ -109,7 +109,7 @@ export class Site {
 const ignored = (): void => undefined;
 const QUIET = { log: ignored, error: ignored, warn: ignored };
 
-/** Asks for a token and returns it. */
+/** Requests a token and returns it. */
 export async function tokenOf(peer: RawPeer): Promise<string> {
   peer.sendBinary(term(chars('token_please')));
   const { payload } = await peer.expectFrame();

@@ -1,5 +1,5 @@
 /**
- * A link that carries so many bytes a second in each direction, and no more.
+ * A link with a limited number of bytes per second in each direction.
  *
  *     const link = await SlowLink.to(cloud.port, 20_000);
  *     new FedecksClient({ url: link.url, ... });
@@ -48,14 +48,14 @@ export class SlowLink {
     this.sockets.add(from);
     from.pause();
     from.on('error', () => undefined);
-    // It is read by hand: what is not, stays where it is, and so TCP slows the sender down.
+    // Reads manually: unread bytes stay in the kernel, so TCP slows the sender down.
     from.on('readable', () => undefined);
     const startedAt = performance.now();
     let carried = 0;
     const timer = setInterval(() => {
       const allowed = ((performance.now() - startedAt) / 1000) * this.bytesPerSecond;
       const size = Math.min(Math.floor(allowed - carried), from.readableLength, this.bytesPerSecond);
-      // What was not used in time is not saved up.
+      // Unused capacity is not accumulated.
       carried = Math.max(carried + Math.max(0, size), allowed - this.bytesPerSecond / 50);
       if (size > 0) to.write(from.read(size) as Buffer);
       else from.read(0);

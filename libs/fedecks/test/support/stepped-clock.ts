@@ -1,6 +1,6 @@
 /**
- * The wall clock of this process, as a test sets it: `Date` goes on from there. `performance.now()` and timers are left
- * alone, as when the clock of a machine is set. Only for a process of the test's own: see `fleet.ts`.
+ * Sets the wall clock of this process: `Date` continues from there. `performance.now()` and timers are left
+ * alone, as when the clock of a machine is set. Only for separate processes: see `fleet.ts`.
  */
 const RealDate = Date;
 let offsetMs = 0;
@@ -16,7 +16,7 @@ const SteppedDate = new Proxy(RealDate, {
 });
 globalThis.Date = SteppedDate;
 
-/** Sets the clock to so many milliseconds ahead of the real one, or behind it if that is negative. */
+/** Sets the offset of the clock in milliseconds; negative if it is behind. */
 export function setClock(aheadMs: number): void {
   offsetMs = aheadMs;
 }

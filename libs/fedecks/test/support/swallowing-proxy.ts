@@ -1,26 +1,26 @@
 /**
- * A TCP proxy between a device and its cloud that misbehaves as networks do, while both ends believe to be connected.
+ * A TCP proxy between a device and its cloud that simulates network faults while both ends stay connected.
  *
  *     const link = await SwallowingProxy.to(cloud.port);
  *     new FedecksClient({ url: link.url, ... });
- *     link.swallow('from device');     // or: 'to device', 'both': those bytes vanish, and the ends of TCP with them
- *     link.delay(50);                  // every chunk of bytes, in both directions, comes so many milliseconds later
- *     link.halfClose();                // a FIN to the device, and its bytes are still taken
- *     link.reset('device');            // a RST to the device, and the cloud is told nothing; or: 'both'
- *     link.pass();                     // connections made from now on are passed on faithfully again
- *     link.open;                       // how many connections of devices there are
+ *     link.swallow('from device');     // or: 'to device', 'both': drops bytes and FINs
+ *     link.delay(50);                  // delays every chunk in both directions, in milliseconds
+ *     link.halfClose();                // a FIN to the device, whose bytes are still accepted
+ *     link.reset('device');            // an RST to the device only; or: 'both'
+ *     link.pass();                     // new connections work normally again
+ *     link.open;                       // the number of device connections
  *     await link.close();
  *
- * What is said holds for the connections there are and for those made later, until `pass()`. What has been swallowed
- * stays swallowed: a connection that has lost bytes never passes any again in that direction.
+ * Each call affects existing and new connections until `pass()`. Dropped bytes
+ * are lost: a connection that has lost bytes never passes any again in that direction.
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-/** Which bytes vanish. */
+/** The direction whose bytes are dropped. */
 export type Direction = 'from device' | 'to device' | 'both';
 
-/** What a link does to the bytes that pass it. */
+/** The current fault of a link. */
 interface Fate {
   readonly swallowed?: Direction;
   readonly delayMs?: number;
@@ -64,7 +64,7 @@ export class SwallowingProxy {
     this.suffer({ delayMs });
   }
 
-  /** A FIN to the device; what it sends is taken all the same. */
+  /** Sends a FIN to the device, and still accepts its bytes. */
   halfClose(): void {
     for (const { device } of this.links) device.end();
   }
@@ -92,7 +92,7 @@ export class SwallowingProxy {
   }
 }
 
-/** One connection of a device, and the one to the cloud that was made for it. */
+/** One connection of a device, and its connection to the cloud. */
 class Link {
   private fate: Fate = {};
   private readonly timers = new Set<NodeJS.Timeout>();

@@ -1,9 +1,9 @@
 /**
  * Bytes of Erlang terms, written by hand from the "External Term Format" chapter of the Erlang/OTP documentation.
- * They share nothing with the codec, so that a mistake there cannot cancel itself out here.
+ * They share no code with the codec, so that its bugs cannot cancel out in tests.
  *
- * The functions named after a kind of term return that term without the leading version byte, to be put into
- * one another; `term` puts the version byte in front:
+ * The functions named after a kind of term return that term without the leading version byte, to be
+ * nested; `term` prepends the version byte:
  *
  *     term(tuple(chars('token'), str('abc')))   83 68 02 6b 00 05 "token" 6d 00 00 00 03 "abc"
  */
@@ -37,7 +37,7 @@ export function chars(text: string): Buffer {
   return sized(0x6b, 2, text.length, Buffer.from(text, 'latin1'));
 }
 
-/** LIST_EXT of the same integers: the other legal spelling of a charlist. */
+/** LIST_EXT of the same integers: the other valid encoding of a charlist. */
 export function longChars(text: string): Buffer {
   return list(...[...Buffer.from(text, 'latin1')].map(int));
 }
@@ -61,12 +61,12 @@ export function int(value: number): Buffer {
   return bytes;
 }
 
-/** ATOM_EXT, as OTP up to 25 writes atoms. */
+/** ATOM_EXT, as OTP up to 25 encodes atoms. */
 export function oldAtom(name: string): Buffer {
   return sized(0x64, 2, name.length, Buffer.from(name, 'latin1'));
 }
 
-/** SMALL_ATOM_UTF8_EXT, as OTP from 26 on writes them. */
+/** SMALL_ATOM_UTF8_EXT, as OTP 26 and later encode them. */
 export function atom(name: string): Buffer {
   const bytes = Buffer.from(name);
   return sized(0x77, 1, bytes.length, bytes);

@@ -1,6 +1,6 @@
 /**
- * Saves tokens to the directory given, one after another: `from`, `from + 1`, and so on, until it is killed. Writes the
- * number of each to its standard output when it is saved.
+ * Saves tokens to the given directory, one after another: `from`, `from + 1`, and so on, until it is killed. Writes the
+ * number of each saved token to its standard output.
  */
 import { writeSync } from 'node:fs';
 import { FileTokenStore } from '@fedecks/nest/client';

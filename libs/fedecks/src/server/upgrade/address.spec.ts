@@ -35,33 +35,33 @@ describe('PeerAddress', () => {
     '203.0.113.9:4711:4711',
     'x'.repeat(15_000),
     '\u0000',
-  ])('counts as the proxy that wrote it what is no address (%#)', (garbage) => {
+  ])('stops at an entry that is not an address, and uses the proxy that wrote it (%#)', (garbage) => {
     expect(of(garbage)).toBe('127.0.0.1');
     expect(of(`203.0.113.9, ${garbage}, 10.0.0.5`)).toBe('10.0.0.5');
   });
 
-  it('does not go on behind the first address that is no trusted proxy', () => {
+  it('stops at the first address that is not a trusted proxy', () => {
     expect(of('10.0.0.1, garbage, 203.0.113.9')).toBe('203.0.113.9');
   });
 
-  it('checks no more than 16 proxies, however long the header is', () => {
+  it('checks at most 16 proxies, however long the header is', () => {
     const proxies = Array.from({ length: 3_000 }, (_, index) => `10.0.${index >> 8}.${index & 255}`);
     expect(of(`203.0.113.9, ${proxies.reverse().join(', ')}`)).toBe('10.0.0.15');
   });
 
-  it('believes a peer of a unix socket, and nobody else without an address', () => {
+  it('trusts a peer of a Unix socket, and no other peer without an address', () => {
     expect(address.of(request(undefined, '203.0.113.9'), true)).toBe('203.0.113.9');
     expect(address.of(request(undefined), true)).toBe('');
     expect(address.of(request(undefined, '203.0.113.9'), false)).toBe('');
   });
 
-  it('does not look at the header without trusted proxies, on a unix socket either', () => {
+  it('ignores the header without trusted proxies, on a Unix socket too', () => {
     const none = new PeerAddress([]);
     expect(none.of(request('127.0.0.1', '203.0.113.9'), false)).toBe('127.0.0.1');
     expect(none.of(request(undefined, '203.0.113.9'), true)).toBe('');
   });
 
-  it('shows an IPv4 address as such on a socket of both families, and knows it for a proxy', () => {
+  it('shows an IPv4-mapped address as IPv4, and matches it as a proxy', () => {
     expect(new PeerAddress([]).of(request('::ffff:203.0.113.9'), false)).toBe('203.0.113.9');
     expect(address.of(request('::ffff:10.0.0.5', '203.0.113.9'), false)).toBe('203.0.113.9');
   });

@@ -22,7 +22,7 @@ function deviceOf({ deviceId = '' }: UpgradeRequest): AuthenticatedDevice {
   return { id: deviceId, remoteAddress: '', claims: undefined, endpoint: '/fedecks' };
 }
 
-/** An endpoint whose guards answer when the test says so, if `holds` is set. */
+/** An endpoint whose guards wait for `release` if `holds` is set. */
 class Endpoint implements AdmissionContext {
   options: AdmissionContext['options'];
   readonly tokens = {
@@ -37,7 +37,7 @@ class Endpoint implements AdmissionContext {
   isRevoked = false;
   isFree: boolean | Promise<boolean> = true;
   holds = false;
-  /** Whether the turn of the event loop is used up. */
+  /** Whether the event loop turn is used up. */
   isTurnUsed = false;
   private readonly queued: (() => void)[] = [];
   readonly asked: UpgradeRequest[] = [];
@@ -104,7 +104,7 @@ class Endpoint implements AdmissionContext {
   }
 }
 
-/** Decides, and returns the decision that was acted on; undefined if there was none. */
+/** Returns the decision that was executed; undefined if there was none. */
 async function decide(
   admission: Admission,
   request: UpgradeRequest,
@@ -119,7 +119,7 @@ async function decide(
 }
 
 describe('Admission', () => {
-  it('lets in whom the guards let in, and refuses the others with 403, or 503 where the fault is ours', async () => {
+  it("accepts with the guards' consent, rejects with 403 without it, and with 503 for a fault of the cloud", async () => {
     const endpoint = new Endpoint();
     const admission = new Admission(endpoint);
     expect(await decide(admission, login())).toMatchObject({ device: { id: 'nerves-242a' } });
@@ -141,7 +141,7 @@ describe('Admission', () => {
       () => requestOf({ 'fedecks-device-id': 'nerves-242a', 'fedecks-token': 'good other' }),
     ],
     ['garbage', () => ({ headers: {}, socket: { remoteAddress: '192.0.2.1' } }) as UpgradeRequest],
-  ])('lets a device with a good token in from an address that floods it with %s', async (_, flood) => {
+  ])('accepts a device with a valid token from an address that floods it with %s', async (_, flood) => {
     const endpoint = new Endpoint({ upgradesPerSecond: 100, upgradesPerAddressPerMinute: 20 });
     const admission = new Admission(endpoint);
     for (let count = 0; count < 1_000; count++) await decide(admission, flood());
@@ -167,7 +167,7 @@ describe('Admission', () => {
     expect(await decide(admission, login('c', '2001:db8:0:1::1'))).toMatchObject({ device: {} });
   });
 
-  it('refuses with 503 more logins than may wait at once, and more than half of them from one address; tokens wait apart', async () => {
+  it('limits concurrent logins, in total and to half per address, with 503; tokens have their own limit', async () => {
     const endpoint = new Endpoint();
     endpoint.holds = true;
     const admission = new Admission(endpoint);
@@ -186,7 +186,7 @@ describe('Admission', () => {
     expect(await decide(admission, login())).toMatchObject({ device: {} });
   });
 
-  it('asks no guard before the next turn of the event loop when this one is used up, and none for a device that has gone', async () => {
+  it('defers guards to the next event loop turn when this one is used up, and skips aborted upgrades', async () => {
     const endpoint = new Endpoint();
     const admission = new Admission(endpoint);
     endpoint.isTurnUsed = true;
@@ -199,7 +199,7 @@ describe('Admission', () => {
     expect(endpoint.asked.map(({ deviceId }) => deviceId)).toEqual(['stays']);
   });
 
-  it('refuses logins that would wait for a later turn with 503 once as many wait as may, and gives the places back', async () => {
+  it('rejects logins with 503 while too many are deferred, and frees their places', async () => {
     const endpoint = new Endpoint();
     const admission = new Admission(endpoint);
     endpoint.isTurnUsed = true;
@@ -213,11 +213,11 @@ describe('Admission', () => {
     expect(await decide(admission, login())).toMatchObject({ device: {} });
   });
 
-  describe('with guards that take their time', () => {
+  describe('with slow guards', () => {
     beforeEach(() => jest.useFakeTimers());
     afterEach(() => jest.useRealTimers());
 
-    it('refuses with 503 after upgradeTimeoutMs, once, and gives the place back', async () => {
+    it('rejects with 503 after upgradeTimeoutMs, once, and frees the place', async () => {
       const endpoint = new Endpoint({ upgradeTimeoutMs: 1_000 });
       endpoint.holds = true;
       const admission = new Admission(endpoint);
@@ -233,7 +233,7 @@ describe('Admission', () => {
       expect(jest.getTimerCount()).toBe(0);
     });
 
-    it('decides nothing for a device that has gone, tells the guards, and keeps its place for their work until the time is up', async () => {
+    it('makes no decision on an aborted upgrade, aborts its signal, and keeps its place until the timeout', async () => {
       const endpoint = new Endpoint({ upgradeTimeoutMs: 1_000 });
       endpoint.holds = true;
       const admission = new Admission(endpoint);
@@ -285,7 +285,7 @@ describe('Admission', () => {
     });
   });
 
-  it('reports what a listener of the signal throws when the device has gone', async () => {
+  it('reports an error thrown by a listener of the abort signal', async () => {
     const endpoint = new Endpoint();
     endpoint.holds = true;
     const admission = new Admission(endpoint);
@@ -301,13 +301,13 @@ describe('Admission', () => {
     ]);
   });
 
-  it('refuses with 503 an attempt that is older than the connection there is (§1.7)', async () => {
+  it('rejects with 503 an attempt that is older than the current connection (§1.7)', async () => {
     const endpoint = new Endpoint();
     expect(await decide(new Admission(endpoint), comeBack('outdated'))).toEqual(NOT_NOW);
     expect(endpoint.reports).toMatchObject([{ deviceId: 'outdated', type: 'late_attempt' }]);
   });
 
-  it('refuses with 503 a machine whose device id another one uses, on this node or elsewhere, and says why (§1.8)', async () => {
+  it('rejects with 503 and a reason a machine whose device id another machine uses, on any node (§1.8)', async () => {
     const endpoint = new Endpoint();
     const admission = new Admission(endpoint);
     const refusal = { status: 503, retryAfterS: 60, reason: 'another machine uses this device id' };
@@ -336,7 +336,7 @@ describe('Admission', () => {
     expect(request.arrival?.askedAt).toBeGreaterThanOrEqual(before);
   });
 
-  it('refuses with 503 what waits when it drains, and all after that', async () => {
+  it('rejects pending and later upgrades with 503 while it drains', async () => {
     const endpoint = new Endpoint();
     endpoint.holds = true;
     const admission = new Admission(endpoint);
@@ -347,7 +347,7 @@ describe('Admission', () => {
     expect(endpoint.reports).toEqual([]);
   });
 
-  it('refuses with 403 a device that was revoked while the guards ran', async () => {
+  it('rejects with 403 a device that was revoked while the guards ran', async () => {
     const endpoint = new Endpoint();
     endpoint.isRevoked = true;
     expect(await decide(new Admission(endpoint), comeBack())).toEqual({ status: 403 });
@@ -355,7 +355,7 @@ describe('Admission', () => {
   });
 
   describe("with duplicates: 'oldest'", () => {
-    it('refuses with 503 a device that is connected here or elsewhere', async () => {
+    it('rejects with 503 a device that is connected on any node', async () => {
       const endpoint = new Endpoint({ duplicates: 'oldest' });
       const admission = new Admission(endpoint);
       endpoint.connected.add('here');
@@ -413,7 +413,7 @@ describe('Admission', () => {
       expect(endpoint.unclaimed).toEqual(['gone', 'revoked']);
     });
 
-    it('gives the place back of a device whose connection could not be opened', async () => {
+    it('frees the claim of a device whose connection failed to open', async () => {
       const endpoint = new Endpoint({ duplicates: 'oldest' });
       const opening = new Admission(endpoint).decide(login('unlucky'), true, () => {
         throw new Error('the socket is gone');

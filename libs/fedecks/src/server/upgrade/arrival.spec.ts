@@ -6,17 +6,17 @@ const asked = (askedAt: number, process?: string, number = 1): Arrival => ({
 });
 
 describe('isOlder', () => {
-  it('goes by the number of the attempt within one process, whenever the cloud was asked', () => {
+  it('compares attempt numbers of one process, whenever the upgrades arrived', () => {
     expect(isOlder(asked(20, 'a', 1), asked(10, 'a', 2))).toBe(true);
     expect(isOlder(asked(10, 'a', 2), asked(20, 'a', 1))).toBe(false);
   });
 
-  it('takes an attempt that arrives twice, as through a proxy that tries again, for as new as itself', () => {
+  it('does not treat a repeated attempt as older than itself, as when a proxy retries', () => {
     expect(isOlder(asked(10, 'a', 1), asked(20, 'a', 1))).toBe(false);
     expect(isOlder(asked(20, 'a', 1), asked(10, 'a', 1))).toBe(false);
   });
 
-  it('goes by when the cloud was asked between two processes, or where no attempt is named', () => {
+  it('compares arrival times of different processes, and without an attempt header', () => {
     expect(isOlder(asked(10, 'a', 9), asked(20, 'b', 1))).toBe(true);
     expect(isOlder(asked(20, 'a', 1), asked(10, 'b', 9))).toBe(false);
     expect(isOlder(asked(10), asked(20))).toBe(true);

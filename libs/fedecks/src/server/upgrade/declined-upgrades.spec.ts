@@ -6,7 +6,7 @@ describe('DeclinedUpgrades', () => {
   let server: Server;
   afterEach(() => server.close());
 
-  it('survives a connection that is reset while its upgrade waits for an earlier response', async () => {
+  it('survives a reset of the connection while its upgrade waits for an earlier response', async () => {
     server = createServer(() => undefined);
     const declined = new DeclinedUpgrades(server);
     server.on('request', (request, response) => declined.onRequest(request, response));
@@ -21,7 +21,7 @@ describe('DeclinedUpgrades', () => {
     peer.write('GET /a HTTP/1.1\r\nhost: x\r\n\r\n');
     peer.write('GET /b HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n');
     const socket = await waiting;
-    // An error nobody listens to ends a process; jest only swallows it.
+    // An unhandled 'error' event ends a process, but jest swallows it.
     expect(socket.listenerCount('error')).toBeGreaterThan(0);
     const closed = new Promise((resolve) => socket.once('close', resolve));
     peer.resetAndDestroy();

@@ -4,7 +4,7 @@ import { Logger } from '@nestjs/common';
 import { jest } from '@jest/globals';
 import { type PathOwner, UpgradeDispatcher } from './dispatcher.js';
 
-/** An adapter of Nest's, as far as a dispatcher needs it. */
+/** The parts of a Nest adapter that a dispatcher needs. */
 class Adapter {
   readonly server = createServer();
   readonly calls: string[] = [];
@@ -28,7 +28,7 @@ describe('UpgradeDispatcher', () => {
     Logger.overrideLogger(false);
   });
 
-  it('shuts its owners down once, in beforeClose of the adapter, after what that does itself', async () => {
+  it("shuts its owners down once, in the adapter's beforeClose, after the adapter's own work", async () => {
     const adapter = new Adapter();
     const dispatcher = new UpgradeDispatcher({ httpAdapter: adapter } as unknown as HttpAdapterHost);
     dispatcher.claim(
@@ -40,7 +40,7 @@ describe('UpgradeDispatcher', () => {
     expect(adapter.calls).toEqual(['beforeClose of the adapter', 'shutDown of the owner']);
   });
 
-  it('does not keep an app from closing when an endpoint fails to shut down, and closes the others', async () => {
+  it('closes the app and the other endpoints when one endpoint fails to shut down', async () => {
     const adapter = new Adapter();
     const dispatcher = new UpgradeDispatcher({ httpAdapter: adapter } as unknown as HttpAdapterHost);
     const other = jest.fn<() => Promise<void>>().mockResolvedValue();

@@ -6,7 +6,7 @@ function limits(upgradesPerSecond: number, upgradesPerAddressPerMinute: number):
   return { upgradesPerSecond, upgradesPerAddressPerMinute };
 }
 
-/** With one key for address and share, as strangers are counted. */
+/** Uses the address as its share key, as for upgrades without a token. */
 class Strangers {
   private readonly limiter: UpgradeLimiter;
 
@@ -20,7 +20,7 @@ class Strangers {
 }
 
 describe('UpgradeLimiter', () => {
-  it('lets through as many in a second as its limit says, whoever they are from, and as many in the next', () => {
+  it('allows as many upgrades per second as its limit, across all addresses', () => {
     const strangers = new Strangers(2, 0);
     expect(strangers.refuse('a', 1_000)).toBeUndefined();
     expect(strangers.refuse('b', 1_500)).toBeUndefined();
@@ -30,7 +30,7 @@ describe('UpgradeLimiter', () => {
     expect(strangers.refuse('e', 2_002)).toBeGreaterThanOrEqual(1);
   });
 
-  it('spreads those refused in a second over the time that all of them will take, a minute at most', () => {
+  it('spreads Retry-After over the time that all rejected upgrades need, at most a minute', () => {
     const strangers = new Strangers(10, 0);
     for (let count = 0; count < 100; count++) strangers.refuse(`a${count}`, 0);
     expect(strangers.refuse('b', 0, always(0))).toBe(1);
@@ -39,7 +39,7 @@ describe('UpgradeLimiter', () => {
     expect(strangers.refuse('b', 0, always(0.999))).toBe(61);
   });
 
-  it('lets through as many of an address in a minute as its limit says, and tells when the minute is over', () => {
+  it('allows as many upgrades per address and minute as its limit, with Retry-After to the end of the minute', () => {
     const strangers = new Strangers(0, 3);
     for (let count = 0; count < 3; count++) expect(strangers.refuse('a', 5_000)).toBeUndefined();
     expect(strangers.refuse('a', 5_000, always(0))).toBe(60);
@@ -48,13 +48,13 @@ describe('UpgradeLimiter', () => {
     expect(strangers.refuse('a', 65_000)).toBeUndefined();
   });
 
-  it('does not let one address over its limit use up the second of the others', () => {
+  it('does not count an address over its limit against the limit per second', () => {
     const strangers = new Strangers(5, 2);
     for (let count = 0; count < 1_000; count++) strangers.refuse('flood', 0);
     for (const address of ['a', 'b', 'c']) expect(strangers.refuse(address, 1)).toBeUndefined();
   });
 
-  it('does not let one address within its limit take more than half of a second', () => {
+  it('allows one address at most half of the limit per second', () => {
     const strangers = new Strangers(10, 1_000);
     const taken = Array.from({ length: 20 }, () => strangers.refuse('flood', 0));
     expect(taken.filter((refused) => refused === undefined)).toHaveLength(5);
@@ -62,7 +62,7 @@ describe('UpgradeLimiter', () => {
     expect(strangers.refuse('flood', 1_000)).toBeUndefined();
   });
 
-  it('does not hold against an address what the limit of the second has refused', () => {
+  it('does not count upgrades that the limit per second has rejected against the address', () => {
     const strangers = new Strangers(1, 2);
     strangers.refuse('other', 0);
     for (let count = 0; count < 10; count++) expect(strangers.refuse('a', 0)).toBeDefined();
@@ -71,7 +71,7 @@ describe('UpgradeLimiter', () => {
     expect(strangers.refuse('a', 3_000)).toBeDefined();
   });
 
-  it('lets one device with a token take a tenth of the limit of its address', () => {
+  it('allows one device with a token a tenth of the limit of its address', () => {
     const tokens = UpgradeLimiter.ofTokens(limits(0, 1_000));
     const taken = Array.from({ length: 500 }, () => tokens.refuse('a', 'hasty', 0));
     expect(taken.filter((refused) => refused === undefined)).toHaveLength(100);
@@ -79,13 +79,13 @@ describe('UpgradeLimiter', () => {
     expect(tokens.refuse('a', 'hasty', 60_000)).toBeUndefined();
   });
 
-  it('lets all devices of one address with a token take the whole second', () => {
+  it('allows devices with tokens of one address the whole limit per second', () => {
     const tokens = UpgradeLimiter.ofTokens(limits(10, 0));
     const taken = Array.from({ length: 20 }, (_, index) => tokens.refuse('proxy', `device-${index}`, 0));
     expect(taken.filter((refused) => refused === undefined)).toHaveLength(10);
   });
 
-  it('counts 100,000 addresses of a minute by themselves, and all others together', () => {
+  it('counts 100,000 addresses per minute separately, and all others together', () => {
     const strangers = new Strangers(0, 2);
     for (let count = 0; count < 100_000; count++) strangers.refuse(`address-${count}`, 0);
     expect(strangers.refuse('new-1', 0)).toBeUndefined();
@@ -95,7 +95,7 @@ describe('UpgradeLimiter', () => {
     expect(strangers.refuse('new-3', 60_000)).toBeUndefined();
   });
 
-  it('has no limit where that is 0', () => {
+  it('is unlimited with 0', () => {
     const strangers = new Strangers(0, 0);
     for (let count = 0; count < 10_000; count++) expect(strangers.refuse('a', 0)).toBeUndefined();
     const tokens = UpgradeLimiter.ofTokens(limits(0, 0));
@@ -104,7 +104,7 @@ describe('UpgradeLimiter', () => {
 });
 
 describe('Places', () => {
-  it('has room for so many in all, and so many of one address', () => {
+  it('limits the total, and the number per address', () => {
     const places = new Places(3, 2);
     places.take('a');
     places.take('a');

@@ -17,7 +17,7 @@ describe('TrustedProxies', () => {
     ['uniquelocal', '192.168.0.1', '192.169.0.1'],
     ['uniquelocal', '172.20.0.1', '172.15.0.1'],
     ['uniquelocal', 'fd00::1', 'fe00::1'],
-  ])('of %s has %s and not %s', (entry, inside, outside) => {
+  ])('of %s includes %s and not %s', (entry, inside, outside) => {
     const proxies = new TrustedProxies(['198.51.100.7', entry]);
     expect([inside, outside, '198.51.100.7'].map((address) => proxies.has(address))).toEqual([
       true,
@@ -26,14 +26,14 @@ describe('TrustedProxies', () => {
     ]);
   });
 
-  it('has an IPv4 address that is mapped into IPv6, but not the IPv4 addresses beside it', () => {
+  it('includes an IPv4-mapped IPv6 address, but not the neighbouring IPv4 addresses', () => {
     expect(new TrustedProxies(['10.0.0.0/8']).has('::ffff:10.0.0.5')).toBe(true);
     expect(new TrustedProxies(['10.0.0.0/8']).has('::ffff:11.0.0.5')).toBe(false);
     expect(new TrustedProxies(['loopback', '2001::/16']).has('0.0.0.1')).toBe(false);
   });
 
   it.each(['', 'unknown', '10.0.0.1:80', '10.0.0', '0x7f.1'])(
-    'has nothing that is no address: %p',
+    'includes nothing that is not an address: %p',
     (text) => {
       expect(new TrustedProxies(['loopback', '0.0.0.0/1', '128.0.0.0/1']).has(text)).toBe(false);
     },
@@ -42,12 +42,12 @@ describe('TrustedProxies', () => {
   it.each([
     ...['', 'example.com', 'loopback ', 'constructor', '10.0.0.300', '10.0.0', '10.0.0.0/33', '10.0.0.0/'],
     ...['10.0.0.0/x', '10.0.0.0/8/8', '2001:db8::/129', 'fe80::1%eth0', '[::1]', ' 10.0.0.1'],
-  ])('refuses the entry %p', (entry) => {
+  ])('rejects the entry %p', (entry) => {
     expect(() => new TrustedProxies(['loopback', entry])).toThrow(`'${entry}' is no address or network`);
   });
 
   it.each(['0.0.0.0/0', '::/0', '::/80', '::1/5', '::ffff:0:0/95'])(
-    'refuses %s, which would let every device of IPv4 choose its address',
+    'rejects %s, which would let every IPv4 device choose its address',
     (entry) => {
       expect(() => new TrustedProxies([entry])).toThrow('is no address or network');
     },

@@ -29,7 +29,7 @@ function closing(code: number, reason: string | Uint8Array = ''): Buffer {
   return frame(close, Buffer.concat([bytes, Buffer.from(reason)]));
 }
 
-/** A header of eight bytes of length, which claims what `frame` cannot. */
+/** A header with a 64-bit length, which `frame` cannot build. */
 function claim(length: bigint): Buffer {
   const header = Buffer.from('82ff0000000000000000', 'hex');
   header.writeBigUInt64BE(length, 2);
@@ -62,21 +62,21 @@ const EVENTS = [
 ];
 
 describe('FrameReader.next', () => {
-  it('returns whole frames, fragments and control frames in their order', () => {
+  it('returns frames, fragments and control frames in order', () => {
     expect(read(CONVERSATION)).toEqual(EVENTS);
   });
 
-  it('returns the same when the bytes are cut anywhere', () => {
+  it('returns the same wherever the bytes are split', () => {
     for (let at = 1; at < CONVERSATION.length; at++) {
       expect(read(CONVERSATION.subarray(0, at), CONVERSATION.subarray(at))).toEqual(EVENTS);
     }
   });
 
-  it('returns the same when the bytes come one by one', () => {
+  it('returns the same when the bytes arrive one by one', () => {
     expect(read(...[...CONVERSATION].map((byte) => Buffer.of(byte)))).toEqual(EVENTS);
   });
 
-  it('returns the same when several chunks have come before it is asked', () => {
+  it('returns the same when several chunks arrive before it is called', () => {
     const reader = new FrameReader(LIMIT);
     for (let at = 0; at < CONVERSATION.length; at += 5) {
       reader.append(Buffer.from(CONVERSATION.subarray(at, at + 5)));
@@ -86,7 +86,7 @@ describe('FrameReader.next', () => {
     expect(reader.pendingBytes).toBe(0);
   });
 
-  it('keeps the order when chunks come between two events', () => {
+  it('keeps the order when chunks arrive between two events', () => {
     const reader = new FrameReader(LIMIT);
     const pings: string[] = [];
     for (const chunk of [['a', 'b'], ['c'], ['d'], []]) {
@@ -98,7 +98,7 @@ describe('FrameReader.next', () => {
     expect(reader.next()).toBe(FOUND.nothing);
   });
 
-  it('takes lengths in more bytes than they need, as ws does', () => {
+  it('accepts lengths with more bytes than needed, as ws does', () => {
     const wide = Buffer.from('82fe0002000000000102', 'hex');
     const widest = Buffer.from('82ff0000000000000002000000000304', 'hex');
     expect(read(wide, widest)).toEqual(['binary 0102', 'binary 0304']);
@@ -122,7 +122,7 @@ describe('FrameReader.next', () => {
     ['a pong of 65,536 bytes', 1002, frame(pong, Buffer.alloc(65_536))],
     ['a close of 126 bytes', 1002, closing(1000, Buffer.alloc(124, 'x'))],
     ['a close of 1 byte', 1002, frame(close, 'x')],
-    ['a continuation of nothing', 1002, last('x')],
+    ['a continuation without a message', 1002, last('x')],
     ['a continuation of a finished message', 1002, Buffer.concat([first('x'), last('x'), last('x')])],
     ['a message inside another', 1002, Buffer.concat([first('x'), frame(binary, 'x')])],
     ['a fragmented message inside another', 1002, Buffer.concat([first('x'), first('x', text)])],
@@ -139,7 +139,7 @@ describe('FrameReader.next', () => {
     ['a length of 2^32', 1009, claim(2n ** 32n)],
     ['a length of 2^53', 1009, claim(2n ** 53n)],
     ['a length of 2^64 - 1', 1009, claim(2n ** 64n - 1n)],
-  ])('reports %s as a violation, %i, and then nothing more', (_, code, bytes) => {
+  ])('returns a violation for %s, %i, and nothing more', (_, code, bytes) => {
     const reader = new FrameReader(LIMIT);
     const events = eventsOf(reader, bytes, frame(binary, 'late'), frame(ping, 'late'));
     expect(events.filter((event) => event !== 'part' && event !== 'binary 7878')).toEqual([
@@ -149,7 +149,7 @@ describe('FrameReader.next', () => {
     expect(reader.pendingBytes).toBe(0);
   });
 
-  it('reports a violation as soon as two bytes show it', () => {
+  it('returns a violation as soon as two bytes show it', () => {
     for (const bytes of ['a281', '8201', '8381', '8901', '89fe', '8881', '0980']) {
       expect(read(Buffer.from(bytes, 'hex'))).toEqual(['violation 1002']);
     }
@@ -170,14 +170,14 @@ describe('FrameReader.next', () => {
     expect(read(closing(1000), frame(binary, 'late'), frame(3))).toEqual(['close 1000']);
   });
 
-  it('lets a message have exactly the limit, in one frame and in fragments', () => {
+  it('accepts a message of exactly the limit, in one frame and in fragments', () => {
     const half = Buffer.alloc(LIMIT / 2, 1);
     const whole = `binary ${'01'.repeat(LIMIT)}`;
     const one = frame(binary, Buffer.alloc(LIMIT, 1));
     expect(read(one, Buffer.concat([first(half), last(half)]), one)).toEqual([whole, 'part', whole, whole]);
   });
 
-  it(`lets each message have ${MAX_FRAGMENTS} fragments, and reports one more as 1008`, () => {
+  it(`accepts ${MAX_FRAGMENTS} fragments per message, and returns 1008 for one more`, () => {
     const empty = more('');
     const most = Buffer.concat([first(''), ...Array.from({ length: MAX_FRAGMENTS - 2 }, () => empty)]);
     const reader = new FrameReader(LIMIT);
@@ -191,7 +191,7 @@ describe('FrameReader.next', () => {
 });
 
 describe('FrameReader.payload', () => {
-  it('is a view of the chunk when the frame is whole: nothing is copied', () => {
+  it('is a view of the chunk, without a copy, when the frame is complete', () => {
     const reader = new FrameReader(LIMIT);
     const chunk = Buffer.from(frame(binary, 'hello'));
     reader.append(chunk);
@@ -200,7 +200,7 @@ describe('FrameReader.payload', () => {
     expect(reader.payload.buffer).toBe(chunk.buffer);
   });
 
-  it('is no longer kept when there is nothing more', () => {
+  it('is released when there is nothing more', () => {
     const reader = new FrameReader(LIMIT);
     eventsOf(reader, frame(binary, 'hello'));
     expect(reader.payload).toHaveLength(0);
@@ -208,7 +208,7 @@ describe('FrameReader.payload', () => {
 });
 
 describe('FrameReader.ownPayload', () => {
-  it('returns a copy when the chunk is more than twice as large, which later frames do not change', () => {
+  it('returns a copy when the chunk is more than twice as large, unaffected by later frames', () => {
     const reader = new FrameReader(LIMIT);
     reader.append(
       Buffer.from(new Uint8Array(Buffer.concat([frame(binary, 'hello'), frame(binary, 'world')]))),
@@ -233,7 +233,7 @@ describe('FrameReader.ownPayload', () => {
 });
 
 describe('FrameReader.unfinished', () => {
-  it('is whether part of a frame or message waits for its rest, and how many bytes of it have come', () => {
+  it('is set while part of a frame or message is missing, with the number of bytes received', () => {
     const reader = new FrameReader(LIMIT);
     const state = (chunk: Buffer): [boolean, number] => {
       eventsOf(reader, chunk);
@@ -252,7 +252,7 @@ describe('FrameReader.unfinished', () => {
   });
 });
 
-describe('The memory of a FrameReader', () => {
+describe('memory of a FrameReader', () => {
   const LARGE = 4 * 1024 * 1024;
 
   /** Bytes allocated by Buffer while `work` runs, without those of Node's pool. */
@@ -271,13 +271,13 @@ describe('The memory of a FrameReader', () => {
     return bytes;
   }
 
-  it('grows with what has arrived, not with what a header claims', () => {
+  it('grows with received bytes, not with the length in a header', () => {
     const reader = new FrameReader(LARGE);
     const chunk = Buffer.concat([claim(BigInt(LARGE)), Buffer.alloc(4), Buffer.alloc(100)]);
     expect(allocated(() => eventsOf(reader, chunk))).toBeLessThan(1_000);
   });
 
-  it('is allocated a few times of the bytes of a message that comes in single bytes', () => {
+  it('allocates a small multiple of a message that arrives in single bytes', () => {
     const reader = new FrameReader(LARGE);
     const bytes = frame(binary, Buffer.alloc(100_000));
     const sum = allocated(() => {
@@ -287,7 +287,7 @@ describe('The memory of a FrameReader', () => {
     expect(sum).toBeLessThan(4 * bytes.length);
   });
 
-  it('is allocated a few times of the bytes of a message of many small fragments', () => {
+  it('allocates a small multiple of a message of many small fragments', () => {
     const reader = new FrameReader(LARGE);
     const fragments = Array.from({ length: 10_000 }, () => more('0123456789'));
     const sum = allocated(() => eventsOf(reader, first(''), Buffer.concat(fragments)));
@@ -300,7 +300,7 @@ describe('The memory of a FrameReader', () => {
     ['a ping', frame(ping, Buffer.alloc(125)).subarray(0, 60)],
     ['a frame', frame(binary, 'later').subarray(0, 8)],
     ['a fragmented message', first('part')],
-  ])('keeps no chunk that ends within %s', async (_, end) => {
+  ])('retains no chunk that ends within %s', async (_, end) => {
     const bytes = Buffer.concat([frame(binary, Buffer.alloc(500)), end]);
     const readers = Array.from({ length: 20 }, () => new FrameReader(LIMIT));
     const chunks = readers.map((reader) => {
@@ -311,7 +311,7 @@ describe('The memory of a FrameReader', () => {
       while (reader.next() !== FOUND.nothing);
       return new WeakRef(memory);
     });
-    // A WeakRef holds its target until the end of the turn that made it.
+    // A WeakRef keeps its target alive until the end of the current turn.
     await new Promise((resolve) => setImmediate(resolve));
     collectGarbage();
 

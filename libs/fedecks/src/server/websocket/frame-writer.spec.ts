@@ -1,6 +1,6 @@
 import { binaryFrame, closeFrame, frameInGap, HEADER_BYTES, payloadOf, pongFrame } from './frame-writer.js';
 
-/** Lengths, and the headers of RFC 6455 §5.2 for them: final, binary, not masked. */
+/** Lengths, and their headers by RFC 6455 §5.2: final, binary, unmasked. */
 const HEADERS: [number, string][] = [
   [0, '8200'],
   [1, '8201'],
@@ -13,14 +13,14 @@ const HEADERS: [number, string][] = [
 ];
 
 describe('frameInGap', () => {
-  it.each(HEADERS)('writes the header of a payload of %i bytes right before it', (length, header) => {
+  it.each(HEADERS)('writes the header right before a payload of %i bytes', (length, header) => {
     const bytes = Buffer.alloc(HEADER_BYTES + length, 'x');
     const frame = frameInGap(bytes);
     expect(frame.toString('hex', 0, header.length / 2)).toBe(header);
     expect(frame.subarray(header.length / 2).equals(Buffer.alloc(length, 'x'))).toBe(true);
   });
 
-  it('copies nothing, and writes to nothing but the gap', () => {
+  it('copies nothing, and writes to the gap only', () => {
     const slab = Buffer.alloc(300, 'x');
     const frame = frameInGap(slab.subarray(100, 200));
     expect(frame.buffer).toBe(slab.buffer);
@@ -31,37 +31,37 @@ describe('frameInGap', () => {
 });
 
 describe('binaryFrame', () => {
-  it.each(HEADERS)('has the header of a payload of %i bytes, and the payload', (length, header) => {
+  it.each(HEADERS)('contains the header and a payload of %i bytes', (length, header) => {
     const payload = Buffer.alloc(length, 'x');
     expect(binaryFrame(payload).equals(Buffer.concat([Buffer.from(header, 'hex'), payload]))).toBe(true);
   });
 });
 
 describe('payloadOf', () => {
-  it.each(HEADERS)('returns the payload of %i bytes, behind its header', (length, header) => {
+  it.each(HEADERS)('returns the payload of %i bytes after its header', (length, header) => {
     const frame = Buffer.concat([Buffer.from(header, 'hex'), Buffer.alloc(length, 'x')]);
     expect(payloadOf(frame).equals(Buffer.alloc(length, 'x'))).toBe(true);
   });
 });
 
 describe('pongFrame', () => {
-  it('has the payload of the ping', () => {
+  it("contains the ping's payload", () => {
     expect(pongFrame(Buffer.from('nerves')).toString('latin1')).toBe('\x8a\x06nerves');
     expect(pongFrame(Buffer.alloc(125, 'x')).toString('latin1')).toBe(`\x8a\x7d${'x'.repeat(125)}`);
   });
 });
 
 describe('closeFrame', () => {
-  it('has the code and the reason', () => {
+  it('contains the code and the reason', () => {
     expect(closeFrame(4152, 'replaced').toString('latin1')).toBe('\x88\x0a\x10\x38replaced');
     expect(closeFrame(1000).toString('hex')).toBe('880203e8');
   });
 
-  it('is empty for 1005, which is never sent', () => {
+  it('is empty for 1005, which must not be sent', () => {
     expect(closeFrame(1005).toString('hex')).toBe('8800');
   });
 
-  it('has whole characters of a reason within 123 bytes, and no more', () => {
+  it('truncates the reason to 123 bytes at a character boundary', () => {
     expect(closeFrame(1000, 'x'.repeat(200)).length).toBe(127);
     const cut = closeFrame(1000, `${'x'.repeat(120)}🦊`);
     expect(cut.length).toBe(2 + 2 + 120);

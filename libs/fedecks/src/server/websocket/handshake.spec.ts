@@ -24,7 +24,7 @@ describe('checkHandshake', () => {
     ['upper case', request({}, { upgrade: 'WebSocket', connection: 'Upgrade' })],
     ['other tokens in connection', request({}, { connection: 'keep-alive, Upgrade' })],
     ['offers of extensions and subprotocols', request({}, { 'sec-websocket-protocol': 'a,a' })],
-  ])('lets %s pass', (_, good) => {
+  ])('accepts %s', (_, good) => {
     expect(checkHandshake(good)).toBeUndefined();
   });
 
@@ -41,13 +41,13 @@ describe('checkHandshake', () => {
     ['a short key', 400, request({}, { 'sec-websocket-key': 'c2hvcnQ=' })],
     ['a key that is not Base64', 400, request({}, { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZ!==' })],
     ['a key with more behind it', 400, request({}, { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==x' })],
-  ])('answers %s with %i, and says what is wrong', (_, status, bad) => {
+  ])('rejects %s with %i and a reason', (_, status, bad) => {
     expect(checkHandshake(bad)).toEqual({ status, problem: expect.any(String) as string });
   });
 });
 
 describe('acceptHandshake', () => {
-  it('has the accept that RFC 6455 §1.3 has for its key, and nothing that was not asked for (§1.3)', () => {
+  it('contains the Sec-WebSocket-Accept of RFC 6455 §1.3 for its key, and no extra header (§1.3)', () => {
     const offering = request({}, { 'sec-websocket-protocol': 'chat', 'sec-websocket-extensions': 'x' });
     expect(acceptHandshake(offering).toString('latin1')).toBe(
       'HTTP/1.1 101 Switching Protocols\r\n' +
@@ -57,7 +57,7 @@ describe('acceptHandshake', () => {
     );
   });
 
-  it('tells limits in one more header, after all others (§1.9)', () => {
+  it('appends one header with the limits after all others (§1.9)', () => {
     const [plain, limited] = [acceptHandshake(request()), acceptHandshake(request(), 'frames-per-second=5')];
     expect(limited.toString('latin1')).toBe(
       plain.toString('latin1').replace(/\r\n$/, 'x-fedecks-limits: frames-per-second=5\r\n\r\n'),

@@ -4,7 +4,7 @@ const KEY = [0x37, 0xfa, 0x21, 0x9d];
 const MASK = Buffer.from(KEY).readInt32LE();
 
 describe('unmask', () => {
-  it('exchanges each byte as RFC 6455 §5.3 has it, at all lengths and alignments', () => {
+  it('unmasks each byte by RFC 6455 §5.3, at all lengths and alignments', () => {
     for (const start of [0, 1, 2, 3]) {
       for (let length = 0; length < 300; length++) {
         const bytes = Buffer.alloc(length + 8, 0x55);
@@ -16,7 +16,7 @@ describe('unmask', () => {
     }
   });
 
-  it('works on a view that does not begin where its memory does', () => {
+  it('works on a view with an offset into its buffer', () => {
     const memory = Buffer.alloc(400);
     unmask(memory.subarray(5), 3, 203, MASK);
     expect(memory.subarray(0, 8).every((byte) => byte === 0)).toBe(true);
@@ -26,7 +26,7 @@ describe('unmask', () => {
 });
 
 describe('rotate', () => {
-  it('gives the key for the rest of a payload', () => {
+  it('returns the key for the rest of a payload', () => {
     const whole = Buffer.alloc(20);
     unmask(whole, 0, 20, MASK);
     for (let count = 0; count < 20; count++) {
