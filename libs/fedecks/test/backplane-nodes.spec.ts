@@ -230,8 +230,8 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
           await fleet.node(options),
           await fleet.node(options),
         ];
-        await letIn(two, 'valve');
-        await letIn(three, 'valve');
+        await login(two, 'valve');
+        await login(three, 'valve');
         // What a node remembers of pushes it moves to the side once a second, whenever that is.
         await fleet.sleep(200 + fleet.random() * 1_000);
         fleet.pause(two);

@@ -1,4 +1,4 @@
-/** Observability of an endpoint: debug lines, diagnostics channels, and metrics. */
+/** What whoever looks on sees of an endpoint's work: lines of level debug, channels of Node, and figures. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readFileSync } from 'node:fs';
 import { type AddressInfo, type Server } from 'node:net';
@@ -42,7 +42,7 @@ class Greenhouse {
   }
 }
 
-/** The app's metrics recorder. */
+/** What the app gives where figures go. */
 @Injectable()
 class Recorder implements MetricsRecorder {
   readonly counts = new Map<string, number>();
@@ -130,8 +130,8 @@ async function taken<Item>(inbox: Inbox<Item>, count: number): Promise<Item[]> {
   return items;
 }
 
-describe('debug log', () => {
-  it('logs upgrade, route, reply, push and close, with sizes and no payload', async () => {
+describe('the level debug', () => {
+  it('shows upgrade, route, reply, push and close, with sizes and no payload', async () => {
     await start();
     await visit();
     const shown = (await taken(lines, 6)).map((line) => line.replace(/connection \d+/, 'connection N'));
@@ -146,7 +146,7 @@ describe('debug log', () => {
     expect(shown.join('\n')).not.toContain(SECRET);
   });
 
-  it('logs only the size of tokens, and rejected upgrades', async () => {
+  it('shows tokens by their size only, and upgrades that are refused', async () => {
     await start();
     const device = await app.device('nerves-242a');
     await taken(lines, 2);
@@ -156,7 +156,7 @@ describe('debug log', () => {
     await expect(lines.next()).resolves.toBe('device "nerves-242a": upgrade from 127.0.0.1: HTTP status 403');
   });
 
-  it('is limited to 200 lines, because Nest enables debug by default', async () => {
+  it('is bounded: Nest has it on where nobody has chosen levels', async () => {
     await start();
     const device = await app.device();
     for (let i = 0; i < 150; i++) device.send('plain', i);
@@ -344,7 +344,7 @@ describe('channels', () => {
     }
   });
 
-  it('publish the errors that @OnSocketError gets', async () => {
+  it('tell of errors as @OnSocketError does', async () => {
     const inbox = listen('fedecks:error');
     await start({}, 'none');
     const device = await app.device();
@@ -358,7 +358,7 @@ describe('channels', () => {
 });
 
 describe('metrics', () => {
-  it('use the declared names and labels only, and no label values of devices', async () => {
+  it('count what happens, under the names and labels that are declared, and none that a device chooses', async () => {
     await start({ options: { metrics: Recorder }, providers: [Recorder] }, 'none');
     await visit();
     const device = await app.device('other');
@@ -366,7 +366,7 @@ describe('metrics', () => {
     await app.errors.next();
     await device.disconnect();
     const { counts, observed } = app.nest.get(Recorder);
-    await waitUntil(
+    await until(
       () =>
         counts.get(
           'fedecks_connections_closed_total {"endpoint":"/fedecks","cause":"closed_by_device","code":"1000"}',
@@ -399,7 +399,7 @@ describe('metrics', () => {
     expect(JSON.stringify(used)).not.toMatch(/event-of-the-device|hunter2/);
   });
 
-  it('log once that the recorder fails, and keep serving devices', async () => {
+  it('may fail: that is logged once, and devices are served', async () => {
     const fail = (): never => {
       throw new Error('the registry is gone');
     };
