@@ -45,8 +45,15 @@ if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
 if (process.argv.includes('--servers')) {
   const missing = Object.entries(SERVERS).filter(([program]) => !onPath(program));
   const packages = missing.map(([, name]) => name);
-  const may = process.getuid?.() === 0 && onPath('apt-get');
+  const isForbidden = process.env.FEDECKS_INSTALL === 'no';
+  const may = process.getuid?.() === 0 && onPath('apt-get') && !isForbidden;
+  console.log(
+    'npm test runs all tests, many of them against real servers and processes: 8 to 10 minutes on two cores. For one file: ' +
+      'npm test -- PATH.',
+  );
+  if (packages.length === 0) console.log('All server programs that it needs are installed.');
   if (packages.length > 0 && may) {
+    console.log('FEDECKS_INSTALL=no keeps it from installing Debian packages.');
     console.log(`Installing ${packages.join(' and ')} for the tests (apt-get), once.`);
     apt('update', '-qq');
     apt('install', '-y', '-qq', '--no-install-recommends', ...packages);
