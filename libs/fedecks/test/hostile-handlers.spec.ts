@@ -81,7 +81,7 @@ it.each([
     () => reportsOf(id),
     (reports) => reports.length > 0,
   );
-  expect(await reportsOf(id)).toEqual([`handler_failed ${error}`]);
+  expect(await reportsOf(id)).toEqual([`handler_failed Hostile.end: ${error}`]);
 });
 
 it('ends an iterator whose return() returns no promise', async () => {
