@@ -13,13 +13,13 @@ function configOrExit(): Config {
   }
 }
 
-// A log that nobody reads any more must not end the process: what cannot be written is dropped.
+// A closed log pipe must not end the process: further lines are dropped.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 const config = configOrExit();
 Logger.overrideLogger(
   new ConsoleLogger({
     prefix: 'cloud-api',
-    // In a journal or a file, colours are bytes that nobody can read.
+    // No colours in a journal or file.
     colors: isatty(1),
     // Not debug, which Nest's logger has on by default: the library writes a line there for each message.
     logLevels: ['fatal', 'error', 'warn', 'log'],

@@ -19,8 +19,8 @@ import { sensors } from './telemetry/sensors.js';
 import { TelemetryFeed } from './telemetry/telemetry.js';
 
 /**
- * A device: keeps its connection to the cloud, tells how it fares, and does what it is asked to, by the cloud and by
- * who is at the device.
+ * A device: keeps its connection to the cloud, sends telemetry, and executes commands of the cloud and of
+ * local users.
  */
 @Module({})
 export class AppModule {

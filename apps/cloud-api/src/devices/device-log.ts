@@ -17,9 +17,9 @@ import { summary, TelemetryDto } from './telemetry.dto.js';
 import { TelemetryFields } from './telemetry-fields.pipe.js';
 
 const MAX_SHOWN = 160;
-/** In 10 s. Devices send as often as they like; the log is to find one's way, not to keep what they say. */
+/** Lines per 10 s. The log is for orientation, not a record of all messages. */
 const MESSAGE_LINES = { ofAll: 500, ofEach: 10 } as const;
-/** More: a whole fleet comes back at once. */
+/** A higher limit, because a whole fleet reconnects at once. */
 const CONNECTION_LINES = { ofAll: 1_000, ofEach: 10 } as const;
 
 /** Handles what devices send: logs it in a line each, within limits, and answers a greeting. */

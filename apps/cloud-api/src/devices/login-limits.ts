@@ -31,7 +31,7 @@ export class LoginLimits {
     return true;
   }
 
-  /** The attempt was good, or never made. */
+  /** Removes an attempt that succeeded, or never ran. */
   forgive(network: string, deviceId: string): void {
     this.add(network, deviceId, -1);
   }

@@ -10,7 +10,7 @@ export async function logs(
 ): Promise<void> {
   const path = `/logs?lines=${lines}${follow ? '&follow' : ''}`;
   const answer = await listen(socketPath, { method: 'GET', path, timeoutMs: TIMEOUT_MS });
-  // Whoever reads this has seen enough, as `head` does.
+  // The reader has closed the pipe, as `head` does.
   process.stdout.on('error', () => process.exit(EXIT.ok));
   try {
     for await (const chunk of answer as AsyncIterable<Buffer>) process.stdout.write(chunk);

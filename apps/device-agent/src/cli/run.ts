@@ -10,7 +10,7 @@ import { Systemd } from '../service/systemd.js';
 import { ThreadWork } from '../service/thread-work.js';
 import { CommandError, EXIT } from './exit.js';
 
-/** A disk that hangs must not keep an agent that was asked to restart. */
+/** The restart timeout, as a hanging disk must not block the exit. */
 const CLOSE_WITHIN_MS = 5_000;
 
 /**
@@ -20,7 +20,7 @@ const CLOSE_WITHIN_MS = 5_000;
  */
 export async function run(configFile: string | undefined): Promise<never> {
   const config = await readConfig(configFile);
-  // A log that nobody reads any more must not end the agent.
+  // A closed log pipe must not end the agent.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const log = new RecentLog();
   Logger.overrideLogger(new AgentLogger(log));

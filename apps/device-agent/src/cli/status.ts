@@ -39,7 +39,7 @@ function token({ tokenHeld, tokenRefused, tokenExpiresAt, fileLogin }: AgentStat
   if (!tokenHeld) return `none${remedy}`;
   if (tokenRefused) return `held, but the cloud refuses it (expired or revoked)${remedy}`;
   if (tokenExpiresAt === null) return 'held';
-  // Somebody else's clock has set it.
+  // The expiry was set by the cloud's clock.
   if (now < RELEASED) return `held, expires ${dateOf(tokenExpiresAt)}`;
   const isExpired = Date.parse(tokenExpiresAt) <= now.getTime();
   return `held, ${isExpired ? 'expired' : 'expires'} ${moment(tokenExpiresAt, now)}`;

@@ -3,7 +3,7 @@ import { type ClientEvent, FedecksClient } from '@fedecks/nest/client-nest';
 import { durationOf } from '../text/duration.js';
 import { sentenceFor } from './sentences.js';
 
-/** Tells in the log how the connection fares. */
+/** Logs the events of the connection. */
 @Injectable()
 export class ConnectionLog implements OnModuleInit {
   private readonly logger = new Logger('Connection');

@@ -13,7 +13,7 @@ import { inVariables } from './tls-files.js';
 /** The first retry comes within a second, the later ones within a minute. */
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 60_000;
-/** A cloud that said no will say it again, until somebody changes something. */
+/** The slower backoff after a rejected login. */
 const REFUSED = 403;
 /** Credentials have to fit into a header of 1 KB. */
 const MAX_FILE_BYTES = 64 * 1024;
@@ -38,14 +38,14 @@ export interface LoginProgress {
  * switched on before its network, or before its file is there. Otherwise the file is not looked at. Without a file,
  * somebody has to come and log the device in.
  *
- * A person who does so meanwhile comes first, and who logs the device out is not contradicted.
+ * A manual login takes precedence, and a manual logout is not undone.
  */
 @Injectable()
 export class FileLogin implements OnModuleInit {
   private readonly logger = new Logger('Login');
   private failures = 0;
   private isTrying = false;
-  /** What a try has got is refused already: so soon after, that it has not ended. */
+  /** The new token was already rejected, before the attempt has finished. */
   private isNeededAgain = false;
   private connectingWith: 'token' | 'credentials' | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -100,7 +100,7 @@ export class FileLogin implements OnModuleInit {
   private onNeed(delayMs: number, reason: string): void {
     const { path } = this.file;
     if (path === undefined) return this.askForPerson(reason);
-    // The one who tries sees why it failed, and whoever waits goes on waiting.
+    // The manual login reports its own failure.
     if (this.isTrying) this.isNeededAgain = true;
     else if (this.timer === undefined) this.loginIn(delayMs, path);
   }

@@ -80,11 +80,11 @@ export class ControlServer implements OnModuleInit, OnApplicationShutdown {
   }
 
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    // Whoever asks may be gone before the answer.
+    // The client may disconnect before the answer.
     response.on('error', () => undefined);
     try {
       const { method = '', url = '/' } = request;
-      // Before anything is answered: whoever is still writing then would see a broken pipe, and no answer.
+      // Read the complete request before answering: a client that still writes would get EPIPE instead of the answer.
       const body = await bodyOf(request);
       if (!URL.canParse(url, 'http://agent')) throw new ControlError(404, 'There is no such path.');
       const { pathname, searchParams } = new URL(url, 'http://agent');
@@ -119,7 +119,7 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
   try {
     for await (const chunk of request as AsyncIterable<Buffer>) {
       bytes += chunk.length;
-      // The rest is read and dropped, so that whoever sends it reads why.
+      // The rest is read and discarded, so that the client gets the error.
       if (bytes <= MAX_BODY_BYTES) chunks.push(chunk);
     }
   } catch {

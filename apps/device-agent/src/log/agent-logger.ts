@@ -11,7 +11,7 @@ export class AgentLogger extends ConsoleLogger {
   private readonly inJournal = isJournal(1);
 
   constructor(private readonly recent: RecentLog) {
-    // In a journal or a file, colours are bytes that nobody can read.
+    // No colours in a journal or file.
     super({ prefix: 'device-agent', colors: isatty(1) });
   }
 

@@ -16,7 +16,7 @@ export class HealthFile implements OnModuleInit, OnApplicationShutdown {
   private writing: Promise<void> = Promise.resolve();
   private failed = false;
 
-  /** @param path undefined where nobody looks. It should not be on a disk that wears out. */
+  /** @param path undefined without a health check. Should be on a RAM disk. */
   constructor(
     private readonly client: FedecksClient,
     private readonly path: string | undefined,

@@ -6,8 +6,8 @@ const GRACE_MS = 30_000;
 const CONNECTING_MS = 120_000;
 
 /**
- * Whether the client still has something it waits for. It reads no clock of its own, and times must come from one
- * that nobody sets: a device that learns at last what year it is must not be taken for one that has slept.
+ * Whether the client is alive. It reads no clock itself: times must come from a monotonic one,
+ * so that setting the wall clock does not look like a hang.
  */
 export class Liveness {
   /** When at the latest the next event must have come. No token, or a connection, may last for ever. */

@@ -53,7 +53,7 @@ export class Systemd implements OnModuleInit, OnModuleDestroy, BeforeApplication
     this.client.events$.subscribe((event) => this.liveness.told(event, performance.now()));
   }
 
-  /** The agent runs. Whether it is connected is another matter: a device without a network has not failed to start. */
+  /** Reports readiness when the agent runs, connected or not: a missing network is not a failed start. */
   ready(): void {
     this.tell('READY=1', this.status());
     const { watchdogMs } = this.settings;
@@ -111,7 +111,7 @@ export class Systemd implements OnModuleInit, OnModuleDestroy, BeforeApplication
     });
   }
 
-  /** Once: it would be the same every time, and the agent has better things to do than to end over it. */
+  /** Logged once, and not fatal. */
   private notTold(error: Error & { code?: unknown }): void {
     if (this.failed) return;
     this.failed = true;

@@ -8,7 +8,7 @@ const WAIT_MS = 1_000;
 const LOOK_EVERY_MS = 10;
 
 /**
- * A process waits at its very end for its threads, also after `process.exit`: for ever where a sensor or a disk hangs,
+ * A process waits for its threads at exit, even after `process.exit`: for ever if a sensor or disk hangs,
  * for half a minute where a name server does not answer. So what is under way is given a second, and no more.
  */
 @Injectable()
@@ -18,7 +18,7 @@ export class ThreadWork implements OnApplicationShutdown {
       await pause(LOOK_EVERY_MS);
   }
 
-  /** To be called last. There is no status then; whatever starts the agent again takes a signal for one. */
+  /** Call last. Kills the process by a signal, which a service manager treats as a failure. */
   endInSpiteOfIt(): void {
     if (isUnderWay()) process.kill(process.pid, 'SIGKILL');
   }

@@ -10,8 +10,8 @@ export type Telemetry = Record<string, Term>;
 const LIMIT_MS = 2_000;
 
 /**
- * Takes all measurements at once. What a sensor does can harm nobody but itself: one that fails, takes too long or
- * tells what is no term is left out, and one that hangs is not asked again until it has answered.
+ * Takes all measurements concurrently. Sensors are isolated: one that fails, times out or
+ * returns an invalid term is omitted, and a hanging one is not read again until it has answered.
  */
 export class Collector {
   private readonly asked = new Set<string>();

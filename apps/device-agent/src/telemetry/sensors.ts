@@ -12,7 +12,7 @@ import { type Sensor } from './collector.js';
  */
 export function sensors(disk: string): Record<string, Sensor> {
   let loading: Promise<OSUtils> | undefined;
-  // Loaded when first asked for: an agent that starts has better things to do.
+  // Loaded on first use, to start faster.
   const machine = (): Promise<OSUtils> => (loading ??= load());
   return {
     load: async () => ({ loadAverages: loadavg() }),

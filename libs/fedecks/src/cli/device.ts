@@ -4,7 +4,7 @@ import { failureIn } from './events.js';
 import { type Login, proxyOf, tlsOf, tokenStoreOf } from './logins.js';
 import { complain } from './printable.js';
 
-/** Somebody waits: a device may take longer. */
+/** Shorter than a device's timeout, because a user waits. */
 const PATIENCE = { startDelayMs: 0, phaseTimeoutMs: 10_000, upgradeTimeoutMs: 30_000 };
 
 /** The device of a login, which is not started. @throws {UsageError} (rejects) if its URL or its id cannot be. */

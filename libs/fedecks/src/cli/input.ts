@@ -27,7 +27,7 @@ export async function readSmallFile(path: string, maxBytes: number): Promise<Buf
   let length = 0;
   try {
     const file = await open(path, 'r');
-    // One byte more shows that there is more.
+    // One extra byte, to detect a longer file.
     for await (const chunk of file.createReadStream({ end: maxBytes }) as AsyncIterable<Buffer>) {
       length += chunk.length;
       chunks.push(chunk);

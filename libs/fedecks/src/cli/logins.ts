@@ -89,7 +89,7 @@ export async function loginOf(args: Args): Promise<Login> {
     throw new CommandError('There is no login yet: fedecks login URL --id ID');
   }
   const chosen = { url: url ?? last?.url ?? '', deviceId: deviceId ?? last?.deviceId ?? '' };
-  // The files of one cloud are no business of another.
+  // The TLS files of one cloud are not used for another.
   const files = chosen.url === last?.url ? last : {};
   return { ...files, ...chosen, ...tlsFilesOf(args) };
 }

@@ -9,7 +9,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => cancelling.abort());
 }
 process.stdout.on('error', ({ code = 'unknown error' }: NodeJS.ErrnoException) => {
-  // Whoever reads this has seen enough, as `head` does.
+  // The reader has closed the pipe, as `head` does.
   if (code === 'EPIPE') process.exit(EXIT.ok);
   complain(`Standard output cannot be written (${code}).`);
   process.exit(EXIT.failure);

@@ -1,7 +1,7 @@
-/** What moves the cursor of a terminal, or turns around what is read, and JSON leaves as it is. */
+/** Control and bidirectional characters that JSON does not escape. */
 const TO_ESCAPE = /[\u007F-\u009F\u2028\u2029\u202A-\u202E\u2066-\u2069]/g;
 
-/** A value as JSON on one line from which a terminal takes no orders. It is the same JSON to a program. */
+/** A value as one line of JSON, with control characters escaped. */
 export function jsonLine(value: unknown): string {
   return JSON.stringify(value).replace(TO_ESCAPE, escape);
 }

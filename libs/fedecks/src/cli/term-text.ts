@@ -9,7 +9,7 @@ export const MAX_TERM_BYTES = 16 * 1024 * 1024;
 /** Hexadecimal takes two characters for a byte, Elixir's `<<131, 97>>` up to five. */
 export const MAX_TEXT_BYTES = 5 * MAX_TERM_BYTES;
 
-/** Somebody looks at one term: more is allowed than to a stranger on the wire. */
+/** Generous limits, because the input comes from the user, not from the network. */
 const LIMITS = {
   maxBytes: MAX_TERM_BYTES,
   maxElements: 1_000_000,

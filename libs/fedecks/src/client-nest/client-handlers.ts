@@ -26,7 +26,7 @@ import { type Term } from '../wire/index.js';
 /** How many messages of the cloud may wait for a handler. The cloud cannot be slowed down: the next one is dropped, and that is logged. */
 const MAILBOX_LIMIT = 1_000;
 
-/** How often, in ms, it is looked whether a handler runs for too long. */
+/** The interval of the check for long-running handlers, in ms. */
 const WATCH_EVERY_MS = 1_000;
 
 const MAX_LINE_CHARS = 2_000;
@@ -46,7 +46,7 @@ export class ClientHandlers
   implements OnApplicationBootstrap, BeforeApplicationShutdown, InboxOwner<Received>, ResultSink, Worker
 {
   readonly device: DeviceContext;
-  /** What waits is decoded already: no piece of work is large. */
+  /** Queued messages are already decoded, so all work is light. */
   readonly weight = 'light';
   private readonly logger = new Logger('FedecksClient');
   private readonly inbox: Inbox<Received>;
@@ -102,7 +102,7 @@ export class ClientHandlers
     else this.inbox.take({ message, runner: this.runner }, 0);
   }
 
-  /** Logged at the first and at the last, and not at every one: there may be many. */
+  /** Logged at the first dropped message and at the end only: there may be many. */
   private drop(): void {
     if (this.dropped++ > 0) return;
     this.logger.error(`Messages of the cloud are being dropped: ${MAILBOX_LIMIT} wait for a handler`);
@@ -163,7 +163,7 @@ export class ClientHandlers
       .catch((error: unknown) => this.logger.warn(`A handler's result was not sent: ${messageOf(error)}`));
   }
 
-  /** On a device the connection is not a handler's to close: it would only be opened again. */
+  /** A device's handler cannot close the connection: the client would reconnect. */
   stop(): void {
     this.logger.error(
       'A handler returned stop(), which closes a connection of the cloud: on a device use FedecksClient.stop()',

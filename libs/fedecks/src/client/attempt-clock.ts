@@ -1,4 +1,4 @@
-/** What an attempt to connect does one after another. Where there is a proxy, DNS and TCP are those of the proxy. */
+/** The phases of an attempt, in order. With a proxy, DNS and TCP are those of the proxy. */
 export type Phase = 'DNS' | 'TCP' | 'proxy' | 'TLS' | 'answer';
 
 /** How long an attempt may take, in milliseconds. */
@@ -9,7 +9,7 @@ export interface AttemptLimits {
   readonly upgradeTimeoutMs: number;
 }
 
-/** What did not come in time. */
+/** The error texts of timed-out phases. */
 const MISSING: Readonly<Record<Phase, string>> = {
   DNS: 'no answer of the name server',
   TCP: 'no connection',
@@ -18,7 +18,7 @@ const MISSING: Readonly<Record<Phase, string>> = {
   answer: 'no answer to the upgrade',
 };
 
-/** Bounds the phases of an attempt, each and all together, and knows how long each took. */
+/** Limits the phases of an attempt, each and in total, and measures them. */
 export class AttemptClock {
   private readonly startedAt = performance.now();
   private readonly past: { readonly phase: Phase; readonly tookMs: number }[] = [];
@@ -32,18 +32,18 @@ export class AttemptClock {
     private readonly onTimeout: (reason: string) => void,
   ) {}
 
-  /** The phase before, if any, has ended. */
+  /** Ends the current phase, if any, and starts the next. */
   begin(phase: Phase): void {
     this.end();
     this.phase = phase;
     this.phaseStartedAt = performance.now();
     const leftMs = this.limits.upgradeTimeoutMs - (this.phaseStartedAt - this.startedAt);
     const allowedMs = Math.min(this.limits.phaseTimeoutMs, Math.max(0, leftMs));
-    // A timer of our own: that of `ws` starts anew with every byte, so a server that drips could hold us for ever.
+    // Not the timeout of `ws`, which restarts at every byte: a slow-drip server could hold the attempt for ever.
     this.timer = setTimeout(() => this.onTimeout(this.explain(phase, allowedMs)), allowedMs);
   }
 
-  /** Ends the phase there is: no time runs out any more. */
+  /** Ends the current phase and its timer. */
   end(): void {
     clearTimeout(this.timer);
     if (this.phase === undefined) return;
@@ -56,7 +56,7 @@ export class AttemptClock {
     return this.limits.phaseTimeoutMs;
   }
 
-  /** Whether what is over would have been in time for these limits, too. */
+  /** Whether the finished attempt would also have met these limits. */
   isWithin({ phaseTimeoutMs, upgradeTimeoutMs }: AttemptLimits): boolean {
     const allMs = this.past.reduce((sum, { tookMs }) => sum + tookMs, 0);
     return allMs <= upgradeTimeoutMs && this.past.every(({ tookMs }) => tookMs <= phaseTimeoutMs);

@@ -1,7 +1,7 @@
 import { DEVICE_ID_KEY, encodeAuthHeader, TermEncodeError, TOKEN_KEY, type Term } from '../wire/index.js';
 import { LoginFailedError } from './errors.js';
 
-/** What a device logs in with: any terms the cloud's authenticator understands, by name. They are never stored. */
+/** The credentials of a login: named terms for the cloud's authenticator. They are never stored. */
 export type Credentials = Readonly<Record<string, Term>>;
 
 /**

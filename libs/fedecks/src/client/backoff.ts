@@ -21,8 +21,8 @@ export function backoff(
 }
 
 /**
- * What an attempt waits for: the first of a process, one after a failure, one after the token was refused, or one that
- * will hardly do better soon.
+ * The pace of an attempt: the first of a process, after a failure, after a rejected token, or when a quick retry is
+ * pointless.
  */
 export type Pace = 'start' | 'backoff' | 'refused' | 'slow';
 

@@ -2,8 +2,8 @@ import { CLONE_REASON } from '../wire/index.js';
 import { explainStatus } from './explain.js';
 
 /**
- * What happens to a client, as `events$` tells it (PROTOCOL.md §3). The first five are its states. A failure is
- * told before the state that follows from it. No event holds credentials, tokens or payloads.
+ * The events of a client, as `events$` emits them (PROTOCOL.md §3). The first five are its states. A failure is
+ * emitted before the state it causes. No event contains credentials, tokens or payloads.
  */
 export type ClientEvent =
   /** There is no token to connect with: call `login`. */
@@ -15,7 +15,7 @@ export type ClientEvent =
   | { readonly type: 'stopped' }
   /** The server could not be reached: DNS, TCP or TLS. */
   | { readonly type: 'connection_failed'; readonly reason: string }
-  /** It was reached and did not answer with a websocket: with another HTTP status, or with something broken. */
+  /** The server did not upgrade: it sent another HTTP status, or an invalid response. */
   | ({ readonly type: 'upgrade_failed' } & UpgradeFailure)
   /**
    * The cloud refuses the token that is held: only a `login` helps. The token is kept, and presented again all the same.
@@ -32,13 +32,13 @@ export type ClientEvent =
    */
   | { readonly type: 'clone_suspected' }
   | { readonly type: 'token_stored' }
-  /** The new token is held in memory, and is gone with the process; or a forgotten one is still in the store. */
+  /** The new token is in memory only, and lost with the process; or a deleted token is still in the store. */
   | { readonly type: 'token_store_failed'; readonly reason: string }
   /** A stored token cannot be used: it is damaged, unreadable or another device's. `reason` says what is used instead. */
   | { readonly type: 'token_load_failed'; readonly reason: string }
   /** An observer of `events$` or `messages$` has thrown, or rejected. `reason` is the name of the error. */
   | { readonly type: 'observer_failed'; readonly reason: string; readonly error: unknown }
-  /** A frame of the server that means nothing to a device was passed over. */
+  /** An unknown frame from the server was ignored. */
   | {
       readonly type: 'ignored_frame';
       readonly kind: 'text' | 'undecodable' | 'oversized_token';
@@ -48,7 +48,7 @@ export type ClientEvent =
 /** Why there is no token to connect with. */
 export type UnregisteredCause = 'no_token' | 'login_failed' | 'token_expired' | 'logged_out';
 
-/** Why a cloud that knows the token does not take it. */
+/** Why the cloud rejects the token. */
 export type TokenRefusal = 'expired' | 'revoked' | 'refused';
 
 /** Why an attempt to connect is scheduled: what has just happened. */
@@ -57,7 +57,7 @@ export type ScheduleCause =
 
 /**
  * Why an upgrade failed: the HTTP status of the server's refusal, or what was wrong with its answer, in words. A 401 or
- * 403 that `hasBody` is of something on the way: the cloud's has none (PROTOCOL.md §1.4).
+ * 403 with `hasBody` comes from an intermediary: the cloud sends no body (PROTOCOL.md §1.4).
  */
 export type UpgradeFailure =
   | { readonly status: number; readonly hasBody?: true; readonly reason?: never }
@@ -80,7 +80,7 @@ type ConnectionEnd =
    */
   | { readonly cause: 'ended' | 'heartbeat_missed' | 'no_token' | 'new_login'; readonly code?: never };
 
-/** A failure that an event tells, in words; undefined for all other events. */
+/** The failure in an event, as text; undefined for other events. */
 export function failureIn(event: ClientEvent): string | undefined {
   switch (event.type) {
     case 'connection_failed':

@@ -8,15 +8,15 @@ import { FileTokenStore, type TokenStore } from './token-store.js';
 export interface FedecksClientOptions {
   /**
    * Where the cloud is: `wss://cloud.example.com/fedecks/websocket`. The scheme is `ws` or `wss`; without a path it
-   * is `/`. It is told in events, so it holds no secrets: a user name or password in it is refused.
+   * is `/`. It is part of events, so it must not contain secrets: a user name or password is rejected.
    *
-   * Of several, each attempt asks one: the one that worked last, or after a failure the next in turn. That holds for
-   * a `login`, too. The host is looked up anew at each attempt.
+   * With several URLs, each attempt uses one: the last one that worked, or after a failure the next. This also applies to
+   * `login`. The host name is resolved at each attempt.
    */
   readonly url: string | readonly [string, ...string[]];
 
   /**
-   * What the device is called, from 1 to 125 bytes of UTF-8: it is the payload of its pings, which hold no more.
+   * The device id, 1 to 125 bytes of UTF-8, as it is the payload of pings.
    * A function is called once, by the constructor.
    */
   readonly deviceId: string | (() => string);
@@ -31,14 +31,14 @@ export interface FedecksClientOptions {
   /**
    * How a `wss` connection is secured: a CA of your own, a certificate of the device, pinned keys. It is checked
    * before the request with the token or the credentials is written.
-   * @default what Node trusts
+   * @default Node's trust store
    */
   readonly tls?: TlsOptions;
 
   /**
    * The HTTP proxy to connect through with CONNECT, `http://user:password@proxy.example.com:3128`; or a function
    * that gives one, or undefined, for the URL of each attempt. For the environment's: `proxyFromEnvironment`.
-   * @default none: the environment is not looked at
+   * @default none: environment variables are ignored
    */
   readonly proxy?: string | ProxyChoice;
 
@@ -80,9 +80,9 @@ export interface FedecksClientOptions {
   readonly pongTimeoutMs?: number;
 
   /**
-   * The slowest link that still counts as one, in bytes per second. A message that is being received, and what was sent
-   * and is not confirmed by a pong, have as much time as they take at this rate; `pongTimeoutMs` comes on top. Of what
-   * was sent at most `maxBufferedBytes` count.
+   * The minimum rate of a link, in bytes per second. A message being received, and sent bytes
+   * without a pong, extend the timeout by their duration at this rate, in addition to `pongTimeoutMs`; at most
+   * `maxBufferedBytes` of the sent bytes count.
    * @default 1_000
    */
   readonly minBytesPerSecond?: number;
@@ -95,7 +95,7 @@ export interface FedecksClientOptions {
   readonly retryMinMs?: number;
 
   /**
-   * What the longest wait grows to, in milliseconds. At least `retryMinMs`.
+   * The maximum of the backoff bound, in milliseconds. At least `retryMinMs`.
    * @default 60_000
    */
   readonly retryMaxMs?: number;
@@ -186,7 +186,7 @@ const OPTIONS = [
   ...(Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]),
 ] as const;
 
-/** The longest a timer of Node's can wait. */
+/** The maximum delay of a Node timer. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**

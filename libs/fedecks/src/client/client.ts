@@ -43,13 +43,13 @@ import { expiryOf } from './token-claims.js';
 import { TokenWriter } from './token-writer.js';
 import { Trace } from './trace.js';
 
-/** A client as it stands, for a status page or a log line. */
+/** A snapshot of a client, for a status page or a log line. */
 export interface ClientDetails {
   /** The same as `status` of the client. */
   readonly state: ClientStatus;
   /** When it came into this state, by the system's clock as that is set now. */
   readonly since: Date;
-  /** What it calls itself. */
+  /** Its device id. */
   readonly deviceId: string;
   /** Whether it can connect without a login. */
   readonly tokenHeld: boolean;
@@ -72,7 +72,7 @@ interface PendingLogin {
  * A device's connection to its cloud: kept up for ever once a token is held, and logged in by `login` when none is
  * (PROTOCOL.md §3). What it does when is decided in `next`; this class carries it out.
  *
- * It logs nothing and throws nothing at its own initiative: `events$` tells all that happens.
+ * It never logs, and throws only from its methods: `events$` emits everything else.
  *
  * With a {@link Contract}, `new FedecksClient<Greenhouse>(...)`, the compiler lets only its events be sent.
  */
@@ -98,7 +98,7 @@ export class FedecksClient<C extends Contract = Contract> {
   private attempts = 0;
   private state = INITIAL_STATE;
   private since = new PastMoment();
-  /** These two by `performance.now()`. */
+  /** In `performance.now()` time, as the next field. */
   private retryDueAt = 0;
   private cloneSuspectedAt: number | undefined;
   private lastError: string | undefined;
@@ -125,7 +125,7 @@ export class FedecksClient<C extends Contract = Contract> {
     this.options = resolveOptions(options);
     this.trace = new Trace(this.options.deviceId);
     this.events$ = new GuardedObservable(this.events, (error) => {
-      // It may fail on that event as well, and would never end.
+      // Not for this event: an observer that fails on it would loop for ever.
       if (this.lastEvent !== 'observer_failed') this.observerFailed(error);
     });
     this.messages$ = new GuardedObservable(this.messages, (error) => this.observerFailed(error));
@@ -148,7 +148,7 @@ export class FedecksClient<C extends Contract = Contract> {
     return this.state.status;
   }
 
-  /** How things stand, at this moment. */
+  /** The current details. */
   get details(): ClientDetails {
     return {
       state: this.state.status,
@@ -282,7 +282,7 @@ export class FedecksClient<C extends Contract = Contract> {
    * reject with `ClientStoppedError`.
    */
   stop(): Promise<void> {
-    // In a turn of its own, so that a stop from within a subscriber does not interrupt what it is told about.
+    // Deferred, so that a stop() within a subscriber does not interrupt the event it handles.
     return (this.stopping ??= Promise.resolve().then(() => this.finish()));
   }
 
@@ -305,7 +305,7 @@ export class FedecksClient<C extends Contract = Contract> {
     if (this.stopping) throw new ClientStoppedError();
   }
 
-  /** A store may never answer: nobody waits for it when the client has stopped. */
+  /** A store may never answer, so its result is dropped once the client has stopped. */
   private unlessEnded<T>(work: Promise<T>): Promise<T> {
     const cut = throwIfEmpty<T>(() => new ClientStoppedError());
     return firstValueFrom(from(work).pipe(takeUntil(this.ended), cut));
@@ -323,7 +323,7 @@ export class FedecksClient<C extends Contract = Contract> {
     } catch (error) {
       failed(`${String(error)}: there is no token.`);
     }
-    // A store that is not typed may well say null.
+    // An untyped store may return null.
     const header = typeof token === 'string' ? tokenHeader(this.options.deviceId, token) : undefined;
     if (typeof token === 'string' && header === undefined) {
       failed('The stored token is too long to be presented: there is no token.');
@@ -342,7 +342,7 @@ export class FedecksClient<C extends Contract = Contract> {
     this.messages.complete();
   }
 
-  /** One event at a time: what a subscriber causes while effects are being carried out waits for its turn. */
+  /** Handles one event at a time: events caused by a subscriber are queued until the effects are done. */
   private dispatch(event: StateEvent): void {
     this.queue.push(event);
     if (this.dispatching) return;
@@ -372,7 +372,7 @@ export class FedecksClient<C extends Contract = Contract> {
       case 'cancel_retry':
         return clearTimeout(this.retryTimer);
       case 'ask_for_token':
-        // If it cannot be written, the connection is being lost, and that is told.
+        // A failed write means that the connection is lost, which is reported.
         this.socket?.send(TOKEN_PLEASE, false).catch(() => undefined);
         return;
       case 'watch':
@@ -420,7 +420,7 @@ export class FedecksClient<C extends Contract = Contract> {
   }
 
   private schedule({ pace, failures, notBeforeMs, cause }: Extract<Effect, { do: 'schedule' }>): void {
-    // Added, not the greater of both: a fleet that is told the same time must not come back at the same time.
+    // Added, not the maximum: a fleet with the same Retry-After must not reconnect at the same time.
     const delayMs = Math.min(notBeforeMs + delayOf(pace, failures, this.options), MAX_TIMER_MS);
     this.retryDueAt = performance.now() + delayMs;
     this.retryTimer = setTimeout(() => this.dispatch({ type: 'retry_due' }), delayMs);
@@ -487,7 +487,7 @@ export class FedecksClient<C extends Contract = Contract> {
   }
 }
 
-/** What the time of an attempt grows to on networks that are slow, in ms, unless it is more from the beginning. */
+/** The maximum of increased timeouts, in ms, unless the configured one is greater. */
 const MAX_PATIENCE_MS = 120_000;
 
 function limitsOf({ phaseTimeoutMs, upgradeTimeoutMs }: AttemptLimits, patience: number): AttemptLimits {
@@ -506,7 +506,7 @@ function checkMessage(given: readonly unknown[]): void {
   throw new TypeError(`send(event, payload): the name of the event must be a string, not ${type}: ${usage}.`);
 }
 
-/** What the clock says of a moment, which `performance.now()` has given or will give. */
+/** The wall-clock time of a `performance.now()` value. */
 function dateOf(at: number): Date {
   return new Date(Date.now() + at - performance.now());
 }

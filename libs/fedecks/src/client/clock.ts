@@ -3,17 +3,17 @@ import { request, type IncomingMessage } from 'node:http';
 import { type Socket } from 'node:net';
 import { type TLSSocket } from 'node:tls';
 
-/** Clocks that differ by less are taken for equal: no certificate fails by so little but by accident. */
+/** Clocks that differ by less count as equal. */
 const TOLERANCE_MS = 10 * 60_000;
-/** A server that does not tell its date must not use up the time of the attempt, or its error would be lost. */
+/** A short timeout, so that the attempt does not time out and lose its error. */
 const DATE_TIMEOUT_MS = 2_000;
 
 /**
- * A device without a battery wakes up in 1970, when no certificate is valid yet, and the error of TLS does not say
+ * A device without a clock battery boots in 1970, when no certificate is valid, and the TLS error does not say
  * so. This adds, to an error about a certificate's dates, what the clock of this machine says, and what that of the
- * server does. Whoever answers there has proven nothing: what it says is only told, in words.
+ * server is. The server is not authenticated: its date is only used in the error text.
  * @param connectUnverified opens a connection to the same server whose certificate is not checked.
- * @param signal ends the asking.
+ * @param signal aborts the request.
  */
 export async function explainedByClock(
   error: unknown,
@@ -55,7 +55,7 @@ async function ask(
   }
 }
 
-/** The server's `Date` (RFC 9110 §6.6.1), asked for with a request that tells nothing of this device. */
+/** The server's `Date` (RFC 9110 §6.6.1), requested without any data of this device. */
 async function dateOf(socket: Socket, signal: AbortSignal): Promise<Date | undefined> {
   const asking = request({
     method: 'HEAD',

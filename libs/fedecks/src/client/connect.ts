@@ -14,13 +14,13 @@ export interface ConnectSettings {
   readonly url: string;
   readonly proxy: ProxyChoice;
   readonly tls: TlsOptions;
-  /** Which of a host's addresses is tried first, counted up for ever. */
+  /** The index of the first address to try; increases with each attempt. */
   readonly firstAddress: number;
 }
 
 /** A connection to a server. */
 export interface Reached {
-  /** What is spoken over: TCP, or TLS. */
+  /** The TCP or TLS socket. */
   readonly socket: Socket;
   /** The TCP connection below. Only it can be reset: of TLS, Node can do no more than close it. */
   readonly tcp: Socket;
@@ -28,9 +28,9 @@ export interface Reached {
 
 /**
  * A connection to the server of a URL, by TCP for `ws` and TLS for `wss`, through a proxy if there is one. Nothing
- * has been written to it, so when TLS does not please us no secret was sent. The host is looked up anew at each call
+ * has been written to it: nothing is sent before TLS verification succeeds. The host is resolved at each call
  * (by the operating system).
- * @param clock is told what is done.
+ * @param clock measures the phases.
  * @param signal ends the attempt.
  * @throws {Error} (rejects) when there will be none; sockets that were opened for it are gone by then.
  */
@@ -57,7 +57,7 @@ export async function connect(
   const { pins = [], servername, ...certificates } = settings.tls;
   const identity = {
     host: target.host,
-    // An address is no name to ask for (RFC 6066 §3), but certificates are checked against it.
+    // SNI does not allow addresses (RFC 6066 §3), but certificates are checked against them.
     servername: servername ?? (isIP(target.host) ? '' : target.host),
     // A server that also speaks HTTP/2 must not choose it: an upgrade is a matter of HTTP/1.1 (PROTOCOL.md §3).
     ALPNProtocols: ['http/1.1'],
@@ -68,7 +68,7 @@ export async function connect(
   try {
     socket = await ready(connectTls({ socket: tcp, ...certificates, ...identity }), signal);
   } catch (error) {
-    // For its date alone: nothing of ours is sent that could be stolen.
+    // Only for the server's date: no secret is sent on this connection.
     const unverified = async (): Promise<TLSSocket> =>
       ready(
         connectTls({ socket: await open(() => undefined), ...identity, rejectUnauthorized: false }),
@@ -90,7 +90,7 @@ function checkAddress(address: string, { raw, subjectaltname }: PeerCertificate)
 }
 
 async function ready(socket: TLSSocket, signal: AbortSignal): Promise<TLSSocket> {
-  // Whoever uses the socket next listens for errors a moment later than one may come.
+  // Prevents an uncaught error before the next owner adds its listener.
   socket.on('error', () => undefined);
   const abort = (): void => void socket.destroy(new Error('cancelled'));
   signal.addEventListener('abort', abort);

@@ -5,7 +5,7 @@ import { type Phase } from './attempt-clock.js';
 
 /**
  * How long, in ms, one of several addresses of a host may take before the next is tried as well (RFC 8305 §5). Node's
- * own 250 ms are for an office: over a satellite or GPRS every address takes longer.
+ * default of 250 ms is too short for satellite or GPRS links.
  */
 const NEXT_ADDRESS_AFTER_MS = 2_500;
 
@@ -15,9 +15,9 @@ export interface Target {
   readonly port: number;
 }
 
-/** How it is dialled. */
+/** Dial options. */
 export interface Dialling {
-  /** Which of the addresses is tried first, counted up for ever. */
+  /** The index of the first address to try; increases with each attempt. */
   readonly firstAddress: number;
   /** How long connecting may take in all, in ms: the addresses share it. */
   readonly limitMs: number;
@@ -25,8 +25,8 @@ export interface Dialling {
 }
 
 /**
- * A TCP connection to a host. Its addresses are tried one after another, and one that is slow is not given up for the
- * next: whichever answers first is taken.
+ * A TCP connection to a host. Its addresses are tried one after another, and a slow attempt continues while the
+ * next one starts: the first to connect wins.
  * @param signal ends it.
  * @throws {Error} (rejects) when no address works; sockets that were opened are gone by then.
  */
@@ -61,8 +61,8 @@ function aborted(signal: AbortSignal): Promise<never> {
 const lookups = new Map<string, Promise<LookupAddress[]>>();
 
 /**
- * A lookup cannot be ended, and occupies one of the four threads that Node also writes files with. So one that hangs
- * is waited for by the next attempt, too, and not made again.
+ * A lookup cannot be aborted, and occupies one of the four threads that Node also uses for files. So the next attempt
+ * waits for a hanging lookup instead of starting another.
  */
 function lookUp(host: string): Promise<LookupAddress[]> {
   const pending = lookups.get(host);
@@ -79,7 +79,7 @@ function lookUp(host: string): Promise<LookupAddress[]> {
   return lookup;
 }
 
-/** Both kinds of addresses in turn, beginning with the one the system prefers: where one kind does not work, the other soon has its turn. */
+/** Alternates IPv6 and IPv4 addresses, starting with the system's preference, in case one family does not work. */
 function alternate(found: readonly LookupAddress[]): string[] {
   const preferred = found.filter(({ family }) => family === found[0]?.family);
   const others = found.filter(({ family }) => family !== found[0]?.family);
@@ -133,7 +133,7 @@ class Race {
       this.trying.delete(socket);
       this.onEnd(socket);
     });
-    // For good: whoever uses the socket next listens for errors a moment later than one may come.
+    // Never removed: prevents an uncaught error before the next owner adds its listener.
     socket.on('error', (error) => {
       if (!this.trying.delete(socket)) return;
       this.errors.push(error);

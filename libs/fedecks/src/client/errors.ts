@@ -28,7 +28,7 @@ export class SendBufferFullError extends FedecksError {
   declare readonly code: 'send-buffer-full';
 
   constructor(
-    /** How many bytes wait. */
+    /** The number of queued bytes. */
     readonly waitingBytes: number,
     limit: number,
   ) {
@@ -44,7 +44,7 @@ export class SendBufferFullError extends FedecksError {
  * Why a login did not succeed:
  * - `invalid-credentials`: not an object, or one that uses a key of the protocol. Nothing was sent.
  * - `connection-failed`: the server could not be reached.
- * - `upgrade-failed`: it answered, but not with a websocket. `status` is its HTTP status; 403 is its "no".
+ * - `upgrade-failed`: the server did not upgrade. `status` is its HTTP status; 403 means rejected credentials.
  * - `connection-lost`: the connection ended before the token arrived.
  * - `no-token`: connected, but no token came within `phaseTimeoutMs`.
  * - `superseded`: `login` was called again, or `logout`.
@@ -57,7 +57,7 @@ export type LoginFailure =
   | 'no-token'
   | 'superseded';
 
-/** A login that did not succeed. The token held before it, if any, is still held. */
+/** A failed login. The previous token, if any, is kept. */
 export class LoginFailedError extends FedecksError {
   override readonly name = 'LoginFailedError';
   declare readonly code: LoginFailure;

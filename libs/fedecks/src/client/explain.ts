@@ -1,4 +1,4 @@
-/** Words for what usually is the cause of a failure. Whoever installs a device sees these, and not the code. */
+/** Error texts with the usual cause of a failure, for people who install devices. */
 
 const NO_CA_TRUSTED =
   "no CA that this device trusts has issued the server's certificate: if it is one of your own, give the " +
@@ -14,7 +14,7 @@ const BY_TLS_CODE: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: `${NO_CA_TRUSTED}; or the server does not send the certificates between`,
 };
 
-/** OpenSSL's own words for it hold a file and a line of its source. */
+/** OpenSSL's own message contains a source file and line. */
 const NO_TLS = 'ERR_SSL_WRONG_VERSION_NUMBER';
 
 /** An error of a TLS handshake, with what to change. */

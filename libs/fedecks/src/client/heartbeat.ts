@@ -1,41 +1,41 @@
-/** What a heartbeat does and looks at. */
+/** The connection of a heartbeat. */
 export interface Pulse {
   /** Send a ping. */
   ping(): void;
-  /** How many bytes have come on this connection so far. */
+  /** The bytes received on this connection so far. */
   bytesRead(): number;
   /** How many bytes were sent that no pong has confirmed. */
   unconfirmedBytes(): number;
-  /** Nothing has come in time: the connection is dead. Called once. */
+  /** Called once when the heartbeat has timed out. */
   missed(): void;
 }
 
 export interface HeartbeatTimes {
   readonly pingIntervalMs: number;
   readonly pongTimeoutMs: number;
-  /** The slowest that a connection may carry what is on its way: less is no life. */
+  /** The minimum rate of the link: slower counts as dead. */
   readonly minBytesPerSecond: number;
 }
 
 /** The oldest ping that no frame has followed. */
 interface Wait {
   readonly since: number;
-  /** What had come by then. */
+  /** The bytes received before the ping. */
   readonly bytesRead: number;
-  /** What was on its way by then, and the pong comes after it. */
+  /** The unconfirmed bytes before the ping, which delay its pong. */
   readonly unconfirmedBytes: number;
-  /** What had come when it was last looked at. */
+  /** The bytes received at the last check. */
   bytesSeen: number;
 }
 
 /**
- * Finds out that a connection is dead though nobody ended it: pings at an interval, and expects *some* frame within
- * `pongTimeoutMs` milliseconds of the oldest ping that nothing has followed (PROTOCOL.md §3). So silence is noticed
+ * Detects a dead connection: sends pings at an interval, and expects any frame within
+ * `pongTimeoutMs` milliseconds of the oldest unanswered ping (PROTOCOL.md §3). So silence is detected
  * `pingIntervalMs + pongTimeoutMs` after the last frame at the latest. Pings go out even on a busy connection: they
- * are what tells the server, which closes after 60 s without a frame, that the device is alive.
+ * keep the server from closing, which it does after 60 s without a frame.
  *
- * On a slow link a frame takes longer to come than that, and a ping longer to get through. So bytes of a frame that is
- * not finished are life as well, and what has come, or was on its way before the ping, has the time that it takes at
+ * On a slow link, frames and pings may take longer than that. So bytes of an
+ * unfinished frame count too, and received bytes, and bytes sent before the ping, extend the deadline by their time at
  * `minBytesPerSecond`.
  */
 export class Heartbeat {
@@ -54,7 +54,7 @@ export class Heartbeat {
     this.interval = setInterval(() => this.beat(), this.times.pingIntervalMs);
   }
 
-  /** A frame has come, of whatever kind. */
+  /** Called for every received frame. */
   alive(): void {
     clearTimeout(this.deadline);
     clearImmediate(this.verdict);
@@ -78,7 +78,7 @@ export class Heartbeat {
 
   /**
    * After a stall of the process (a suspended device, a long computation) the deadline fires before the frames that
-   * arrived meanwhile are read. Node reads them before it runs an immediate, and `alive` takes that back.
+   * arrived meanwhile are read. Node reads them before it runs an immediate, and `alive` cancels the timeout.
    */
   private expectWithin(ms: number): void {
     this.deadline = setTimeout(() => {

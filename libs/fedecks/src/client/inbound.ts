@@ -1,7 +1,7 @@
 import { decodeTerm, TermDecodeError, tokenIn, type Term } from '../wire/index.js';
 import { tokenHeader } from './auth.js';
 
-/** What a frame of the server is to a device; of the last three it makes nothing. */
+/** The classification of a frame from the server; the last three kinds are ignored. */
 export type Inbound =
   | { readonly kind: 'message'; readonly message: Term }
   | { readonly kind: 'token'; readonly token: string; readonly header: string }

@@ -1,12 +1,12 @@
 const SECOND_MS = 1_000;
 
-/** Frames of a batch that are left for pings, pongs and the request for a token. */
+/** Frames per batch reserved for pings, pongs and the token request. */
 const SPARE_FRAMES = 2;
 
-/** Where so few frames are allowed, none is spent on pings of ours: time alone has to do. */
+/** Below this limit no extra pings are sent: the pacer uses time only. */
 const MIN_FRAMES_FOR_PING = 8;
 
-/** What a pacer needs of the connection. */
+/** The connection of a pacer. */
 export interface PacedConnection {
   /** Send a ping. */
   ping(): void;
@@ -17,7 +17,7 @@ export interface PacedConnection {
 
 /**
  * Keeps a connection from sending more frames in a second than the server allows. A link that stalls delivers what was
- * sent in several seconds at one moment, so it is not enough to look at the clock here: messages go in batches of half
+ * sent over several seconds at once, so the clock is not enough: messages are sent in batches of half
  * of what is allowed, and the next one begins when a second has passed and a pong has confirmed the one before.
  */
 export class Pacer {
@@ -51,7 +51,7 @@ export class Pacer {
     if (this.left === 0) this.proceed();
   }
 
-  /** The connection has ended: what waits is sent no more, and fails by that. */
+  /** Called when the connection has ended: queued messages fail. */
   end(): void {
     clearTimeout(this.timer);
     for (const send of this.waiting.splice(0)) send();

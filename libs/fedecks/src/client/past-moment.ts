@@ -1,10 +1,10 @@
 import { uptime } from 'node:os';
 
-/** What the clocks differ by anyway: the same moment is not shown a millisecond earlier each time. */
+/** The tolerance between the clocks, so that the shown time does not jitter. */
 const TOLERANCE_MS = 1_000;
 
 /**
- * A moment that has passed, remembered by a clock that nobody sets and that goes on while the device is suspended. A device
+ * A past moment, measured by the system uptime, which includes suspension and is never set. A device
  * without a battery learns only later what day it is.
  */
 export class PastMoment {

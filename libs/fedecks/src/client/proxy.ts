@@ -80,7 +80,7 @@ export async function tunnel(
     signal,
     createConnection: () => socket,
   });
-  // Whatever comes after it has answered or failed is no news, and must not end the process.
+  // Ignores later errors, which must not crash the process.
   asking.on('error', () => undefined);
   asking.end();
   try {

@@ -25,7 +25,7 @@ export interface SocketSettings extends ConnectSettings {
   readonly attempt: string;
   /** How long this attempt may take. */
   readonly limits: AttemptLimits;
-  /** How long one may take after which none is given more time. */
+  /** The limits of a quick attempt, which ends the increased timeouts. */
   readonly ordinaryLimits: AttemptLimits;
   readonly closeTimeoutMs: number;
   readonly deviceId: string;
@@ -33,18 +33,18 @@ export interface SocketSettings extends ConnectSettings {
   readonly maxBufferedBytes: number;
 }
 
-/** Where a socket says what happens to it. */
+/** The listener of a socket. */
 export interface SocketListener {
   /** A frame has come, of any kind, on the open connection. */
   alive(): void;
   frame(bytes: Buffer, isBinary: boolean): void;
-  /** Of these at most one ends the socket, and nothing follows it. */
+  /** At most one of these events ends the socket; none follows it. */
   event(
     event: Extract<AttemptEvent, { type: 'upgraded' | 'unreachable' | 'refused' | 'errored' | 'lost' }>,
   ): void;
 }
 
-/** A server may ask for patience, but a wrong header must not switch a device off for good. */
+/** The maximum Retry-After, so that a wrong header cannot disable a device. */
 const MAX_RETRY_AFTER_MS = 24 * 60 * 60 * 1000;
 
 /** The code `ws` gives to a connection that ended without a close frame; it is never sent (RFC 6455 §7.1.5). */
@@ -52,10 +52,10 @@ const NO_CLOSE_FRAME = 1006;
 
 /** One attempt to connect, and the connection it becomes. It is never used again once it has ended. */
 export class DeviceSocket {
-  /** Resolves when the TCP connection is gone, or was never there. */
+  /** Resolves when no TCP connection is open. */
   readonly gone: Promise<void>;
 
-  /** Both from the time on when the server has been reached. */
+  /** Set, as the next field, once the TCP connection is open. */
   private reached: Reached | undefined;
   private socket: WebSocket | undefined;
   private readonly reaching = new AbortController();
@@ -64,7 +64,7 @@ export class DeviceSocket {
   private pacer = this.pace(undefined);
   /** How many bytes of messages wait for their turn in `pacer`. */
   private pacedBytes = 0;
-  /** How many messages `send` has said of that they are written. */
+  /** The number of messages for which `send` has resolved. */
   private writtenMessages = 0;
   private phase: 'reaching' | 'upgrading' | 'open' | 'ended' = 'reaching';
 
@@ -96,7 +96,7 @@ export class DeviceSocket {
       const write = (): void => {
         this.unconfirmed.onSent(bytes.length, isMessage ? 1 : 0);
         socket.send(bytes, { binary: true }, (error) => {
-          // Of a write that was under way when its socket was destroyed, Node says that it went well.
+          // Node reports success for a write that was pending when the socket was destroyed.
           if (error || this.reached?.socket.destroyed)
             return reject(new NotConnectedError('connection-ended'));
           if (isMessage) this.writtenMessages++;
@@ -135,7 +135,7 @@ export class DeviceSocket {
     return unconfirmed > 0 ? { unconfirmed } : {};
   }
 
-  /** Says goodbye with 1000, and ends TCP after `closeTimeoutMs` if the server does not. An attempt is dropped. */
+  /** Closes with 1000, and closes TCP after `closeTimeoutMs` if the server does not. Aborts a pending attempt. */
   close(): void {
     if (this.phase !== 'open') return this.drop();
     this.socket?.close(1000);
@@ -161,7 +161,7 @@ export class DeviceSocket {
     this.reached = reached;
     const { socket } = reached;
     const gone = new Promise<void>((resolve) => socket.once('close', () => resolve()));
-    // Dropped in the very moment it was reached: the signal came too late for it.
+    // Dropped just when it connected: the signal came too late.
     if (this.reaching.signal.aborted) socket.destroy();
     if (!socket.destroyed) {
       this.phase = 'upgrading';
@@ -235,7 +235,7 @@ export class DeviceSocket {
     const hasText = isOfToken && (await hasBody(response));
     const failure = { status, ...(hasText && { hasBody: true as const }) };
     const isClone = headers[REFUSAL_HEADER] === CLONE_REASON;
-    // A cloud refuses without a body (PROTOCOL.md §1.4); a captive portal or a firewall has something to say.
+    // A cloud rejects without a body (PROTOCOL.md §1.4); a captive portal or firewall sends one.
     const byCloud = status === 403 && !hasText ? refusalOf(headers) : undefined;
     if (this.end())
       this.listener.event({
@@ -263,8 +263,8 @@ export class DeviceSocket {
   }
 
   /**
-   * Ends an attempt that is not answered. The system would go on sending the request of a connection that is closed,
-   * for minutes, and the cloud would take it for a newer attempt than the next one. What is reset is forgotten.
+   * Resets an unanswered attempt. After a normal close the kernel would keep sending the request
+   * for minutes, and it could arrive after the next attempt. A reset discards it.
    */
   private reset(): void {
     const tcp = this.reached?.tcp;
@@ -282,7 +282,7 @@ export class DeviceSocket {
     );
   }
 
-  /** False if it has ended before: errors and a close that follow upon the end are not news. */
+  /** Ends the socket; false if it had already ended, so that later errors are ignored. */
   private end(): boolean {
     this.clock.end();
     const first = this.phase !== 'ended';
@@ -292,7 +292,7 @@ export class DeviceSocket {
   }
 }
 
-/** Resolves when the first byte of the body has come, or its end. One that is cut off is one, too. */
+/** Whether the response has a body; a truncated one counts. */
 function hasBody(response: IncomingMessage): Promise<boolean> {
   return new Promise((resolve) => {
     response.on('error', () => undefined);

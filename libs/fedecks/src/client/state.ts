@@ -13,20 +13,20 @@ import { explainStatus } from './explain.js';
 /** The five states of a client, in the words of PROTOCOL.md §3. */
 export type ClientStatus = 'unregistered' | 'connection_scheduled' | 'connecting' | 'connected' | 'stopped';
 
-/** All that decides what a client does next. */
+/** The complete state of the client's state machine. */
 export interface State {
   readonly status: ClientStatus;
-  /** The newest attempt to connect. What sockets of older ones still have to say is ignored. */
+  /** The newest attempt. Events of older ones are ignored. */
   readonly attempt: number;
   /** How often connecting or staying connected has failed since a connection was last stable. */
   readonly failures: number;
-  /** How many attempts in a row were not answered in time; those that other failures came between count in threes. */
+  /** The number of consecutive timed-out attempts; after another failure rounded down to a multiple of three. */
   readonly timeouts: number;
   /** How often in a row the token was refused, since a connection with it; one that was closed as revoked counts. */
   readonly refusals: number;
   /** When connections were last closed because the device id had connected elsewhere, by a monotonic clock, in ms. */
   readonly replacements: readonly number[];
-  /** Which of the server's URLs is asked next, counted up for ever: it stays at one that works. */
+  /** The index of the next URL (modulo their number); unchanged while one works. */
   readonly turn: number;
   /** The auth header that presents the token held. A login replaces it only when the new token has arrived. */
   readonly header: string | undefined;
@@ -60,7 +60,7 @@ export type AttemptEvent =
       /** The server says that another machine uses this device id. */
       readonly isClone: boolean;
       readonly isTimeout?: boolean;
-      /** Given where a cloud refuses. What stands between refuses as well, but with other words. */
+      /** Set if the cloud itself rejected the upgrade, not an intermediary. */
       readonly byCloud?: CloudRefusal;
     }
   | { readonly type: 'errored'; readonly reason: string }
@@ -81,12 +81,12 @@ export interface CloudRefusal {
 }
 
 export type Effect =
-  /** Open a socket for this attempt, to the URL whose turn it is, with this auth header. */
+  /** Open a socket for this attempt, to the current URL, with this auth header. */
   | {
       readonly do: 'open';
       readonly attempt: number;
       readonly turn: number;
-      /** By how much longer than the first it may take. */
+      /** The factor of its timeouts. */
       readonly patience: number;
       readonly with: 'token' | 'credentials';
       readonly header: string;
@@ -139,7 +139,7 @@ export const INITIAL_STATE: State = Object.freeze({
 });
 
 /**
- * What a client does about an event: its whole behaviour, without a clock, a socket or a disk (PROTOCOL.md §3).
+ * The client's transition function: its complete behaviour, without clock, socket or disk (PROTOCOL.md §3).
  * @param now by a monotonic clock, in ms.
  */
 export function next(state: State, event: StateEvent, now: number): Step {
@@ -186,7 +186,7 @@ export function next(state: State, event: StateEvent, now: number): Step {
   }
 }
 
-/** Each of these does nothing where there is nothing to cancel. */
+/** Cancels timers, if any. */
 const STOP: readonly Effect[] = [
   { do: 'cancel_retry' },
   { do: 'unwatch' },
@@ -202,7 +202,7 @@ interface Resumption {
 
 const STARTED: Resumption = { cause: 'started', pace: 'start', notBeforeMs: 0 };
 
-/** Where a client goes when it has no connection: to the next attempt if it holds a token, else to wait for a login. */
+/** The transition without a connection: schedules an attempt with a token, otherwise waits for a login. */
 function resume(
   state: State,
   { cause, pace, notBeforeMs }: Resumption,
@@ -277,7 +277,7 @@ function open(state: State, attempt: number, by: 'token' | 'credentials', header
   return { do: 'open', attempt, turn: state.turn, patience, with: by, header };
 }
 
-/** The patience of before remains, until a connection shows that it is not needed. */
+/** Keeps the increased timeouts until a quick connection. */
 function countTimeout(state: State, isTimeout: boolean): State {
   const { timeouts } = state;
   return { ...state, timeouts: isTimeout ? timeouts + 1 : timeouts - (timeouts % TIMEOUTS_BEFORE_PATIENCE) };
@@ -289,7 +289,7 @@ function connected(before: State, isQuick: boolean): Step {
     state: {
       ...state,
       status: 'connected',
-      // What a login presents are its credentials: of the token it says nothing yet.
+      // A login presents credentials, so its result says nothing about the token.
       refusals: state.login === undefined ? 0 : state.refusals,
     },
     effects: [
@@ -318,7 +318,7 @@ function refused(
 ): Step {
   const counted = countTimeout(before, isTimeout);
   const byToken = before.login === undefined;
-  // What was refused with a login are its credentials, and not the token held. What has a body is not the cloud's.
+  // A rejected login concerns its credentials, not the token; a body means an intermediary.
   const isOfToken = byToken && (failure.status === 401 || failure.status === 403) && failure.hasBody !== true;
   const state = isOfToken ? { ...counted, refusals: counted.refusals + 1 } : counted;
   const detail =
@@ -341,7 +341,7 @@ function refused(
   );
 }
 
-/** A cloud may refuse once by mistake, while it starts for example; not so a token of which it knows that it has expired. */
+/** A single rejection may be a mistake, for example during start-up, but not for an expired token. */
 function refuseToken({ expiresAtMs, refusals }: State, { timeMs }: CloudRefusal): Effect[] {
   const isExpired = expiresAtMs !== undefined && timeMs >= expiresAtMs;
   if (!isExpired && refusals < REFUSALS_THAT_COUNT) return [];
@@ -380,14 +380,14 @@ function lost(
       effects,
     );
   }
-  // Once, it may have been an attempt of our own that arrived late; over and over, it is another machine.
+  // A single replacement may be a late attempt of this device; repeated ones mean another machine.
   const isSlow = loss.code === CLOSE.replaced ? isReplacedOften : advice === 'slow';
   return resume(state, { ...LOST, pace: isSlow ? 'slow' : 'backoff' }, effects);
 }
 
 const CLONE_SUSPECTED: Effect = { do: 'report', event: { type: 'clone_suspected' } };
 
-/** How often a device is replaced within {@link REPLACED_WITHIN_MS} before it comes back slowly. */
+/** The number of replacements within {@link REPLACED_WITHIN_MS} before it reconnects slowly. */
 const MAX_REPLACEMENTS = 3;
 const REPLACED_WITHIN_MS = 5 * 60_000;
 
@@ -396,7 +396,7 @@ function lately(replacements: readonly number[], now: number): readonly number[]
   return [...replacements.filter((at) => now - at < REPLACED_WITHIN_MS), now].slice(-MAX_REPLACEMENTS);
 }
 
-/** A server that let us in is asked again first, but one that does nothing but accept and close is not for ever. */
+/** Prefers a URL that worked, but moves on if it only accepts and closes. */
 const FAITHFUL_FOR = 3;
 
 function elsewhere(state: State): State {

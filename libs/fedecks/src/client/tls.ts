@@ -2,15 +2,15 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { type Socket } from 'node:net';
 import { createSecureContext, type DetailedPeerCertificate, TLSSocket } from 'node:tls';
 
-/** How a `wss` connection is secured. Everything in PEM; nothing given means: as Node does, with the well-known CAs. */
+/** TLS options of a `wss` connection, in PEM. Defaults to Node's trust store. */
 export interface TlsOptions {
-  /** The certificates of the CAs that are trusted, in place of the well-known ones. */
+  /** The trusted CA certificates, instead of Node's trust store. */
   readonly ca?: string | Buffer | (string | Buffer)[];
-  /** A certificate of the device, for a server that asks for one. With `key`. */
+  /** The client certificate of the device. Requires `key`. */
   readonly cert?: string | Buffer;
   /** The private key of `cert`. */
   readonly key?: string | Buffer;
-  /** What `key` is encrypted with. */
+  /** The passphrase of `key`. */
   readonly passphrase?: string;
   /** The name the server's certificate must have, and that is sent as SNI. @default the host of the URL */
   readonly servername?: string;
@@ -18,7 +18,7 @@ export interface TlsOptions {
    * Public keys of which the server must prove one, each as `sha256/` and the Base64 of the SHA-256 of its
    * SubjectPublicKeyInfo (as in RFC 7469 §2.4). It may be the key of the server's certificate or of one that this
    * was issued by. This comes on top of the check of the certificate: for one of your own, give `ca` too. Name a
-   * second key, which you keep in a safe: a device whose only pinned key is lost is lost, too.
+   * second key, stored offline: a device whose only pinned key is lost can never connect again.
    *
    *     openssl x509 -in cert.pem -noout -pubkey | openssl pkey -pubin -outform der |
    *       openssl dgst -sha256 -binary | base64
@@ -52,7 +52,7 @@ export function problemsOfTls(value: unknown): string[] {
     try {
       createSecureContext({ cert, key, passphrase });
     } catch {
-      // OpenSSL's own words help nobody.
+      // OpenSSL's own message is not helpful.
       problems.push(
         "'tls.cert' and 'tls.key' must be a certificate and its private key in PEM, 'tls.passphrase' that of the key.",
       );
@@ -84,7 +84,7 @@ function isCertificate(pem: string | Buffer): boolean {
 /**
  * Whether the server holds one of the pinned keys, or a certificate that was issued with one. Of the certificates a
  * server shows, only its own is proven by the handshake; those above it count as far as signatures lead to them,
- * for anybody may show a certificate with anybody's key in it.
+ * because anybody can send a certificate with a foreign key.
  */
 export function isPinned(socket: TLSSocket, pins: readonly string[]): boolean {
   let shown = socket.getPeerCertificate(true);
@@ -102,13 +102,13 @@ export function isPinned(socket: TLSSocket, pins: readonly string[]): boolean {
 }
 
 /**
- * That a server has asked for a certificate of the device, which has none; else undefined. With TLS 1.3 it refuses only
+ * The error text if the server requested a client certificate and none is set; otherwise undefined. With TLS 1.3 the server rejects only
  * after the handshake, and what it says of it may be lost with the connection. It has told which signatures it takes
  * if it has asked, and only then.
  */
 export function missingCertificate(socket: Socket, { cert }: TlsOptions): string | undefined {
   if (cert !== undefined || !(socket instanceof TLSSocket)) return undefined;
-  // Nothing at all is told by a socket that is gone; Deno's sockets have no such method.
+  // A closed socket returns nothing; Deno's sockets lack this method.
   const { getSharedSigalgs } = socket as { getSharedSigalgs?: () => string[] | null };
   const signatures = getSharedSigalgs?.call(socket);
   if (!signatures || signatures.length === 0) return undefined;

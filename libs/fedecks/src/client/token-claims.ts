@@ -1,4 +1,4 @@
-/** A JWT (RFC 7519), read and not verified: its header as it stands, and its claims. */
+/** A decoded, unverified JWT (RFC 7519): its raw header, and its claims. */
 interface Jwt {
   readonly header: string;
   readonly claims: Readonly<Record<string, unknown>>;
@@ -18,8 +18,8 @@ export function expiryOf(token: string): number | undefined {
 }
 
 /**
- * Whether a token differs from the stored one in its times alone, and lives hardly longer. One that says anything else is
- * none: another key, other claims, or that it was issued after a revocation. Nor is one that does not tell.
+ * Whether a token differs from the stored one only in its times, and extends them only slightly. A token with other contents is
+ * no renewal: another key, other claims, or another generation. Nor is an opaque token.
  */
 export function isRenewal(stored: string, token: string): boolean {
   const [before, after] = [readJwt(stored), readJwt(token)];

@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { isRenewal } from './token-claims.js';
 
 /**
- * Where a client keeps its token between two runs. Calls never overlap, so one that never settles holds up all that
+ * Stores a client's token between runs. Calls never overlap, so one that never settles blocks all
  * follow, and logins with them; `stop` does not wait for it longer than 3 s.
  */
 export interface TokenStore {
@@ -53,10 +53,10 @@ const MAX_FILE_BYTES = 4096;
  * Keeps the token in a directory of its own, which it makes if need be (mode 0700; files 0600). A power cut at any
  * moment leaves the old token or the new one: a new one is written beside the old, flushed, and moved into its
  * place. The one before is kept as `token.previous`, for the case that the disk damages the newest. A checksum
- * finds any damage, and a token saved under another device id is not handed out.
+ * detects any damage, and a token of another device id is not returned.
  *
  * Only a regular file of at most 4 KB is opened as a token. A directory in its place is moved aside when a token is saved.
- * A token that says the same as the stored one and lives hardly longer is not written: a link that flaps would wear out
+ * A renewal that extends the stored token only slightly is not written: a flapping link would wear out
  * the disk.
  */
 export class FileTokenStore implements TokenStore {
@@ -93,14 +93,14 @@ export class FileTokenStore implements TokenStore {
     if (stored !== undefined && isRenewal(stored, token)) return;
     try {
       for (const path of this.paths) await moveDirectoryAside(path);
-      // What a crash has left may have another mode or owner, and 'wx' follows no link that somebody put there.
+      // Removed first: a leftover file may have another mode or owner. 'wx' does not follow links.
       await rm(this.unfinished, { force: true });
       await write(this.unfinished, this.format(token));
-      // A damaged token must not push out the good one before it.
+      // A damaged token must not replace the good previous one.
       if (stored !== undefined) await rename(this.current, this.previous);
       await rename(this.unfinished, this.current);
     } catch (error) {
-      // On a full disk, half a file in the way of the next attempt helps nobody; why it failed is the news.
+      // Removes the partial file, and rethrows the original error.
       await rm(this.unfinished, { force: true }).catch(() => undefined);
       throw error;
     }
@@ -144,7 +144,7 @@ export class FileTokenStore implements TokenStore {
   }
 }
 
-/** Makes what was done in a directory survive a power cut. Some file systems cannot: they have no better to offer. */
+/** Flushes a directory, so that its changes survive a power cut. Errors are ignored, as some file systems do not support it. */
 async function flush(path: string): Promise<void> {
   const directory = await open(path, 'r').catch(() => undefined);
   await directory?.sync().catch(() => undefined);
@@ -160,7 +160,7 @@ async function readSmallFile(path: string): Promise<string | undefined> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     if (!(await file.stat()).isFile()) return undefined;
-    // One byte more shows that there is more.
+    // One extra byte, to detect a longer file.
     const buffer = Buffer.alloc(MAX_FILE_BYTES + 1);
     let length = 0;
     for (let bytesRead = -1; bytesRead !== 0; length += bytesRead) {

@@ -1,7 +1,7 @@
 import { type ClientEvent } from './client-event.js';
 import { type TokenStore } from './token-store.js';
 
-/** The longest that the end of a client waits for its store: a disk may hang, and whoever stops a device does not. */
+/** The maximum time that stop() waits for the store: a disk may hang. */
 const FINISH_WITHIN_MS = 3_000;
 
 /** How a write of the token store ended: it failed if there is an `error`. */
@@ -11,7 +11,7 @@ export interface WriteResult {
 
 /**
  * Writes to the token store, one write after another. A server may send tokens faster than a disk takes them: those
- * that another one has followed before their turn came are not written, and not held.
+ * that are superseded before they are written are dropped.
  */
 export class TokenWriter {
   /** What the store shall hold, a token or none; until the write of it begins. */
@@ -35,7 +35,7 @@ export class TokenWriter {
     return this.writing;
   }
 
-  /** Waits until all is written, but not for ever: then the loss is told, and no other write begins. */
+  /** Waits for pending writes with a timeout, then reports the loss, and starts no further write. */
   async finish(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => {
@@ -53,7 +53,7 @@ export class TokenWriter {
 
   private async next(): Promise<WriteResult> {
     const { waiting } = this;
-    // Given up meanwhile: whoever has the store now must not find our write in his.
+    // Timed out meanwhile: a late write must not affect the store's next user.
     if (!waiting) return {};
     this.waiting = undefined;
     const { token } = waiting;

@@ -12,7 +12,7 @@ const MAX_NAME_CHARS = 64;
 const MAX_LINE_CHARS = 2_000;
 const log = debuglog('fedecks');
 
-/** Shows what a client does to `NODE_DEBUG=fedecks` and to channels of Node. Never payloads, credentials or tokens. */
+/** Traces a client to `NODE_DEBUG=fedecks` and diagnostics channels. Never payloads, credentials or tokens. */
 export class Trace {
   constructor(private readonly deviceId: string) {}
 

@@ -1,4 +1,4 @@
-/** Pings beyond so many that no pong has followed are not remembered one by one. */
+/** The maximum number of unanswered pings to track. */
 const MAX_PINGS = 1_000;
 
 interface Position {
@@ -7,8 +7,8 @@ interface Position {
 }
 
 /**
- * What was sent on a connection and may not have arrived. A pong proves that the server has read all that was sent before
- * its ping. One that answers several pings at once proves less here than it could.
+ * Tracks sent bytes and messages that may not have arrived. A pong proves that the server has read everything sent before
+ * its ping. A pong for several pings confirms only the oldest.
  */
 export class Unconfirmed {
   private sent: Position = { bytes: 0, messages: 0 };

@@ -10,12 +10,12 @@ import { type Subjects } from './subjects.js';
 /** The first byte of a message to the node that holds a device. */
 export const KIND = { push: 1, disconnect: 2, handOver: 4, compare: 5 } as const;
 
-/** Far more than a question to one node has, with a device id as long as may be. */
+/** The maximum size of a request, including the longest device id. */
 const MAX_QUESTION_BYTES = 16 * 1024;
 
-/** Does what other nodes ask of the one that holds a device, and answers: the other side of `Asks`. */
+/** Executes requests of other nodes for devices that this node holds: the counterpart of `Asks`. */
 export class Answers {
-  /** What became of questions, by the address of their answer, so that one put twice is done once. */
+  /** Results by reply address, so that a retried request is executed once. */
   private outcomes = new Map<string, boolean | Promise<boolean>>();
   private outcomesBefore: typeof this.outcomes = new Map();
   private forgetting: NodeJS.Timeout | undefined;
@@ -28,7 +28,7 @@ export class Answers {
     private readonly book: PresenceBook,
   ) {}
 
-  /** @param goodForMs how long whoever asks waits: after that nobody puts a question again. */
+  /** @param goodForMs the requester's timeout, after which it does not retry. */
   start(goodForMs: number): void {
     this.freshness = new Freshness(this.link, goodForMs);
     this.freshness.start();
@@ -43,7 +43,7 @@ export class Answers {
     clearInterval(this.forgetting);
   }
 
-  /** Hears what is for the holder of a device. @throws {Malformed} */
+  /** Handles a request to the holder of a device. @throws {Malformed} */
   readonly asked = (message: Message): void => {
     const id = this.subjects.textOf(message.subject);
     if (message.revision !== undefined) {
@@ -74,17 +74,17 @@ export class Answers {
     else throw new Malformed('it is not what nodes ask each other');
   };
 
-  /** Answers what other nodes had asked before they knew that this one holds nothing any more. */
+  /** Answers pending requests after this node has released its devices. */
   async finish(): Promise<void> {
     await this.link.flush();
     await Promise.all([...this.outcomes.values(), ...this.outcomesBefore.values()]);
     await this.link.flush();
   }
 
-  /** @param act undefined where there is nothing to do it to. */
+  /** @param act undefined if this node does not hold the device. */
   private once(message: Message, act: () => boolean | Promise<boolean> | undefined): void {
     const address = message.reply ?? '';
-    // What may have waited for too long is not done: whoever still waits for it puts it again.
+    // A possibly expired request is not executed: a waiting requester retries.
     const outcome =
       this.outcomes.get(address) ??
       this.outcomesBefore.get(address) ??
@@ -95,15 +95,15 @@ export class Answers {
     }
     this.outcomes.set(address, outcome);
     void Promise.resolve(outcome).then((written) => {
-      // It was not written, that is sure: should it come again, it may be.
+      // Certainly not written, so a retry may execute it.
       if (!written) this.outcomes.delete(address);
-      // What is written in one tick leaves at its end: the answer must not be ahead of it, should this process die.
+      // Frames of one tick are flushed at its end: answer after that, in case this process is killed.
       process.nextTick(() => this.answer(message, written));
     });
   }
 
   private answer(message: Message, done: boolean): void {
-    // Where the connection went meanwhile, so did the one who asked.
+    // If the connection was lost meanwhile, nobody receives the answer.
     if (this.link.isUp && message.reply !== undefined) this.link.publish(message.reply, done ? DONE : GONE);
   }
 }

@@ -3,13 +3,13 @@ import { type ClusterOptions } from './cluster-options.js';
 import { type Link, Malformed, type Message, timeout, unavailable } from './link.js';
 
 /**
- * What a node answers: that it has done it, or that it has done nothing, since it does not hold the device any more, or
- * the question may have been on its way for too long.
+ * A node's response: executed, or not executed because it no longer holds the device, or because
+ * the request may have expired.
  */
 export const DONE = Uint8Array.of(1);
 export const GONE = Uint8Array.of(0);
 
-/** How long a question waits that is put again more than once, in milliseconds: a node that is busy is not to be flooded. */
+/** The delay before a second retry, in milliseconds, so that a busy node is not flooded. */
 const PUT_AGAIN_MS = 20;
 
 interface Pending {
@@ -18,16 +18,16 @@ interface Pending {
   readonly resolve: (done: boolean) => void;
   readonly reject: (error: BackplaneError) => void;
   readonly timer: NodeJS.Timeout;
-  /** Only one node listens there: what it answers is the answer. */
+  /** Sent to a single node, whose response is final. */
   readonly once: boolean;
-  /** How often it was answered that nothing was done. */
+  /** The number of "not executed" responses. */
   refusals: number;
 }
 
 /**
- * Asks whoever holds a device. There may be several for a moment, when it moves from one node to another, and one
- * of them may have let go of it already: that one has nothing listen any more by the time its answer arrives, so
- * that the question is put again, under the same address, by which those that have had it know it.
+ * Sends requests to the holder of a device. There may briefly be several holders while it moves, and one
+ * may have released it already: it has unsubscribed by the time its response arrives, so
+ * the request is retried with the same reply address, which identifies duplicates.
  */
 export class Asks {
   private readonly pending = new Map<string, Pending>();
@@ -42,7 +42,7 @@ export class Asks {
   }
 
   /**
-   * True when one node has done it, false when none holds the device.
+   * True if a node has executed it, false if none holds the device.
    * @param once whether it is put to one node, and not to all that hold the device.
    * @throws {BackplaneError} when that cannot be known.
    */
@@ -66,7 +66,7 @@ export class Asks {
     });
   }
 
-  /** The connection is gone, and the answers with it. */
+  /** Rejects all pending requests when the connection is lost. */
   fail(): void {
     for (const address of [...this.pending.keys()])
       this.settle(address)?.reject(unavailable('the connection went'));

@@ -1,4 +1,4 @@
-/** What is kept under a key. Without a value it was removed, or never there: then the revision is 0. */
+/** An entry. Without a value it was removed, or never existed: then the revision is 0. */
 export interface Kept<T> {
   /** The key. */
   readonly key: string;
@@ -10,39 +10,39 @@ export interface Kept<T> {
   readonly writtenAt: number;
 }
 
-/** What a scan comes upon. */
+/** An entry found by a scan. */
 export interface Scanned<T> extends Kept<T> {
-  /** How many come after it. */
+  /** The number of entries after it. */
   readonly pending: number;
 }
 
-/** What is kept in a bucket, and what tells it from what somebody else has put there. */
+/** The properties of a bucket, and the check for valid entries. */
 export interface Entries<T> {
-  /** After which the store forgets an entry that nobody has written again, in milliseconds. @default never */
+  /** The time to live of entries since their last write, in milliseconds. @default none */
   readonly retentionMs: number | undefined;
   /** The subject on which the store itself publishes each committed write of a key: '{1}' stands for the key's first token, '{2}' for its second. It tells those that listen even if the writer has died. @default none */
   readonly publishAs?: string | undefined;
   /** Where every key in the bucket matches this: a scan of them is a scan of everything. @default unknown */
   readonly keys?: string | undefined;
-  /** Whether it is what nodes keep there. */
+  /** Whether a value is a valid entry. */
   isOne(key: string, value: unknown): value is T;
-  /** Something else was found, and is taken for no value. */
+  /** Called for an invalid value, which counts as absent. */
   stray(key: string): void;
 }
 
 /** What a bucket is at one moment. */
 export interface BucketState {
-  /** Another one for a bucket that was made anew under the same name: its revisions begin anew. */
+  /** Changes when the bucket is recreated, which restarts its revisions. */
   readonly incarnation: string;
   /** The last revision written, of whatever key. */
   readonly revision: number;
 }
 
-/** Hears of what changes in a bucket. */
+/** Receives the changes of a bucket. */
 export interface Watcher<T> {
   /** Something was written, or removed. */
   changed(kept: Kept<T>): void;
-  /** Nothing is told any more: the store has ended the watch, or has lost it. Not called after it was stopped. */
+  /** Called when the store has ended or lost the watch. Not called after `stop`. */
   ended(error: unknown): void;
 }
 
@@ -57,7 +57,7 @@ export interface Bucket<T> {
    */
   put(key: string, value: T, after?: number): Promise<number | undefined>;
   /**
-   * Removes what was written of a key, up to a revision or all, and leaves nothing of it: those who watch are not told.
+   * Purges a key up to a revision, or completely, without notifying watchers.
    * @throws {BackplaneError}
    */
   remove(key: string, upTo?: number): Promise<void>;
@@ -68,7 +68,7 @@ export interface Bucket<T> {
    */
   scan(keys: string, from?: number, wanted?: number): AsyncIterable<Scanned<T>>;
   /**
-   * Tells of what is written after a revision, in order and with no gap, until the function it returns is called.
+   * Watches writes after a revision, in order and without gaps, until the returned function is called.
    * @param after the revision. @default the last one there is when it is asked
    * @throws {BackplaneError}
    */
@@ -79,8 +79,8 @@ export interface Bucket<T> {
 
 /** Opens the buckets of a fleet. */
 export interface Store {
-  /** What people call it. */
+  /** Its display name. */
   readonly name: string;
-  /** Makes the bucket if there is none, and has one that is there keep what it should. @throws {BackplaneError} */
+  /** Creates the bucket, or updates the configuration of an existing one. @throws {BackplaneError} */
   open<T>(name: string, entries: Entries<T>): Promise<Bucket<T>>;
 }

@@ -27,12 +27,12 @@ import { Subjects } from './subjects.js';
 
 const PREPARE_AGAIN_MS = 500;
 /**
- * For how long nothing must have failed before all is well again: what always fails is tried again in between. At
- * least two heartbeats, within which everything is looked at.
+ * The time without failures before it counts as recovered, longer than the retry interval. At
+ * least two heartbeats, within which everything is checked.
  */
 const CALM_MS = 5_000;
 
-/** What can go wrong by itself, while there is a connection. */
+/** The parts that can fail while connected. */
 type Part = 'presence' | 'changes' | 'store';
 
 /** What was opened, by what it is for. */
@@ -58,7 +58,7 @@ export class ClusterBackplane implements Backplane {
   private readonly reader: PresenceReader;
   private readonly calmMs: number;
   private tidying: NodeJS.Timeout | undefined;
-  /** Counts connections, so that what belongs to an earlier one gives up. */
+  /** The connection's generation: work of earlier ones is aborted. */
   private turn = 0;
   private preparing: Promise<void> = Promise.resolve();
   private wake: () => void = () => undefined;
@@ -123,7 +123,7 @@ export class ClusterBackplane implements Backplane {
       failed: (what, error) => this.endpoint.failed(what, error),
     });
     if (!this.link.isUp) return;
-    // The app comes up with all it needs if that is there; it does not wait for what is not.
+    // Waits for the store if it is available, but does not block the app's start otherwise.
     let late: NodeJS.Timeout | undefined;
     const timeIsUp = new Promise((resolve) => {
       late = setTimeout(resolve, this.options.requestTimeoutMs);
@@ -222,7 +222,7 @@ export class ClusterBackplane implements Backplane {
     void this.check();
   }
 
-  /** Has whoever holds the device write its presence again: somebody else has written over it. */
+  /** Asks the holder of the device to rewrite its presence after a foreign write. */
   private mend(id: string): void {
     this.book.lookAt(id);
     if (this.link.isUp) this.link.publish(this.subjects.device(id), Uint8Array.of(KIND.compare));
@@ -242,7 +242,7 @@ export class ClusterBackplane implements Backplane {
     this.tellHealth();
   }
 
-  /** What is kept is not what was opened any more, or was not told in full: all of it is opened and compared anew. */
+  /** Reopens and compares all buckets, because one was recreated or a watch missed a write. */
   private reopen(error: unknown): void {
     if (!this.link.isUp || this.closing) return;
     this.pauseAll();
@@ -267,8 +267,8 @@ export class ClusterBackplane implements Backplane {
   }
 
   /**
-   * Looks whether the buckets are still those that were opened, and whether all that was written in them was told: a
-   * store may lose a bucket, or end a watch, without a word.
+   * Checks that the buckets are still those that were opened, and that the watches delivered every write: a
+   * store may silently lose a bucket or end a watch.
    */
   private async check(): Promise<void> {
     const { buckets } = this;
@@ -357,12 +357,12 @@ export class ClusterBackplane implements Backplane {
     });
   }
 
-  /** @param error undefined when that part is well again, which is believed when nothing has failed for a while. */
+  /** @param error undefined when that part works again; reported only after a time without failures. */
   private onTrouble(part: Part, error: unknown, what: string): void {
     if (error === undefined) return;
     const isNew = !this.troubles.has(part);
     this.troubles.set(part, { reason: `${what}: ${messageOf(error)}`, at: performance.now() });
-    // What goes on failing is told from time to time only.
+    // Repeated failures are reported periodically only.
     if (isNew) this.tellHealth();
     if (part === 'presence') void this.check();
   }

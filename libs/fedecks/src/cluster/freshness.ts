@@ -1,19 +1,19 @@
 import { type Link } from './link.js';
 
-/** How often, within the time an answer may take, a node proves how fresh what it reads is. */
+/** Probes per request timeout. */
 const PROBES = 4;
-/** After which part of that time without a proof what is read may be too old. */
+/** The part of the timeout after which input without a probe counts as stale. */
 const STALE_AFTER = 1 / 2;
 
-/** A moment by two clocks: a machine that was suspended may have stopped either. */
+/** A moment by two clocks, as either may stop while a machine is suspended. */
 interface Moment {
   readonly monotonic: number;
   readonly wall: number;
 }
 
 /**
- * Whether what this node reads may have waited for long: questions wait in buffers while a process or its connection is
- * stopped, and whoever asked has given up by then. The server answers a probe after everything it had for this node
+ * Detects requests that have waited too long: they stay in buffers while a process or its connection is
+ * paused, and the requester has timed out by then. The server answers a probe after all earlier messages for this node
  * before: so what is read after the answer is younger than the probe. Only clocks of this node are compared.
  */
 export class Freshness {

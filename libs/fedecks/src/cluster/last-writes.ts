@@ -1,7 +1,7 @@
 /**
- * The revisions that this node wrote last of devices that have left it. Most come back to where they were: what they
- * are written with then follows that revision, and nothing has to be read before. If somebody else has written since,
- * the write lands on nothing.
+ * The last revisions that this node wrote for devices that have left it. Most reconnect to the same node: their next
+ * write is a compare-and-set on that revision, without a read. If another node has written since,
+ * the compare-and-set fails.
  */
 export class LastWrites {
   /** The oldest first. */

@@ -3,10 +3,10 @@ import { Malformed } from './link.js';
 import { isTime, type SharedClock } from './rank.js';
 import { type Subjects } from './subjects.js';
 
-/** After how many heartbeats without a word a node is lost. */
+/** The number of missed heartbeats after which a node is lost. */
 const LEASE_BEATS = 3;
 const CHECKS_PER_BEAT = 5;
-/** Far more than any fleet has: a mistake must not fill the memory of all of them. */
+/** The maximum number of nodes, to bound memory. */
 const MAX_NODES = 1_000;
 const MAX_MESSAGE_BYTES = 4_096;
 
@@ -54,7 +54,7 @@ export function isNodeEntry(value: unknown): value is NodeEntry {
 
 /** What the leases ask of the backplane they are for. */
 export interface LeaseEvents {
-  /** Hands a message to the other nodes; does nothing while there is no connection. */
+  /** Sends a message to the other nodes; no-op while disconnected. */
   tell(message: NodeMessage): void;
   /**
    * Marks the devices of lost nodes as offline.
@@ -62,14 +62,14 @@ export interface LeaseEvents {
    * Rejects if it cannot.
    */
   sweep(silentForMs: ReadonlyMap<string, number>): Promise<void>;
-  /** The others may have taken this node for lost: what they wrote about its devices has to be looked at. */
+  /** Called when other nodes may have swept this node by mistake: its entries must be checked. */
   doubted(): void;
 }
 
 /**
- * Which nodes live. Each says so every `heartbeatMs`, in one message whatever it holds; one that has not for three
- * times that is lost, and one of the others sweeps up after it. Which one nobody decides: each begins after a
- * random time, unless it hears of another; and what two write at once is settled where it is kept.
+ * The leases of nodes. Each node sends one heartbeat per `heartbeatMs`; one that misses three
+ * is lost, and another node sweeps its entries. There is no leader: each waits a
+ * random delay and skips if another has begun; concurrent writes are resolved by compare-and-set.
  */
 export class Leases {
   /** When each node was heard last. Times are of `performance.now()`. */
@@ -97,7 +97,7 @@ export class Leases {
     this.hesitationMs = heartbeatMs / CHECKS_PER_BEAT;
   }
 
-  /** There is a connection: what was not heard without one counts against nobody. */
+  /** Called when connected: heartbeats missed while disconnected do not count. */
   async resume(bucket: Bucket<NodeEntry>): Promise<void> {
     await bucket.put(this.subjects.key(this.self), this.entry());
     this.since = performance.now();
@@ -129,7 +129,7 @@ export class Leases {
     await bucket.remove(this.subjects.key(this.self));
   }
 
-  /** Whether that node lives, as far as this one can tell: until it has listened long enough, all do. */
+  /** Whether that node is alive; until one lease has passed since connecting, all count as alive. */
   lives(node: string, now = performance.now()): boolean {
     return node === this.self || now - Math.max(this.heard.get(node) ?? -Infinity, this.since) < this.leaseMs;
   }
@@ -148,7 +148,7 @@ export class Leases {
     this.due.delete(node);
     if (lost === undefined) return;
     if (lost === this.self) this.mistaken(type);
-    // Should the one that sweeps be lost as well, there is another round.
+    // If the sweeping node is lost as well, another one sweeps again.
     else if (type === 'swept') this.forget(lost);
     else if (this.heard.has(lost)) this.due.set(lost, performance.now() + this.leaseMs);
   }
@@ -179,7 +179,7 @@ export class Leases {
     this.lastTick = now;
     if (!this.bucket) return;
     if (late) {
-      // This process was stopped: what it has not heard is not the others' fault, and they have not heard it.
+      // This process was paused: it has missed heartbeats of the others, and they have missed its own.
       this.since = now;
       this.beat();
       this.events.doubted();
@@ -214,7 +214,7 @@ export class Leases {
         this.forget(lost);
       }
     } catch {
-      // The store is away, or slow: there is another round.
+      // The store is unavailable or slow: retried later.
       for (const lost of silentForMs.keys()) this.due.delete(lost);
     } finally {
       this.sweeping = false;

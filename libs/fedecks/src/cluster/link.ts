@@ -6,9 +6,9 @@ export interface Message {
   readonly subject: string;
   /** What was published. */
   readonly data: Uint8Array;
-  /** Where whoever sent it listens for an answer, if they do. */
+  /** The reply subject, if any. */
   readonly reply: string | undefined;
-  /** Nobody listens where it was published: it tells so to its sender, in place of an answer. */
+  /** A "no responders" status instead of a reply. */
   readonly unheard: boolean;
   /** The revision of a committed write, where the store published it. */
   readonly revision: number | undefined;
@@ -18,22 +18,22 @@ export interface Message {
 export interface LinkEvents {
   /** There is a connection, each time anew. */
   up(): void;
-  /** There is none any more, or still none. */
+  /** Called when disconnected, or still not connected. */
   down(): void;
-  /** Something failed that nobody waits for. */
+  /** Called for a background failure. */
   failed(what: string, error: unknown): void;
 }
 
 /**
- * Carries messages between nodes, at most once. What a node publishes itself it does not hear. It is there for ever,
- * and its subscriptions are the same each time the connection comes back.
+ * Carries messages between nodes, at most once, and not back to the sender. It reconnects for ever,
+ * and restores its subscriptions.
  */
 export interface Link {
   /** Whether there is a connection at this moment. */
   readonly isUp: boolean;
   /** Why there is none. */
   readonly reason: string;
-  /** What subjects begin with to which this node alone listens. */
+  /** The subject prefix of this node's inbox. */
   readonly inbox: string;
   /**
    * Resolves when the first attempt to connect has ended, whichever way.
@@ -42,9 +42,9 @@ export interface Link {
   start(events: LinkEvents): Promise<void>;
   /** Ends the connection for good. What was not flushed may be lost. */
   close(): Promise<void>;
-  /** Listens to a subject, whose last token may be `*`, in place of who listened before. What `heard` throws at is dropped. */
+  /** Subscribes to a subject, whose last token may be `*`, replacing an earlier subscription. Messages at which `heard` throws are dropped. */
   subscribe(subject: string, heard: (message: Message) => void): void;
-  /** Listens no more. What is on its way is heard all the same: somebody waits for an answer. */
+  /** Unsubscribes. Messages under way are still delivered, as requesters wait for an answer. */
   unsubscribe(subject: string): void;
   /** @throws {BackplaneError} at once where there is no connection, and where this is more than it carries. */
   publish(subject: string, bytes: Uint8Array, reply?: string): void;
@@ -55,7 +55,7 @@ export interface Link {
   flush(): Promise<void>;
 }
 
-/** What is heard and no node of the fleet has sent. Its text tells nothing of what it holds. */
+/** A message that no node of the fleet has sent. Its text contains none of the message. */
 export class Malformed extends Error {
   override readonly name = 'Malformed';
 }

@@ -10,20 +10,20 @@ import { connectionOf, type Gone, type PresenceRecord, rankOf, recordOf } from '
 import { isLater, type Rank, type SharedClock, staysOver } from './rank.js';
 import { type Subjects } from './subjects.js';
 
-/** How many writes may wait for their answers, and how many questions beside them. */
+/** The maximum number of pending writes, and of pending queries. */
 const MAX_IN_FLIGHT = 256;
-/** How many devices that left while nothing could be written are remembered one by one. */
+/** The maximum number of queued offline writes while the store is unavailable. */
 const MAX_GONE = 100_000;
-/** Of how many devices that left the last revision is remembered: 100 to 200 bytes each. */
+/** The number of cached last revisions of devices that left: 100 to 200 bytes each. */
 const MAX_LAST_WRITES = 10_000;
 const RETRY_MS = 500;
-/** Within what time every device of this node is looked at, whatever was lost on the way. */
+/** The period within which every device of this node is checked, in case a watch event was lost. */
 const LOOK_EVERY_MS = 600_000;
 /** How often, at least, at how many are looked: 50,000 devices are 83 a second. */
 const LOOKS_MS = 1_000;
 /** How often, within the time that departed devices are kept, those that stay connected are written again. */
 const RENEWALS = 3;
-/** How often a claim tries again when somebody writes at the same moment. */
+/** The number of retries of a claim after a concurrent write. */
 const CLAIM_ATTEMPTS = 3;
 
 /** What the book asks of the backplane it is for. */
@@ -34,13 +34,13 @@ export interface BookEvents {
   holds(node: string, deviceId: string, over: Rank): Promise<boolean>;
   /** Whether another node holds the device too, and has its own connection written instead. */
   handOver(deviceId: string): Promise<boolean>;
-  /** Tells that node, which holds the device now, which processes of it came before. It may get lost. */
+  /** Sends the device's replaced processes to its new node, at most once. */
   tellTrace(node: string, deviceId: string, trace: CloneTrace): void;
   /** A write has failed and will be tried again, or all is well again. */
   trouble(error: unknown): void;
 }
 
-/** A device whose place in the bucket is this node's to write. */
+/** A device whose entry this node writes. */
 interface Held {
   device: ConnectedDevice;
   /** The time of the rank of its connection. */
@@ -49,7 +49,7 @@ interface Held {
   refusesClones: boolean;
   /** Set when its last connection here has ended. */
   gone: Gone | undefined;
-  /** The revision of what this node wrote last, as long as it knows of none after it: what it writes next must follow it. */
+  /** The connection's epoch: the revision of this node's last write, while no later one is known. The next write is a compare-and-set on it. */
   epoch: number | undefined;
   /** The revision that was read or written last. */
   seen: number;
@@ -57,26 +57,26 @@ interface Held {
   committed: number;
   /** When this node wrote it last, by `performance.now()`. */
   wroteAt: number;
-  /** What became of a write is not known: it may still arrive. */
+  /** The result of a write is unknown: it may still take effect. */
   isUnsure: boolean;
-  /** What is written must be read before anything is written. */
+  /** The entry must be read before the next write. */
   mustLook: boolean;
-  /** 'allow': the node that wrote its own connection lets go of the device. */
+  /** 'allow': the node of the current entry releases the device. */
   takesOver: boolean;
   /** 'allow': other nodes were asked to take over. */
   handedOver: boolean;
   state: 'idle' | 'queued' | 'busy';
-  /** What is to be written has changed while it was written. */
+  /** The target state changed during a write. */
   again: boolean;
 }
 
 /**
- * Writes who is connected to this node. Each write is a compare-and-set, so that one that arrives late lands on nothing.
- * The store tells the nodes that hold a device of each write, and each of them sets right what is wrong: what is
- * written follows {@link staysOver}, the only order there is, and a connection is closed only for one that its node
+ * Writes the presence of this node's devices. Each write is a compare-and-set, so a late one fails.
+ * The store publishes each write to the nodes that hold the device, and each corrects a wrong entry: the
+ * entry follows {@link staysOver}, the only order, and a connection is closed only for one that its node
  * confirms. Writes of one device are one after another, and only the newest matters; those of all are under way
- * together, within a limit, and never hold up a connection. In case anything was missed, every device is looked at
- * from time to time.
+ * concurrent, within a limit, and never block a connection. In case an event was missed, every device is checked
+ * periodically.
  */
 export class PresenceBook {
   private readonly devices = new Map<string, Held>();
@@ -113,7 +113,7 @@ export class PresenceBook {
     this.lookEveryMs = Math.min(LOOK_EVERY_MS, this.renewAfterMs);
   }
 
-  /** There is a bucket to write to, perhaps again: whatever is written there is compared with what is true. */
+  /** Resumes with an open bucket: compares its entries with the actual state. */
   async resume(bucket: Bucket<PresenceRecord>): Promise<void> {
     this.bucket = bucket;
     // It may be another bucket, whose revisions begin anew.
@@ -184,7 +184,7 @@ export class PresenceBook {
     this.close(this.heldOf(device), { cause: cause.type, at: Date.now() });
   }
 
-  /** Takes the place of a device that must not be connected already. What cannot be asked is no obstacle. */
+  /** Claims a device that must not be connected elsewhere. An unavailable store does not prevent it. */
   async claim(device: ConnectedDevice): Promise<boolean> {
     const { id } = device;
     if (this.claims.has(id)) return false;
@@ -271,7 +271,7 @@ export class PresenceBook {
     return this.isIdle() && !this.overflowed;
   }
 
-  /** Has the next devices looked at: each once in the time for it, spread evenly, by a clock that nobody sets. */
+  /** Checks the next devices: each once per period, spread evenly, by a monotonic clock. */
   private lookAround(now = performance.now()): void {
     const { size } = this.devices;
     this.due = Math.min(this.due + (size * (now - this.lookedAt)) / this.lookEveryMs, size);
@@ -329,7 +329,7 @@ export class PresenceBook {
     held.gone = gone;
     held.takesOver = false;
     if (this.gone > this.maxGone && !this.bucket) {
-      // Found again by what is written of it, once something can be written.
+      // Found again by scanning the bucket, once it is available.
       this.overflowed = true;
       this.forget(held);
       return;
@@ -413,7 +413,7 @@ export class PresenceBook {
     if (this.endpoint.duplicates === 'allow')
       return held.takesOver ? this.put(bucket, held, this.onlineRecord(held), revision) : true;
     const isHeld = await this.ask(device.id, other.node, rank);
-    // It may have gone meanwhile, and another have come.
+    // The connection may have been replaced meanwhile.
     if (isHeld === undefined || held.gone || held.time !== rank.time) return false;
     if (!isHeld) return this.put(bucket, held, this.onlineRecord(held), revision);
     const newer = connectionOf(other);
@@ -470,7 +470,7 @@ export class PresenceBook {
         isLater(rankOf(value), rank) ||
         (value.state === 'offline' && value.node === this.node && value.rank === time));
     if (!isNewer) return this.put(bucket, held, ours, revision);
-    // A write that is still under way would come after this look, but not after another write.
+    // A pending write could follow a read, but not another write.
     return held.isUnsure ? this.put(bucket, held, { ...value, renewed: true }, revision) : true;
   }
 
@@ -524,12 +524,12 @@ export class PresenceBook {
       this.questions--;
       if (answer !== undefined) return answer;
     }
-    // However many wait, together they try no more often than 512 times a second.
+    // At most 512 retries per second in total.
     await this.outside(sleep(RETRY_MS * (1 + this.waiting / MAX_IN_FLIGHT)));
     return undefined;
   }
 
-  /** Waits for something other than the store, and holds up no write meanwhile. */
+  /** Awaits something other than the store, without occupying a write slot. */
   private async outside<T>(work: Promise<T>): Promise<T> {
     this.waiting++;
     this.inFlight--;

@@ -12,9 +12,9 @@ export interface ReaderEvents {
   lives(node: string): boolean;
   /** Why nothing can be read. */
   problem(): string;
-  /** Somebody else has written over what a node wrote of the device: whoever holds it has to write it again. */
+  /** A foreign write replaced the device's entry: its holder has to rewrite it. */
   mend(deviceId: string): void;
-  /** Changes are not told, or with undefined: all of them are again. */
+  /** Changes are not reported; undefined: all are reported again. */
   trouble(error: unknown): void;
 }
 
@@ -46,7 +46,7 @@ export class PresenceReader {
   }
 
   /**
-   * Looks whether all changes were told. Called from time to time.
+   * Checks that no change was missed. Called periodically.
    * @param revision the last one in the bucket.
    */
   check(revision: number): void {
@@ -87,7 +87,7 @@ export class PresenceReader {
     const changes = new SteadyWatch<PresenceRecord>(
       this.subjects.keys,
       ({ key, value }) => {
-        // What is only renewed has not changed.
+        // A renewal is not a change.
         if (value && !value.renewed) changed(this.entry(this.subjects.textOf(key), value));
       },
       (error) => this.events.trouble(error),

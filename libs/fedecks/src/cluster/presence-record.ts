@@ -13,12 +13,12 @@ export interface PresenceRecord {
   readonly remoteAddress: string;
   /** As in its header, where the device has named it (PROTOCOL.md §1.7). Older versions wrote none. */
   readonly attempt?: string;
-  /** Two machines use the device id, and its node refuses every other than this one. */
+  /** Two machines use the device id, and this node rejects the other one. */
   readonly refusesClones?: true;
   readonly claims?: ConnectedDevice['claims'];
   readonly at: number;
   readonly cause?: PresenceEntry['cause'];
-  /** It says what it said before, and is written again so that the store goes on keeping it. */
+  /** An unchanged entry, rewritten to renew its time to live. */
   readonly renewed?: true;
 }
 
@@ -71,7 +71,7 @@ export function rankOf({ node, rank = 0 }: PresenceRecord): Rank {
   return { node, time: rank };
 }
 
-/** What matters of the connection that a record is of, to another one of its device. */
+/** The parts of a record that matter to another connection of the device. */
 export function connectionOf({ attempt, remoteAddress, refusesClones }: PresenceRecord): NewerConnection {
   return { attempt: decodeAttempt(attempt), remoteAddress, refusesClones };
 }

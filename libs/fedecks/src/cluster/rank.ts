@@ -8,7 +8,7 @@ export interface Rank {
   readonly node: string;
 }
 
-/** The latest time that moves the clock of others, in the year 2243: after it are twelve more years of safe integers. */
+/** The maximum time that other clocks adopt, in the year 2243, which leaves twelve years of safe integers. */
 const MAX_TIME = Date.UTC(2243, 0) * 1_000;
 
 /** Whether it is a time of a {@link SharedClock} that others may follow. */
@@ -31,7 +31,7 @@ export function staysOver(one: Rank, other: Rank, duplicates: BackplaneEndpoint[
 
 /**
  * A clock that orders what happens on several nodes, in microseconds since 1970, more or less. It starts from the wall
- * clock, and follows the greatest time that any node shows; so a wall clock that is wrong, or that is set, changes no
+ * clock, and adopts the greatest time of any node, so a wrong wall clock does not change the
  * order. What happens on one node after it has heard of what happened on another has a greater time.
  */
 export class SharedClock {
@@ -39,7 +39,7 @@ export class SharedClock {
   private offset: number;
 
   /**
-   * @param elapsed milliseconds of a clock that nobody sets.
+   * @param elapsed milliseconds of a monotonic clock.
    * @param startedAt the wall clock's time, in milliseconds since 1970.
    */
   constructor(

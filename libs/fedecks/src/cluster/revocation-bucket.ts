@@ -28,12 +28,12 @@ const WRITTEN_TOGETHER = 64;
 
 /**
  * The revocations of an endpoint: kept in a bucket, and all of them in the memory of each node, so that upgrades are
- * judged without asking anybody, and go on while the store is away. What a node knows and the bucket does not have,
- * the node writes there, as often as it takes: a bucket that has lost everything has it again.
+ * checked without a query, even while the store is unavailable. Revocations that the bucket lacks are
+ * written back, with retries, so a bucket that lost everything is restored.
  */
 export class RevocationBucket implements RevocationStore {
   private readonly known = new Map<string, Known>();
-  /** The devices of which the bucket does not have what is known, as far as this node can tell. */
+  /** The devices whose revocation the bucket may lack. */
   private readonly unsaved = new Set<string>();
   private bucket: Bucket<Revocation> | undefined;
   private unwatch: () => void = () => undefined;
@@ -123,7 +123,7 @@ export class RevocationBucket implements RevocationStore {
     await this.forget();
   }
 
-  /** Forgets, here and in the bucket, what revokes only tokens that have expired. Called from time to time. */
+  /** Deletes expired revocations, in memory and in the bucket. Called periodically. */
   async forget(): Promise<void> {
     if (this.forgetting) return;
     this.forgetting = true;
@@ -185,7 +185,7 @@ export class RevocationBucket implements RevocationStore {
       return;
     }
     const own = await bucket.put(key, { at: known.at, until: known.until }, revision);
-    // Another node was faster: it is looked at the next time.
+    // A concurrent write of another node: checked next time.
     if (own !== undefined) this.onSaved(id, known.at, own);
   }
 
@@ -207,7 +207,7 @@ export class RevocationBucket implements RevocationStore {
     else if (this.known.has(id)) this.unsaved.add(id);
   }
 
-  /** Takes note of what the bucket has. */
+  /** Records an entry of the bucket. */
   private observe(id: string, entry: Known): void {
     const known = this.known.get(id);
     if (known && entry.at < known.at) {

@@ -1,8 +1,8 @@
 import { type Bucket, type Kept } from './bucket.js';
 
 /**
- * A watch that is started again whatever ends it, and goes on where it was. A store may end one without a word: so it
- * is compared from time to time with how far the bucket is.
+ * A watch that restarts at its last position whenever it ends. A store may end one silently, so it
+ * is compared periodically with the bucket's last revision.
  */
 export class SteadyWatch<T> {
   private bucket: Bucket<T> | undefined;
@@ -12,7 +12,7 @@ export class SteadyWatch<T> {
   /** The last revision there was at the check before, if that was since the start. */
   private due = 0;
   private isRunning = false;
-  /** Counts starts, so that what an earlier one brings is dropped. */
+  /** The generation of starts: events of earlier ones are dropped. */
   private starts = 0;
   private unwatch: () => void = () => undefined;
 
@@ -64,7 +64,7 @@ export class SteadyWatch<T> {
     const { incarnation, revision } = await bucket.state();
     if (start !== this.starts) return;
     if (incarnation !== this.incarnation) {
-      // What is in a bucket that was made anew was all written since.
+      // All entries of a recreated bucket are new.
       this.seen = this.incarnation === undefined ? revision : 0;
       this.incarnation = incarnation;
     }

@@ -1,4 +1,4 @@
-/** One token of a subject or key from any text: whatever a device id holds, no separator, wildcard or space is left. */
+/** Encodes any text as one token of a subject or key, without separators, wildcards and spaces. */
 function token(text: string): string {
   return Buffer.from(text).toString('base64url');
 }
@@ -14,7 +14,7 @@ export class Subjects {
     this.root = `${namespace}.${this.endpoint}`;
   }
 
-  /** The node that holds the device listens here. */
+  /** The node that holds the device subscribes to this. */
   device(id: string): string {
     return `${this.root}.device.${token(id)}`;
   }
@@ -48,7 +48,7 @@ export class Subjects {
     return `${this.endpoint}.${token(text)}`;
   }
 
-  /** Whether it is what {@link key} makes of some text, and not only looks like it. */
+  /** Whether {@link key} would produce this key. */
   isKey(key: string): boolean {
     return key === this.key(this.textOf(key));
   }

@@ -1,6 +1,6 @@
 import { types } from 'node:util';
 
-// What is thrown is not always an Error, and what an Error says of itself may be a getter that throws.
+// A thrown value need not be an Error, and its properties may be getters that throw.
 
 const MAX_NAME_CHARS = 128;
 const MAX_TEXT_CHARS = 16_384;

@@ -6,7 +6,7 @@ import { GuardedSubscriber, type OnFailure } from './guarded-subscriber.js';
  * the observer goes on; rxjs would throw it again from a timer, which ends the process.
  *
  * It guards those who subscribe to it and to what is piped from it. A subscriber of another Observable that this one is
- * merged into (`merge(a$, b$)`) is out of reach.
+ * merged into (`merge(a$, b$)`) is not guarded.
  */
 export class GuardedObservable<T> extends Observable<T> {
   constructor(
@@ -27,7 +27,7 @@ export class GuardedObservable<T> extends Observable<T> {
     error?: ((error: unknown) => void) | null,
     complete?: (() => void) | null,
   ): Subscription {
-    // Part of a chain: its end takes what is thrown.
+    // Part of an operator chain, whose end handles the error.
     if (isSubscriber(observer)) return super.subscribe(observer);
     const guarded = new GuardedObserver<T>(
       typeof observer === 'function' || !observer ? partial(observer, error, complete) : observer,

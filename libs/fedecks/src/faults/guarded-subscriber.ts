@@ -1,10 +1,10 @@
 import { type Observer, Subscription, type TeardownLogic, UnsubscriptionError } from 'rxjs';
 
-/** Takes what the application has thrown. Must not throw. */
+/** Handles an error of the application. Must not throw. */
 export type OnFailure = (error: unknown) => void;
 
 /**
- * A subscriber that lets nothing out of what the application does when a subscription ends.
+ * A subscriber that catches errors of the application's teardown functions.
  *
  * rxjs takes it as it is: it has all that an Observer and a Subscription have. So the application's teardown functions
  * are in this subscription, and what they throw arrives in `unsubscribe` and `add`, whoever calls those.

@@ -16,7 +16,7 @@ import {
   type PayloadOrProperty,
 } from './method-check.js';
 
-/** Tells whether a message is of the shape a handler takes. Called for every message no exact route has taken. */
+/** A type guard for the messages of a handler. Called for every message without an exact route. */
 export type MessageGuard<T extends Term = Term> = (message: Term) => message is T;
 
 /** What a method handles, as its decorators say it. */
@@ -83,7 +83,7 @@ export function endpointsOf(type: object): readonly string[] | undefined {
  * generator sends each of its values, {@link stop} closes the connection, and a promise of any of these works.
  *
  * The compiler refuses a method whose result cannot be sent. It refuses one behind a type guard whose parameters take
- * neither what the guard accepts, nor the device, its id or the signal; `Also` is what they take beside, if a pipe or a
+ * neither what the guard accepts, nor the device, its id or the signal; `Also` lists further types, if a pipe or a
  * parameter decorator of your own makes it.
  * @throws {InvalidHandlerError} at boot, when it stands on anything but an instance method.
  */

@@ -25,7 +25,7 @@ import { Intercepted, isIterator } from './result.js';
 const ENHANCERS = [GUARDS_METADATA, PIPES_METADATA, INTERCEPTORS_METADATA, EXCEPTION_FILTERS_METADATA];
 
 /**
- * Whether anything of Nest's stands between a message and this method. Exception filters of the app do not, as with
+ * Whether Nest has to call this method. Global exception filters do not count, as with
  * Nest's own gateways: they are written for HTTP, and would fail on a device in place of the handler.
  */
 export function isEnhanced(type: object, method: object, name: string, config: ApplicationConfig): boolean {
@@ -116,7 +116,7 @@ function paramsKey(type: object, name: string): string {
 
 type Call = (...args: unknown[]) => Promise<unknown>;
 
-/** What of Nest's creator is not for everyone to see, as of Nest 12. */
+/** The private members of Nest's creator that are used here, as of Nest 12. */
 interface Internals {
   readonly interceptorsConsumer: {
     intercept(
@@ -155,7 +155,7 @@ function streaming(creator: ExternalContextCreator, name: string): ExternalConte
   const nest = creator as unknown as Internals;
   const changed: Omit<Internals, 'modulesContainer'> &
     Pick<ExternalContextCreator, 'transformToResult' | 'getContextModuleKey'> = {
-    // It looks among providers only, and would not find the guards of a controller.
+    // Nest searches providers only, and would not find the guards of a controller.
     getContextModuleKey: (type) =>
       creator.getContextModuleKey(type) ||
       ([...nest.modulesContainer].find(([, { controllers }]) => controllers.has(type))?.[0] ?? ''),

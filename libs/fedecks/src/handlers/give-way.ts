@@ -1,10 +1,10 @@
 /** How long, in ms, the streams of all connections may go on before everything else of the process gets its turn. */
 const SLICE_MS = 5;
 
-/** How many values they may give in a turn: those that are woken at once all see that there is time left. */
+/** The maximum number of values per turn, as streams woken together all see remaining time. */
 const SLICE_VALUES = 256;
 
-/** How many of those that wait go on in a turn: each gives a value before it can ask again. */
+/** The number of waiting streams resumed per turn. */
 const BATCH = 32;
 
 /** When this turn's slice ends; 0 while nobody has asked in it. */

@@ -40,7 +40,7 @@ export class HandlerExplorer {
     const found: FoundHandler[] = [];
     const seen = new Set<object>();
     const wrappers = [...this.discovery.getProviders(), ...this.discovery.getControllers()];
-    // Those Nest makes from their class go first: it knows more of them than of what a factory returns.
+    // Class providers first: Nest knows more about them than about factory results.
     for (const wrapper of [...wrappers.filter(isMade), ...wrappers.filter((each) => !isMade(each))]) {
       const instance: unknown = wrapper.instance;
       // A provider under a second token is still one instance, and handles a message once.
@@ -96,7 +96,7 @@ export class HandlerExplorer {
     };
   }
 
-  /** Nest leaves out an enhancer it has not made, and a guard that is left out lets everybody in. */
+  /** Nest skips an enhancer that it has not instantiated, and a skipped guard accepts everybody. */
   private checkEnhancers(
     wrapper: ProviderWrapper,
     { constructor: type }: object,

@@ -6,7 +6,7 @@ import { type SignalSource } from './handler-call.js';
 import { Intercepted, isIterator, Stop } from './result.js';
 import { PullStream, PushStream, type Stream, type StreamOwner } from './streams.js';
 
-/** Where results go: what a handler may do to a connection. */
+/** The connection's side of a handler: where results go. */
 export interface ResultSink {
   /** Throws what `encodeTerm` throws. */
   send(term: Term): void;
@@ -78,14 +78,14 @@ export class HandlerRunner implements SignalSource {
   end(): void {
     if (this.ended) return;
     this.ended = true;
-    // Streams first: what reacts to the signal has nobody to send to.
+    // Streams first, as listeners of the signal can no longer send.
     if (this.streams) for (const stream of [...this.streams]) stream.unsubscribe();
     this.controller?.abort();
   }
 
   /** Reports what a handler has thrown. */
   onFailure(error: unknown, handler?: string): void {
-    // What was given the signal says so when it is aborted, as it should.
+    // An AbortError after the end is expected.
     if (this.ended && nameOf(error) === 'AbortError') return;
     this.sink.onFailure(error, handler);
   }
@@ -121,7 +121,7 @@ export class HandlerRunner implements SignalSource {
       this.add(stream);
       stream.follow(values);
     } else if (runs) {
-      // A message that came before the end is handled after it; its values have nowhere to go.
+      // The message is handled after the connection has ended, so its values are dropped.
       const stream = new PushStream({
         onValue: () => undefined,
         drained: () => undefined,

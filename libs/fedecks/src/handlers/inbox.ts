@@ -16,7 +16,7 @@ export interface InboxOwner<Message> {
   readonly device: DeviceContext;
   /** Handles a message: calls {@link Inbox.run} with the handler that takes it, if one does. May throw what type guards throw. */
   handle(message: Message): void;
-  /** Something waits for nothing any more: call {@link Inbox.step} while {@link Inbox.ready}. */
+  /** Called when work is ready: call {@link Inbox.step} while {@link Inbox.ready}. */
   onReady(): void;
   /** {@link InboxOwner.handle} has thrown. */
   onFailure(error: unknown): void;
@@ -33,7 +33,7 @@ class Call {
   ) {}
 }
 
-/** Someone who waits until all before it is handled. */
+/** A barrier: resolves when all earlier messages are handled. */
 class Barrier {
   constructor(readonly onReached: () => void) {}
 }
@@ -81,12 +81,12 @@ export class Inbox<Message> {
     return this.running === undefined && !this.handling && this.waiting.length > 0;
   }
 
-  /** Whether as much waits as may. */
+  /** Whether the limit is reached. */
   get full(): boolean {
     return this.waiting.length >= this.limits.messages || this.waitingBytes >= this.limits.bytes;
   }
 
-  /** Whether enough has been handled to read on. */
+  /** Whether enough was handled to resume reading. */
   get roomy(): boolean {
     return this.waiting.length <= this.limits.messages / 2 && this.waitingBytes <= this.limits.bytes / 2;
   }
@@ -170,7 +170,7 @@ export class Inbox<Message> {
     if (working) this.wait(handler, working);
   }
 
-  /** Reports a handler that never ends: nothing else would. Called from time to time, with monotonic time in ms. */
+  /** Reports a long-running handler. Called periodically with monotonic time in ms. */
   watch(now: number): void {
     const { running } = this;
     if (!running) return;

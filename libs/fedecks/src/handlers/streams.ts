@@ -9,7 +9,7 @@ export interface Stream {
   unsubscribe(): void;
 }
 
-/** The one whose stream it is. None of its methods throws. */
+/** The owner of a stream. Its methods never throw. */
 export interface StreamOwner {
   /** Delivers a value; a promise where it is not delivered yet. */
   onValue(value: unknown): Promise<void> | undefined;
@@ -37,7 +37,7 @@ export class PushStream extends GuardedSubscriber<unknown> implements Stream {
   }
 
   next(value: unknown): void {
-    // Some go on after they have been unsubscribed from.
+    // Some Observables emit after unsubscription.
     if (!this.closed) void this.owner.onValue(value);
   }
 
@@ -58,8 +58,8 @@ export class PushStream extends GuardedSubscriber<unknown> implements Stream {
 }
 
 /**
- * An async iterator, or a plain one. It is asked for its next value only when the device has taken the last, so it cannot
- * flood a device that reads slowly; and it gives way to the event loop, so it cannot starve the other devices.
+ * An async or plain iterator. Its next value is requested only when the device has read the last one, so it cannot
+ * flood a slow device; and it yields to the event loop, so it cannot starve other devices.
  */
 export class PullStream implements Stream {
   closed = false;
@@ -99,7 +99,7 @@ export class PullStream implements Stream {
       await turn;
       if (this.closed) return false;
     }
-    // What is not typed may return anything.
+    // Untyped code may return anything.
     const result = (await this.iterator.next()) as IteratorResult<unknown> | null | undefined;
     if (typeof result !== 'object' || result === null) {
       throw new TypeError('next() of an iterator that a handler has returned must return { value, done }.');

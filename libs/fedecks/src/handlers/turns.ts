@@ -1,5 +1,5 @@
 /**
- * Who goes first: `light` work, so that a device with small messages does not wait behind others with large ones;
+ * The priority: `light` work first, so that small messages do not wait behind large ones;
  * then `bulk`, much work that can be done bit by bit; then `heavy` work, one piece of which may take long.
  */
 export type Weight = 'light' | 'bulk' | 'heavy';
@@ -15,11 +15,11 @@ export interface Worker {
 /** How long, in ms, a worker works at a stretch. One piece of work is never interrupted, so it may take longer. */
 export const SLICE_MS = 0.5;
 
-/** How long, in ms, a turn lasts before what else waits for the event loop is served. */
+/** The duration of a turn, in ms, before it yields to the event loop. */
 const TURN_MS = 8;
 
 /**
- * Shares the turns of the event loop. Whoever has used up a slice waits here for the next turn, behind those of its
+ * A fair scheduler for event loop turns. A worker that has used up its slice waits for the next turn, behind earlier ones of its
  * weight that came before; and once a turn is used up, everybody does.
  */
 export class Turns {

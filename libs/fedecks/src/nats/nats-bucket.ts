@@ -26,14 +26,14 @@ import { type ResolvedNatsOptions } from './nats-options.js';
 
 const STREAM_NOT_FOUND = 10059;
 const WRONG_LAST_SEQUENCE = 10071;
-/** Far more than any entry has; and a page of entries must fit into memory. */
+/** The maximum entry size, so that a page of entries fits into memory. */
 const MAX_VALUE_BYTES = 64 * 1024;
 /** Within which JetStream looks for messages that were sent twice: it must not be longer than they are kept. */
 const MAX_DUPLICATE_WINDOW_MS = 120_000;
 const PAGE = 500;
 /**
- * What reads a bucket is placed by a cluster on one of its servers, at random, for a while even on one that has died
- * without a word. So it is asked for again, soon.
+ * A cluster places a consumer on a random server, for a while even on one that has silently
+ * failed. So the request is retried soon.
  */
 const PLACE_WITHIN_MS = 1_000;
 const PLACES_TRIED = 6;
@@ -149,7 +149,7 @@ export class NatsBucket<T> implements Bucket<T> {
     } catch (error) {
       throw failure(error, this.timeoutMs);
     } finally {
-      // Nobody waits for that: one that is not deleted ends by itself.
+      // Not awaited: a consumer that is not deleted expires.
       consumer.delete().catch(() => undefined);
     }
   }

@@ -39,7 +39,7 @@ export class NatsLink implements Link {
   reason = 'NATS has not been reached yet';
   private nc: NatsConnection | undefined;
   private connected = false;
-  /** A server has said who it is: what fails after that is about this node. */
+  /** A server has sent its greeting: later failures concern this node. */
   private greeted = false;
   private closing = false;
   private running: Promise<void> = Promise.resolve();
@@ -193,7 +193,7 @@ export class NatsLink implements Link {
   private listen(nc: NatsConnection, subject: string, interest: Interest): void {
     interest.subscription = nc.subscribe(subject, {
       callback: (error, msg) => {
-        // Told by `watch`, as every error of the server's is.
+        // Reported by `watch`, like every server error.
         if (error) return;
         // What is thrown here would end the library's reading of the connection.
         try {
@@ -219,7 +219,7 @@ export class NatsLink implements Link {
         ...(creds === undefined ? [] : [credsAuthenticator(new TextEncoder().encode(creds))]),
       ],
       ...(tls && { tls: { ...tls } }),
-      // What this node publishes it has done for its own devices already.
+      // No echo: this node has already served its own devices.
       noEcho: true,
       noAsyncTraces: true,
       maxReconnectAttempts: -1,
@@ -227,7 +227,7 @@ export class NatsLink implements Link {
       reconnectTimeWait: RETRY_MS,
       reconnectJitter: RETRY_MS,
       timeout: requestTimeoutMs,
-      // A server that hangs is found out in the time a node is.
+      // Detects a hanging server as fast as a lost node.
       pingInterval: heartbeatMs,
       maxPingOut: 2,
     };

@@ -7,8 +7,8 @@ import {
 import { type ResolvedNatsOptions } from './nats-options.js';
 
 /**
- * Why a server does not let this node in, and what to change; undefined for all that may end by itself.
- * @param greeted whether the server had said who it is by then.
+ * Why the server rejects this node, and what to change; undefined for transient failures.
+ * @param greeted whether the server had sent its greeting.
  */
 export function refusalOf(
   error: unknown,
@@ -30,7 +30,7 @@ export function refusalOf(
   if (error instanceof ConnectionError && message?.includes("does not support 'tls'")) {
     return "the NATS server offers no TLS: leave out 'tls', or have it configured there";
   }
-  // With TLS 1.3 a client is taken for welcome until its certificate has been looked at; then there is silence.
+  // With TLS 1.3 the server rejects a client certificate only after the handshake, without a message.
   if (error instanceof TimeoutError && greeted && tls) {
     return tls.cert === undefined
       ? "the NATS server went silent: if it asks for a certificate of the client, give 'tls.cert' and 'tls.key'"

@@ -5,7 +5,7 @@ type Json = string | number | boolean | null | readonly Json[] | { readonly [key
 /** What an authenticator signs into a token: JSON, and short, since token and device id share a header of 1,023 bytes. */
 export type Claims = Readonly<Record<string, Json>>;
 
-/** What a device logs in with: whatever it sent beside its id. */
+/** The credentials of a login: everything the device sent besides its id. */
 export type Credentials = Readonly<Record<string, Term>>;
 
 /** A yes or no, or a yes with claims to sign into the device's token. */
@@ -16,7 +16,7 @@ export interface DeviceAuthenticator {
   /**
    * Asked only at a login with credentials, never when a token is presented. Where it throws, or takes longer
    * than `upgradeTimeoutMs`, the device is refused with 503 and will try again.
-   * @param device `signal` aborts when nobody waits for the answer any more: drop what has not begun.
+   * @param device `signal` aborts when the answer is no longer needed: skip work that has not started.
    */
   authenticate(
     credentials: Credentials,

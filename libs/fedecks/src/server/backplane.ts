@@ -10,11 +10,11 @@ import { type RevocationStore } from './revocations.js';
  */
 export type PushResult = 'sent' | 'offline';
 
-/** How a backplane does. `degraded` says what does not work meanwhile. */
+/** The health of a backplane. `degraded` has the reason. */
 export type BackplaneHealth =
   { readonly status: 'up' } | { readonly status: 'degraded'; readonly reason: string };
 
-/** What a backplane asks of the endpoint it links to the others. */
+/** The endpoint of a backplane on this node. */
 export interface BackplaneEndpoint {
   /** Its `path`: endpoints of the same path on other nodes are the same endpoint. */
   readonly path: string;
@@ -57,16 +57,16 @@ export interface Backplane extends PresenceSource {
    * @throws {BackplaneError} when one that is there does not let this node in.
    */
   start(): Promise<void>;
-  /** Says goodbye, within a time of its own. The connections of this node are closed by then. */
+  /** Leaves the fleet, within a time limit. All connections of this node are already closed. */
   close(): Promise<void>;
   /** How it does at this moment. */
   readonly health: BackplaneHealth;
   /**
-   * Asked before the 101, where a device id that is connected may not come in again: true takes the place.
+   * Called before the 101 with duplicates: 'oldest': true claims the device id.
    * What is not opened after that is given back with {@link unclaim}.
    */
   claim(device: AuthenticatedDevice): true | Promise<boolean>;
-  /** Gives back a place that {@link claim} took and no connection fills. */
+  /** Releases a claim for which no connection was opened. */
   unclaim(deviceId: string): void;
   /** A connection is open. */
   opened(device: ConnectedDevice): void;
@@ -90,7 +90,7 @@ export interface Backplane extends PresenceSource {
 /** Makes the link of one endpoint: what the option `backplane` takes. */
 export type BackplaneFactory = (endpoint: BackplaneEndpoint) => Backplane;
 
-/** How many devices that left are remembered where there is no server to do it. */
+/** The number of departed devices remembered without a server. */
 const REMEMBERED = 10_000;
 
 /** One node, which needs no server: it knows by itself who is connected, and remembers the last that left. */
@@ -100,7 +100,7 @@ export class InProcessBackplane implements Backplane {
   readonly presenceChanges$: Observable<PresenceEntry>;
   private readonly changes = new Subject<PresenceEntry>();
   private readonly left = new Map<string, PresenceEntry>();
-  /** Goes over `left` once, from the oldest: to begin anew each time would pass over the gaps of all that are forgotten. */
+  /** An iterator over `left` from the oldest; restarting it each time would skip all deleted slots again. */
   private readonly oldest = this.left.keys();
   /** The ids of `presenceList`, in order. Weakly: a list that nobody reads on is no use to anybody. */
   private ids: WeakRef<readonly string[]> | undefined;

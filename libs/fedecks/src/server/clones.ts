@@ -1,6 +1,6 @@
 import { type Attempt } from '../wire/index.js';
 
-/** How long at least, in ms, it is remembered which processes of a device have been replaced. */
+/** The minimum retention of replaced processes, in ms. */
 const WINDOW_MS = 10 * 60_000;
 /** How many devices are remembered in one window; those of more are forgotten. */
 const MAX_DEVICES = 10_000;
@@ -39,8 +39,8 @@ interface Trace {
 }
 
 /**
- * Recognises two machines that use one device id, as those do that were started from one disk image. A program that is
- * started anew never comes back as the process it was. So if a process is replaced by another and then comes back,
+ * Detects two machines with one device id, for example started from one disk image. A restarted program
+ * never returns as the same process. So if a process is replaced by another and then returns,
  * both run (PROTOCOL.md §1.8).
  *
  * Only connections that have sent something count: a request of a process that has ended may still arrive.
@@ -64,7 +64,7 @@ export class Clones {
     const { replaced } = this.begin(deviceId, now);
     const before = replaced.findLastIndex((each) => each.process === process);
     const other = before < 0 ? undefined : replaced[before + 1];
-    // Replaced by something that never sent anything, it is in its turn still.
+    // Replaced by a connection that never sent anything: it is still the current process.
     if (replaced.at(-1)?.process === process) replaced.pop();
     replaced.push({ process, remoteAddress });
     if (replaced.length > MAX_PROCESSES) replaced.shift();
@@ -78,7 +78,7 @@ export class Clones {
     return (this.current.get(deviceId) ?? this.previous.get(deviceId))?.isSuspected ?? false;
   }
 
-  /** Keeps in mind that a device is two machines: one of them has been refused. */
+  /** Renews the suspicion after a rejected clone. */
   onRefused(deviceId: string, now = performance.now()): void {
     this.begin(deviceId, now).isSuspected = true;
   }

@@ -44,16 +44,16 @@ const SECOND_MS = 1_000;
 /** How long, in ms, the peer of a connection that is being closed has to end its side of TCP. */
 const LINGER_MS = 1_000;
 
-/** What a peer may still send after its connection was closed: one that sends on would keep the process reading. */
+/** The maximum bytes read after a close, so that a peer that keeps sending is reset. */
 const MAX_DISCARDED_BYTES = 256 * 1024;
 
 /**
- * A message of more bytes than this may take long to decode: it waits for a turn of its own if others work too. A
- * device of which more than this waits to be read goes behind those with less.
+ * A larger message may take long to decode, so it counts as heavy work. A
+ * device with more unread bytes is bulk work.
  */
 const HEAVY_BYTES = 4 * 1024;
 
-/** The slowest, in bytes per ms, that a message larger than fits `idleTimeoutMs` may arrive. */
+/** The minimum rate, in bytes per ms, of a message that takes longer than `idleTimeoutMs`. */
 const SLOWEST_BYTES_PER_MS = 1;
 
 /** The socket of a device. It knows its connection, so that all devices share one set of listeners. */
@@ -119,7 +119,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private onAllHandled: (() => void) | undefined;
   private settling: Promise<void> | undefined;
   private readonly runner = new HandlerRunner(this);
-  /** Counted up in this process, for those who look on. */
+  /** The connection's number in this process, for logs and channels. */
   readonly number = ++connections;
   /** The handler whose time is being taken, and since when. */
   private timed: { readonly handler: string; readonly startedAt: number } | undefined;
@@ -128,9 +128,9 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     readonly device: ConnectedDevice,
     private readonly socket: DeviceSocket,
     private readonly endpoint: Endpoint,
-    /** What it was let in by. */
+    /** The grant of its upgrade. */
     readonly grant: Grant,
-    /** When the upgrade was asked for. */
+    /** When the upgrade was requested. */
     readonly askedAt: number,
   ) {
     const { options } = endpoint;
@@ -239,7 +239,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     return true;
   }
 
-  /** All that has arrived is read, but perhaps the beginning of a message. */
+  /** Called when everything received is read, except the start of an incomplete message. */
   private onDry(): void {
     if (!this.reader.unfinished) this.unfinishedSince = 0;
     else if (this.unfinishedSince === 0) this.unfinishedSince = this.lastDataAt;
@@ -288,11 +288,11 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (this.queued) return;
     this.queued = true;
     turns.add(this);
-    // At once: until it is served, a socket that is read could take in any number of bytes.
+    // Pauses at once, as the socket could buffer any number of bytes until it is served.
     this.updateReading();
   }
 
-  /** Whatever holds up the handlers holds up the socket, and so TCP slows the device down. */
+  /** Applies back-pressure: blocked handlers pause the socket. */
   private updateReading(): void {
     const pause = this.state === 'open' && (this.queued || this.choked || this.draining);
     if (pause === this.paused) return;
@@ -303,7 +303,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
       this.socket.pause();
       return;
     }
-    // The time in which it was not read is not the device's, but what it sent meanwhile comes now.
+    // Paused time does not count as idle, and messages sent meanwhile arrive now.
     this.frames -= (this.endpoint.options.messagesPerSecond * (now - this.pausedAt)) / SECOND_MS;
     this.lastDataAt = now;
     if (this.unfinishedSince > 0) this.unfinishedSince += now - Math.max(this.pausedAt, this.unfinishedSince);
@@ -416,7 +416,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     try {
       void this.write(this.endpoint.tokenFrame(this.device, this.grant), 'token');
     } catch (error) {
-      // Claims are the application's: it may have made something of them that is no JSON.
+      // The application may have changed the claims to something that does not serialize to JSON.
       this.onFailure(error);
     }
   }
@@ -502,7 +502,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.hangUp();
   }
 
-  /** The device has broken the rules of a websocket. */
+  /** Closes after a protocol violation of the device. */
   private onViolation(): void {
     const { closeCode, problem } = this.reader;
     const isTooBig = closeCode === CLOSE.messageTooBig;
@@ -526,14 +526,14 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private hangUp(): void {
     const { socket } = this;
     socket.end();
-    // What still arrives is not for anyone, but it has to be read for the peer's FIN to be seen.
+    // Further bytes are discarded, but must be read to detect the peer's FIN.
     this.paused = false;
     socket.resume();
     const linger = setTimeout(() => socket.destroy(), LINGER_MS);
     socket.once('close', () => clearTimeout(linger));
   }
 
-  /** The one place where a connection turns from open to closed. */
+  /** The only transition from open to closed. */
   private onClosed(cause: DisconnectCause): void {
     if (this.state === 'closed') return;
     this.state = 'closed';

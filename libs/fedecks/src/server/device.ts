@@ -1,7 +1,7 @@
 import { type Attempt } from '../wire/index.js';
 import { type Claims } from './authenticator.js';
 
-/** A device whose upgrade has been found good. */
+/** An authenticated device. */
 export interface AuthenticatedDevice {
   /** Its device id: 1 to 125 bytes of UTF-8. */
   readonly id: string;
@@ -86,6 +86,6 @@ export interface SocketError {
     | 'protocol_error';
   /** A sentence or reason, without credentials, tokens or payloads. Empty where the type says it all. */
   readonly info: string;
-  /** What was thrown, where something was. */
+  /** The thrown error, if any. */
   readonly error?: unknown;
 }

@@ -4,9 +4,9 @@ import { type Contract, type EventsOf, type MessageToSend, type Term } from '../
 
 /** A message for a device: a term, or anything else that may be sent. */
 export interface DownstreamMessage<Message = Term> {
-  /** Whom it is for. */
+  /** The device id. */
   readonly deviceId: string;
-  /** What it is. */
+  /** The message. */
   readonly message: Message;
   /** The `path` of one endpoint, in an app with several: without it, all of them are meant. */
   readonly endpoint?: string;
@@ -42,7 +42,7 @@ export class Downstream<C extends Contract = Contract> extends Subject<Downstrea
     this.onFailure(error);
   }
 
-  /** As of any Observable: for those who look on. */
+  /** As of any Observable, to observe the messages. */
   override pipe(...operators: unknown[]): Observable<never> {
     return this.observed$.pipe(...operators);
   }

@@ -25,7 +25,7 @@ export class Duplicates {
     private readonly report: (error: SocketError) => void,
   ) {}
 
-  /** Of two upgrades at the same moment the newer one wins, whichever is decided first. */
+  /** Of two concurrent upgrades the newer one wins, in whatever order they are decided. */
   isOutdated(deviceId: string, arrival: Arrival): boolean {
     if (this.options.duplicates !== 'newest') return false;
     return this.connections
@@ -87,7 +87,7 @@ export class Duplicates {
     this.clones.adopt(deviceId, trace);
   }
 
-  /** Closes a connection, and returns whether that was noted as a machine replaced by another, perhaps. */
+  /** Closes a replaced connection; returns whether another machine may have replaced it. */
   private replace(connection: Replaceable, newer: Attempt | undefined): boolean {
     const { device, hasSpoken } = connection;
     const isOther = isOtherProcess(device.attempt, newer);

@@ -140,7 +140,7 @@ export interface FedecksOptions {
   /**
    * Maximum upgrades accepted for authentication per second, across all addresses. More are refused with 503 and
    * `Retry-After`. It applies to upgrades with a good token and to all others (logins, bad tokens, garbage) apart,
-   * so that strangers do not keep out devices that come back; of the others one address may take half. 0 turns
+   * so that failed logins do not block devices with tokens; one address may use at most half of the limit for the others. 0 turns
    * the limit off.
    * @default 1_000
    */
@@ -156,11 +156,11 @@ export interface FedecksOptions {
   readonly upgradesPerAddressPerMinute?: number;
 
   /**
-   * The proxies whose `X-Forwarded-For` is believed, as addresses, CIDR ranges, or `loopback`, `linklocal`,
+   * The trusted proxies for `X-Forwarded-For`: addresses, CIDR ranges, or `loopback`, `linklocal`,
    * `uniquelocal`: the address of a device is then the last one there that is no trusted proxy. Entries may have
    * a port or brackets. What is no address counts as the proxy that wrote it. If there are any, the peers of a
    * server that listens on a unix socket are trusted as well.
-   * @default none: the address is the peer's, and the header is not looked at
+   * @default none: the peer's address is used, and the header is ignored
    */
   readonly trustedProxies?: readonly string[];
 
@@ -195,7 +195,7 @@ export interface FedecksOptions {
   readonly drainMs?: number;
 
   /**
-   * Where figures go, such as to `prom-client`: a provider of the app, by its class, or an object with `count` and
+   * The recorder of metrics, for example for `prom-client`: a provider of the app, by its class, or an object with `count` and
    * `observe`. `FEDECKS_METRICS` lists them all.
    * @default none: nothing is counted
    */
@@ -244,7 +244,7 @@ const DEFAULTS = Object.freeze({
 const OPTIONS = [...(Object.keys(DEFAULTS) as (keyof FedecksOptions)[]), 'secrets', 'authenticator'] as const;
 
 const MIN_SECRET_BYTES = 32;
-/** The longest a timer of Node's can wait. */
+/** The maximum delay of a Node timer. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**

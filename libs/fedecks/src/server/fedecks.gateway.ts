@@ -42,7 +42,7 @@ import { type Authenticated, type UpgradeRequest } from './upgrade/upgrade-reque
 import { binaryFrame } from './websocket/frame-writer.js';
 import { acceptHandshake, checkHandshake } from './websocket/handshake.js';
 
-/** What anybody can cause who reaches the port. */
+/** Errors that any client can cause, without authentication. */
 const REFUSALS: ReadonlySet<SocketError['type']> = new Set([
   'invalid_auth_header',
   'authentication_failed',
@@ -63,12 +63,12 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   readonly telemetry: Telemetry;
   private readonly logger: Logger;
   private readonly limited: LimitedLog;
-  /** A flood of strangers leaves the other log its lines. */
+  /** A separate limit, so that unauthenticated clients do not use up the other log. */
   private readonly strangers: LimitedLog;
   private readonly leftovers: Leftovers<Connection>;
   /** @internal */
   readonly decoding: DecodeOptions;
-  /** What a device is told of the limits of its connection. */
+  /** The limits header for devices. */
   private readonly limits: string;
   private admission!: Admission;
   private ticking: NodeJS.Timeout | undefined;
@@ -170,7 +170,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
 
   /** @internal */
   upgrade(request: UpgradeRequest, socket: Duplex, head: Buffer): void {
-    // Until the websocket has it, an error of the socket is nobody's.
+    // Handles socket errors until the websocket takes over.
     const onError = (): void => undefined;
     const onClose = (): void => {
       this.admission.abort(request);
@@ -212,12 +212,12 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     if (attempt === undefined || !this.node.decisions.refusesClonesOf(deviceId)) return false;
     return this.backplane.presenceOf(deviceId).then(
       (entry) => entry?.state === 'online' && isOtherProcess(entry.attempt, attempt),
-      // What cannot be asked is no obstacle: the node that holds the other one will refuse this one.
+      // An unavailable backplane does not prevent the upgrade: the other node will reject this connection.
       () => false,
     );
   }
 
-  /** What nobody expects to fail has failed: the peer may come again. */
+  /** Handles an unexpected error: the peer may retry. */
   private abort(peer: Duplex | ServerResponse, error: unknown): void {
     this.limited.error('An upgrade failed', error);
     peer.destroy();
@@ -295,7 +295,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
       this.limited.error(line, error.error);
     else this.limited.warn(line);
     for (const handler of this.router.errors) {
-      // It has nobody to answer, but what it returns may have to be waited for, or run.
+      // It cannot reply, but its result may be a promise or a stream.
       const runner = new HandlerRunner({
         send: () => undefined,
         stop: () => undefined,
@@ -313,7 +313,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   }
 }
 
-/** An authenticator that is overloaded says so by an HttpException, and strangers can overload it. */
+/** An overloaded authenticator throws an HttpException, and unauthenticated clients can overload it. */
 function isRefusal({ type, error }: SocketError): boolean {
   return REFUSALS.has(type) || (type === 'upgrade_failed' && error instanceof HttpException);
 }

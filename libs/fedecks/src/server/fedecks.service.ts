@@ -22,12 +22,12 @@ export type FedecksHealth =
 @Injectable()
 export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
   /**
-   * What is put in here is pushed. What cannot be is logged, and reported to `@OnSocketError` as `undelivered`.
+   * Pushes every message it receives. Failures are logged, and reported to `@OnSocketError` as `undelivered`.
    * Sources may be piped into it. One that completes or fails leaves it open for the others; a failure is logged.
    */
   readonly downstream: Downstream<C>;
   /**
-   * Every message of every device, before its handler. Costs nothing while nobody listens. What an observer throws or
+   * Every message of every device, before its handler. Costs nothing without an observer. What an observer throws or
    * rejects with is logged, and the observer goes on; a stream it is merged into (`merge`, `concat`) must see to its own.
    */
   readonly messages$: Observable<UpstreamMessage>;

@@ -1,7 +1,7 @@
 const WINDOW_MS = 60_000;
 const REPLACEMENTS = 5;
 
-/** Recognises two machines that use one device id: they replace each other over and over. */
+/** Detects a device id whose connections replace each other repeatedly. */
 export class Flapping {
   private windowEnds = 0;
   private readonly replaced = new Map<string, number>();

@@ -1,4 +1,4 @@
-/** What is left of a connection that has ended. */
+/** An ended connection with unhandled messages. */
 export interface Leftover {
   readonly waitingMessages: number;
   /** Of the messages that wait, and of the one that is being handled. */
@@ -9,7 +9,7 @@ export interface Leftover {
 
 /**
  * Connections that have ended, until all their messages and `@OnDisconnected` are handled. What they hold counts
- * against their device: or one that connects again whenever its mailbox is full would have a new mailbox each time.
+ * against their device, so that reconnecting does not give it a new mailbox.
  */
 export class Leftovers<Ended extends Leftover> {
   private readonly byDevice = new Map<string, Set<Ended>>();

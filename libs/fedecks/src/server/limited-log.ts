@@ -3,7 +3,7 @@ import { printable, stackOf } from '../faults/index.js';
 
 const WINDOW_MS = 10_000;
 const LINES = 20;
-/** Nest's own logger has the level debug on where nobody has chosen: a fleet must not fill the disk with it. */
+/** Nest enables debug by default, so debug lines need a limit. */
 const DEBUG_LINES = 200;
 const MAX_LINE_LENGTH = 2_000;
 const MAX_STACK_LENGTH = 10_000;
@@ -24,7 +24,7 @@ export function isDebugLogged(): boolean {
 }
 
 /**
- * A log of what others can cause: at most 20 warnings, 20 errors and 200 lines of level debug in 10 s; then it counts, and
+ * A log with a rate limit: at most 20 warnings, 20 errors and 200 debug lines per 10 s; then it counts, and
  * says how many it left out. What peers sent may be part of a line, and cannot begin another one.
  */
 export class LimitedLog {
@@ -59,7 +59,7 @@ export class LimitedLog {
       if (leftOut > 0) note(`${leftOut} more lines were left out`);
       if (budget.admits()) write();
     } catch {
-      // A logger of the application's that throws: there is nowhere else to say so.
+      // The application's logger throws: there is no other place to report it.
     }
   }
 }

@@ -30,7 +30,7 @@ export class LocalNode implements BackplaneEndpoint {
     private readonly revocations: Revocations,
     private readonly report: (error: SocketError) => void,
     private readonly logger: Log,
-    /** Whatever else publishes where nodes meet can make a backplane fail, as often as it likes. */
+    /** Rate-limited, as foreign publishers can cause any number of failures. */
     private readonly limited: Pick<Log, 'warn'>,
     onMembers: (name: string, any: boolean) => void,
   ) {
@@ -135,7 +135,7 @@ export class LocalNode implements BackplaneEndpoint {
   revoked(deviceId: string, generation: number): void {
     this.revocations.observe(deviceId, generation);
     for (const connection of [...this.registry.of(deviceId)]) {
-      // The device may have logged in anew, on a node that knew of the revocation earlier.
+      // The device may have logged in again on a node that already knew of the revocation.
       if (connection.grant.generation < generation) endRevoked(connection);
     }
   }

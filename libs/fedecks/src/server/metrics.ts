@@ -1,4 +1,4 @@
-/** Where figures go: a counter and a histogram of whatever library the app measures with. What it throws is logged. */
+/** The app's metrics recorder, for any metrics library. Its errors are logged. */
 export interface MetricsRecorder {
   /** Adds to a counter. */
   count(name: string, labels: MetricLabels, by: number): void;

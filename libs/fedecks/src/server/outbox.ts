@@ -1,13 +1,13 @@
 import { type Duplex } from 'node:stream';
 
-/** How long, in ms, a device that sends nothing is spared frames that could share a read with the 101 (PROTOCOL.md §2.6). */
+/** How long frames are held for a device that sends nothing, in ms, so that none shares a read with the 101 (PROTOCOL.md §2.6). */
 const HOLD_MS = 1_000;
 
 /** Frames that are together no larger than this leave as one buffer: to copy them costs less than to write each. */
 const JOIN_BYTES = 16 * 1024;
 
 /**
- * What leaves for a device. Until its first frame has arrived frames are held; what is written in one tick leaves
+ * The outgoing frames of a device. Frames are held until its first frame arrives; frames of one tick are written
  * in one system call, which is most of what a small frame costs; and what waits for a device that does not read is
  * bounded by `maxBufferedBytes` and one message.
  */
@@ -20,7 +20,7 @@ export class Outbox {
   private held: (() => void)[] | undefined = [];
   private heldBytes = 0;
   private holdTimer: NodeJS.Timeout | undefined;
-  /** One for all who wait for it: to take off a listener for each of thousands takes seconds. */
+  /** One shared promise: removing thousands of listeners takes seconds. */
   private drain: Promise<void> | undefined;
 
   /** @param onOverflow called when more would wait than may. */
@@ -115,7 +115,7 @@ export class Outbox {
 
   private put(frame: Buffer): boolean {
     if (!this.hasRoom(this.socket.writableLength + this.framesBytes, frame)) {
-      // Only what the system does not take counts, not what it has not been offered yet.
+      // Counts only bytes that the kernel did not accept, not those not yet written.
       this.flush();
       if (!this.hasRoom(this.socket.writableLength, frame)) {
         this.onOverflow();

@@ -79,7 +79,7 @@ export class PhoenixTokens {
   }
 }
 
-/** Node reads over characters and bits that are no Base64: another spelling of a token is not that token. */
+/** Node ignores invalid Base64 characters and bits, so the encoding is compared: an alternative encoding is rejected. */
 function exactly(part: string): Buffer {
   const bytes = Buffer.from(part, 'base64url');
   if (bytes.toString('base64url') !== part) throw new Error('not base64url');

@@ -15,7 +15,7 @@ export interface PresenceEntry extends ConnectedDevice {
 
 /** A part of all that is known, and where to go on. */
 export interface PresencePage {
-  /** In no order that is promised. */
+  /** In no particular order. */
   readonly entries: readonly PresenceEntry[];
   /** Where the next page begins; undefined on the last. */
   readonly cursor?: string | undefined;
@@ -79,7 +79,7 @@ export class Presence {
   }
 
   /**
-   * Everybody who is known, in pages, those that left included. A device that comes or goes while the pages are
+   * All known devices, in pages, including those that left. A device that connects or disconnects while the pages are
    * read may be on two of them, and so may one whose entry is just then renewed; any other is on exactly one.
    * @throws {BackplaneError} when the other nodes cannot be asked.
    * @throws {RangeError} for a limit out of range, and a cursor that is none.

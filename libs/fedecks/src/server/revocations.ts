@@ -1,7 +1,7 @@
 import { type Tokens } from './token.js';
 
 /**
- * Where revocations are kept. In memory by default; an app with several processes, or restarts, gives its own.
+ * Stores revocations. In memory by default; an app with several processes, or that must survive restarts, provides its own.
  *
  * A revocation is a number, its generation, and each token carries that of the last revocation known when its
  * connection was authenticated. Tokens of a lower generation than the one kept are revoked. So no clock decides what
@@ -44,7 +44,7 @@ export class MemoryRevocations implements RevocationStore {
   revoke(deviceId: string, at: number, until: number): void {
     const keptAt = performance.now();
     for (const [id, entry] of this.entries) {
-      // In the order they were kept: the rest is younger.
+      // In insertion order: the rest is newer.
       if (keptAt - entry.keptAt < entry.until - entry.at) break;
       if (entry.until <= Date.now()) this.entries.delete(id);
     }
@@ -79,7 +79,7 @@ export class Revocations {
   }
 
   /**
-   * Revokes what the device was given until now. In force on this node at once, before the store has kept it.
+   * Revokes all tokens of the device issued until now. Effective on this node at once, before the store has written it.
    * @throws what the store throws.
    */
   async revoke(deviceId: string): Promise<void> {
@@ -91,7 +91,7 @@ export class Revocations {
     this.observe(deviceId, generation);
     await this.store.revoke(deviceId, generation, this.forgetAt(generation));
     this.observe(deviceId, generation);
-    // If it could not be read, what is kept now may be less than what was there.
+    // If the read failed, the stored generation may be lower than the previous one.
     await reading;
   }
 
@@ -124,7 +124,7 @@ export class Revocations {
 
   /**
    * The generation of a login that begins now. Where the store fails it is 0, as if the device was never revoked: its
-   * tokens work unless the store turns out to know better.
+   * tokens work unless the store has a revocation.
    */
   async generationOf(deviceId: string): Promise<number> {
     const recent = this.recent.get(deviceId)?.generation ?? 0;

@@ -15,7 +15,7 @@ const CHANNELS = {
   error: channel('fedecks:error'),
 };
 
-/** What a connection is known by, to those who look on. */
+/** The identity of a connection in logs and channels. */
 export interface Observed {
   readonly device: ConnectedDevice;
   /** Counted up in this process. */
@@ -29,8 +29,8 @@ const MAX_NAME_CHARS = 64;
 const LAST_CODE_OF_RFC = 1015;
 
 /**
- * What an endpoint shows of its work: lines of the log (level debug), channels of `node:diagnostics_channel`, and
- * figures. Never payloads, credentials or tokens. While nobody looks, a message costs the question {@link isWatched}.
+ * Observability of an endpoint: debug log lines, `node:diagnostics_channel` channels, and
+ * metrics. Never payloads, credentials or tokens. Without observers, a message only costs a call of {@link isWatched}.
  */
 export class Telemetry {
   /** Figures go here, if the app wants them. */
@@ -121,7 +121,7 @@ export class Telemetry {
     if (CHANNELS.disconnected.hasSubscribers)
       CHANNELS.disconnected.publish({ device, connection: number, cause });
     const { type, code } = cause;
-    // A device may choose any code, and each would be a series of its own.
+    // A device may send any code, and each would create a new time series.
     const isDevices = type === 'closed_by_device' && code > LAST_CODE_OF_RFC;
     this.count('fedecks_connections_closed_total', { cause: type, code: isDevices ? 'other' : String(code) });
     if (this.debugging) this.debug(device, number, () => `closed with ${code}: ${type}`);

@@ -11,7 +11,7 @@ import { type Claims } from './authenticator.js';
 /** Keeps tokens of this module apart from other JWTs an app signs with the same secret. */
 const AUDIENCE = 'fedecks';
 
-/** What an auth header takes beside a device id and a token, in bytes of its term. */
+/** The overhead of an auth header besides device id and token, in bytes of its term. */
 const HEADER_OVERHEAD = encodeTerm({ [DEVICE_ID_KEY]: '', [TOKEN_KEY]: '' }).length;
 
 /** A payload with the longest numbers there can be: until 2286, `exp` has ten digits, and a time in ms thirteen. */
@@ -20,7 +20,7 @@ const LONGEST_NUMBERS = payloadJson('""', 1_234_567_890_123, 1_234_567_890, 1_23
 /** The last second a `Date` can hold. */
 const LAST_SECOND = 8.64e12;
 
-/** What a connection was let in by. Its tokens carry it on, so that no clock and no race can better or worsen it. */
+/** The grant of a connection: its generation and expiry. Its tokens inherit it, independent of clocks and races. */
 export interface Grant {
   /** The revocation of the device that was the last one when the connection was authenticated; 0 for none. */
   readonly generation: number;
@@ -55,7 +55,7 @@ interface Key {
 /** Issues and verifies the tokens devices reconnect with: JWT, HS256 (RFC 7519), several keys told apart by `kid`. */
 export class Tokens {
   private readonly signing: Key;
-  /** By the header of its tokens: a token with any other header is not ours, and is not parsed. */
+  /** Keys by token header: a token with another header is rejected without parsing. */
   private readonly keys = new Map<string, Key>();
   private latest = 0;
 
@@ -130,7 +130,7 @@ export class Tokens {
     return Math.ceil(header / 3) * 4 <= MAX_AUTH_HEADER_LENGTH;
   }
 
-  /** Nothing of a token is parsed before its signature is found good. */
+  /** Verifies the signature before it parses anything. */
   private verifyOwn(token: string, now: number): TokenContent | undefined {
     if (token.length > MAX_AUTH_HEADER_LENGTH) return undefined;
     const payloadAt = token.indexOf('.') + 1;
@@ -138,7 +138,7 @@ export class Tokens {
     const signatureAt = token.indexOf('.', payloadAt) + 1;
     if (!key || signatureAt === 0) return undefined;
     const expected = createHmac('sha256', key.key).update(token.slice(0, signatureAt - 1));
-    // As text: another spelling of the same signature is not that signature.
+    // Compared as text, so that alternative encodings are rejected.
     const signature = Buffer.from(token.slice(signatureAt));
     const wanted = Buffer.from(expected.digest('base64url'));
     if (signature.length !== wanted.length || !timingSafeEqual(signature, wanted)) return undefined;
@@ -158,7 +158,7 @@ function keyOf(secret: string): Key {
   };
 }
 
-/** Tells nothing of the secret, and is the same on every node and after every restart. */
+/** A key id that does not reveal the secret, and is stable across nodes and restarts. */
 function keyId(secret: string): string {
   return createHmac('sha256', secret).update('fedecks kid').digest('base64url').slice(0, 6);
 }

@@ -37,7 +37,7 @@ import {
   WEBSOCKET_SUFFIX,
 } from '../wire/index.js';
 
-/** Who a fake device says it is. */
+/** The identity and credentials of a fake device. */
 export interface FakeDeviceOptions {
   /** Its device id. */
   readonly id: string;
@@ -57,7 +57,7 @@ export interface FakeDeviceClose {
   readonly reason: string;
 }
 
-/** The cloud did not let the device in (PROTOCOL.md §1). */
+/** The cloud rejected the device (PROTOCOL.md §1). */
 export class FakeDeviceRefused extends FedecksError {
   override readonly name = 'FakeDeviceRefused';
 
@@ -78,7 +78,7 @@ interface Waiting {
   readonly never: (why: string) => void;
 }
 
-/** A device that is connected. It asks for a token as every device does, and keeps it from its messages. */
+/** A connected device. It requests a token like every device, and excludes it from its messages. */
 export class FakeDevice {
   /** Resolves when the connection has ended, whoever ended it. */
   readonly closed: Promise<FakeDeviceClose>;

@@ -15,7 +15,7 @@ export type AuthHeaderProblem =
   | 'device id is not a string'
   | 'device id is too long';
 
-/** What an auth header says, or why it says nothing. */
+/** The parsed auth header, or its problem. */
 export type AuthHeader =
   | {
       readonly ok: true;
@@ -27,7 +27,7 @@ export type AuthHeader =
     }
   | { readonly ok: false; readonly info: AuthHeaderProblem };
 
-/** What a stranger may have us read. No known peer sends a compressed header. */
+/** Decoding limits for unauthenticated input. No known peer sends a compressed header. */
 const LIMITS = { maxElements: 256, maxDepth: 16, compressed: false } as const;
 /** Standard Base64 with its padding (RFC 4648 §4). */
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;

@@ -12,7 +12,7 @@ import {
 let text = '';
 
 /**
- * A string that is the same for two keys Erlang takes for one: what it compares is the value, however it was
+ * A string that is equal for keys that Erlang treats as equal: it compares values independent of their
  * spelt, with the entries of a map in any order, and with 0.0 and -0.0 alike. Linear in the size of the key but
  * for the sorting of maps, and as deep as reading allowed it to be.
  */

@@ -196,7 +196,7 @@ function u32(): number {
   return bytes[at]! * 0x1000000 + ((bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!);
 }
 
-/** How many elements follow: at least one byte each, or the count is a lie. */
+/** The number of following elements; rejects a count greater than the remaining bytes. */
 function count(bytesEach: number, of: number): number {
   if (of * bytesEach > bytes.length - pos) fail('truncated');
   return of;
@@ -521,7 +521,7 @@ function leave(term: Term): Term {
   return term;
 }
 
-/** One message with ever new keys does not make those of others be forgotten. */
+/** Limits the new keys per message, so that it does not evict those of other messages. */
 const SHAPES_FOR_A_TERM = 256;
 const textShapes = new ShapeTree();
 const atomShapes = new ShapeTree();

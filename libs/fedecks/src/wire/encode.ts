@@ -79,7 +79,7 @@ function sizeError(): TermEncodeError {
   return new TermEncodeError('out-of-range', '$', `is larger than ${maxBytes} bytes`);
 }
 
-/** A getter of what is being written writes a message of its own: the two must not get in each other's way. */
+/** Saves the state for reentrant encoding, as a getter may encode another message. */
 function encodeWithin(gap: number, term: unknown, options?: EncodeOptions): Buffer {
   const outer = { maxDepth, maxBytes, path };
   const bringBack = putAside();

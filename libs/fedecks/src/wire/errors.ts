@@ -15,7 +15,7 @@ export class FedecksError extends Error {
  * Why bytes are no term:
  * - `truncated`: they end before the term does, or a length in them is larger than what is there.
  * - `bad-version`: they do not begin with 131.
- * - `unknown-tag`: a tag that is none, or has no business in a message.
+ * - `unknown-tag`: an undefined tag, or one that is not allowed in a message.
  * - `unsafe`: a fun, an export or a port; or a compressed term where none is allowed.
  * - `duplicate-key`: a map has a key twice.
  * - `too-deep`: nested beyond `maxDepth`.

@@ -4,7 +4,7 @@ import { Atom, ImproperList } from './term.js';
 /** The name of a property, or the index of an element. */
 export type Key = string | number;
 
-/** More of a path than this says nothing to anybody. */
+/** The maximum number of path steps. */
 const MAX_KEYS_SHOWN = 20;
 /** And of a key. */
 const MAX_CHARACTERS_SHOWN = 64;
@@ -25,7 +25,7 @@ export function nameOf(key: unknown): Key {
   return key instanceof Atom ? key.name : '(key)';
 }
 
-/** Thrown where writing has come too deep. Why is only asked then: {@link nestingError}. */
+/** Thrown when the nesting limit is exceeded; {@link nestingError} then finds the reason. */
 export class TooDeep extends Error {}
 
 /** Whether writing came too deep: beyond its limit, or beyond the stack, which was used up far where it was called. */

@@ -124,8 +124,8 @@ export const REFUSAL_HEADER = 'x-fedecks-refusal';
 export const CLONE_REASON = 'another machine uses this device id';
 
 /**
- * What a device does about a close code (PROTOCOL.md §5): `retry` with its backoff, `login` again because its token
- * is worth nothing, or retry `slow`ly because only a person can mend it.
+ * A device's reaction to a close code (PROTOCOL.md §5): `retry` with backoff, `login` because its token
+ * is invalid, or retry `slow`ly because it needs human intervention.
  */
 export function closeCodeAdvice(code: number): 'retry' | 'login' | 'slow' {
   if (code >= 4100 && code < 4150) return 'login';

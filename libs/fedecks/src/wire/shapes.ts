@@ -84,7 +84,7 @@ export class Shape {
   }
 }
 
-/** A tree of bounded size: a peer that sends ever new keys only makes it be begun anew. */
+/** A tree of bounded size: a peer that sends many new keys only causes a reset. */
 export class ShapeTree {
   /** Where no key has been read yet. */
   root = this.begin();

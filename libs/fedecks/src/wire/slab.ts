@@ -72,7 +72,7 @@ function place(bytes: number): void {
   next = 0;
 }
 
-/** Puts the message being written aside for one that is begun in the midst of it. Returns what brings it back. */
+/** Suspends the current message for a nested one. Returns a function that resumes it. */
 export function putAside(): () => void {
   const aside = { out, view, start, next, most };
   place(SLAB_BYTES);

@@ -1,6 +1,6 @@
 import { EXIT, type ExitStatus } from '../exit.js';
 
-/** What is looked at, one after another. */
+/** The steps of `check`, in order. */
 export type StepName = 'dns' | 'tcp' | 'proxy' | 'tls' | 'upgrade';
 
 /** A step that has failed, and what to do. */
@@ -16,7 +16,7 @@ export class StepFailure extends Error {
   }
 }
 
-/** How a step is said to have gone. */
+/** Prints the result of a step. */
 export type Report = (step: StepName, detail: string) => void;
 
 /** How long each step may take. */

@@ -5,7 +5,7 @@ import { connect, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { plain } from '../printable.js';
 import { codeOf, type Patience, type Report, StepFailure, within } from './steps.js';
 
-/** What a device shows and trusts. */
+/** The client certificate and the trusted CAs. */
 export interface TlsFiles {
   readonly ca?: Buffer;
   readonly cert?: Buffer;
@@ -57,7 +57,7 @@ export async function speaksTls(tcp: Socket, host: string, patience: Patience): 
   }
 }
 
-/** The certificate is looked at afterwards: what is wrong with it is the news. */
+/** Accepts any certificate: it is checked afterwards, to report what is wrong. */
 async function handshake(
   tcp: Socket,
   host: string,

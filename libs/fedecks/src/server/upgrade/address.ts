@@ -2,7 +2,7 @@ import { type IncomingMessage } from 'node:http';
 import { isIP, isIPv6, SocketAddress } from 'node:net';
 import { TrustedProxies } from './trusted-proxies.js';
 
-/** More proxies than that are on no device's way; each costs some microseconds to check. */
+/** The maximum number of proxies to check, at some microseconds each. */
 const MAX_PROXIES = 16;
 
 /** The longest an address with its brackets, zone and port can be; a longer entry is none. */
@@ -28,9 +28,9 @@ export class PeerAddress {
     const header = request.headers['x-forwarded-for'] ?? '';
     let rest = Array.isArray(header) ? header.join(',') : header;
     for (let hop = 0; hop < MAX_PROXIES && rest !== ''; hop++) {
-      // A peer of TCP has no address when it is gone already: what it claims to be proves nothing.
+      // A closed TCP peer has no address: its header is not trusted.
       if (address === '' ? !onUnixSocket : !this.trusted.has(address)) break;
-      // Each proxy appends whom it heard from.
+      // Each proxy appends the address of its client.
       const comma = rest.lastIndexOf(',');
       const entry = rest.slice(comma + 1).trim();
       rest = rest.slice(0, Math.max(comma, 0));

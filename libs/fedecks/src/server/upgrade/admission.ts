@@ -16,7 +16,7 @@ import {
   type UpgradeRequest,
 } from './upgrade-request.js';
 
-/** Whether a device is let in, or the HTTP status that refuses it. */
+/** An accepted device, or the HTTP status of the rejection. */
 export type UpgradeDecision =
   Authenticated | { readonly status: number; readonly retryAfterS?: number; readonly reason?: string };
 
@@ -26,15 +26,15 @@ export type OnDecision = (decision: UpgradeDecision) => boolean;
 /** How many upgrades with a token, and how many without, wait for guards and authenticator at the same time. */
 export const MAX_WAITING = 1_000;
 
-/** When a device that was refused for a passing reason may come again. */
+/** The Retry-After of transient rejections, in seconds. */
 const RETRY_AFTER_S = 10;
 
 const NOT_NOW: UpgradeDecision = { status: 503, retryAfterS: RETRY_AFTER_S };
 
-/** Another node, or the next start of this one, takes the device at once. */
+/** The Retry-After while draining: another node, or this one after its restart, accepts the device. */
 const DRAINING: UpgradeDecision = { status: 503, retryAfterS: 1 };
 
-/** What a machine is told whose device id another one uses. It comes again to see whether that has ended. */
+/** The Retry-After and reason for a rejected clone. */
 const CLONE: UpgradeDecision = { status: 503, retryAfterS: 60, reason: CLONE_REASON };
 
 /** What admission needs of its endpoint. */
@@ -74,10 +74,10 @@ interface Lane {
 }
 
 /**
- * Decides who is let in: limits, guards, claim, and a last check of what has changed meanwhile.
+ * Decides on upgrades: limits, guards, claim, and a recheck after the guards.
  *
- * Upgrades with a good token and all others (logins, bad tokens, garbage) have limits apart, so that no stranger
- * uses up those of devices that come back. A token that was revoked is good here, until its store is asked: such
+ * Upgrades with a valid token and all others (logins, bad tokens, garbage) have separate limits, so that unauthenticated
+ * clients do not block devices with tokens. A revoked token counts as valid here, until the store is queried: such
  * a device is held up by the limit for one device.
  */
 export class Admission {
@@ -97,7 +97,7 @@ export class Admission {
       limiter: UpgradeLimiter.ofTokens(options),
       places: new Places(MAX_WAITING, MAX_WAITING),
     };
-    // An authenticator that is slow for one address has places left for the others.
+    // One address may occupy only half of the places, so that a slow login does not block the others.
     this.strangerLane = {
       limiter: UpgradeLimiter.ofStrangers(options),
       places: new Places(MAX_WAITING, MAX_WAITING / 2),
@@ -134,7 +134,7 @@ export class Admission {
     }
   }
 
-  /** Nobody waits for the decision any more: the socket has closed. */
+  /** Aborts the upgrade, as its socket has closed. */
   abort(request: UpgradeRequest): void {
     this.waiting.get(request)?.(undefined);
   }
@@ -168,7 +168,7 @@ export class Admission {
       };
       this.waiting.set(request, settle);
       places.take(key);
-      // Work nobody waits for is still work: its place is free when it ends, or when its time is up.
+      // Aborted work still runs: its place is freed when it ends, or at the timeout.
       let holdsPlace = true;
       const release = (): void => {
         if (holdsPlace) places.release(key);
@@ -208,7 +208,7 @@ export class Admission {
     }
   }
 
-  /** What may have changed while the guards ran. Nothing is waited for between this and the 101. */
+  /** Rechecks what may have changed while the guards ran. Runs synchronously before the 101. */
   private recheck(authenticated: Authenticated, arrival: Arrival): UpgradeDecision {
     const { device, grant } = authenticated;
     if (this.draining) return DRAINING;
@@ -249,7 +249,7 @@ export class Admission {
     return this.failed(request.deviceId ?? null, error);
   }
 
-  /** Our fault, not the device's: it may come again, and its token is still good. */
+  /** A fault of the cloud: the device may retry, and its token stays valid. */
   private failed(deviceId: string | null, error: unknown): UpgradeDecision {
     this.context.report({ deviceId, type: 'upgrade_failed', info: infoOf(error), error });
     return NOT_NOW;

@@ -65,7 +65,7 @@ export class FedecksAuthGuard implements CanActivate {
     };
     const result = await this.authenticator?.authenticate(credentials, device);
     if (result === true) return { claims: undefined, grant };
-    // What a lookup that found nothing returns is a no, whatever the types say.
+    // null and undefined, as from a lookup without a result, count as false.
     if (!result) throw new UpgradeRefused({ deviceId: id, type: 'authentication_failed', info: '' });
     if (typeof result === 'object' && 'claims' in result) return { claims: result.claims, grant };
     throw new TypeError('authenticate() must return true, false or { claims }, or a promise of one of these');

@@ -2,7 +2,7 @@ import { type IncomingMessage, type Server, type ServerResponse } from 'node:htt
 import { type Socket } from 'node:net';
 
 /**
- * Serves upgrades that nobody takes as the ordinary requests they are (RFC 9110 §7.8): HTTP clients of Java offer
+ * Serves unhandled upgrades as ordinary requests (RFC 9110 §7.8): Java's HTTP clients offer
  * h2c by themselves. Node has left HTTP by then, so the connection starts anew with the request, without that
  * header, and with what came behind it. It waits for the responses to earlier requests: they go first.
  */
@@ -31,7 +31,7 @@ export class DeclinedUpgrades {
     socket.on('error', onError).on('drain', onDrain);
     last.once('close', () => {
       socket.off('drain', onDrain);
-      // Any number may follow at once: everybody else is served in between.
+      // Yields, as any number may follow in one read.
       setImmediate(() => {
         this.restart(socket, bytes);
         socket.off('error', onError);

@@ -20,7 +20,7 @@ export interface PathOwner {
   shutDown(): Promise<void>;
 }
 
-/** What HTTP clients offer by themselves, with any request: a server that stays with HTTP/1.1 ignores it. */
+/** Protocols that HTTP clients offer with any request; an HTTP/1.1 server ignores them. */
 const OFFER = /^\s*(h2c|http\/|tls\/)/i;
 
 /**
@@ -140,6 +140,6 @@ export class UpgradeDispatcher implements OnModuleDestroy {
 function isOrdinary(server: Server, { headers }: IncomingMessage): boolean {
   const protocol = headers.upgrade ?? '';
   if (/websocket/i.test(protocol)) return false;
-  // The listener of another protocol, if there is one, knows what to do.
+  // Left to the listener of another protocol, if any.
   return OFFER.test(protocol) || server.listenerCount('upgrade') === 1;
 }

@@ -11,7 +11,7 @@ const MINUTE_MS = 60_000;
 const MAX_KEYS = 100_000;
 const OTHERS = '';
 
-/** Counts by key in fixed windows: a map that is emptied is all there is to keep. A limit of 0 is none. */
+/** Counts by key in fixed windows, with one map that is cleared per window. 0 means unlimited. */
 class RateWindow {
   private endsAt = 0;
   private readonly counts = new Map<string, number>();
@@ -44,7 +44,7 @@ class RateWindow {
 
 /**
  * The rates of one kind of upgrades: of those with a good token, or of all others. Only what is let through is
- * counted, so an address that is over its limit takes nothing of what is left for the others.
+ * counted, so an address over its limit does not reduce the limit of the others.
  */
 export class UpgradeLimiter {
   private secondEndsAt = 0;

@@ -24,7 +24,7 @@ export async function passGuards(
     }
     if (!passed) throw refusedBy(request, guard.constructor.name);
   }
-  // A guard of the application's that stands in for ours need not know of grants.
+  // An application guard that replaces FedecksAuthGuard need not set a grant.
   const { device, grant = { generation: 0, expiresAt: 0 } } = request;
   if (!device) throw new Error('FedecksAuthGuard was replaced by a guard that sets no request.device');
   return { device, grant };

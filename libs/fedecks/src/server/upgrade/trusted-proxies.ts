@@ -7,7 +7,7 @@ const NAMED: ReadonlyMap<string, readonly string[]> = new Map([
   ['uniquelocal', ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']],
 ]);
 
-/** The proxies an app trusts to say whom they heard from. */
+/** The app's trusted proxies. */
 export class TrustedProxies {
   private readonly networks = new BlockList();
 

@@ -52,14 +52,14 @@ export interface Authenticated {
   readonly grant: Grant;
 }
 
-/** A device that may not come in, and why. */
+/** A rejected upgrade, and its reason. */
 export class UpgradeRefused extends Error {
   constructor(readonly report: SocketError) {
     super(report.type);
   }
 }
 
-/** What an upgrade presents, as far as it can be told without asking anybody. */
+/** The contents of the auth header, without any query. */
 export type Presented =
   | { readonly type: 'token'; readonly deviceId: string; readonly content: TokenContent }
   | { readonly type: 'credentials'; readonly header: AuthHeader & { readonly ok: true } }

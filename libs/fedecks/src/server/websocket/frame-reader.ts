@@ -21,7 +21,7 @@ export const FOUND = {
   nothing: 0,
   text: 1,
   binary: 2,
-  /** A fragment that does not end its message. It may be empty: it is work all the same, for the caller to count. */
+  /** A non-final fragment. Returned even if it is empty, so that the caller can count it. */
   part: 3,
   close: 8,
   ping: 9,

@@ -1,4 +1,4 @@
-/** From here on a view is worth making: it costs as much as some hundred single bytes. */
+/** The minimum length for a DataView, whose creation costs as much as some hundred single bytes. */
 const VIEW_FROM_BYTES = 128;
 
 /**
