@@ -23,7 +23,10 @@ import {
 } from '../handlers/index.js';
 import { type Term } from '../wire/index.js';
 
-/** How many messages of the cloud may wait for a handler. The cloud cannot be slowed down: the next one is dropped, and that is logged. */
+/**
+ * How many messages of the cloud may wait for a handler. The cloud cannot be slowed down: the next one is dropped, and
+ * that is logged.
+ */
 const MAILBOX_LIMIT = 1_000;
 
 /** The interval of the check for long-running handlers, in ms. */

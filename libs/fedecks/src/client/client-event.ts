@@ -19,7 +19,8 @@ export type ClientEvent =
   | ({ readonly type: 'upgrade_failed' } & UpgradeFailure)
   /**
    * The cloud refuses the token that is held: only a `login` helps. The token is kept, and presented again all the same.
-   * `expired`: refused when it had expired, by the server's date if it tells one. `revoked`: the connection was closed with 4150.
+   * `expired`: refused when it had expired, by the server's date if it tells one. `revoked`: the connection was closed
+   * with 4150.
    * `refused`: refused twice in a row, or after `revoked`.
    */
   | { readonly type: 'token_refused'; readonly cause: TokenRefusal }

@@ -109,7 +109,8 @@ export interface FedecksClientOptions {
   readonly refusedRetryMs?: number;
 
   /**
-   * The shortest wait, in milliseconds, after the server closed with a code from 4150 to 4199 (PROTOCOL.md §5); with 4152 only from the third time within five minutes on. `login` ends
+   * The shortest wait, in milliseconds, after the server closed with a code from 4150 to 4199 (PROTOCOL.md §5); with
+   * 4152 only from the third time within five minutes on. `login` ends
    * the wait.
    * @default 900_000, which is 15 minutes
    */

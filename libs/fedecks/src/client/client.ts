@@ -83,7 +83,10 @@ export class FedecksClient<C extends Contract = Contract> {
    * merged into (`merge`, `concat`) must see to its own.
    */
   readonly events$: Observable<ClientEvent>;
-  /** The messages the cloud sends, in order; completes when the client has stopped. Observers may fail, as with `events$`. */
+  /**
+   * The messages the cloud sends, in order; completes when the client has stopped. Observers may fail, as with
+   * `events$`.
+   */
   readonly messages$: Observable<Term>;
 
   private readonly options: ResolvedClientOptions;

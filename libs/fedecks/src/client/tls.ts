@@ -102,7 +102,8 @@ export function isPinned(socket: TLSSocket, pins: readonly string[]): boolean {
 }
 
 /**
- * The error text if the server requested a client certificate and none is set; otherwise undefined. With TLS 1.3 the server rejects only
+ * The error text if the server requested a client certificate and none is set; otherwise undefined. With TLS 1.3 the
+ * server rejects only
  * after the handshake, and what it says of it may be lost with the connection. It has told which signatures it takes
  * if it has asked, and only then.
  */

@@ -18,7 +18,8 @@ export function expiryOf(token: string): number | undefined {
 }
 
 /**
- * Whether a token differs from the stored one only in its times, and extends them only slightly. A token with other contents is
+ * Whether a token differs from the stored one only in its times, and extends them only slightly. A token with other
+ * contents is
  * no renewal: another key, other claims, or another generation. Nor is an opaque token.
  */
 export function isRenewal(stored: string, token: string): boolean {

@@ -144,7 +144,10 @@ export class FileTokenStore implements TokenStore {
   }
 }
 
-/** Flushes a directory, so that its changes survive a power cut. Errors are ignored, as some file systems do not support it. */
+/**
+ * Flushes a directory, so that its changes survive a power cut. Errors are ignored, as some file systems do not support
+ * it.
+ */
 async function flush(path: string): Promise<void> {
   const directory = await open(path, 'r').catch(() => undefined);
   await directory?.sync().catch(() => undefined);

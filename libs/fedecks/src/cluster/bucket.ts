@@ -20,7 +20,10 @@ export interface Scanned<T> extends Kept<T> {
 export interface Entries<T> {
   /** The time to live of entries since their last write, in milliseconds. @default none */
   readonly retentionMs: number | undefined;
-  /** The subject on which the store itself publishes each committed write of a key: '{1}' stands for the key's first token, '{2}' for its second. It tells those that listen even if the writer has died. @default none */
+  /**
+   * The subject on which the store itself publishes each committed write of a key: '{1}' stands for the key's first
+   * token, '{2}' for its second. It tells those that listen even if the writer has died. @default none
+   */
   readonly publishAs?: string | undefined;
   /** Where every key in the bucket matches this: a scan of them is a scan of everything. @default unknown */
   readonly keys?: string | undefined;

@@ -42,7 +42,10 @@ export interface Link {
   start(events: LinkEvents): Promise<void>;
   /** Ends the connection for good. What was not flushed may be lost. */
   close(): Promise<void>;
-  /** Subscribes to a subject, whose last token may be `*`, replacing an earlier subscription. Messages at which `heard` throws are dropped. */
+  /**
+   * Subscribes to a subject, whose last token may be `*`, replacing an earlier subscription. Messages at which `heard`
+   * throws are dropped.
+   */
   subscribe(subject: string, heard: (message: Message) => void): void;
   /** Unsubscribes. Messages under way are still delivered, as requesters wait for an answer. */
   unsubscribe(subject: string): void;

@@ -49,7 +49,10 @@ interface Held {
   refusesClones: boolean;
   /** Set when its last connection here has ended. */
   gone: Gone | undefined;
-  /** The connection's epoch: the revision of this node's last write, while no later one is known. The next write is a compare-and-set on it. */
+  /**
+   * The connection's epoch: the revision of this node's last write, while no later one is known. The next write is a
+   * compare-and-set on it.
+   */
   epoch: number | undefined;
   /** The revision that was read or written last. */
   seen: number;
@@ -394,7 +397,10 @@ export class PresenceBook {
     this.pump();
   }
 
-  /** Writes that the device is connected here, or closes it where another node's connection stays. False if it has to be done anew. */
+  /**
+   * Writes that the device is connected here, or closes it where another node's connection stays. False if it has to be
+   * done anew.
+   */
   private async stay(bucket: Bucket<PresenceRecord>, held: Held): Promise<boolean> {
     const { device } = held;
     if (held.epoch !== undefined) return this.put(bucket, held, this.onlineRecord(held), held.epoch);

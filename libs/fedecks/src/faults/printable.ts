@@ -1,4 +1,7 @@
-/** What begins a line of its own, makes a terminal do something, or turns around what is read: C0, C1, line breaks, directions. */
+/**
+ * What begins a line of its own, makes a terminal do something, or turns around what is read: C0, C1, line breaks,
+ * directions.
+ */
 // eslint-disable-next-line no-control-regex -- these are what it is about
 const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 

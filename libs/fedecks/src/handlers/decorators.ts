@@ -111,12 +111,18 @@ export type OnMessageOf<C extends Contract, Receives extends 'up' | 'down', Answ
   EventsOf<C, Answers>
 >;
 
-/** Handles binary frames that are no safe term: the payload is the bytes, as a `Uint8Array` (PROTOCOL.md §2). `Also` is as with {@link OnMessage}. */
+/**
+ * Handles binary frames that are no safe term: the payload is the bytes, as a `Uint8Array` (PROTOCOL.md §2). `Also` is
+ * as with {@link OnMessage}.
+ */
 export function OnRawMessage<Also = never>(): HandlerDecorator<[Uint8Array] | Beside<Also>, AnyAnswer> {
   return handles('@OnRawMessage()', { kind: 'raw' });
 }
 
-/** Runs when a connection is open, before any message of it. What it returns is sent, and `Also` is, as with {@link OnMessage}. */
+/**
+ * Runs when a connection is open, before any message of it. What it returns is sent, and `Also` is, as with {@link
+ * OnMessage}.
+ */
 export function OnConnected<Also = never>(): HandlerDecorator<[null] | Beside<Also>, AnyAnswer> {
   return handles('@OnConnected()', { kind: 'connected' });
 }
@@ -175,7 +181,10 @@ function param(type: number, data: string | undefined, pipes: ParamMetadata['pip
   };
 }
 
-/** The payload: of an event its data, of a guard or catch-all the message, of a raw message the bytes. With a name, that property of it. Pipes apply. */
+/**
+ * The payload: of an event its data, of a guard or catch-all the message, of a raw message the bytes. With a name, that
+ * property of it. Pipes apply.
+ */
 export function Payload(...pipes: ParamMetadata['pipes']): ParameterDecorator;
 export function Payload(property: string, ...pipes: ParamMetadata['pipes']): ParameterDecorator;
 export function Payload(...given: readonly (string | ParamMetadata['pipes'][number])[]): ParameterDecorator {

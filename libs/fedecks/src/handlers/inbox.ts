@@ -14,7 +14,10 @@ export interface InboxLimits {
 /** What an inbox needs of the connection it belongs to. */
 export interface InboxOwner<Message> {
   readonly device: DeviceContext;
-  /** Handles a message: calls {@link Inbox.run} with the handler that takes it, if one does. May throw what type guards throw. */
+  /**
+   * Handles a message: calls {@link Inbox.run} with the handler that takes it, if one does. May throw what type guards
+   * throw.
+   */
   handle(message: Message): void;
   /** Called when work is ready: call {@link Inbox.step} while {@link Inbox.ready}. */
   onReady(): void;

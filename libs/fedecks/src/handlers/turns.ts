@@ -19,7 +19,8 @@ export const SLICE_MS = 0.5;
 const TURN_MS = 8;
 
 /**
- * A fair scheduler for event loop turns. A worker that has used up its slice waits for the next turn, behind earlier ones of its
+ * A fair scheduler for event loop turns. A worker that has used up its slice waits for the next turn, behind earlier
+ * ones of its
  * weight that came before; and once a turn is used up, everybody does.
  */
 export class Turns {

@@ -28,7 +28,10 @@ export interface NatsBackplaneOptions {
    * @default 'fedecks'
    */
   readonly namespace?: string | undefined;
-  /** On how many servers of a cluster JetStream keeps presence and revocations; only looked at when they are made. @default 1 */
+  /**
+   * On how many servers of a cluster JetStream keeps presence and revocations; only looked at when they are made.
+   * @default 1
+   */
   readonly replicas?: 1 | 3 | 5 | undefined;
   /**
    * How long, in milliseconds, another node or a server may take to answer. Beyond that a push rejects with

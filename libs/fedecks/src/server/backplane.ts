@@ -33,7 +33,10 @@ export interface BackplaneEndpoint {
    * @returns what to tell that node, for its {@link onTrace}.
    */
   replace(deviceId: string, newer: NewerConnection): CloneTrace | undefined;
-  /** With `clones: 'refuse'`, whether the connection of this node stays, and the newer one is refused as another machine's. */
+  /**
+   * With `clones: 'refuse'`, whether the connection of this node stays, and the newer one is refused as another
+   * machine's.
+   */
   refuse(deviceId: string, newer: NewerConnection): boolean;
   /** The node whose connection one of this node has replaced tells which processes of the device came before. */
   onTrace(deviceId: string, trace: CloneTrace): void;

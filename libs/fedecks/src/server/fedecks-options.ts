@@ -140,7 +140,8 @@ export interface FedecksOptions {
   /**
    * Maximum upgrades accepted for authentication per second, across all addresses. More are refused with 503 and
    * `Retry-After`. It applies to upgrades with a good token and to all others (logins, bad tokens, garbage) apart,
-   * so that failed logins do not block devices with tokens; one address may use at most half of the limit for the others. 0 turns
+   * so that failed logins do not block devices with tokens; one address may use at most half of the limit for the
+   * others. 0 turns
    * the limit off.
    * @default 1_000
    */
@@ -195,7 +196,8 @@ export interface FedecksOptions {
   readonly drainMs?: number;
 
   /**
-   * The recorder of metrics, for example for `prom-client`: a provider of the app, by its class, or an object with `count` and
+   * The recorder of metrics, for example for `prom-client`: a provider of the app, by its class, or an object with
+   * `count` and
    * `observe`. `FEDECKS_METRICS` lists them all.
    * @default none: nothing is counted
    */

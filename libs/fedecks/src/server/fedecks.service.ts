@@ -17,7 +17,8 @@ export type FedecksHealth =
 
 /**
  * The cloud's side of the conversation: pushes to devices, and tells what they do, on all endpoints of the app, or with
- * {@link Fedecks.endpoint} on one. With a {@link Contract}, `Fedecks<Greenhouse>`, the compiler lets only its events be sent.
+ * {@link Fedecks.endpoint} on one. With a {@link Contract}, `Fedecks<Greenhouse>`, the compiler lets only its events be
+ * sent.
  */
 @Injectable()
 export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {

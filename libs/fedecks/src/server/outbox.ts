@@ -1,6 +1,9 @@
 import { type Duplex } from 'node:stream';
 
-/** How long frames are held for a device that sends nothing, in ms, so that none shares a read with the 101 (PROTOCOL.md §2.6). */
+/**
+ * How long frames are held for a device that sends nothing, in ms, so that none shares a read with the 101 (PROTOCOL.md
+ * §2.6).
+ */
 const HOLD_MS = 1_000;
 
 /** Frames that are together no larger than this leave as one buffer: to copy them costs less than to write each. */

@@ -50,7 +50,10 @@ const MAX_LIMIT = 1_000;
 
 /** Who is connected, to whichever node, and who was. */
 export class Presence {
-  /** Every entry as it changes, on whichever node. Costs nothing while nobody subscribes. Observers may fail, as with `messages$`. */
+  /**
+   * Every entry as it changes, on whichever node. Costs nothing while nobody subscribes. Observers may fail, as with
+   * `messages$`.
+   */
   readonly changes$: Observable<PresenceEntry>;
 
   /**

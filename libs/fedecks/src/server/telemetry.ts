@@ -102,7 +102,10 @@ export class Telemetry {
     );
   }
 
-  /** Called when it is on its way, so that what is sent from inside comes after it. @param bytes without the header of the frame. */
+  /**
+   * Called when it is on its way, so that what is sent from inside comes after it. @param bytes without the header of
+   * the frame.
+   */
   onSent({ device, number }: Observed, kind: SentKind, bytes: number, message?: Term): void {
     const event = message === undefined ? undefined : nameOfEvent(message);
     if (CHANNELS.sent.hasSubscribers)

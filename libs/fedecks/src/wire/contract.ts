@@ -40,7 +40,10 @@ type AreAny<Events> = string extends keyof Events
 /** The names of events. */
 export type EventName<Events> = keyof Events & string;
 
-/** What may be sent as the payload of an event: any `P` without a contract. Where there are several events, what fits all. */
+/**
+ * What may be sent as the payload of an event: any `P` without a contract. Where there are several events, what fits
+ * all.
+ */
 export type PayloadToSend<Events, Event extends EventName<Events>, P> =
   AreAny<Events> extends true
     ? Sendable<P>

@@ -6,7 +6,10 @@ const CALENDAR = 'Elixir.Calendar.ISO';
 export const DATE_TIME_FIELDS = 13;
 const MAX_YEAR = 9999;
 
-/** The `Date` a UTC `DateTime` of Elixir is, or undefined for any other map. Microseconds beyond the millisecond are cut off. */
+/**
+ * The `Date` a UTC `DateTime` of Elixir is, or undefined for any other map. Microseconds beyond the millisecond are cut
+ * off.
+ */
 export function dateIn(map: Readonly<Record<string, Term>>): Date | undefined {
   const struct = map['__struct__'];
   if (!(struct instanceof Atom) || struct.name !== STRUCT || Object.keys(map).length !== DATE_TIME_FIELDS)
@@ -33,7 +36,10 @@ export function dateIn(map: Readonly<Record<string, Term>>): Date | undefined {
 const STRUCT_ATOM = atom(STRUCT);
 const CALENDAR_ATOM = atom(CALENDAR);
 
-/** The `DateTime` of a date, or undefined for one Elixir's calendar does not reach: an invalid date, or a year beyond 9999. */
+/**
+ * The `DateTime` of a date, or undefined for one Elixir's calendar does not reach: an invalid date, or a year beyond
+ * 9999.
+ */
 export function dateTimeOf(date: Date): ReadonlyMap<Term, Term> | undefined {
   const year = date.getUTCFullYear();
   if (Number.isNaN(year) || Math.abs(year) > MAX_YEAR) return undefined;

@@ -20,7 +20,10 @@ import {
   tupleFrom,
 } from './term.js';
 
-/** How bytes are read. With both `maps: 'map'` and `binaries: 'bytes'` reading is lossless: what is read encodes back to an equal term. */
+/**
+ * How bytes are read. With both `maps: 'map'` and `binaries: 'bytes'` reading is lossless: what is read encodes back to
+ * an equal term.
+ */
 export interface DecodeOptions {
   /**
    * `auto`: a map whose keys are all strings, or all atoms, is a plain object, one with other keys a `Map`, and a
@@ -85,7 +88,8 @@ const NOTHING = bytes;
 
 /**
  * Reads one term (PROTOCOL.md §4). Bytes after it are ignored.
- * @throws {TermDecodeError} if they are no safe term, or one beyond the limits. Nothing else is ever thrown for what the bytes hold.
+ * @throws {TermDecodeError} if they are no safe term, or one beyond the limits. Nothing else is ever thrown for what
+ * the bytes hold.
  * @throws {RangeError} for a `maxDepth` or `maxElements` out of range.
  */
 export function decodeTerm(given: Uint8Array, options?: DecodeOptions): Term {

@@ -283,7 +283,10 @@ function writeAscii(text: string, at: number): number {
   return length;
 }
 
-/** All 8 bits of the last byte: to Erlang an ordinary binary, and here the sign that it is bytes and no text (PROTOCOL.md §4). */
+/**
+ * All 8 bits of the last byte: to Erlang an ordinary binary, and here the sign that it is bytes and no text
+ * (PROTOCOL.md §4).
+ */
 function writeBinary(bytes: Uint8Array, at: number): number {
   return bytes.length === 0 ? head(tag.BINARY, 0, at) : writeBits(bytes, 8, at);
 }

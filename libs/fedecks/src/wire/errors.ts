@@ -21,7 +21,8 @@ export class FedecksError extends Error {
  * - `too-deep`: nested beyond `maxDepth`.
  * - `too-large`: beyond `maxBytes`, or inflating beyond it or beyond what `compressed` allows.
  * - `too-many`: more elements than `maxElements`.
- * - `invalid`: a value that cannot be: an infinity, an atom that is not UTF-8, a compressed term of another size than it claims.
+ * - `invalid`: a value that cannot be: an infinity, an atom that is not UTF-8, a compressed term of another size than
+ * it claims.
  */
 export type TermDecodeCode =
   | 'truncated'

@@ -261,7 +261,10 @@ class UpgradeTimeout extends Error {
   override readonly message = 'upgradeTimeoutMs has passed';
 }
 
-/** The words of this library, and those of an HttpException, which are for the peer. What else was thrown may quote credentials. */
+/**
+ * The words of this library, and those of an HttpException, which are for the peer. What else was thrown may quote
+ * credentials.
+ */
 function infoOf(error: unknown): string {
   const isForAll =
     error instanceof FedecksError ||

@@ -59,7 +59,10 @@ const TOO_BIG = 1009;
 export class FrameReader {
   /** Of text, binary, ping and pong. It is valid until the next `append()` or `next()`, and may be a view of a chunk. */
   payload = EMPTY;
-  /** Of `close`: what the peer sent, or 1005 if it sent none. Of `violation`: what to close with, 1002, 1007, 1008 or 1009. */
+  /**
+   * Of `close`: what the peer sent, or 1005 if it sent none. Of `violation`: what to close with, 1002, 1007, 1008 or
+   * 1009.
+   */
   closeCode = 0;
   /** Of `close`. */
   closeReason = '';
