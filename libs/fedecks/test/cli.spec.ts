@@ -73,44 +73,35 @@ describe('fedecks login', () => {
     expect((statSync(join(cli.home, 'fedecks')).mode & 0o777).toString(8)).toBe('700');
   });
 
-  it('prompts at a terminal without echoing the input', async () => {
-    // `script` gives it a pseudo-terminal.
-    const command = `${cli.command} login ${url} --id ${ID} --ask username --ask password`;
+  /** Runs a command at a pseudo-terminal, which `script` gives it. */
+  function atTerminal(command: string) {
     const child = spawn('script', ['-qec', command, '/dev/null'], { env: { ...process.env, ...cli.env } });
-    let shown = '';
-    child.stdout.on('data', (text) => (shown += String(text)));
+    let output = '';
+    child.stdout.on('data', (text) => (output += String(text)));
     const ended = new Promise((resolve) => child.once('close', resolve));
-    await eventually(
-      () => shown,
-      (text) => text.includes('username (not shown): '),
-    );
+    return { child, shown: () => output, ended };
+  }
+
+  it('prompts at a terminal without echoing the input', async () => {
+    const command = `${cli.command} login ${url} --id ${ID} --ask username --ask password`;
+    const { child, shown, ended } = atTerminal(command);
+    await eventually(shown, (text) => text.includes('username (not shown): '));
     child.stdin.write('greenhouse\r');
-    await eventually(
-      () => shown,
-      (text) => text.includes('password (not shown): '),
-    );
+    await eventually(shown, (text) => text.includes('password (not shown): '));
     child.stdin.write(`${PASSWORD}\r`);
     expect(await ended).toBe(0);
-    expect(shown.replaceAll('\r', '')).toBe(
+    expect(shown().replaceAll('\r', '')).toBe(
       `username (not shown): \npassword (not shown): \nLogged in as ${ID}. The token is kept, the credentials are not.\n`,
     );
   });
 
   it('exits with 130 at Ctrl-C, and sends nothing', async () => {
-    const child = spawn('script', ['-qec', `${cli.command} login ${url} --id ${ID}`, '/dev/null'], {
-      env: { ...process.env, ...cli.env },
-    });
-    let shown = '';
-    child.stdout.on('data', (text) => (shown += String(text)));
-    const ended = new Promise((resolve) => child.once('close', resolve));
-    await eventually(
-      () => shown,
-      (text) => text.includes('username'),
-    );
+    const { child, shown, ended } = atTerminal(`${cli.command} login ${url} --id ${ID}`);
+    await eventually(shown, (text) => text.includes('username'));
     const asked = cloud.asked.length;
     child.stdin.write('\u0003');
     expect(await ended).toBe(130);
-    expect(shown).toContain('Cancelled.');
+    expect(shown()).toContain('Cancelled.');
     expect(cloud.asked.length).toBe(asked);
   });
 
@@ -125,17 +116,11 @@ describe('fedecks login', () => {
 
   it('ends with 130 at SIGTERM while it asks', async () => {
     const command = `echo pid $$; exec ${cli.command} login ${url} --id ${ID}`;
-    const child = spawn('script', ['-qec', command, '/dev/null'], { env: { ...process.env, ...cli.env } });
-    let shown = '';
-    child.stdout.on('data', (text) => (shown += String(text)));
-    const ended = new Promise((resolve) => child.once('close', resolve));
-    await eventually(
-      () => shown,
-      (text) => text.includes('username'),
-    );
-    process.kill(Number(/pid (\d+)/.exec(shown)?.[1]), 'SIGTERM');
+    const { shown, ended } = atTerminal(command);
+    await eventually(shown, (text) => text.includes('username'));
+    process.kill(Number(/pid (\d+)/.exec(shown())?.[1]), 'SIGTERM');
     expect(await ended).toBe(130);
-    expect(shown).toContain('Cancelled.');
+    expect(shown()).toContain('Cancelled.');
   });
 
   it('says that what is kept cannot be written', async () => {
