@@ -232,6 +232,7 @@ describe('An endpoint', () => {
     await start([FedecksModule.forRoot(options({ path: '/v2/custom' }))], [Watcher]);
     const watcher = site.app.get(Watcher);
     await site.open(CUSTOM);
+    expect(site.fedecks.endpoint('/v2/custom')).toBe(watcher.custom);
     expect(watcher.seen).toEqual(['nerves-242a online', 'nerves-242a online']);
     expect(await watcher.custom.push('nerves-242a', 'hello')).toBe('sent');
   });
@@ -284,6 +285,21 @@ describe('forRootAsync', () => {
   ])('takes options from %s', async (_, module, providers) => {
     await start([module], [Greenhouse, PasswordOnly, ...providers]);
     await expectReply(await site.open({ target: '/async/websocket' }), HELLO, 'greenhouse nerves-242a');
+  });
+});
+
+describe('A message put into downstream before the app has started', () => {
+  afterEach(closeSite);
+
+  it('does not keep the app from starting when it names an endpoint that does not exist', async () => {
+    @Injectable()
+    class Eager {
+      constructor(fedecks: Fedecks) {
+        fedecks.downstream.next({ deviceId: 'nerves-242a', message: 'hello', endpoint: '/from/data' });
+      }
+    }
+    await start([FedecksModule.forRoot(options())], [Eager, Greenhouse]);
+    await expectReply(await site.open(), HELLO, 'greenhouse nerves-242a');
   });
 });
 

@@ -227,7 +227,7 @@ describe('an untyped call', () => {
     await expect(app.errors.next()).resolves.toMatchObject({
       deviceId: null,
       type: 'undelivered',
-      info: 'downstream.next(deviceId, ...): the device id must be a string, not undefined.',
+      info: 'downstream.next({ deviceId, ... }): the device id must be a string, not undefined.',
     });
     await app.close();
   });

@@ -79,7 +79,11 @@ export class Endpoints implements OnApplicationBootstrap, OnApplicationShutdown 
     const found = this.endpoints.find(({ options }) => options.path === path);
     if (found) return found;
     const paths = this.endpoints.map(({ options }) => options.path).join(', ');
-    throw new RangeError(`There is no endpoint '${path}': FedecksModule.forRoot was given ${paths}.`);
+    const given =
+      paths === ''
+        ? 'no endpoint is there before the app has started'
+        : `FedecksModule.forRoot was given ${paths}`;
+    throw new RangeError(`There is no endpoint '${path}': ${given}.`);
   }
 
   /**

@@ -15,9 +15,9 @@ export class FedecksEndpoint<C extends Contract = Contract> {
   /** Who is connected, to whichever node, and who was. */
   readonly presence: Presence;
 
-  /** @internal @param endpoints of this process that are meant. */
+  /** @internal @param targets gives the endpoints that are meant. */
   constructor(
-    private readonly endpoints: () => readonly LocalEndpoint[],
+    private readonly targets: () => readonly LocalEndpoint[],
     presence: Presence,
   ) {
     this.presence = presence;
@@ -36,9 +36,9 @@ export class FedecksEndpoint<C extends Contract = Contract> {
     deviceId: string,
     message: MessageToSend<EventsOf<C, 'down'>, Message>,
   ): Promise<PushResult> {
-    checkDeviceId('push', deviceId);
+    checkDeviceId('push(deviceId, ...)', deviceId);
     const frame = encodeMessage(message);
-    const sent = await anyOf(this.endpoints().map((endpoint) => pushTo(endpoint, deviceId, frame)));
+    const sent = await anyOf(this.targets().map((endpoint) => pushTo(endpoint, deviceId, frame)));
     return sent ? 'sent' : 'offline';
   }
 
@@ -58,16 +58,16 @@ export class FedecksEndpoint<C extends Contract = Contract> {
    * @throws {RangeError} for another name, and when the device is in 64 groups.
    */
   joinGroup(deviceId: string, name: string): boolean {
-    checkDeviceId('joinGroup', deviceId);
-    return this.endpoints()
+    checkDeviceId('joinGroup(deviceId, ...)', deviceId);
+    return this.targets()
       .map(({ node }) => node.join(deviceId, name))
       .includes(true);
   }
 
   /** Takes a device that is connected to this node out of a group, and tells whether it is connected here. */
   leaveGroup(deviceId: string, name: string): boolean {
-    checkDeviceId('leaveGroup', deviceId);
-    return this.endpoints()
+    checkDeviceId('leaveGroup(deviceId, ...)', deviceId);
+    return this.targets()
       .map(({ node }) => node.leave(deviceId, name))
       .includes(true);
   }
@@ -86,7 +86,7 @@ export class FedecksEndpoint<C extends Contract = Contract> {
 
   /** The devices connected to this process. */
   devices(): ConnectedDevice[] {
-    return this.endpoints().flatMap(({ node }) => [...node.all()]);
+    return this.targets().flatMap(({ node }) => [...node.all()]);
   }
 
   /**
@@ -95,9 +95,9 @@ export class FedecksEndpoint<C extends Contract = Contract> {
    * @throws {BackplaneError} when this node holds none, and the others could not be asked.
    */
   async disconnect(deviceId: string): Promise<boolean> {
-    checkDeviceId('disconnect', deviceId);
+    checkDeviceId('disconnect(deviceId, ...)', deviceId);
     return anyOf(
-      this.endpoints().map(async ({ options, node, backplane }) => {
+      this.targets().map(async ({ options, node, backplane }) => {
         const here = node.disconnect(deviceId);
         if (here && options.duplicates !== 'allow') return true;
         return anyOf([here, backplane.disconnect(deviceId)]);
@@ -112,8 +112,8 @@ export class FedecksEndpoint<C extends Contract = Contract> {
    * @throws what the `revocations` store throws; its connections are closed all the same.
    */
   async revoke(deviceId: string): Promise<void> {
-    checkDeviceId('revoke', deviceId);
-    const endpoints = this.endpoints();
+    checkDeviceId('revoke(deviceId, ...)', deviceId);
+    const endpoints = this.targets();
     const kept = endpoints.map(({ revocations }) => revocations.revoke(deviceId));
     // At once: until its connection ends, a device is given tokens that are not revoked.
     for (const { node } of endpoints) node.closeRevoked(deviceId);
@@ -122,7 +122,7 @@ export class FedecksEndpoint<C extends Contract = Contract> {
 
   private async toMany(frame: Buffer, group?: string): Promise<void> {
     await Promise.all(
-      this.endpoints().map(({ node, backplane }) => {
+      this.targets().map(({ node, backplane }) => {
         node.writeFrameToAll(frame, group);
         return backplane.broadcast(payloadOf(frame), group);
       }),
@@ -134,10 +134,10 @@ export class FedecksEndpoint<C extends Contract = Contract> {
  * Without types an id that is missing would be a device that is offline, and its revocation one that has succeeded.
  * @throws {TypeError}
  */
-export function checkDeviceId(method: string, deviceId: unknown): void {
+export function checkDeviceId(call: string, deviceId: unknown): void {
   if (typeof deviceId === 'string') return;
   throw new TypeError(
-    `${method}(deviceId, ...): the device id must be a string, not ${deviceId === null ? 'null' : typeof deviceId}.`,
+    `${call}: the device id must be a string, not ${deviceId === null ? 'null' : typeof deviceId}.`,
   );
 }
 

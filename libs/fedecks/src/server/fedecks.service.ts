@@ -6,7 +6,7 @@ import { type Contract, type EventsOf, type MessageToSend } from '../wire/index.
 import { type PushResult } from './backplane.js';
 import { type ConnectedDevice } from './device.js';
 import { Downstream, type DownstreamMessage } from './downstream.js';
-import { type ConnectionChange, Endpoints, type UpstreamMessage } from './endpoints.js';
+import { type ConnectionChange, Endpoints, type LocalEndpoint, type UpstreamMessage } from './endpoints.js';
 import { checkDeviceId, FedecksEndpoint } from './fedecks-endpoint.js';
 import { Presence } from './presence.js';
 
@@ -35,23 +35,27 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
   /** Every connect and disconnect. Observers may fail, as with `messages$`. */
   readonly connections$: Observable<ConnectionChange>;
 
+  private readonly byPath = new Map<string, FedecksEndpoint<C>>();
   private hasWarnedOfPath = false;
 
   /** @internal */
-  constructor(private readonly all: Endpoints) {
+  constructor(private readonly endpoints: Endpoints) {
     super(
-      () => all.all,
-      new Presence((path) => (path === undefined ? all.all : [all.at(path)]), all.presenceChanges$),
+      () => endpoints.all,
+      new Presence(
+        (path) => (path === undefined ? endpoints.all : [endpoints.at(path)]),
+        endpoints.presenceChanges$,
+      ),
     );
-    this.messages$ = all.messages$;
-    this.connections$ = all.connections$;
-    this.downstream = new Downstream<C>(all.logged('A source of downstream'));
+    this.messages$ = endpoints.messages$;
+    this.connections$ = endpoints.connections$;
+    this.downstream = new Downstream<C>(endpoints.logged('A source of downstream'));
     this.downstream.subscribe((message) => void this.deliver(message));
   }
 
   /** What a log makes of it by itself: inside there are the secrets of the tokens. @internal */
   toJSON(): { readonly endpoints: readonly string[] } {
-    return { endpoints: this.all.all.map(({ options }) => options.path) };
+    return { endpoints: this.endpoints.all.map(({ options }) => options.path) };
   }
 
   /** As {@link toJSON}, for `console.log`. @internal */
@@ -65,15 +69,15 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
    * @throws {RangeError} when the app has started, and has no such endpoint.
    */
   endpoint<Of extends Contract = C>(path: string): FedecksEndpoint<Of> {
-    this.all.expect(path);
-    const places = (): [ReturnType<Endpoints['at']>] => [this.all.at(path)];
-    return new FedecksEndpoint<Of>(places, new Presence(places, this.all.presenceChangesAt(path)));
+    this.endpoints.expect(path);
+    // A contract is known to the compiler only.
+    return this.only(path) as FedecksEndpoint;
   }
 
   /** How the links to the other nodes do. Without a `backplane` there are none, and all is well. */
   health(): FedecksHealth {
     const reasons: Record<string, string> = {};
-    for (const { options, backplane } of this.all.all) {
+    for (const { options, backplane } of this.endpoints.all) {
       if (backplane.health.status === 'degraded') reasons[options.path] = backplane.health.reason;
     }
     return Object.keys(reasons).length === 0 ? { status: 'up' } : { status: 'degraded', reasons };
@@ -167,7 +171,20 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
       process.emitWarning(advice, { type: 'DeprecationWarning', code: 'FEDECKS_PATH' });
     }
     this.hasWarnedOfPath = true;
-    return this.endpoint(path);
+    this.endpoints.at(path);
+    return this.only(path);
+  }
+
+  private only(path: string): FedecksEndpoint<C> {
+    const known = this.byPath.get(path);
+    if (known) return known;
+    const targets = (): [LocalEndpoint] => [this.endpoints.at(path)];
+    const only = new FedecksEndpoint<C>(
+      targets,
+      new Presence(targets, this.endpoints.presenceChangesAt(path)),
+    );
+    this.byPath.set(path, only);
+    return only;
   }
 
   // --- Downstream ------------------------------------------------------------------------------------------
@@ -176,9 +193,10 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
   private async deliver(downstream: DownstreamMessage<unknown>): Promise<void> {
     try {
       const { deviceId, message, endpoint } = downstream;
-      checkDeviceId('downstream.next', deviceId);
+      checkDeviceId('downstream.next({ deviceId, ... })', deviceId);
+      if (endpoint !== undefined) this.endpoints.at(endpoint);
       // What is put in here is looked at when it is encoded.
-      const where = (endpoint === undefined ? this : this.endpoint(endpoint)) as unknown as FedecksEndpoint;
+      const where = (endpoint === undefined ? this : this.only(endpoint)) as unknown as FedecksEndpoint;
       if ((await where.push<unknown>(deviceId, message)) === 'offline')
         this.undelivered(downstream, 'offline');
     } catch (error) {
@@ -188,7 +206,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
 
   private undelivered(downstream: DownstreamMessage<unknown>, info: string, error?: unknown): void {
     const { deviceId, endpoint } = addresseeOf(downstream);
-    for (const each of this.all.all) {
+    for (const each of this.endpoints.all) {
       if (endpoint !== undefined && each.options.path !== endpoint) continue;
       each.report({ deviceId, type: 'undelivered', info, ...(error !== undefined && { error }) });
     }
