@@ -1,6 +1,6 @@
 import { type Contract, type Fedecks, type Term, tuple } from '@fedecks/nest';
-import { type FedecksClient } from '@fedecks/nest/client';
-import { type FakeDevice } from '@fedecks/nest/testing';
+import { type Credentials, type FedecksClient } from '@fedecks/nest/client';
+import { FakeDevice } from '@fedecks/nest/testing';
 import { from } from 'rxjs';
 import { describe, expect, test } from 'tstyche';
 
@@ -45,6 +45,8 @@ enum Level {
 declare const fedecks: Fedecks;
 declare const client: FedecksClient;
 declare const device: FakeDevice;
+declare const app: Parameters<typeof FakeDevice.connect>[0];
+declare const credentials: Credentials;
 declare const reading: Reading;
 declare const tree: Tree;
 declare const term: Term;
@@ -135,6 +137,34 @@ declare const misspelt: FedecksClient<{ up: { temperature: Reading }; donw: { fa
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 declare const anyContract: FedecksClient<any>;
 
+describe('what a device may log in with', () => {
+  test('takes the properties of any object', () => {
+    expect(client.login).type.toBeCallableWith(plugin);
+    expect(client.login).type.toBeCallableWith(new Fan());
+    expect(client.login).type.toBeCallableWith({
+      password: validated,
+      serial: new Uint8Array(1),
+      tried: undefined,
+    });
+    expect(client.login).type.toBeCallableWith(credentials);
+    void FakeDevice.connect(app, { id: 'd1', credentials: plugin });
+    void FakeDevice.connect(app, { id: 'd1' });
+  });
+
+  test('refuses what has none, and what cannot be sent', () => {
+    expect(client.login).type.not.toBeCallableWith({ names: new Set(['ada']) });
+    expect(client.login).type.not.toBeCallableWith({ password: Promise.resolve('x') });
+    expect(client.login).type.not.toBeCallableWith(Promise.resolve({ password: 'x' }));
+    expect(client.login).type.not.toBeCallableWith(new Map([['password', 'x']]));
+    expect(client.login).type.not.toBeCallableWith(['x']);
+    expect(client.login).type.not.toBeCallableWith(new Uint8Array(1));
+    expect(client.login).type.not.toBeCallableWith(new Date());
+    expect(client.login).type.not.toBeCallableWith('x');
+    // @ts-expect-error 'CannotBeSent<"a Set: send [...set]">'
+    void FakeDevice.connect(app, { id: 'd1', credentials: { names: new Set(['ada']) } });
+  });
+});
+
 describe('a contract', () => {
   test('lets the cloud send its events, as pairs, tuples and maps', () => {
     const fan: FanCommand = { on: true, mode: 'auto' };
@@ -159,6 +189,17 @@ describe('a contract', () => {
     expect(greenhouse.send).type.not.toBeCallableWith('temperature', { celsius: 'warm' });
     expect(greenhouse.send).type.not.toBeCallableWith('humidity', 1);
     expect(greenhouse.send).type.not.toBeCallableWith(reading);
+  });
+
+  test('lets a fake device send the events of a device only', async () => {
+    const fake = await FakeDevice.connect<Greenhouse>(app, { id: 'd1', credentials: plugin });
+    expect(fake).type.toBe<FakeDevice<Greenhouse>>();
+    expect(fake.send).type.toBeCallableWith('temperature', { celsius: 1 });
+    expect(fake.send).type.toBeCallableWith({ event: 'door', data: true });
+    expect(fake.send).type.not.toBeCallableWith('temperature', { celsius: 'warm' });
+    expect(fake.send).type.not.toBeCallableWith('fan', { on: true, mode: 'auto' });
+    expect(fake.send).type.not.toBeCallableWith(reading);
+    expect(fake).type.toBeAssignableTo<FakeDevice>();
   });
 
   test('takes unions of payloads apart', () => {
