@@ -55,6 +55,11 @@ test('decorators take methods that fit', () => {
     @OnConnected() hello(@Device() _device: ConnectedDevice, @Signal() _signal: AbortSignal) {
       return tuple('hello', 'matey');
     }
+    @OnConnected<Reading>() helloWithPipe(@Payload() _piped: Reading): void {}
+    @OnMessage<{ readonly readings: readonly number[] }, Date>(isBatch) batchWithPipe(@Payload() _at: Date) {}
+    @On('door') bye() {
+      return stop();
+    }
     @OnDisconnected() gone(
       @Payload() _cause: DisconnectCause,
       @Device() _device: ConnectedDevice,
@@ -146,6 +151,18 @@ test('decorators refuse methods that do not fit', () => {
     // @ts-expect-error a parameter takes neither its payload nor the device
     @OnMessage(isBatch)
     batch(@Payload() _reading: Reading): void {}
+
+    // @ts-expect-error its result holds what cannot be sent
+    @OnRawMessage()
+    rawSet() {
+      return new Set([1]);
+    }
+
+    // @ts-expect-error its result holds what cannot be sent
+    @OnMessage(isBatch)
+    batchSet() {
+      return new Set([1]);
+    }
 
     // @ts-expect-error its result holds what cannot be sent
     @OnMessage('x')

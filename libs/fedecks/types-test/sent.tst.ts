@@ -1,6 +1,7 @@
 import { type Contract, type Fedecks, type Term, tuple } from '@fedecks/nest';
 import { type Credentials, type FedecksClient } from '@fedecks/nest/client';
 import { FakeDevice } from '@fedecks/nest/testing';
+import { encodeTerm } from '@fedecks/nest/wire';
 import { from } from 'rxjs';
 import { describe, expect, test } from 'tstyche';
 
@@ -94,6 +95,8 @@ describe('what may be sent', () => {
     expect(client.send).type.not.toBeCallableWith('x', new Map([[Symbol('x'), 1]]));
     expect(client.send).type.not.toBeCallableWith('x', Math.random() < 1 ? 1 : new Set([1]));
     expect(tuple).type.not.toBeCallableWith('x', new Set([1]));
+    expect(encodeTerm).type.not.toBeCallableWith({ set: new Set([1]) });
+    expect(encodeTerm).type.toBeCallableWith([reading]);
     expect(device.send).type.not.toBeCallableWith('x', new Set([1]));
     expect(fedecks.push).type.not.toBeCallableWith('id', { event: 'x', data: Promise.resolve(1) });
     expect(fedecks.broadcast).type.not.toBeCallableWith(new Set([1]));
@@ -131,6 +134,7 @@ declare const open: FedecksClient<{
   down: Record<`room-${string}`, number>;
 }>;
 declare const either: 'temperature' | 'door';
+declare const unsendable: FedecksClient<{ up: { names: Set<string> } }>;
 declare const mute: FedecksClient<{ up: object }>;
 declare const misspelt: FedecksClient<{ up: { temperature: Reading }; donw: { fan: FanCommand } }>;
 // What one writes who does not care.
@@ -172,6 +176,7 @@ describe('a contract', () => {
     void cloud.push('id', ['fan', { on: true, mode: 'auto' }]);
     void cloud.push('id', tuple('fan', { on: true, mode: 'auto' }));
     void cloud.broadcast({ event: 'reboot' });
+    void cloud.pushToGroup('group', { event: 'fan', data: fan });
     cloud.downstream.next({ deviceId: 'id', message: { event: 'fan', data: fan } });
   });
 
@@ -180,8 +185,17 @@ describe('a contract', () => {
     expect(cloud.push).type.not.toBeCallableWith('id', { event: 'fan', data: { on: 1, mode: 'auto' } });
     expect(cloud.push).type.not.toBeCallableWith('id', tuple('fan', { on: true }));
     expect(cloud.push).type.not.toBeCallableWith('id', reading);
+    expect(cloud.push).type.not.toBeCallableWith('id', { event: 'fan' });
     expect(cloud.broadcast).type.not.toBeCallableWith(['reboot', 1]);
+    expect(cloud.pushToGroup).type.not.toBeCallableWith('group', ['temperature', reading]);
     expect(cloud.downstream.next).type.not.toBeCallableWith({ deviceId: 'id', message: reading });
+  });
+
+  test('cannot have sent what cannot be', () => {
+    // @ts-expect-error 'CannotBeSent<"a Set: send [...set]">'
+    void unsendable.send('names', new Set(['ada']));
+    // @ts-expect-error 'CannotBeSent<"a Set: send [...set]">'
+    void unsendable.send({ event: 'names', data: new Set(['ada']) });
   });
 
   test('lets the device send its events only', () => {
