@@ -40,7 +40,7 @@ const isBatch = (message: Term): message is { readonly readings: readonly number
   typeof message === 'object' && message !== null && 'readings' in message;
 
 type Greenhouse = {
-  up: { temperature: Reading; door: boolean };
+  up: { temperature: Reading; door: boolean; note: number | undefined };
   down: { fan: { on: boolean } };
 };
 
@@ -72,6 +72,9 @@ test('decorators take methods that fit', () => {
       @Payload('code') _code: number,
     ): void {}
     @OnConnectionLost() lost(@Payload() _event: ConnectionLost, @DeviceId() _id: string): void {}
+    @OnConnectionLost<Reading>() lostWithPipe(@Payload() _piped: Reading): void {}
+    @OnSocketError<Reading>() failedWithPipe(@Payload() _piped: Reading): void {}
+    @On('note') note(@Payload() _note: number | null): void {}
     @OnSocketError() failed(
       @Payload() _failure: Pick<SocketError, 'type' | 'deviceId'>,
       @Device() _device: { id: string | null },
@@ -211,6 +214,10 @@ test('decorators refuse methods that do not fit', () => {
     async *laterSets() {
       yield new Set([1]);
     }
+
+    // @ts-expect-error { parameter: number | undefined; }
+    @On('note')
+    note(@Payload() _note: number | undefined): void {}
 
     // @ts-expect-error is no message of the contract
     @On('door')
