@@ -40,7 +40,7 @@ const isBatch = (message: Term): message is { readonly readings: readonly number
   typeof message === 'object' && message !== null && 'readings' in message;
 
 type Greenhouse = {
-  up: { temperature: Reading; door: boolean };
+  up: { temperature: Reading; door: boolean; note: number | undefined };
   down: { fan: { on: boolean } };
 };
 
@@ -55,6 +55,11 @@ test('decorators take methods that fit', () => {
     @OnConnected() hello(@Device() _device: ConnectedDevice, @Signal() _signal: AbortSignal) {
       return tuple('hello', 'matey');
     }
+    @OnConnected<Reading>() helloWithPipe(@Payload() _piped: Reading): void {}
+    @OnMessage<{ readonly readings: readonly number[] }, Date>(isBatch) batchWithPipe(@Payload() _at: Date) {}
+    @On('door') bye() {
+      return stop();
+    }
     @OnDisconnected() gone(
       @Payload() _cause: DisconnectCause,
       @Device() _device: ConnectedDevice,
@@ -67,6 +72,9 @@ test('decorators take methods that fit', () => {
       @Payload('code') _code: number,
     ): void {}
     @OnConnectionLost() lost(@Payload() _event: ConnectionLost, @DeviceId() _id: string): void {}
+    @OnConnectionLost<Reading>() lostWithPipe(@Payload() _piped: Reading): void {}
+    @OnSocketError<Reading>() failedWithPipe(@Payload() _piped: Reading): void {}
+    @On('note') note(@Payload() _note: number | null): void {}
     @OnSocketError() failed(
       @Payload() _failure: Pick<SocketError, 'type' | 'deviceId'>,
       @Device() _device: { id: string | null },
@@ -148,6 +156,18 @@ test('decorators refuse methods that do not fit', () => {
     batch(@Payload() _reading: Reading): void {}
 
     // @ts-expect-error its result holds what cannot be sent
+    @OnRawMessage()
+    rawSet() {
+      return new Set([1]);
+    }
+
+    // @ts-expect-error its result holds what cannot be sent
+    @OnMessage(isBatch)
+    batchSet() {
+      return new Set([1]);
+    }
+
+    // @ts-expect-error its result holds what cannot be sent
     @OnMessage('x')
     set() {
       return new Set([1]);
@@ -194,6 +214,10 @@ test('decorators refuse methods that do not fit', () => {
     async *laterSets() {
       yield new Set([1]);
     }
+
+    // @ts-expect-error { parameter: number | undefined; }
+    @On('note')
+    note(@Payload() _note: number | undefined): void {}
 
     // @ts-expect-error is no message of the contract
     @On('door')

@@ -17,7 +17,7 @@ type Greenhouse = {
 
 declare const fedecks: Fedecks<Greenhouse>;
 declare const client: FedecksClient<Greenhouse>;
-declare const device: FakeDevice;
+declare const device: FakeDevice<Greenhouse>;
 const On = onMessageFor<Greenhouse>();
 const OnDevice = onDeviceMessageFor<Greenhouse>();
 
@@ -29,7 +29,8 @@ export class Handlers {
     void fedecks.push(id, { event: 'fan', data: { on: true } });
     void client.send('temperature', reading);
     client.on('fan', ({ on }) => on);
-    device.send('temperature', [reading]);
+    device.send('temperature', reading);
+    void client.login(reading);
     // @ts-expect-error a Set cannot be sent
     encodeTerm({ set: new Set([1]) });
     // @ts-expect-error another event

@@ -1,6 +1,7 @@
 import { type Contract, type Fedecks, type Term, tuple } from '@fedecks/nest';
-import { type FedecksClient } from '@fedecks/nest/client';
-import { type FakeDevice } from '@fedecks/nest/testing';
+import { type Credentials, type FedecksClient } from '@fedecks/nest/client';
+import { FakeDevice } from '@fedecks/nest/testing';
+import { encodeTerm } from '@fedecks/nest/wire';
 import { from } from 'rxjs';
 import { describe, expect, test } from 'tstyche';
 
@@ -45,6 +46,8 @@ enum Level {
 declare const fedecks: Fedecks;
 declare const client: FedecksClient;
 declare const device: FakeDevice;
+declare const app: Parameters<typeof FakeDevice.connect>[0];
+declare const credentials: Credentials;
 declare const reading: Reading;
 declare const tree: Tree;
 declare const term: Term;
@@ -92,6 +95,8 @@ describe('what may be sent', () => {
     expect(client.send).type.not.toBeCallableWith('x', new Map([[Symbol('x'), 1]]));
     expect(client.send).type.not.toBeCallableWith('x', Math.random() < 1 ? 1 : new Set([1]));
     expect(tuple).type.not.toBeCallableWith('x', new Set([1]));
+    expect(encodeTerm).type.not.toBeCallableWith({ set: new Set([1]) });
+    expect(encodeTerm).type.toBeCallableWith([reading]);
     expect(device.send).type.not.toBeCallableWith('x', new Set([1]));
     expect(fedecks.push).type.not.toBeCallableWith('id', { event: 'x', data: Promise.resolve(1) });
     expect(fedecks.broadcast).type.not.toBeCallableWith(new Set([1]));
@@ -129,11 +134,40 @@ declare const open: FedecksClient<{
   down: Record<`room-${string}`, number>;
 }>;
 declare const either: 'temperature' | 'door';
+declare const unsendable: FedecksClient<{ up: { names: Set<string> } }>;
 declare const mute: FedecksClient<{ up: object }>;
 declare const misspelt: FedecksClient<{ up: { temperature: Reading }; donw: { fan: FanCommand } }>;
 // What one writes who does not care.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 declare const anyContract: FedecksClient<any>;
+
+describe('what a device may log in with', () => {
+  test('takes the properties of any object', () => {
+    expect(client.login).type.toBeCallableWith(plugin);
+    expect(client.login).type.toBeCallableWith(new Fan());
+    expect(client.login).type.toBeCallableWith({
+      password: validated,
+      serial: new Uint8Array(1),
+      tried: undefined,
+    });
+    expect(client.login).type.toBeCallableWith(credentials);
+    void FakeDevice.connect(app, { id: 'd1', credentials: plugin });
+    void FakeDevice.connect(app, { id: 'd1' });
+  });
+
+  test('refuses what has none, and what cannot be sent', () => {
+    expect(client.login).type.not.toBeCallableWith({ names: new Set(['ada']) });
+    expect(client.login).type.not.toBeCallableWith({ password: Promise.resolve('x') });
+    expect(client.login).type.not.toBeCallableWith(Promise.resolve({ password: 'x' }));
+    expect(client.login).type.not.toBeCallableWith(new Map([['password', 'x']]));
+    expect(client.login).type.not.toBeCallableWith(['x']);
+    expect(client.login).type.not.toBeCallableWith(new Uint8Array(1));
+    expect(client.login).type.not.toBeCallableWith(new Date());
+    expect(client.login).type.not.toBeCallableWith('x');
+    // @ts-expect-error 'CannotBeSent<"a Set: send [...set]">'
+    void FakeDevice.connect(app, { id: 'd1', credentials: { names: new Set(['ada']) } });
+  });
+});
 
 describe('a contract', () => {
   test('lets the cloud send its events, as pairs, tuples and maps', () => {
@@ -142,6 +176,7 @@ describe('a contract', () => {
     void cloud.push('id', ['fan', { on: true, mode: 'auto' }]);
     void cloud.push('id', tuple('fan', { on: true, mode: 'auto' }));
     void cloud.broadcast({ event: 'reboot' });
+    void cloud.pushToGroup('group', { event: 'fan', data: fan });
     cloud.downstream.next({ deviceId: 'id', message: { event: 'fan', data: fan } });
   });
 
@@ -150,8 +185,17 @@ describe('a contract', () => {
     expect(cloud.push).type.not.toBeCallableWith('id', { event: 'fan', data: { on: 1, mode: 'auto' } });
     expect(cloud.push).type.not.toBeCallableWith('id', tuple('fan', { on: true }));
     expect(cloud.push).type.not.toBeCallableWith('id', reading);
+    expect(cloud.push).type.not.toBeCallableWith('id', { event: 'fan' });
     expect(cloud.broadcast).type.not.toBeCallableWith(['reboot', 1]);
+    expect(cloud.pushToGroup).type.not.toBeCallableWith('group', ['temperature', reading]);
     expect(cloud.downstream.next).type.not.toBeCallableWith({ deviceId: 'id', message: reading });
+  });
+
+  test('cannot have sent what cannot be', () => {
+    // @ts-expect-error 'CannotBeSent<"a Set: send [...set]">'
+    void unsendable.send('names', new Set(['ada']));
+    // @ts-expect-error 'CannotBeSent<"a Set: send [...set]">'
+    void unsendable.send({ event: 'names', data: new Set(['ada']) });
   });
 
   test('lets the device send its events only', () => {
@@ -159,6 +203,17 @@ describe('a contract', () => {
     expect(greenhouse.send).type.not.toBeCallableWith('temperature', { celsius: 'warm' });
     expect(greenhouse.send).type.not.toBeCallableWith('humidity', 1);
     expect(greenhouse.send).type.not.toBeCallableWith(reading);
+  });
+
+  test('lets a fake device send the events of a device only', async () => {
+    const fake = await FakeDevice.connect<Greenhouse>(app, { id: 'd1', credentials: plugin });
+    expect(fake).type.toBe<FakeDevice<Greenhouse>>();
+    expect(fake.send).type.toBeCallableWith('temperature', { celsius: 1 });
+    expect(fake.send).type.toBeCallableWith({ event: 'door', data: true });
+    expect(fake.send).type.not.toBeCallableWith('temperature', { celsius: 'warm' });
+    expect(fake.send).type.not.toBeCallableWith('fan', { on: true, mode: 'auto' });
+    expect(fake.send).type.not.toBeCallableWith(reading);
+    expect(fake).type.toBeAssignableTo<FakeDevice>();
   });
 
   test('takes unions of payloads apart', () => {

@@ -20,7 +20,7 @@ export function loginHeader(deviceId: string, credentials: unknown): string {
   if (reserved !== undefined) {
     throw new LoginFailedError('invalid-credentials', `Credentials must not use the key '${reserved}'.`);
   }
-  return encodeAuthHeader({ ...(credentials as Credentials), [DEVICE_ID_KEY]: deviceId });
+  return encodeAuthHeader({ [DEVICE_ID_KEY]: deviceId }, credentials);
 }
 
 /** The auth header with a token, or undefined if device id and token are together too long for it (PROTOCOL.md §1). */

@@ -9,6 +9,7 @@ import {
   TOKEN_PLEASE,
   tuple,
   type Contract,
+  type CredentialsToSend,
   type EventName,
   type EventsOf,
   type MessageToSend,
@@ -17,7 +18,7 @@ import {
   type Term,
 } from '../wire/index.js';
 import { type AttemptLimits } from './attempt-clock.js';
-import { loginHeader, tokenHeader, type Credentials } from './auth.js';
+import { loginHeader, tokenHeader } from './auth.js';
 import { delayOf } from './backoff.js';
 import { failureIn, type ClientEvent } from './client-event.js';
 import {
@@ -196,7 +197,7 @@ export class FedecksClient<C extends Contract = Contract> {
    * @throws {TermEncodeError} (rejects) if the credentials cannot be encoded or do not fit into the header.
    * @throws {ClientStoppedError} (rejects) after `stop`.
    */
-  async login(credentials: Credentials): Promise<void> {
+  async login<Fields extends object>(credentials: CredentialsToSend<Fields>): Promise<void> {
     this.refuseIfStopped();
     const header = loginHeader(this.options.deviceId, credentials);
     await this.start();

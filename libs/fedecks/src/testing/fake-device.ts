@@ -22,13 +22,18 @@ import { type INestApplication } from '@nestjs/common';
 import { WebSocket } from 'ws';
 import {
   AUTH_HEADER,
+  type Contract,
+  type CredentialsToSend,
   decodeTerm,
   DEFAULT_PATH,
   DEVICE_ID_KEY,
   encodeAuthHeader,
   encodeTerm,
+  type EventName,
+  type EventsOf,
   FedecksError,
-  type Sendable,
+  type MessageToSend,
+  type PayloadToSend,
   type Term,
   TOKEN_KEY,
   TOKEN_PLEASE,
@@ -38,11 +43,11 @@ import {
 } from '../wire/index.js';
 
 /** The identity and credentials of a fake device. */
-export interface FakeDeviceOptions {
+export interface FakeDeviceOptions<Fields extends object = Readonly<Record<string, Term>>> {
   /** Its device id. */
   readonly id: string;
   /** What it logs in with. Not looked at beside a token. @default none */
-  readonly credentials?: Readonly<Record<string, Term>>;
+  readonly credentials?: CredentialsToSend<Fields>;
   /** A token it was given before: {@link FakeDevice.token}. @default none */
   readonly token?: string;
   /** The `path` of the endpoint. @default '/fedecks' */
@@ -78,8 +83,12 @@ interface Waiting {
   readonly never: (why: string) => void;
 }
 
-/** A connected device. It requests a token like every device, and excludes it from its messages. */
-export class FakeDevice {
+/**
+ * A connected device. It requests a token like every device, and excludes it from its messages. With a
+ * {@link Contract}, `FakeDevice.connect<Greenhouse>(...)`, the compiler lets only its events be sent: to send what a
+ * device must not send, connect one without.
+ */
+export class FakeDevice<C extends Contract = Contract> {
   /** Resolves when the connection has ended, whoever ended it. */
   readonly closed: Promise<FakeDeviceClose>;
   private readonly messages: Term[] = [];
@@ -111,15 +120,14 @@ export class FakeDevice {
    * @throws {FakeDeviceRefused} where the cloud does not let it in.
    * @throws {TermEncodeError} where credentials hold something that is no term, or too much.
    */
-  static async connect(
+  static async connect<C extends Contract = Contract, Fields extends object = object>(
     app: Pick<INestApplication, 'getHttpServer' | 'listen'>,
-    { id, credentials = {}, token, path = DEFAULT_PATH }: FakeDeviceOptions,
-  ): Promise<FakeDevice> {
-    const auth = encodeAuthHeader({
-      ...credentials,
-      [DEVICE_ID_KEY]: id,
-      ...(token !== undefined && { [TOKEN_KEY]: token }),
-    });
+    { id, credentials, token, path = DEFAULT_PATH }: FakeDeviceOptions<Fields>,
+  ): Promise<FakeDevice<C>> {
+    const auth = encodeAuthHeader(
+      { [DEVICE_ID_KEY]: id, ...(token !== undefined && { [TOKEN_KEY]: token }) },
+      credentials,
+    );
     const server = app.getHttpServer() as Server;
     if (!server.listening) await app.listen(0, '127.0.0.1');
     const { port, family, address } = server.address() as AddressInfo;
@@ -129,7 +137,7 @@ export class FakeDevice {
       perMessageDeflate: false,
     });
     return new Promise((resolve, reject) => {
-      const device: FakeDevice = new FakeDevice(id, ws, () => resolve(device));
+      const device: FakeDevice<C> = new FakeDevice(id, ws, () => resolve(device));
       ws.once('unexpected-response', (request, response) => {
         reject(new FakeDeviceRefused(response.statusCode ?? 0, id));
         request.destroy();
@@ -146,8 +154,11 @@ export class FakeDevice {
   }
 
   /** Sends a message: a term, or the name of an event and its payload. */
-  send<Message>(message: Sendable<Message>): void;
-  send<Payload>(event: string, payload: Sendable<Payload>): void;
+  send<Event extends EventName<EventsOf<C, 'up'>>, Payload>(
+    event: Event,
+    payload: PayloadToSend<EventsOf<C, 'up'>, Event, Payload>,
+  ): void;
+  send<Message>(message: MessageToSend<EventsOf<C, 'up'>, Message>): void;
   send(...message: [unknown] | [string, unknown]): void {
     this.sendRaw(encodeTerm(message.length === 2 ? tuple(...message) : message[0]));
   }

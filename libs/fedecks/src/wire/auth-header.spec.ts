@@ -1,5 +1,12 @@
 import { deflateSync } from 'node:zlib';
-import { atom, decodeAuthHeader, encodeAuthHeader, encodeTerm, type Term } from '@fedecks/nest/wire';
+import {
+  atom,
+  decodeAuthHeader,
+  encodeAuthHeader,
+  encodeTerm,
+  type Term,
+  TermEncodeError,
+} from '@fedecks/nest/wire';
 
 const UNSAFE = { ok: false, info: 'encoded binary auth was invalid or unsafe' };
 
@@ -13,6 +20,39 @@ function text(value: string): string {
 }
 
 const ID = text('fedecks-device-id') + text('d1');
+
+describe('encodeAuthHeader', () => {
+  const id = { 'fedecks-device-id': 'd1' };
+
+  it('takes the properties of any object for credentials', () => {
+    class Login {
+      readonly user = 'ada';
+      readonly password = 'x';
+      readonly none = undefined;
+      describe(): string {
+        return this.user;
+      }
+    }
+    expect(decodeAuthHeader(encodeAuthHeader(id, new Login()))).toEqual({
+      ok: true,
+      deviceId: 'd1',
+      credentials: { user: 'ada', password: 'x' },
+    });
+  });
+
+  it.each<[string, object]>([
+    ['a Promise', Promise.resolve({ user: 'ada' })],
+    ['a Set', new Set(['ada'])],
+    ['a URL', new URL('http://ada@localhost')],
+    ['a Map', new Map([['user', 'ada']])],
+    ['a Date', new Date(0)],
+    ['bytes', Buffer.from('ada')],
+    ['an array', ['ada']],
+    ['an atom', atom('ada')],
+  ])('refuses %s for credentials', (_, credentials) => {
+    expect(() => encodeAuthHeader(id, credentials)).toThrow(TermEncodeError);
+  });
+});
 
 describe('decodeAuthHeader (§1.2)', () => {
   it('rejects a compressed header', () => {

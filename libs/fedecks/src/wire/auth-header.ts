@@ -1,8 +1,9 @@
+import { types } from 'node:util';
 import { decodeOutermostMap } from './decode.js';
 import { encodeTerm } from './encode.js';
 import { TermEncodeError } from './errors.js';
 import { DEVICE_ID_KEY, MAX_AUTH_HEADER_LENGTH, MAX_DEVICE_ID_BYTES, TOKEN_KEY } from './protocol.js';
-import { type Term } from './term.js';
+import { type CannotBeSent, kindOf, type Sendable, type Term } from './term.js';
 
 /** What is wrong with an auth header (PROTOCOL.md §1). */
 export type AuthHeaderProblem =
@@ -32,18 +33,40 @@ const LIMITS = { maxElements: 256, maxDepth: 16, compressed: false } as const;
 /** Standard Base64 with its padding (RFC 4648 §4). */
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
+/** What a device may log in with: an object of any type whose properties can be sent. */
+export type CredentialsToSend<C extends object> = C extends OtherThanFields
+  ? CannotBeSent<'no object with the credentials as its properties'>
+  : Sendable<C>;
+
+type OtherThanFields = readonly unknown[] | ReadonlyMap<unknown, unknown> | Date | ArrayBufferView;
+
 /**
  * The value of the auth header.
+ * @param fields of the protocol.
  * @throws {TermEncodeError} if a value is no term, or the header would be longer than 1,023 characters.
  */
-export function encodeAuthHeader(fields: Readonly<Record<string, Term>>): string {
-  const value = encodeTerm(fields).toString('base64');
+export function encodeAuthHeader(fields: Readonly<Record<string, Term>>, credentials: object = {}): string {
+  checkFields(credentials);
+  const value = encodeTerm({ ...credentials, ...fields }).toString('base64');
   if (value.length <= MAX_AUTH_HEADER_LENGTH) return value;
   throw new TermEncodeError(
     'out-of-range',
     '$',
     `makes an auth header of ${value.length} characters; ${MAX_AUTH_HEADER_LENGTH} is the most: make device id or credentials shorter`,
   );
+}
+
+/** Of what has no properties to send, nothing would be left without a word, and the device be refused. */
+function checkFields(credentials: object): void {
+  encodeTerm(credentials);
+  const isOther =
+    Array.isArray(credentials) ||
+    types.isMap(credentials) ||
+    types.isDate(credentials) ||
+    ArrayBuffer.isView(credentials) ||
+    kindOf(credentials) !== undefined;
+  if (isOther)
+    throw new TermEncodeError('unsupported-type', '$', 'is no object with the credentials as its properties');
 }
 
 /** Reads the auth header of an upgrade. Never throws: what a peer sends is a value. */

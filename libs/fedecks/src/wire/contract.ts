@@ -60,7 +60,9 @@ export type MessageOf<C extends Contract, Direction extends 'up' | 'down'> = Mes
   unknown
 >;
 
-type EventsToSend<Events> = MapToSend<Events> | PairToSend<Events> | TupleOf<PairToSend<Events>>;
+type EventsToSend<Events> = [EventName<Events>] extends [never]
+  ? never
+  : MapToSend<Events> | PairToSend<Events> | TupleOf<PairToSend<Events>>;
 
 type MapToSend<Events> = {
   [Event in EventName<Events>]: IsOptional<Events[Event]> extends true

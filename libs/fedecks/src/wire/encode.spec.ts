@@ -122,7 +122,7 @@ describe('encodeTerm', () => {
       'new Float32Array(1)',
       '(function* () {})()',
     ])('rejects %s', (code) => {
-      expect(problemOf({ p: runInNewContext(code) as unknown })).toMatch(/^\$\.p is a .* (no|a) term/);
+      expect(problemOf({ p: runInNewContext(code) as unknown })).toMatch(/^\$\.p is an? .* (no|a) term/);
     });
   });
 
@@ -142,7 +142,56 @@ describe('encodeTerm', () => {
     ['Set', new Set()],
     ['Error', new Error('x')],
   ])('rejects a %s by its path', (name, value) => {
-    expect(problemOf({ p: value })).toContain(`$.p is a ${name}, which is no term`);
+    expect(problemOf({ p: value })).toMatch(new RegExp(`^\\$\\.p is an? ${name}, which is no term`));
+  });
+
+  it('writes "an Error" and "a URL"', () => {
+    expect(problemOf(new Error('x'))).toContain('is an Error,');
+    expect(problemOf(new URL('http://localhost'))).toContain('is a URL,');
+  });
+
+  it.each<[string, object]>([
+    ['a Date', new Date(0)],
+    ['a RegExp', /x/],
+    ['an Error', new Error('x')],
+    ['a Uint8Array', new Uint8Array(2)],
+  ])('rejects a Proxy of %s, whose content is not to be had', (name, value) => {
+    expect(problemOf({ p: new Proxy(value, {}) })).toContain(`$.p is ${name} in a Proxy, which is no term`);
+  });
+
+  it('writes a Proxy of a plain object and of an array as these', () => {
+    expect(problemOf(new Proxy({ a: [1] }, {}))).toBe(encodeTerm({ a: [1] }).toString('hex'));
+    expect(problemOf(new Proxy([1, 2], {}))).toBe(encodeTerm([1, 2]).toString('hex'));
+  });
+
+  it('rejects what is awaited as a Promise is', () => {
+    class Query {
+      readonly table = 'readings';
+      // What a query builder has.
+      then(): void {
+        // Runs the query.
+      }
+    }
+    expect(problemOf({ p: new Query() })).toContain('$.p has a method then');
+  });
+
+  it('rejects what is iterable and has no properties, and takes what has', () => {
+    class Queue {
+      constructor(readonly name?: string) {
+        if (name === undefined) delete (this as { name?: string }).name;
+      }
+      *[Symbol.iterator](): Generator<number> {
+        yield 1;
+      }
+    }
+    class Feed {
+      async *[Symbol.asyncIterator](): AsyncGenerator<number> {
+        yield 1;
+      }
+    }
+    expect(problemOf({ p: new Queue() })).toContain('$.p is iterable');
+    expect(problemOf({ p: new Feed() })).toContain('$.p is iterable');
+    expect(problemOf(new Queue('q'))).toBe(encodeTerm({ name: 'q' }).toString('hex'));
   });
 
   it('encodes class instances as maps of their own properties', () => {

@@ -2,6 +2,7 @@ export { type Attempt, ATTEMPT_HEADER, decodeAttempt, encodeAttempt } from './at
 export {
   type AuthHeader,
   type AuthHeaderProblem,
+  type CredentialsToSend,
   decodeAuthHeader,
   encodeAuthHeader,
 } from './auth-header.js';

@@ -15,16 +15,36 @@ const CHECKS: readonly (readonly [(value: unknown) => boolean, string])[] = [
   [types.isBooleanObject, 'Boolean'],
 ];
 
+/** What an object inherits from without being one, where it is a Proxy of one: what it holds is not to be had. */
+const INHERITED: readonly (readonly [{ readonly prototype: object }, string])[] = [
+  [Date, 'Date'],
+  [RegExp, 'RegExp'],
+  [Error, 'Error'],
+  [Uint8Array, 'Uint8Array'],
+];
+
 /** What is to be said of an object that is no term, and would be an empty map without a word. */
 export function whyNoTerm(value: object): string | undefined {
-  if (ArrayBuffer.isView(value)) return `is a ${tagOf(value)}: of the views only Uint8Array is a term`;
+  if (ArrayBuffer.isView(value))
+    return `is ${withArticle(tagOf(value))}: of the views only Uint8Array is a term`;
   const [, name] = CHECKS.find(([check]) => check(value)) ?? [];
-  if (name !== undefined) return `is a ${name}, which is no term`;
+  if (name !== undefined) return `is ${withArticle(name)}, which is no term`;
+  const [, parent] =
+    INHERITED.find(([type]) => Object.prototype.isPrototypeOf.call(type.prototype, value)) ?? [];
+  if (parent !== undefined) return `is ${withArticle(parent)} in a Proxy, which is no term`;
+  if (typeof (value as { readonly then?: unknown }).then === 'function')
+    return 'has a method then, as a Promise has, which is no term: await it';
+  if (Object.keys(value).length > 0) return undefined;
   // URL, Headers, Blob, FormData, generators, iterators and their like have a tag, and no properties of their own.
   const tag = tagOf(value);
-  return tag !== undefined && Object.keys(value).length === 0
-    ? `is a ${tag}, which is no term and has no properties`
+  if (tag !== undefined) return `is ${withArticle(tag)}, which is no term and has no properties`;
+  return Symbol.iterator in value || Symbol.asyncIterator in value
+    ? 'is iterable, which is no term, and has no properties: send an array of what it holds'
     : undefined;
+}
+
+function withArticle(name = 'view'): string {
+  return /^[AEIO]/.test(name) ? `an ${name}` : `a ${name}`;
 }
 
 function tagOf(value: object): string | undefined {
