@@ -201,6 +201,33 @@ describe('messagesPerSecond', () => {
   });
 });
 
+describe('tokenRefresh', () => {
+  afterEach(() => jest.restoreAllMocks());
+
+  it('is the time from each token, asked for or not, to the next one unasked', async () => {
+    let now = Math.ceil(performance.now());
+    jest.spyOn(performance, 'now').mockImplementation(() => now);
+    let tokens = 0;
+    const { connection, socket } = connect('device', {
+      options: optionsOf({ tokenRefresh: '10s', idleTimeoutMs: 86_400_000 }),
+      tokenFrame: () => Buffer.alloc(++tokens),
+    });
+    const tokensAfter = (ms: number): number => {
+      now += ms;
+      connection.tick(now, 0);
+      return tokens;
+    };
+    expect([9_999, 1, 1, 9_999 - 1, 1].map(tokensAfter)).toEqual([0, 1, 1, 1, 2]);
+    now += 5_000;
+    // The charlist 'token_please'.
+    connection.onData(Buffer.from('829000000000836b000c746f6b656e5f706c65617365', 'hex'));
+    await turn();
+    expect(tokens).toBe(3);
+    expect([9_999, 1].map(tokensAfter)).toEqual([3, 4]);
+    socket.destroy();
+  });
+});
+
 describe('a connection that has ended', () => {
   it('takes in no more than 256 KiB of what still comes', () => {
     const { connection, socket } = connect('device', {});
