@@ -147,6 +147,28 @@ it('remembers departures that cannot be written up to a number, and finds the ot
   await eventually(causes, (found) => found.join() === expected.join());
 });
 
+it('remembers as many departures that cannot be written after any number that were', async () => {
+  const bucket = await open('earlier-departures');
+  const node = new TestNode();
+  await node.book.resume(bucket);
+  for (let index = 0; index < 3 * REMEMBERED; index++) {
+    node.come(`${index}`);
+    node.leave(`${index}`);
+  }
+  await node.settled();
+  for (let index = 0; index < REMEMBERED; index++) node.come(`later ${index}`);
+  await node.settled();
+  node.book.pause();
+  for (const id of [...node.connected.keys()]) node.leave(id);
+  await node.book.resume(bucket);
+  await node.settled();
+  for (let index = 0; index < REMEMBERED; index++) {
+    const { value } = await bucket.get(subjects.key(`later ${index}`));
+    expect(value).toMatchObject({ state: 'offline', cause: 'closed_by_device' });
+  }
+  node.book.pause();
+});
+
 describe('A node that holds a device of which another node writes', () => {
   let bucket: Bucket<PresenceRecord>;
   let node: TestNode;
@@ -177,6 +199,14 @@ describe('A node that holds a device of which another node writes', () => {
     expect(await state()).toBe('online at node');
     expect(node.questions).toEqual([]);
     expect(node.replaced).toEqual([]);
+  });
+
+  it('writes nothing where what it finds is true', async () => {
+    await start();
+    const { revision } = await bucket.get(key);
+    node.book.compare();
+    await node.settled();
+    expect((await bucket.get(key)).revision).toBe(revision);
   });
 
   it('writes its own again when the other node is lost', async () => {
@@ -319,6 +349,12 @@ describe("A node that claims a place where 'oldest' counts", () => {
     node.answer = () => Promise.reject(new Error('no answer'));
     expect(await claim()).toBe(false);
     expect(node.book.holds('lamp', { node: '', time: Number.MAX_SAFE_INTEGER })).toBe(false);
+  });
+
+  it('gives it to one of those that ask at the same time, and to the next when that one gives it back', async () => {
+    expect(await Promise.all([claim(), claim(), claim()])).toEqual([true, false, false]);
+    node.book.unclaim('lamp');
+    expect(await claim()).toBe(true);
   });
 
   it('takes it where what is written is no longer so', async () => {
