@@ -277,6 +277,33 @@ describe('A node that holds a device of which another node writes', () => {
     expect(await state()).toBe('online at node');
   });
 
+  it('closes nothing when its connection ends while it asks', async () => {
+    await start();
+    let answer = (_holds: boolean): void => undefined;
+    node.answer = () => new Promise((resolve) => (answer = resolve));
+    node.book.onCommitted('lamp', await writeElsewhere(bucket, node.clock.now() + 1_000));
+    await eventually(
+      () => node.questions.length,
+      (count) => count === 1,
+    );
+    node.leave('lamp');
+    answer(true);
+    await node.settled();
+    expect(node.replaced).toEqual([]);
+    expect(await state()).toBe('online at other');
+  });
+
+  it('has a connection that comes after it has read of another be the later one', async () => {
+    await start();
+    node.answer = async () => true;
+    await hear(node.clock.now() + 1_000_000_000);
+    expect(node.replaced).toEqual(['lamp']);
+    node.come('lamp');
+    await node.settled();
+    expect(await state()).toBe('online at node');
+    expect([node.replaced, node.questions.length]).toEqual([['lamp'], 1]);
+  });
+
   it("leaves any connection of a live node where 'allow' counts, and shows the newest", async () => {
     await start('allow');
     await hear(1);
@@ -287,6 +314,9 @@ describe('A node that holds a device of which another node writes', () => {
     node.book.takeOver('lamp');
     await node.settled();
     expect(await state()).toBe('online at node');
+    // Once: from then on the newest is shown again.
+    await hear(node.clock.now() + 1_000_000);
+    expect(await state()).toBe('online at other');
   });
 
   it('leaves what another node has written when its own connection ends', async () => {
@@ -296,6 +326,47 @@ describe('A node that holds a device of which another node writes', () => {
     await node.settled();
     expect(await state()).toBe('online at other');
     expect(node.questions).toEqual([]);
+  });
+
+  it('leaves word of a later departure elsewhere when its own connection ends', async () => {
+    await start();
+    await writeElsewhere(bucket, node.clock.now() + 1_000, LEFT);
+    node.leave('lamp');
+    await node.settled();
+    expect(await state()).toBe('offline at other');
+  });
+
+  it('looks again when it is told of a write that came while its own was under way', async () => {
+    const real = await open(`held${++tests}`);
+    bucket = real;
+    let isFirst = true;
+    const put: typeof real.put = async (...args) => {
+      const revision = await real.put(...args);
+      if (isFirst) {
+        isFirst = false;
+        node.book.onCommitted('lamp', await writeElsewhere(real, 1, LEFT));
+      }
+      return revision;
+    };
+    node = new TestNode();
+    await node.book.resume(Object.assign(Object.create(real) as typeof real, { put }));
+    node.come('lamp');
+    await node.settled();
+    expect(await state()).toBe('online at node');
+    node.book.pause();
+  });
+
+  it('reads nothing when it is told of its own write', async () => {
+    const reading = counted(await open(`held${++tests}`));
+    node = new TestNode();
+    await node.book.resume(reading);
+    node.come('lamp');
+    await node.settled();
+    const { reads } = reading;
+    node.book.onCommitted('lamp', (await open(`held${tests}`).then((read) => read.get(key))).revision);
+    await node.settled();
+    expect(reading.reads).toBe(reads);
+    node.book.pause();
   });
 
   it('looks at all its devices from time to time, though nobody has told it of anything', async () => {
@@ -355,6 +426,20 @@ describe("A node that claims a place where 'oldest' counts", () => {
     expect(await Promise.all([claim(), claim(), claim()])).toEqual([true, false, false]);
     node.book.unclaim('lamp');
     expect(await claim()).toBe(true);
+  });
+
+  it.each([
+    ['has it at the third attempt', 2, true],
+    ['is refused after the third attempt', 3, false],
+  ])('%s where somebody else writes at each', async (_, times, isFree) => {
+    let writes = 0;
+    const put: typeof bucket.put = async (...args) => {
+      if (++writes <= times) await writeElsewhere(bucket, 1, LEFT);
+      return bucket.put(...args);
+    };
+    await node.book.resume(Object.assign(Object.create(bucket) as typeof bucket, { put }));
+    expect(await claim()).toBe(isFree);
+    expect((await bucket.get(key)).value?.node).toBe(isFree ? 'node' : 'other');
   });
 
   it('takes it where what is written is no longer so', async () => {
