@@ -147,6 +147,28 @@ it('queues a limited number of failed offline writes, and finds the others by re
   await eventually(causes, (found) => found.join() === expected.join());
 });
 
+it('remembers as many departures that cannot be written after any number that were', async () => {
+  const bucket = await open('earlier-departures');
+  const node = new TestNode();
+  await node.book.resume(bucket);
+  for (let index = 0; index < 3 * REMEMBERED; index++) {
+    node.come(`${index}`);
+    node.leave(`${index}`);
+  }
+  await node.settled();
+  for (let index = 0; index < REMEMBERED; index++) node.come(`later ${index}`);
+  await node.settled();
+  node.book.pause();
+  for (const id of [...node.connected.keys()]) node.leave(id);
+  await node.book.resume(bucket);
+  await node.settled();
+  for (let index = 0; index < REMEMBERED; index++) {
+    const { value } = await bucket.get(subjects.key(`later ${index}`));
+    expect(value).toMatchObject({ state: 'offline', cause: 'closed_by_device' });
+  }
+  node.book.pause();
+});
+
 describe('a node that holds a device which another node has written', () => {
   let bucket: Bucket<PresenceRecord>;
   let node: TestNode;
@@ -177,6 +199,14 @@ describe('a node that holds a device which another node has written', () => {
     expect(await state()).toBe('online at node');
     expect(node.questions).toEqual([]);
     expect(node.replaced).toEqual([]);
+  });
+
+  it('writes nothing where what it finds is true', async () => {
+    await start();
+    const { revision } = await bucket.get(key);
+    node.book.compare();
+    await node.settled();
+    expect((await bucket.get(key)).revision).toBe(revision);
   });
 
   it('rewrites its own entry when the other node is lost', async () => {
@@ -247,6 +277,33 @@ describe('a node that holds a device which another node has written', () => {
     expect(await state()).toBe('online at node');
   });
 
+  it('closes nothing when its connection ends while it asks', async () => {
+    await start();
+    let answer = (_holds: boolean): void => undefined;
+    node.answer = () => new Promise((resolve) => (answer = resolve));
+    node.book.onCommitted('lamp', await writeElsewhere(bucket, node.clock.now() + 1_000));
+    await eventually(
+      () => node.questions.length,
+      (count) => count === 1,
+    );
+    node.leave('lamp');
+    answer(true);
+    await node.settled();
+    expect(node.replaced).toEqual([]);
+    expect(await state()).toBe('online at other');
+  });
+
+  it('has a connection that comes after it has read of another be the later one', async () => {
+    await start();
+    node.answer = async () => true;
+    await hear(node.clock.now() + 1_000_000_000);
+    expect(node.replaced).toEqual(['lamp']);
+    node.come('lamp');
+    await node.settled();
+    expect(await state()).toBe('online at node');
+    expect([node.replaced, node.questions.length]).toEqual([['lamp'], 1]);
+  });
+
   it("with duplicates: 'allow', keeps the connection of any live node, and shows the newest", async () => {
     await start('allow');
     await hear(1);
@@ -257,6 +314,9 @@ describe('a node that holds a device which another node has written', () => {
     node.book.takeOver('lamp');
     await node.settled();
     expect(await state()).toBe('online at node');
+    // Once: from then on the newest is shown again.
+    await hear(node.clock.now() + 1_000_000);
+    expect(await state()).toBe('online at other');
   });
 
   it('keeps the entry of another node when its own connection ends', async () => {
@@ -266,6 +326,47 @@ describe('a node that holds a device which another node has written', () => {
     await node.settled();
     expect(await state()).toBe('online at other');
     expect(node.questions).toEqual([]);
+  });
+
+  it('leaves word of a later departure elsewhere when its own connection ends', async () => {
+    await start();
+    await writeElsewhere(bucket, node.clock.now() + 1_000, LEFT);
+    node.leave('lamp');
+    await node.settled();
+    expect(await state()).toBe('offline at other');
+  });
+
+  it('looks again when it is told of a write that came while its own was under way', async () => {
+    const real = await open(`held${++tests}`);
+    bucket = real;
+    let isFirst = true;
+    const put: typeof real.put = async (...args) => {
+      const revision = await real.put(...args);
+      if (isFirst) {
+        isFirst = false;
+        node.book.onCommitted('lamp', await writeElsewhere(real, 1, LEFT));
+      }
+      return revision;
+    };
+    node = new TestNode();
+    await node.book.resume(Object.assign(Object.create(real) as typeof real, { put }));
+    node.come('lamp');
+    await node.settled();
+    expect(await state()).toBe('online at node');
+    node.book.pause();
+  });
+
+  it('reads nothing when it is told of its own write', async () => {
+    const reading = counted(await open(`held${++tests}`));
+    node = new TestNode();
+    await node.book.resume(reading);
+    node.come('lamp');
+    await node.settled();
+    const { reads } = reading;
+    node.book.onCommitted('lamp', (await open(`held${tests}`).then((read) => read.get(key))).revision);
+    await node.settled();
+    expect(reading.reads).toBe(reads);
+    node.book.pause();
   });
 
   it('checks all its devices periodically, even without a watch event', async () => {
@@ -319,6 +420,26 @@ describe("a node that claims a device, with duplicates: 'oldest'", () => {
     node.answer = () => Promise.reject(new Error('no answer'));
     expect(await claim()).toBe(false);
     expect(node.book.holds('lamp', { node: '', time: Number.MAX_SAFE_INTEGER })).toBe(false);
+  });
+
+  it('gives it to one of those that ask at the same time, and to the next when that one gives it back', async () => {
+    expect(await Promise.all([claim(), claim(), claim()])).toEqual([true, false, false]);
+    node.book.unclaim('lamp');
+    expect(await claim()).toBe(true);
+  });
+
+  it.each([
+    ['has it at the third attempt', 2, true],
+    ['is refused after the third attempt', 3, false],
+  ])('%s where somebody else writes at each', async (_, times, isFree) => {
+    let writes = 0;
+    const put: typeof bucket.put = async (...args) => {
+      if (++writes <= times) await writeElsewhere(bucket, 1, LEFT);
+      return bucket.put(...args);
+    };
+    await node.book.resume(Object.assign(Object.create(bucket) as typeof bucket, { put }));
+    expect(await claim()).toBe(isFree);
+    expect((await bucket.get(key)).value?.node).toBe(isFree ? 'node' : 'other');
   });
 
   it('succeeds when the entry is outdated', async () => {

@@ -1,5 +1,6 @@
 import { Duplex } from 'node:stream';
 import { jest } from '@jest/globals';
+import { compressedTerm, str } from '../../test/support/term-bytes.js';
 import { Router, turns } from '../handlers/index.js';
 import { encodeTerm } from '../wire/index.js';
 import { Connection, type Endpoint } from './connection.js';
@@ -76,6 +77,16 @@ describe('the turns of connections', () => {
     // Marks the turn as used up.
     turns.isUsed(performance.now() - 1_000);
     device.onData(message('b'));
+    expect(handled).toHaveLength(1);
+    await turn();
+    expect(handled).toHaveLength(2);
+  });
+
+  it('come anew for a compressed message that is not the first, however few bytes it has', async () => {
+    const device = open('device');
+    const compressed = compressedTerm(str('x'.repeat(50)));
+    const head = Buffer.from([0x82, 0x80 | compressed.length, 0, 0, 0, 0]);
+    device.onData(Buffer.concat([WHOLE, head, compressed]));
     expect(handled).toHaveLength(1);
     await turn();
     expect(handled).toHaveLength(2);
@@ -177,6 +188,65 @@ describe('the time in which a connection is not read', () => {
   });
 });
 
+describe('a connection whose handler is waited for', () => {
+  let finish: (() => void)[];
+  let gone: unknown[];
+  let connection: Connection;
+  let socket: Duplex;
+  beforeEach(async () => {
+    await turn();
+    finish = [];
+    gone = [];
+    const any = () => new Promise<void>((resolve) => finish.push(resolve));
+    const disconnected = (cause: unknown): void => void gone.push(cause);
+    ({ connection, socket } = connect('device', {
+      options: optionsOf({ mailboxLimit: 4 }),
+      router: new Router([
+        { name: 'any', kind: { kind: 'any' }, call: any },
+        { name: 'disconnected', kind: { kind: 'disconnected' }, call: disconnected },
+      ]),
+    }));
+  });
+  afterEach(() => socket.destroy());
+
+  async function finishNext(): Promise<void> {
+    finish.shift()?.();
+    await turn();
+    await turn();
+  }
+
+  it('is read again when no more than half of what may wait is left', async () => {
+    connection.onData(Buffer.concat(Array.from({ length: 5 }, () => WHOLE)));
+    const paused = [socket.isPaused()];
+    for (let handled = 1; handled <= 3; handled++) {
+      await finishNext();
+      paused.push(socket.isPaused());
+    }
+    expect(paused).toEqual([true, true, false, false]);
+  });
+
+  it('is read no more while it drains, neither from its socket nor from what has come', async () => {
+    connection.onData(WHOLE);
+    const drained = connection.drain();
+    expect(socket.isPaused()).toBe(true);
+    connection.onData(WHOLE);
+    await finishNext();
+    expect(finish).toEqual([]);
+    expect(gone).toEqual([{ type: 'draining', code: 4000 }]);
+    await drained;
+  });
+
+  it('has its end told once the handler has finished, also when it is lost while it drains', async () => {
+    connection.onData(WHOLE);
+    const drained = connection.drain();
+    connection.onEnd();
+    expect(gone).toEqual([]);
+    await finishNext();
+    expect(gone).toEqual([{ type: 'connection_lost', code: 1006 }]);
+    await drained;
+  });
+});
+
 describe('messagesPerSecond', () => {
   afterEach(() => jest.restoreAllMocks());
 
@@ -201,7 +271,43 @@ describe('messagesPerSecond', () => {
   });
 });
 
+describe('tokenRefresh', () => {
+  afterEach(() => jest.restoreAllMocks());
+
+  it('is the time from each token, asked for or not, to the next one unasked', async () => {
+    let now = Math.ceil(performance.now());
+    jest.spyOn(performance, 'now').mockImplementation(() => now);
+    let tokens = 0;
+    const { connection, socket } = connect('device', {
+      options: optionsOf({ tokenRefresh: '10s', idleTimeoutMs: 86_400_000 }),
+      tokenFrame: () => Buffer.alloc(++tokens),
+    });
+    const tokensAfter = (ms: number): number => {
+      now += ms;
+      connection.tick(now, 0);
+      return tokens;
+    };
+    expect([9_999, 1, 1, 9_999 - 1, 1].map(tokensAfter)).toEqual([0, 1, 1, 1, 2]);
+    now += 5_000;
+    // The charlist 'token_please'.
+    connection.onData(Buffer.from('829000000000836b000c746f6b656e5f706c65617365', 'hex'));
+    await turn();
+    expect(tokens).toBe(3);
+    expect([9_999, 1].map(tokensAfter)).toEqual([3, 4]);
+    socket.destroy();
+  });
+});
+
 describe('a connection that has ended', () => {
+  it('keeps nothing of a message that has not arrived whole', () => {
+    const { connection, socket } = connect('device', {});
+    connection.onData(WHOLE.subarray(0, -1));
+    expect(connection.waitingBytes).toBeGreaterThan(0);
+    connection.onEnd();
+    expect(connection.waitingBytes).toBe(0);
+    socket.destroy();
+  });
+
   it('takes in no more than 256 KiB of what still comes', () => {
     const { connection, socket } = connect('device', {});
     connection.drainNow();
