@@ -3,7 +3,7 @@ import { resolveOptions as resolveClientOptions } from '../src/client/client-opt
 import { MemoryTokenStore } from '../src/client/token-store.js';
 import { resolveNatsOptions } from '../src/nats/nats-options.js';
 import { resolveOptions } from '../src/server/fedecks-options.js';
-import { CLOSE } from '../src/wire/index.js';
+import { CLOSE, closeCodeAdvice } from '../src/wire/index.js';
 import { read } from './support/documents.js';
 
 const DOCS = 'libs/fedecks/docs/reference';
@@ -110,11 +110,45 @@ describe('reference/events.md', () => {
   });
 });
 
+const CLOSE_CODES = Object.values(CLOSE).sort((a, b) => a - b);
+
 describe('reference/close-codes.md', () => {
+  const [before = ''] = read(`${DOCS}/close-codes.md`).split('\n## ');
+  const rows = tableRows(before);
+
   it('lists exactly the close codes that are sent', () => {
-    const [before = ''] = read(`${DOCS}/close-codes.md`).split('\n## ');
-    const codes = tableRows(before).map(([code]) => Number(code));
-    expect(codes).toEqual(Object.values(CLOSE).sort((a, b) => a - b));
+    expect(rows.map(([code]) => Number(code))).toEqual(CLOSE_CODES);
+  });
+
+  it('says what a device does at each', () => {
+    const reactions = {
+      retry: /^tries again with/,
+      login: /^forgets its token/,
+      slow: /15 to 60 minutes|as for 4150/,
+    };
+    const wrong = rows.filter(
+      ([code, , reaction = '']) => !reactions[closeCodeAdvice(Number(code))].test(reaction),
+    );
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe('PROTOCOL.md §5', () => {
+  const [, section = ''] = read('libs/fedecks/PROTOCOL.md').split('\n## 5. ');
+  const rows = [...section.matchAll(/^\| \*{0,2}(\d{4}(?:-\d{4})?)[ *]*\|.*\|(.*)\|$/gm)];
+
+  it('lists exactly the close codes that are sent', () => {
+    const codes = rows.map(([, code = '']) => code).filter((code) => !code.includes('-'));
+    expect(codes.map(Number)).toEqual(CLOSE_CODES);
+  });
+
+  it('says what a device does at the codes of each range', () => {
+    const reactions = { retry: /retries with backoff/, login: /drops its token/, slow: /15 to 60 minutes/ };
+    const ranges = rows.filter(([, code = '']) => code.includes('-'));
+    expect(ranges).toHaveLength(3);
+    for (const [, range = '', reaction] of ranges)
+      for (const code of range.split('-').map(Number))
+        expect(reaction).toMatch(reactions[closeCodeAdvice(code)]);
   });
 });
 
