@@ -1,8 +1,12 @@
 import { readdirSync } from 'node:fs';
-import { resolveOptions as resolveClientOptions } from '../src/client/client-options.js';
+import { InvalidOptionsError } from '@fedecks/nest';
+import {
+  type FedecksClientOptions,
+  resolveOptions as resolveClientOptions,
+} from '../src/client/client-options.js';
 import { MemoryTokenStore } from '../src/client/token-store.js';
-import { resolveNatsOptions } from '../src/nats/nats-options.js';
-import { resolveOptions } from '../src/server/fedecks-options.js';
+import { type NatsBackplaneOptions, resolveNatsOptions } from '../src/nats/nats-options.js';
+import { type FedecksOptions, resolveOptions } from '../src/server/fedecks-options.js';
 import { CLOSE, closeCodeAdvice } from '../src/wire/index.js';
 import { read } from './support/documents.js';
 
@@ -67,18 +71,21 @@ describe('reference/options.md', () => {
       heading: 'The cloud',
       fields: fieldsOf('server/fedecks-options.ts', 'FedecksOptions'),
       given: required.cloud,
+      resolve: (options: object) => resolveOptions(options as FedecksOptions),
       resolved: resolveOptions(required.cloud) as unknown as Record<string, unknown>,
     },
     {
       heading: 'The device',
       fields: fieldsOf('client/client-options.ts', 'FedecksClientOptions'),
       given: required.device,
+      resolve: (options: object) => resolveClientOptions(options as FedecksClientOptions),
       resolved: resolveClientOptions(required.device) as unknown as Record<string, unknown>,
     },
     {
       heading: 'NATS',
       fields: fieldsOf('nats/nats-options.ts', 'NatsBackplaneOptions'),
       given: required.nats,
+      resolve: (options: object) => resolveNatsOptions(options as NatsBackplaneOptions),
       resolved: resolveNatsOptions(required.nats) as unknown as Record<string, unknown>,
     },
   ];
@@ -86,6 +93,20 @@ describe('reference/options.md', () => {
   it.each(sources)('lists exactly the options of the code: $heading', ({ heading, fields }) => {
     expect(fields.length).toBeGreaterThan(5);
     expect(rowsOf('options.md', heading).map(nameIn).sort()).toEqual([...fields].sort());
+  });
+
+  it.each(sources)('has a check for every option: $heading', ({ fields, given, resolve }) => {
+    const unchecked = fields.filter((option) => {
+      try {
+        // Of no type that an option has.
+        resolve({ ...given, [option]: NaN });
+        return true;
+      } catch (error) {
+        if (error instanceof InvalidOptionsError) return !error.message.includes(`'${option}'`);
+        throw error;
+      }
+    });
+    expect(unchecked).toEqual([]);
   });
 
   it.each(sources)("lists the code's defaults: $heading", ({ heading, given, resolved }) => {

@@ -33,7 +33,7 @@ const CODES = {
     code: 4152,
     words: 'another machine, or another program on this one, has connected with this device id',
   },
-} as const;
+} as const satisfies Record<string, { readonly code: number; readonly words: string }>;
 
 /** The close codes this library sends (PROTOCOL.md §5). */
 export const CLOSE = Object.freeze(
