@@ -143,8 +143,8 @@ describe('reference/close-codes.md', () => {
 
   it('says what a device does at each', () => {
     const reactions = {
-      retry: /^tries again with/,
-      login: /^forgets its token/,
+      retry: /^retries with backoff/,
+      login: /^deletes its token/,
       slow: /15 to 60 minutes|as for 4150/,
     };
     const wrong = rows.filter(
@@ -164,7 +164,7 @@ describe('PROTOCOL.md §5', () => {
   });
 
   it('says what a device does at the codes of each range', () => {
-    const reactions = { retry: /retries with backoff/, login: /drops its token/, slow: /15 to 60 minutes/ };
+    const reactions = { retry: /retries with backoff/, login: /deletes its token/, slow: /15 to 60 minutes/ };
     const ranges = rows.filter(([, code = '']) => code.includes('-'));
     expect(ranges).toHaveLength(3);
     for (const [, range = '', reaction] of ranges)
