@@ -6,7 +6,7 @@ import { complain } from './printable.js';
 /** Shorter than a device's timeout, because a user waits. */
 const PATIENCE = { startDelayMs: 0, phaseTimeoutMs: 10_000, upgradeTimeoutMs: 30_000 };
 
-/** The device of a login, which is not started. @throws {UsageError} (rejects) if its URL or its id cannot be. */
+/** The device of a login, not started yet. @throws {UsageError} (rejects) if its URL or id is invalid. */
 export async function deviceOf(login: Login): Promise<FedecksClient> {
   const tls = await tlsOf(login);
   try {
@@ -56,9 +56,9 @@ function isEnd({ type }: ClientEvent): boolean {
 export function whyNot(event: ClientEvent, login: Login): string {
   const again = `fedecks login ${login.url} --id ${login.deviceId}`;
   if (event.type === 'unregistered')
-    return `There is no token for ${login.deviceId} at ${login.url}: ${again}`;
+    return `No token for ${login.deviceId} at ${login.url}. Log in: ${again}`;
   if (event.type === 'token_refused' || (event.type === 'upgrade_failed' && isRefusal(event))) {
-    return `The cloud refuses the token, which has expired or was revoked: ${again}`;
+    return `The cloud rejects the token: it has expired or was revoked. Log in again: ${again}`;
   }
   return `${explain(event)}\nWhat to do: fedecks check ${login.url}`;
 }

@@ -4,8 +4,8 @@ import { CommandError } from './exit.js';
 import { type Login } from './logins.js';
 
 /**
- * Keeps a device connected until `signal` is aborted, and closes its connection then.
- * @throws {CommandError} (rejects) when only a login would help.
+ * Keeps a device connected until `signal` aborts, then closes the connection.
+ * @throws {CommandError} (rejects) if the device must log in again.
  */
 export async function stay(device: FedecksClient, login: Login, signal: AbortSignal): Promise<void> {
   try {

@@ -16,7 +16,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const SOON_DAYS = 14;
 
 /**
- * TLS on a TCP connection. Nothing has been sent over it.
+ * Starts TLS on a TCP connection. Sends no application data.
  * @throws {StepFailure} (rejects) with `tls`.
  */
 export async function secure(
@@ -45,7 +45,7 @@ export async function secure(
   return socket;
 }
 
-/** Whether something speaks TLS over a connection. */
+/** Whether the peer of a connection speaks TLS. */
 export async function speaksTls(tcp: Socket, host: string, patience: Patience): Promise<boolean> {
   try {
     const socket = await within(patience, (signal) => handshake(tcp, host, {}, signal));
@@ -57,7 +57,7 @@ export async function speaksTls(tcp: Socket, host: string, patience: Patience): 
   }
 }
 
-/** Accepts any certificate: it is checked afterwards, to report what is wrong. */
+/** Accepts any certificate: the caller checks it, to report what is wrong. */
 async function handshake(
   tcp: Socket,
   host: string,
@@ -89,19 +89,19 @@ function checkAddress(address: string, { raw }: PeerCertificate): Error | undefi
 function failureOfHandshake(error: unknown): StepFailure {
   const { message } = error as Error;
   if (/wrong version number|packet length too long|http request|unknown protocol|bad record/i.test(message)) {
-    return new StepFailure('tls', 'the port speaks no TLS', [
-      'Is it a port without TLS? Then the URL begins with ws:// (and all is sent in the clear).',
-      'Behind a reverse proxy, use the port where that ends TLS, often 443.',
+    return new StepFailure('tls', 'the port does not speak TLS', [
+      'For a port without TLS, start the URL with ws:// (nothing is encrypted then).',
+      'Behind a reverse proxy, use the port where the proxy terminates TLS, often 443.',
     ]);
   }
   if (/alert/.test(message)) {
-    return new StepFailure('tls', `the server refuses the handshake (${plain(message)})`, [
-      'Does it ask for a certificate of the device? Give --cert and --key (option tls.cert and tls.key).',
-      'Does it know this host name, or a version of TLS that Node has?',
+    return new StepFailure('tls', `the server rejects the handshake (${plain(message)})`, [
+      'If it requires a client certificate, use --cert and --key (in a device: tls.cert and tls.key).',
+      'Otherwise check that it knows this host name, and supports a TLS version of Node.',
     ]);
   }
-  return new StepFailure('tls', `the handshake came to no end (${plain(codeOf(error))})`, [
-    'What listens there may speak something else, or a firewall cuts TLS: openssl s_client -connect HOST:PORT shows more.',
+  return new StepFailure('tls', `the handshake did not complete (${plain(codeOf(error))})`, [
+    'The server may speak another protocol, or a firewall blocks TLS: openssl s_client -connect HOST:PORT shows more.',
   ]);
 }
 
@@ -111,38 +111,38 @@ function failureOfCertificate(code: string, certificate: PeerCertificate, host: 
   switch (code) {
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return fail(
-        `the certificate is not for ${host}`,
-        `It is for ${names(certificate)}: use such a name in the URL, or get a certificate for ${host}.`,
-        'If it is known to be right, the option tls.servername names it.',
+        `the certificate is not valid for ${host}`,
+        `It is valid for ${names(certificate)}: use one of these names in the URL, or get a certificate for ${host}.`,
+        'If the certificate is right, set tls.servername of the device to its name.',
       );
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
     case 'SELF_SIGNED_CERT_IN_CHAIN':
       return fail(
-        'the certificate is signed by nobody this machine trusts',
-        'If it is your own: --ca FILE here, the option tls.ca for a device, with the certificate that has signed it.',
-        'If it is not, something on the way (a proxy that inspects TLS) shows its own.',
+        'this machine does not trust the issuer of the certificate',
+        'For a private CA or a self-signed certificate, use --ca FILE (in a device: tls.ca) with that certificate.',
+        'Otherwise a proxy that inspects TLS may have replaced the certificate.',
       );
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
     case 'UNABLE_TO_GET_ISSUER_CERT':
     case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
       return fail(
-        'nothing leads from the certificate to a CA this machine trusts',
-        'Does the server send its whole chain (fullchain.pem), and not its own certificate alone?',
-        'If the CA is your own: --ca FILE here, the option tls.ca for a device.',
+        'no chain leads from the certificate to a CA that this machine trusts',
+        'Configure the server to send its whole chain (fullchain.pem), not only its own certificate.',
+        'For a private CA, use --ca FILE (in a device: tls.ca).',
       );
     case 'CERT_HAS_EXPIRED':
     case 'CERT_NOT_YET_VALID':
       return fail(
         code === 'CERT_HAS_EXPIRED' ? 'the certificate has expired' : 'the certificate is not valid yet',
-        `This machine's clock says ${new Date().toISOString()}: if that is right, the certificate has to be replaced.`,
+        `This machine's clock says ${new Date().toISOString()}: if that is right, replace the certificate.`,
       );
     default:
-      return fail('the certificate is not trusted', 'openssl s_client -connect HOST:PORT shows more of it.');
+      return fail('the certificate is not trusted', 'openssl s_client -connect HOST:PORT shows more.');
   }
 }
 
 function described(certificate: PeerCertificate): string {
-  // Of a server without any there is an empty object.
+  // An empty object if the server has no certificate.
   const { valid_to: validTo = '' } = certificate as Partial<PeerCertificate>;
   const until = new Date(validTo);
   if (Number.isNaN(until.getTime())) return 'no certificate';

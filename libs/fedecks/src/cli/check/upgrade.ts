@@ -16,7 +16,7 @@ export type Answer =
       readonly status: number;
       /** The beginning of its body. */
       readonly body: string;
-      /** Who says it is answering. */
+      /** The `server` header. */
       readonly server: string | undefined;
       readonly location: string | undefined;
       readonly retryAfter: string | undefined;
@@ -24,9 +24,9 @@ export type Answer =
   | { readonly type: 'broken'; readonly reason: string };
 
 /**
- * Asks for a websocket as a device does, over a connection on which nothing has been sent, and closes it if it gets one.
- * @param header the auth header, or undefined to present nothing.
- * @throws {TimeoutError} (rejects) if nothing is answered in time.
+ * Requests a websocket like a device, over an unused connection, and closes it if the server accepts.
+ * @param header the auth header, or undefined for none.
+ * @throws {TimeoutError} (rejects) if no answer arrives in time.
  */
 export async function askForUpgrade(
   socket: Socket,
@@ -68,7 +68,7 @@ function answerOf(websocket: WebSocket): Promise<Answer> {
           type: 'status',
           status,
           body,
-          // Node's types allow for a list, which it never is.
+          // Node's types allow a list, but it never is one.
           server: [headers.server].flat()[0],
           location: headers.location,
           retryAfter: headers['retry-after'],

@@ -12,14 +12,14 @@ export const listen: Command = {
   name: 'listen',
   usage: '[options]',
   about:
-    'Stays connected, and prints each message of the cloud as a line of JSON, for pipes. Failures go to standard error.',
+    'Stays connected, and prints each message from the cloud as a line of JSON. Writes failures to standard error.',
   operands: [0, 0],
   options: {
-    count: { value: 'N', short: 'n', help: 'end after so many messages' },
+    count: { value: 'N', short: 'n', help: 'exit after N messages' },
     ...LOGIN_OPTIONS,
   },
   examples: ['fedecks listen', 'fedecks listen | jq .data', 'fedecks listen --count 1'],
-  notes: `It connects again when the connection is lost, and ends when only a login would help.\n\n${NOTATION_NOTE}`,
+  notes: `It reconnects when the connection is lost, and exits when only a login would help.\n\n${NOTATION_NOTE}`,
   async run(args, signal) {
     const count = args.integer('count', { min: 1, max: Number.MAX_SAFE_INTEGER }) ?? Infinity;
     const login = await loginOf(args);
@@ -35,7 +35,8 @@ export const listen: Command = {
       if (isFailure(event)) complain(explain(event));
     });
     await stay(device, login, AbortSignal.any([signal, enough.signal]));
-    if (printed < count && count !== Infinity) throw new CommandError(`Ended after ${printed} messages.`);
+    if (printed < count && count !== Infinity)
+      throw new CommandError(`Stopped after ${printed} of ${count} messages.`);
     return EXIT.ok;
   },
 };
