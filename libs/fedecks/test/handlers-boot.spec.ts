@@ -174,7 +174,7 @@ describe('App start-up: fails and names the class and the remedy', () => {
     const app = module.createNestApplication();
     app.useLogger(false);
     await expect(app.init()).rejects.toThrow(
-      "Greenhouse.any does not say which endpoint it serves. Put @DeviceEndpoint() on its class, with one of: '/north', '/south'.",
+      "Greenhouse.any does not name its endpoint. Add @DeviceEndpoint() to its class, with one of: '/north', '/south'.",
     );
     await app.close();
   });

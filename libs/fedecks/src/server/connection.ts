@@ -37,20 +37,19 @@ import { type Grant } from './token.js';
 import { FOUND, FrameReader } from './websocket/frame-reader.js';
 import { closeFrame, payloadOf, pongFrame } from './websocket/frame-writer.js';
 
-/** How many there have been in this process. */
+/** The number of connections that this process has opened. */
 let connections = 0;
 
 const SECOND_MS = 1_000;
 
-/** How long, in ms, the peer of a connection that is being closed has to end its side of TCP. */
+/** How long, in ms, the peer has to end its side of TCP after a close. */
 const LINGER_MS = 1_000;
 
 /** The maximum bytes read after a close, so that a peer that keeps sending is reset. */
 const MAX_DISCARDED_BYTES = 256 * 1024;
 
 /**
- * A larger message may take long to decode, so it counts as heavy work. A
- * device with more unread bytes is bulk work.
+ * A larger message may take long to decode, so it counts as heavy work. More unread bytes count as bulk work.
  */
 const HEAVY_BYTES = 4 * 1024;
 
@@ -79,10 +78,9 @@ export interface Endpoint {
 /**
  * One open device: frame in, term out, reply back, until close.
  *
- * Messages are handled one after another. While a handler is waited for they wait, up to `mailboxLimit` and
- * `mailboxBytes`, and then the socket is not read. What one device may have handled in one turn of the event loop
- * is bounded too: the rest waits in `turns`. What was received before the end is handled after it, and
- * `@OnDisconnected` comes last.
+ * It handles messages one after another. While a handler runs, further messages wait, up to `mailboxLimit` and
+ * `mailboxBytes`; then it pauses the socket. The work for one device per turn of the event loop is bounded too: the rest
+ * waits in `turns`. Messages received before the end are handled after it, and `@OnDisconnected` comes last.
  */
 export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Leftover {
   private state: 'open' | 'closed' = 'open';
@@ -92,7 +90,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   /** When bytes last arrived. Monotonic, as all times here. */
   private lastDataAt: number;
   private refreshTokenAt: number;
-  /** When the message began that has not arrived whole; 0 if there is none. */
+  /** When the incomplete message began; 0 if there is none. */
   private unfinishedSince = 0;
   /** Whether it waits in `turns`. */
   private queued = false;
@@ -101,7 +99,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   /** Whether it reads no frames until the inbox has room. */
   private choked = false;
   private draining = false;
-  /** Whether all who observe connections know of it: one of them may end it before the others do. */
+  /** Whether all observers of connections know of it: an observer may end it before the others are called. */
   private announced = false;
   /** Whether `@OnConnected` has been called. */
   private started = false;
@@ -112,17 +110,17 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private frames = 0;
   private countedFrom: number;
   private discardedBytes = 0;
-  /** Whether the device has sent anything: a request that arrives late opens a connection, and then nothing comes. */
+  /** Whether the device has sent anything. A request that arrives late opens a connection that stays silent. */
   hasSpoken = false;
   /** Why it ended, until `@OnDisconnected` has been called. */
   private cause: DisconnectCause | undefined;
-  /** Called when `@OnDisconnected` has been called, or waits to be as the last. */
+  /** Called when `@OnDisconnected` has been called, or is the last in the inbox. */
   private onAllHandled: (() => void) | undefined;
   private settling: Promise<void> | undefined;
   private readonly runner = new HandlerRunner(this);
   /** The connection's number in this process, for logs and channels. */
   readonly number = ++connections;
-  /** The handler whose time is being taken, and since when. */
+  /** The handler whose duration is being measured, and its start. */
   private timed: { readonly handler: string; readonly startedAt: number } | undefined;
 
   constructor(
@@ -153,7 +151,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (this.cause) this.endpoint.ended(this, this.cause);
     for (const handler of this.endpoint.router.connected) this.inbox.call(handler, null, this.runner);
     this.started = true;
-    // It may have been ended by one of them, or by an observer of connections before.
+    // A handler, or an observer of connections, may have ended it.
     if (this.state === 'closed') this.onAllRead();
     if (head.length > 0) this.onData(head);
   }
@@ -174,7 +172,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     else this.proceed(now);
   }
 
-  /** After the end bytes are read only to see the peer's FIN. */
+  /** After the end, reads bytes only to detect the peer's FIN. */
   private discard(chunk: Buffer): void {
     this.discardedBytes += chunk.length;
     if (this.discardedBytes > MAX_DISCARDED_BYTES) this.socket.destroy();
@@ -192,7 +190,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.proceed(performance.now());
   }
 
-  /** Handles what has arrived until nothing is left, a handler is waited for, or this slice is used up. */
+  /** Handles received frames until none is left, a handler runs, or the slice is used up. */
   private proceed(startedAt: number): void {
     let steps = 0;
     while (!this.queued && this.step(steps)) {
@@ -272,7 +270,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     }
   }
 
-  /** Counts a frame against `messagesPerSecond`. The second begins anew only when the count is looked at. */
+  /** Counts a frame against `messagesPerSecond`. The next second starts only when the limit is reached. */
   private tooMany(): boolean {
     const { messagesPerSecond } = this.endpoint.options;
     if (++this.frames <= messagesPerSecond || messagesPerSecond === 0) return false;
@@ -370,8 +368,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   onStall({ name }: Handler): void {
     this.report(
       'handler_stalled',
-      `${name} has been running for ${LONG_RUN_MS / 1000} s, and what the device sends waits for it: ` +
-        'give what it awaits a timeout',
+      `${name} has been running for ${LONG_RUN_MS / 1000} s, and the messages of the device wait for it: ` +
+        'add a timeout to what it awaits',
     );
   }
 
@@ -415,7 +413,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     try {
       void this.write(this.endpoint.tokenFrame(this.device, this.grant), 'token');
     } catch (error) {
-      // The application may have changed the claims to something that does not serialize to JSON.
+      // The application may have changed the claims to a value that JSON cannot represent.
       this.onFailure(error);
     }
   }
@@ -434,7 +432,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     else if (now >= this.refreshTokenAt || hasExpired(this.grant, wallNow)) this.sendToken();
   }
 
-  /** Bytes show that a device is alive; but a message that trickles in does not hold its place for ever. */
+  /** Bytes show that a device is alive, but a message that arrives too slowly counts as silence. */
   private isSilent(now: number): boolean {
     const { idleTimeoutMs } = this.endpoint.options;
     if (now - this.lastDataAt >= idleTimeoutMs) return true;
@@ -443,14 +441,14 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     return now - this.unfinishedSince >= allowedMs;
   }
 
-  /** Closes the connection, with the code and the reason of that end unless another reason is given. */
+  /** Closes the connection with the code and, by default, the reason of this end. */
   end(type: End, reason = ENDS[type].reason): void {
     this.close(type, ENDS[type].code, reason);
   }
 
   /**
-   * TCP ends right after the close frame, without waiting for the peer's: for a device that ignores close frames it is
-   * the only sign (PROTOCOL.md §5.1).
+   * Ends TCP right after the close frame, without waiting for the peer's: a device that ignores close frames notices only
+   * the end of TCP (PROTOCOL.md §5.1).
    */
   private close(type: DisconnectCause['type'], code: number, reason = ''): void {
     if (this.state === 'closed') return;
@@ -460,7 +458,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.hangUp();
   }
 
-  /** Reads no more, lets the handlers of what was read finish, closes, and lets `@OnDisconnected` finish. */
+  /** Stops reading, lets running handlers finish, closes, and lets `@OnDisconnected` finish. */
   async drain(): Promise<void> {
     if (this.state === 'closed') return this.settled();
     this.draining = true;
@@ -479,7 +477,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (!this.socket.destroyed) await new Promise((resolve) => this.socket.once('close', resolve));
   }
 
-  // --- What is left when it has ended (Leftover) ------------------------------------------------------------
+  // --- Unhandled messages after the end (Leftover) ------------------------------------------------------------
 
   get waitingMessages(): number {
     return this.inbox.length;
@@ -511,13 +509,13 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     const { closeCode, problem } = this.reader;
     const isTooBig = closeCode === CLOSE.messageTooBig;
     if (this.state === 'open')
-      this.report('protocol_error', isTooBig ? 'frame larger than maxFrameBytes' : problem);
+      this.report('protocol_error', isTooBig ? 'a message is larger than maxFrameBytes' : problem);
     if (isTooBig) this.end('message_too_big');
     else this.close('protocol_error', closeCode);
     this.onAllRead();
   }
 
-  /** TCP has ended. What had arrived before is still handled. */
+  /** TCP has ended. Handles what arrived before. */
   onEnd(): void {
     if (this.state === 'open') {
       this.outbox.close();
@@ -547,7 +545,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (this.announced) this.endpoint.ended(this, cause);
   }
 
-  /** Nothing of the device is left to read: `@OnDisconnected` comes after all that was. */
+  /** Everything is read: calls `@OnDisconnected` after the last message. */
   private onAllRead(): void {
     const { cause } = this;
     if (!cause || !this.started) return;
@@ -558,7 +556,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 }
 
-/** A token that was issued while the clock of the cloud was behind may have expired when that is set right. */
+/** A token issued while the cloud's clock was behind may have expired once the clock is corrected. */
 function hasExpired({ expiresAt }: Grant, wallNow: number): boolean {
   return expiresAt !== 0 && expiresAt <= wallNow;
 }
@@ -567,7 +565,7 @@ function isHeavy(data: Buffer): boolean {
   return data.length > HEAVY_BYTES || isCompressedTerm(data);
 }
 
-/** The bytes, or a copy of them where they would keep far more in memory than themselves. */
+/** The bytes, or a copy if they would keep much more memory alive. */
 function keepable(data: Buffer): Buffer {
   return data.length * 2 < data.buffer.byteLength ? Buffer.from(data) : data;
 }

@@ -259,7 +259,9 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
   const options = { ...DEFAULTS, ...(defined as unknown as FedecksOptions) };
 
   if (typeof options.path !== 'string' || !/^(\/[^/?#\s]+)+$/.test(options.path)) {
-    check.problem("'path' must start with a slash and have no trailing slash, query or space: '/fedecks'.");
+    check.problem(
+      "'path' must start with a slash and have no trailing slash, query or space, for example '/fedecks'.",
+    );
   }
   checkSecrets(check, options.secrets);
   if (!isProvider(options.authenticator, ['authenticate'])) {
@@ -277,7 +279,7 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
   const tokenExpiryMs = duration(check, 'tokenExpiry', options.tokenExpiry);
   if (tokenRefreshMs >= tokenExpiryMs) {
     check.problem(
-      "'tokenRefresh' must be shorter than 'tokenExpiry', or connected devices would end up without a token.",
+      "'tokenRefresh' must be shorter than 'tokenExpiry': otherwise the tokens of connected devices expire.",
     );
   }
   check.whole('idleTimeoutMs', 'milliseconds', 1, MAX_TIMER_MS);
@@ -301,10 +303,10 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
     );
   }
   if (typeof options.backplane !== 'function') {
-    check.problem("'backplane' must be what natsBackplane({ servers }) of '@fedecks/nest/nats' returns.");
+    check.problem("'backplane' must be the result of natsBackplane({ servers }) from '@fedecks/nest/nats'.");
   } else if (options.backplane !== inProcess && options.revocations !== MemoryRevocations) {
     check.problem(
-      "'revocations' must be left out where there is a 'backplane': it keeps them, and tells the other nodes.",
+      "Remove 'revocations': the 'backplane' stores revocations, and sends them to the other nodes.",
     );
   }
   if (options.metrics !== undefined && !isProvider(options.metrics, ['count', 'observe'])) {
@@ -321,7 +323,7 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
     )
   ) {
     check.problem(
-      "'phoenix' must hold the 'secret' and the 'salt' of the Elixir server's socket, as strings.",
+      "'phoenix' must contain the 'secret' and the 'salt' of the Elixir server's socket, as non-empty strings.",
     );
   }
   check.done();
@@ -343,8 +345,8 @@ function checkSecrets(check: OptionsCheck<FedecksOptions>, secrets: unknown): vo
         ? `has ${Buffer.byteLength(secret)} bytes`
         : 'is missing or empty';
     check.problem(
-      `secrets[${index}] ${what}: set it to at least ${MIN_SECRET_BYTES} bytes, for example the output of ` +
-        '`openssl rand -base64 48` in the environment variable it is read from.',
+      `secrets[${index}] ${what}: set it to at least ${MIN_SECRET_BYTES} bytes, for example to the output of ` +
+        '`openssl rand -base64 48`, in the environment variable that your code reads.',
     );
   });
 }
@@ -355,7 +357,7 @@ function checkProxies(check: OptionsCheck<FedecksOptions>, proxies: unknown): vo
     new TrustedProxies(proxies as string[]);
   } catch {
     check.problem(
-      "'trustedProxies' must be an array of addresses or CIDR ranges: ['loopback', '10.0.0.0/8'].",
+      "'trustedProxies' must be an array of addresses or CIDR ranges, for example ['loopback', '10.0.0.0/8'].",
     );
   }
 }

@@ -162,8 +162,8 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     this.admission.onUnixSocket = onUnixSocket;
     if (!onUnixSocket || this.options.trustedProxies.length > 0) return;
     this.logger.warn(
-      "The server listens on a unix socket, where no peer has an address: all devices share one 'upgradesPerAddressPerMinute'. " +
-        "If the proxy in front sets X-Forwarded-For, set 'trustedProxies': ['loopback'].",
+      "The server listens on a unix socket, whose peers have no address: all devices share one 'upgradesPerAddressPerMinute' limit. " +
+        "If your proxy sets X-Forwarded-For, set trustedProxies: ['loopback'].",
     );
   }
 

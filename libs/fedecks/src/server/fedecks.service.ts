@@ -10,29 +10,28 @@ import { type ConnectionChange, Endpoints, type LocalEndpoint, type UpstreamMess
 import { checkDeviceId, FedecksEndpoint } from './fedecks-endpoint.js';
 import { Presence } from './presence.js';
 
-/** How the links to the other nodes do. Where one is degraded, the reason by the `path` of its endpoint. */
+/** The health of the links to the other nodes. If one is degraded, the reason by the `path` of its endpoint. */
 export type FedecksHealth =
   | { readonly status: 'up' }
   | { readonly status: 'degraded'; readonly reasons: Readonly<Record<string, string>> };
 
 /**
- * The cloud's side of the conversation: pushes to devices, and tells what they do, on all endpoints of the app, or with
- * {@link Fedecks.endpoint} on one. With a {@link Contract}, `Fedecks<Greenhouse>`, the compiler lets only its events be
- * sent.
+ * Pushes to devices and observes them, on all endpoints of the app, or on one with {@link Fedecks.endpoint}. With a
+ * {@link Contract}, `Fedecks<Greenhouse>`, the compiler allows only its events.
  */
 @Injectable()
 export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
   /**
-   * Pushes every message it receives. Failures are logged, and reported to `@OnSocketError` as `undelivered`.
-   * Sources may be piped into it. One that completes or fails leaves it open for the others; a failure is logged.
+   * Pushes every message it receives. Logs failures, and reports them to `@OnSocketError` as `undelivered`. Several
+   * sources may be piped into it: it stays open when one of them completes or fails.
    */
   readonly downstream: Downstream<C>;
   /**
-   * Every message of every device, before its handler. Costs nothing without an observer. What an observer throws or
-   * rejects with is logged, and the observer goes on; a stream it is merged into (`merge`, `concat`) must see to its own.
+   * Every message of every device, before its handler runs. Costs nothing without an observer. Errors of an observer are
+   * logged, and it stays subscribed; a stream that merges this one must handle its own errors.
    */
   readonly messages$: Observable<UpstreamMessage>;
-  /** Every connect and disconnect. Observers may fail, as with `messages$`. */
+  /** Every connect and disconnect. Observers may throw, as with `messages$`. */
   readonly connections$: Observable<ConnectionChange>;
 
   private readonly byPath = new Map<string, FedecksEndpoint<C>>();
@@ -53,7 +52,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
     this.downstream.subscribe((message) => void this.deliver(message));
   }
 
-  /** What a log makes of it by itself: inside there are the secrets of the tokens. @internal */
+  /** Keeps the token secrets out of logs that serialize this object. @internal */
   toJSON(): { readonly endpoints: readonly string[] } {
     return { endpoints: this.endpoints.all.map(({ options }) => options.path) };
   }
@@ -70,11 +69,11 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
    */
   endpoint<Of extends Contract = C>(path: string): FedecksEndpoint<Of> {
     this.endpoints.expect(path);
-    // A contract is known to the compiler only.
+    // Only the compiler knows the contract.
     return this.only(path) as FedecksEndpoint;
   }
 
-  /** How the links to the other nodes do. Without a `backplane` there are none, and all is well. */
+  /** The health of the links to the other nodes; `up` without a `backplane`. */
   health(): FedecksHealth {
     const reasons: Record<string, string> = {};
     for (const { options, backplane } of this.endpoints.all) {
@@ -167,7 +166,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
   private named(path: string): FedecksEndpoint<C> {
     if (!this.hasWarnedOfPath) {
       const advice =
-        'Methods of Fedecks that take the path of an endpoint: use fedecks.endpoint(path) instead.';
+        'The path argument of methods of Fedecks is deprecated: use fedecks.endpoint(path) instead.';
       process.emitWarning(advice, { type: 'DeprecationWarning', code: 'FEDECKS_PATH' });
     }
     this.hasWarnedOfPath = true;
@@ -189,13 +188,13 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
 
   // --- Downstream ------------------------------------------------------------------------------------------
 
-  /** Pushes what was put into `downstream`. Never rejects. */
+  /** Pushes a message from `downstream`. Never rejects. */
   private async deliver(downstream: DownstreamMessage<unknown>): Promise<void> {
     try {
       const { deviceId, message, endpoint } = downstream;
       checkDeviceId('downstream.next({ deviceId, ... })', deviceId);
       if (endpoint !== undefined) this.endpoints.at(endpoint);
-      // What is put in here is looked at when it is encoded.
+      // The encoder checks the message.
       const where = (endpoint === undefined ? this : this.only(endpoint)) as unknown as FedecksEndpoint;
       if ((await where.push<unknown>(deviceId, message)) === 'offline')
         this.undelivered(downstream, 'offline');
@@ -213,7 +212,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
   }
 }
 
-/** What is put into `downstream` need not be what its type says. */
+/** Untyped code may put anything into `downstream`. */
 function addresseeOf(downstream: DownstreamMessage<unknown>): {
   deviceId: string | null;
   endpoint?: string | undefined;

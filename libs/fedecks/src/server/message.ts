@@ -2,13 +2,13 @@ import { encodeTermAfter, looksLikeTokenMessage, type Term } from '../wire/index
 import { MessageTooLargeError, ReservedMessageError } from './errors.js';
 import { frameInGap, HEADER_BYTES } from './websocket/frame-writer.js';
 
-/** The largest message that is sent to a device, in bytes: as much as a device of this library decodes. */
+/** The largest message to a device, in bytes: the limit of this library's client. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 
 /**
- * The frame of a message an application sends.
- * @throws {TermEncodeError} when it holds something that is no term.
- * @throws {ReservedMessageError} when a device would take it for a token.
+ * Encodes a message of the application as a frame.
+ * @throws {TermEncodeError} when it contains a value that is not a term.
+ * @throws {ReservedMessageError} when a device would read it as a token.
  * @throws {MessageTooLargeError} when it is larger than 16 MiB.
  */
 export function encodeMessage(message: unknown): Buffer {

@@ -112,7 +112,7 @@ export class TrustedProxies {
     // A prefix of 0 trusts every device; an IPv6 network that holds all mapped addresses trusts every IPv4 device.
     const isTooWide = length < 1 || (family === 6 && length < 96 && holdsAllOfIpv4(address, length));
     if (family === 0 || length > bits || isTooWide) {
-      throw new TypeError(`'${network}' is no address or network of proxies`);
+      throw new TypeError(`'${network}' is not an address or network of proxies`);
     }
     this.networks.addSubnet(address, length, familyName(family));
   }

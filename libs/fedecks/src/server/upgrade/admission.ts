@@ -216,14 +216,14 @@ export class Admission {
       return { status: 403 };
     }
     if (this.context.isBehind(device.id)) {
-      const info = 'messages of its ended connections still wait for handlers';
+      const info = 'messages of its earlier connections still wait for handlers';
       this.context.report({ deviceId: device.id, type: 'upgrade_failed', info });
       return NOT_NOW;
     }
     if (this.context.options.duplicates === 'oldest' && this.context.isConnected(device.id))
       return this.duplicate(device);
     if (this.context.isOutdated(device.id, arrival)) {
-      const info = 'a newer attempt of this device is connected already';
+      const info = 'a newer attempt of this device is already connected';
       this.context.report({ deviceId: device.id, type: 'late_attempt', info });
       return NOT_NOW;
     }
@@ -236,7 +236,7 @@ export class Admission {
   }
 
   private duplicate({ id: deviceId }: AuthenticatedDevice): UpgradeDecision {
-    this.context.report({ deviceId, type: 'duplicate', info: 'this device id is connected already' });
+    this.context.report({ deviceId, type: 'duplicate', info: 'this device id is already connected' });
     return NOT_NOW;
   }
 
@@ -257,7 +257,7 @@ export class Admission {
 
 class UpgradeTimeout extends Error {
   override readonly name = 'UpgradeTimeout';
-  override readonly message = 'upgradeTimeoutMs has passed';
+  override readonly message = 'authenticator and guards took longer than upgradeTimeoutMs';
 }
 
 /**

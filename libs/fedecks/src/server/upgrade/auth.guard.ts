@@ -41,7 +41,7 @@ export class FedecksAuthGuard implements CanActivate {
       throw new UpgradeRefused({
         deviceId: id,
         type: 'authentication_failed',
-        info: 'device id and claims leave no room for a token: make the claims shorter',
+        info: 'the token does not fit into the auth header: shorten the claims',
       });
     }
     request.device = { id, remoteAddress, claims, endpoint: this.options.path };

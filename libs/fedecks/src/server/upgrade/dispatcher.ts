@@ -44,7 +44,7 @@ export class UpgradeDispatcher implements OnModuleDestroy {
   claim(path: string, owner: PathOwner): void {
     if (this.owners.has(path)) {
       throw new InvalidOptionsError('FedecksModule.forRoot', [
-        `'path' is '${path}' twice: give each endpoint a path of its own.`,
+        `Two endpoints have the path '${path}': give each endpoint its own 'path'.`,
       ]);
     }
     if (this.owners.size === 0) this.attach();
@@ -75,7 +75,7 @@ export class UpgradeDispatcher implements OnModuleDestroy {
     const server = adapter?.getHttpServer() as Server | undefined;
     if (!adapter || !server) {
       throw new Error(
-        'FedecksModule needs an HTTP server: create the app with NestFactory.create(), not as a context.',
+        'FedecksModule needs an HTTP server: create the app with NestFactory.create(), not with createApplicationContext().',
       );
     }
     this.shutDownBeforeHooks(adapter);

@@ -26,7 +26,7 @@ export async function passGuards(
   }
   // An application guard that replaces FedecksAuthGuard need not set a grant.
   const { device, grant = { generation: 0, expiresAt: 0 } } = request;
-  if (!device) throw new Error('FedecksAuthGuard was replaced by a guard that sets no request.device');
+  if (!device) throw new Error('The guard that replaces FedecksAuthGuard must set request.device');
   return { device, grant };
 }
 

@@ -219,7 +219,8 @@ export class FrameReader {
     if (payload.length === 0) return this.close(NO_CODE, '');
     const code = payload.readUInt16BE(0);
     const reason = payload.subarray(2);
-    if (!isCloseCode(code)) return this.fail(CLOSE_CODE.protocolError, `close code ${code} must not be sent`);
+    if (!isCloseCode(code))
+      return this.fail(CLOSE_CODE.protocolError, `close code ${code} is not allowed in a frame`);
     if (!isUtf8(reason)) return this.fail(CLOSE_CODE.invalidUtf8, 'the reason of a close frame is not UTF-8');
     return this.close(code, reason.toString());
   }
