@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { copyOf, EMPTY, View } from './bytes.js';
+import { copyOf, EMPTY, MessageBuffer, View } from './bytes.js';
 import {
   BINARY,
   CLOSE,
@@ -13,7 +13,6 @@ import {
   OPCODE,
 } from './frame-header.js';
 import { rotate, unmask } from './mask.js';
-import { MessageBuffer } from './message-buffer.js';
 
 /** What {@link FrameReader.next} found: numbers, as a switch over them is fast. */
 export const FOUND = {
