@@ -346,7 +346,9 @@ describe('messages that the server may not have read', () => {
       code: 4003,
       unconfirmed: 3,
     });
-    expect(client.details.lastError).toBe('connection_lost: closed 4003, up to 3 messages were not read');
+    expect(client.details.lastError).toBe(
+      'connection_lost: closed 4003, up to 3 messages may not have arrived',
+    );
   });
 });
 

@@ -12,8 +12,8 @@ describe('sentenceFor', () => {
       'The cloud was not reached: nothing listens at its address and port (connect ECONNREFUSED ::1:9, connect ECONNREFUSED 127.0.0.1:9)',
     ],
     [
-      { type: 'connection_failed', reason: "its key is none of 'tls.pins'" },
-      'The cloud was not reached: its key is none of FEDECKS_PINS',
+      { type: 'connection_failed', reason: "'tls.pins' does not contain its key" },
+      'The cloud was not reached: FEDECKS_PINS does not contain its key',
     ],
     [
       { type: 'upgrade_failed', status: 404 },

@@ -7,7 +7,7 @@ it.each<[ClientEvent, string | undefined]>([
   [{ type: 'connection_lost', cause: 'closed', code: 1001 }, 'connection_lost: closed 1001'],
   [
     { type: 'connection_lost', cause: 'ended', unconfirmed: 3 },
-    'connection_lost: ended, up to 3 messages were not read',
+    'connection_lost: ended, up to 3 messages may not have arrived',
   ],
   [{ type: 'observer_failed', reason: 'TypeError', error: new TypeError('x') }, 'observer_failed: TypeError'],
   [{ type: 'token_refused', cause: 'revoked' }, 'token_refused: revoked'],

@@ -96,7 +96,7 @@ export function failureIn(event: ClientEvent): string | undefined {
       return `${event.type}: ${event.cause}`;
     case 'connection_lost':
       return `${event.type}: ${event.cause}${event.code === undefined ? '' : ` ${event.code}`}${
-        event.unconfirmed === undefined ? '' : `, up to ${event.unconfirmed} messages were not read`
+        event.unconfirmed === undefined ? '' : `, up to ${event.unconfirmed} messages may not have arrived`
       }`;
     case 'clone_suspected':
       return `${event.type}: ${CLONE_REASON}`;

@@ -268,7 +268,7 @@ export class FedecksClient<C extends Contract = Contract> {
   ): () => void {
     if (typeof handler !== 'function') {
       throw new TypeError(
-        `client.on('${event}', handler): handler must be a function, and is ${typeof handler}.`,
+        `client.on('${event}', handler): handler must be a function, not ${typeof handler}.`,
       );
     }
     const subscription = this.messages$.subscribe((message) => {
@@ -325,12 +325,12 @@ export class FedecksClient<C extends Contract = Contract> {
     try {
       token = await this.options.tokenStore.load(failed);
     } catch (error) {
-      failed(`${String(error)}: there is no token.`);
+      failed(`${String(error)}: the client starts without a token.`);
     }
     // An untyped store may return null.
     const header = typeof token === 'string' ? tokenHeader(this.options.deviceId, token) : undefined;
     if (typeof token === 'string' && header === undefined) {
-      failed('The stored token is too long to be presented: there is no token.');
+      failed('The stored token is too long for the auth header: the client starts without a token.');
     }
     const expiresAtMs = typeof token === 'string' && header !== undefined ? expiryOf(token) : undefined;
     this.dispatch({ type: 'started', header, expiresAtMs });
@@ -503,11 +503,11 @@ function limitsOf({ phaseTimeoutMs, upgradeTimeoutMs }: AttemptLimits, patience:
 function checkMessage(given: readonly unknown[]): void {
   const usage = 'call send(event, payload) with the name of an event, or send(message) with one message';
   if (given.length !== 1 && given.length !== 2)
-    throw new TypeError(`send() was given ${given.length} arguments: ${usage}.`);
+    throw new TypeError(`send() takes 1 or 2 arguments, not ${given.length}: ${usage}.`);
   const [event] = given;
   if (given.length === 1 || typeof event === 'string') return;
   const type = event === null ? 'null' : typeof event;
-  throw new TypeError(`send(event, payload): the name of the event must be a string, not ${type}: ${usage}.`);
+  throw new TypeError(`send(event, payload): the event name must be a string, not ${type}: ${usage}.`);
 }
 
 /** The wall-clock time of a `performance.now()` value. */

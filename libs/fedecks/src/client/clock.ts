@@ -38,7 +38,7 @@ function verdict(here: Date, there: Date | undefined): string {
   if (there === undefined) return 'if that is wrong, set the clock';
   const agree = Math.abs(here.getTime() - there.getTime()) < TOLERANCE_MS;
   return agree
-    ? "the server's clock agrees, so the certificate has to be replaced"
+    ? "the server's clock agrees: replace the certificate"
     : `the server's clock says ${there.toISOString()}: this machine's clock is probably wrong`;
 }
 

@@ -78,14 +78,14 @@ export async function connect(
   }
   if (pins.length === 0 || isPinned(socket, pins)) return { socket, tcp };
   socket.destroy();
-  throw new Error("the server's certificate is valid, but its key is none of 'tls.pins'");
+  throw new Error("the server's certificate is valid, but 'tls.pins' does not contain its key");
 }
 
 /** Node 22 (22.23) finds no IPv6 address in any certificate. */
 function checkAddress(address: string, { raw, subjectaltname }: PeerCertificate): Error | undefined {
   if (new X509Certificate(raw).checkIP(address) !== undefined) return undefined;
   return new Error(
-    `the server's certificate is not for ${address}, but for ${subjectaltname ?? 'no address'}`,
+    `the server's certificate is not valid for ${address}, only for ${subjectaltname ?? 'no address'}`,
   );
 }
 

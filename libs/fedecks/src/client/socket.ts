@@ -178,7 +178,7 @@ export class DeviceSocket {
       this.socket = new WebSocket(settings.url, options);
       this.listen(this.socket, missingCertificate(socket, settings.tls));
     } else {
-      this.failed('the server ended the connection at once');
+      this.failed('the server closed the connection immediately');
     }
     if (!socket.closed) await gone;
   }

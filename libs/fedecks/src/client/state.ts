@@ -308,7 +308,7 @@ function unreachable(
   const cause = state.login === undefined ? 'connection_failed' : 'login_failed';
   return resume(elsewhere(state), { cause, pace: 'backoff', notBeforeMs: 0 }, [
     report({ type: 'connection_failed', reason }),
-    ...failLogin(state, 'connection-failed', ended(`the server could not be reached: ${reason}`)),
+    ...failLogin(state, 'connection-failed', `the server could not be reached: ${reason}.`),
   ]);
 }
 
@@ -323,7 +323,7 @@ function refused(
   const state = isOfToken ? { ...counted, refusals: counted.refusals + 1 } : counted;
   const detail =
     failure.reason === undefined
-      ? `the server refused with ${explainStatus(failure.status, failure.hasBody === true)}`
+      ? `the server rejected the upgrade with ${explainStatus(failure.status, failure.hasBody === true)}`
       : failure.reason;
   return resume(
     elsewhere(state),
@@ -336,7 +336,7 @@ function refused(
       report({ type: 'upgrade_failed', ...failure }),
       ...(isClone ? [CLONE_SUSPECTED] : []),
       ...(isOfToken && byCloud ? refuseToken(state, byCloud) : []),
-      ...failLogin(state, 'upgrade-failed', ended(detail), failure.status),
+      ...failLogin(state, 'upgrade-failed', `${detail}.`, failure.status),
     ],
   );
 }
@@ -364,7 +364,7 @@ function lost(
   if (state.login !== undefined) {
     // Whatever the close code says, it is about these credentials and not about the token held from before.
     const code = loss.cause === 'no_token' ? 'no-token' : 'connection-lost';
-    effects.push(...failLogin(state, code, `connected, but the token did not arrive: ${told(loss)}.`));
+    effects.push(...failLogin(state, code, `connected, but no token arrived: ${explainLoss(loss)}.`));
     return resume(state, { cause: 'login_failed', pace: 'backoff', notBeforeMs: 0 }, effects);
   }
   const advice = loss.cause === 'closed' ? closeCodeAdvice(loss.code) : 'retry';
@@ -405,8 +405,19 @@ function elsewhere(state: State): State {
 
 const LOST = { cause: 'connection_lost', notBeforeMs: 0 } as const;
 
-function told(loss: ConnectionLoss): string {
-  return loss.cause === 'closed' ? `the server closed with ${loss.code}` : loss.cause.replace('_', ' ');
+function explainLoss(loss: ConnectionLoss): string {
+  switch (loss.cause) {
+    case 'closed':
+      return `the server closed the connection with ${loss.code}`;
+    case 'ended':
+      return 'the connection ended without a close frame';
+    case 'heartbeat_missed':
+      return 'the server did not answer a ping in time';
+    case 'no_token':
+      return 'the server did not send it in time';
+    case 'new_login':
+      return 'another login replaced the connection';
+  }
 }
 
 function tokenArrived(
@@ -421,10 +432,6 @@ function tokenArrived(
 
 function failLogin(state: State, code: LoginFailure, detail: string, status?: number): Effect[] {
   return state.login === undefined ? [] : [{ do: 'fail_login', login: state.login, code, detail, status }];
-}
-
-function ended(sentence: string): string {
-  return sentence.endsWith('?') ? sentence : `${sentence}.`;
 }
 
 function report(event: ClientEvent): Effect {

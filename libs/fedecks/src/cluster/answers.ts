@@ -54,13 +54,13 @@ export class Answers {
     const kind = bytes[0];
     if (kind === KIND.push && beginsAsTerm(bytes, 1) && message.reply)
       this.once(message, () => this.endpoint.write(id, bytes.subarray(1)));
-    else if (bytes.length !== 1) throw new Malformed('it is not what nodes ask each other');
+    else if (bytes.length !== 1) throw new Malformed('not a known request');
     else if (kind === KIND.disconnect) this.once(message, () => this.endpoint.disconnect(id));
     else if (kind === KIND.compare) this.book.lookAt(id);
     else if (kind === KIND.handOver) {
       this.book.takeOver(id);
       this.answer(message, true);
-    } else throw new Malformed('it is not what nodes ask each other');
+    } else throw new Malformed('not a known request');
   };
 
   /**
@@ -71,7 +71,7 @@ export class Answers {
     const { id, over, trace } = readForNode(message.data);
     if (isRank(over)) this.answer(message, this.book.holds(id, over));
     else if (isTrace(trace)) this.endpoint.onTrace(id, trace);
-    else throw new Malformed('it is not what nodes ask each other');
+    else throw new Malformed('not a known request');
   };
 
   /** Answers pending requests after this node has released its devices. */
@@ -126,15 +126,15 @@ interface ForNode {
 }
 
 function readForNode(bytes: Uint8Array): ForNode {
-  if (bytes.length > MAX_QUESTION_BYTES) throw new Malformed('it is too long for what nodes ask each other');
+  if (bytes.length > MAX_QUESTION_BYTES) throw new Malformed('the request is too long');
   let message: unknown;
   try {
     message = JSON.parse(Buffer.from(bytes).toString());
   } catch {
-    throw new Malformed('it is no JSON');
+    throw new Malformed('not JSON');
   }
   const { id, over, trace } = (message ?? {}) as Record<string, unknown>;
-  if (typeof id !== 'string') throw new Malformed('it is not what nodes ask each other');
+  if (typeof id !== 'string') throw new Malformed('not a known request');
   return { id, over, trace };
 }
 

@@ -51,7 +51,8 @@ export class Asks {
     if (this.pending.size >= maxPending || this.bytes + bytes.length > maxPendingBytes) {
       throw new BackplaneError(
         'overloaded',
-        `${this.pending.size} messages to other nodes wait for an answer.`,
+        `Too many pushes to other nodes: ${this.pending.size} wait for an answer. Send fewer at once, or raise ` +
+          "'maxPending' and 'maxPendingBytes' of natsBackplane.",
       );
     }
     const address = `${this.link.inbox}.${++this.count}`;
@@ -69,13 +70,13 @@ export class Asks {
   /** Rejects all pending requests when the connection is lost. */
   fail(): void {
     for (const address of [...this.pending.keys()])
-      this.settle(address)?.reject(unavailable('the connection went'));
+      this.settle(address)?.reject(unavailable('the connection was lost'));
   }
 
   private answered({ subject, data, unheard }: Message): void {
     const done = data.length === 1 && data[0] === DONE[0];
     if (!unheard && !done && !(data.length === 1 && data[0] === GONE[0]))
-      throw new Malformed('it is no answer');
+      throw new Malformed('not a known answer');
     const asked = this.pending.get(subject);
     if (!asked) return;
     if (unheard || done || asked.once) {

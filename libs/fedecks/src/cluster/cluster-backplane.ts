@@ -107,7 +107,7 @@ export class ClusterBackplane implements Backplane {
       lives: (node) => this.leases.lives(node),
       problem: () => this.problem ?? 'presence cannot be read',
       mend: (id) => this.mend(id),
-      trouble: (error) => this.onTrouble('changes', error, 'changes of presence are not told'),
+      trouble: (error) => this.onTrouble('changes', error, 'presence changes are not delivered'),
     });
   }
 
@@ -207,7 +207,7 @@ export class ClusterBackplane implements Backplane {
   }
 
   private writeToAll(data: Uint8Array, group?: string): void {
-    if (!beginsAsTerm(data)) throw new Malformed('it is no message for devices');
+    if (!beginsAsTerm(data)) throw new Malformed('not a message for devices');
     this.endpoint.writeToAll(Buffer.from(data), group);
   }
 
@@ -231,7 +231,7 @@ export class ClusterBackplane implements Backplane {
   // --- The connection --------------------------------------------------------------------------------------
 
   private up(): void {
-    this.problem = 'presence and revocations are being read';
+    this.problem = 'the node is still reading presence and revocations';
     this.beginToPrepare();
   }
 
@@ -246,7 +246,7 @@ export class ClusterBackplane implements Backplane {
   private reopen(error: unknown): void {
     if (!this.link.isUp || this.closing) return;
     this.pauseAll();
-    this.problem = `${this.store.name} has lost what it kept, or does not tell of it: ${messageOf(error)}`;
+    this.problem = `${this.store.name} lost data or stopped reporting changes: ${messageOf(error)}`;
     this.tellHealth();
     this.beginToPrepare();
   }
@@ -338,10 +338,7 @@ export class ClusterBackplane implements Backplane {
       ...more,
       isOne: (key, value): value is T => this.subjects.isKey(key) && isOne(value),
       stray: (key) =>
-        this.endpoint.failed(
-          `read ${JSON.stringify(key)} of ${name}`,
-          new Malformed('it is not what nodes keep there'),
-        ),
+        this.endpoint.failed(`read ${JSON.stringify(key)} of ${name}`, new Malformed('not a valid entry')),
     };
     const bucket = await this.store.open(name, entries);
     return { bucket, incarnation: (await bucket.state()).incarnation };
@@ -379,6 +376,6 @@ export class ClusterBackplane implements Backplane {
 /** @throws {BackplaneError} where it is another bucket by now, or none. */
 async function stateOf({ bucket, incarnation }: Opened<unknown>): Promise<BucketState> {
   const state = await bucket.state();
-  if (state.incarnation !== incarnation) throw unavailable('a bucket was made anew');
+  if (state.incarnation !== incarnation) throw unavailable('a bucket was recreated');
   return state;
 }

@@ -24,18 +24,18 @@ export interface NodeMessage {
 
 /** @throws {Malformed} */
 export function readNodeMessage(bytes: Uint8Array): NodeMessage {
-  if (bytes.length > MAX_MESSAGE_BYTES) throw new Malformed('it is too long for what nodes tell each other');
+  if (bytes.length > MAX_MESSAGE_BYTES) throw new Malformed('the node message is too long');
   let message: unknown;
   try {
     message = JSON.parse(Buffer.from(bytes).toString());
   } catch {
-    throw new Malformed('it is no JSON');
+    throw new Malformed('not JSON');
   }
   const { type, node, time, lost } = (message ?? {}) as Record<string, unknown>;
   const known = TYPES.some((each) => each === type);
   const isValid = (time === undefined || isTime(time)) && (lost === undefined || typeof lost === 'string');
   if (!known || typeof node !== 'string' || !isValid) {
-    throw new Malformed('it is not what nodes tell each other');
+    throw new Malformed('not a known node message');
   }
   return message as NodeMessage;
 }
@@ -142,7 +142,7 @@ export class Leases {
       return;
     }
     if (this.heard.size >= MAX_NODES && !this.heard.has(node)) {
-      throw new Malformed(`it is of one node more than ${MAX_NODES}`);
+      throw new Malformed(`more than ${MAX_NODES} nodes`);
     }
     this.heard.set(node, performance.now());
     this.due.delete(node);

@@ -239,7 +239,7 @@ export class PresenceBook {
   /** Marks as offline what is written as online and `goneOf` knows to have left, unless it changes meanwhile. */
   async sweep(goneOf: (record: PresenceRecord, id: string) => Gone | undefined): Promise<void> {
     const { bucket } = this;
-    if (!bucket) throw new Error('the store is away');
+    if (!bucket) throw new Error('the store is unavailable');
     const writing = new Set<Promise<void>>();
     let failure: unknown;
     for await (const { key, value, revision } of bucket.scan(this.subjects.keys)) {

@@ -36,7 +36,7 @@ interface Interest {
 /** The connection to NATS: for ever, and with the same subscriptions each time it comes back. */
 export class NatsLink implements Link {
   readonly inbox = `_INBOX.${nuid.next()}`;
-  reason = 'NATS has not been reached yet';
+  reason = 'not connected to NATS yet';
   private nc: NatsConnection | undefined;
   private connected = false;
   /** A server has sent its greeting: later failures concern this node. */
@@ -91,7 +91,7 @@ export class NatsLink implements Link {
     if (bytes.length > most) {
       throw new BackplaneError(
         'too-large',
-        `This message of ${bytes.length} bytes is for another node, and NATS carries ${most}: raise its max_payload.`,
+        `The message for another node has ${bytes.length} bytes, but NATS carries at most ${most}: raise max_payload of the NATS server.`,
       );
     }
     nc.publish(subject, bytes, reply === undefined ? undefined : { reply });
@@ -105,7 +105,7 @@ export class NatsLink implements Link {
       timer = setTimeout(() => reject(timeout(requestTimeoutMs)), requestTimeoutMs);
     });
     const flushed = connection.flush().catch((cause: unknown) => {
-      throw unavailable('the connection to NATS went', cause);
+      throw unavailable('the connection to NATS was lost', cause);
     });
     await Promise.race([flushed, late]).finally(() => clearTimeout(timer));
   }
@@ -151,7 +151,7 @@ export class NatsLink implements Link {
     for await (const status of nc.status()) {
       if (status.type === 'disconnect') {
         // An attempt that fails ends in this too, after it was told why.
-        if (this.connected) this.lost(`the connection to ${status.server} is lost`);
+        if (this.connected) this.lost(`the connection to ${status.server} was lost`);
       } else if (status.type === 'reconnect') this.found();
       else if (status.type === 'error') this.complained(status.error);
     }
