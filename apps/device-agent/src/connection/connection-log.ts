@@ -18,7 +18,7 @@ export class ConnectionLog implements OnModuleInit {
     switch (event.type) {
       case 'unregistered':
         return this.logger.log(
-          event.cause === 'logged_out' ? 'Logged out: the token is forgotten' : 'No token: a login is needed',
+          event.cause === 'logged_out' ? 'Logged out: the token is deleted' : 'No token: login required',
         );
       case 'connection_scheduled':
         return this.logger.log(`Connecting in ${durationOf(event.delayMs)}`);
@@ -27,7 +27,7 @@ export class ConnectionLog implements OnModuleInit {
       case 'connected':
         return this.logger.log('Connected');
       case 'token_stored':
-        return this.logger.log('A new token is stored');
+        return this.logger.log('Stored a new token');
       case 'stopped':
         return this.logger.log('Stopped');
       case 'connection_lost':
@@ -44,7 +44,7 @@ export class ConnectionLog implements OnModuleInit {
         // `FileLogin` says so, and what comes of it.
         return;
       case 'ignored_frame':
-        return this.logger.debug(`A frame of the cloud was passed over: ${event.kind}, ${event.bytes} bytes`);
+        return this.logger.debug(`Ignored a frame from the cloud: ${event.kind}, ${event.bytes} bytes`);
     }
   }
 }

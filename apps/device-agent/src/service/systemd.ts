@@ -81,7 +81,7 @@ export class Systemd implements OnModuleInit, OnModuleDestroy, BeforeApplication
     if (this.starved) return;
     this.starved = true;
     this.logger.error(
-      'The client has stopped working: the watchdog is not fed any more, systemd will restart',
+      'The client has stopped working: the agent no longer notifies the watchdog, so systemd will restart it',
     );
   }
 
@@ -115,9 +115,9 @@ export class Systemd implements OnModuleInit, OnModuleDestroy, BeforeApplication
   private notTold(error: Error & { code?: unknown }): void {
     if (this.failed) return;
     this.failed = true;
-    const reason = error.code === 'ENOENT' ? 'there is no such program on the PATH' : error.message.trim();
+    const reason = error.code === 'ENOENT' ? 'the program is not on the PATH' : error.message.trim();
     this.logger.error(
-      `systemd cannot be told how the agent fares, and will restart it if it waits for that. systemd-notify: ${reason}`,
+      `The agent cannot notify systemd, which may therefore restart it. systemd-notify: ${reason}`,
     );
   }
 }
