@@ -50,7 +50,7 @@ export class Systemd implements OnModuleInit, OnModuleDestroy, BeforeApplication
   ) {}
 
   onModuleInit(): void {
-    this.client.events$.subscribe((event) => this.liveness.told(event, performance.now()));
+    this.client.events$.subscribe((event) => this.liveness.onEvent(event, performance.now()));
   }
 
   /** Reports readiness when the agent runs, connected or not: a missing network is not a failed start. */
@@ -95,7 +95,7 @@ export class Systemd implements OnModuleInit, OnModuleDestroy, BeforeApplication
     if (notifySocket === undefined) return;
     const telling = (this.telling ?? Promise.resolve())
       .then(() => this.notify(notifySocket, assignments))
-      .catch((error: unknown) => this.notTold(error as Error & { code?: unknown }))
+      .catch((error: unknown) => this.onNotifyFailed(error as Error & { code?: unknown }))
       .then(() => {
         if (this.telling === telling) this.telling = undefined;
       });
@@ -112,7 +112,7 @@ export class Systemd implements OnModuleInit, OnModuleDestroy, BeforeApplication
   }
 
   /** Logged once, and not fatal. */
-  private notTold(error: Error & { code?: unknown }): void {
+  private onNotifyFailed(error: Error & { code?: unknown }): void {
     if (this.failed) return;
     this.failed = true;
     const reason = error.code === 'ENOENT' ? 'the program is not on the PATH' : error.message.trim();

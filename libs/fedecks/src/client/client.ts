@@ -182,10 +182,10 @@ export class FedecksClient<C extends Contract = Contract> {
    * @throws {ClientStoppedError} (rejects) after `stop`.
    */
   async start(): Promise<void> {
-    this.refuseIfStopped();
+    this.throwIfStopped();
     this.starting ??= this.load();
-    await this.unlessEnded(this.starting);
-    this.refuseIfStopped();
+    await this.rejectWhenStopped(this.starting);
+    this.throwIfStopped();
   }
 
   /**
@@ -198,7 +198,7 @@ export class FedecksClient<C extends Contract = Contract> {
    * @throws {ClientStoppedError} (rejects) after `stop`.
    */
   async login<Fields extends object>(credentials: CredentialsToSend<Fields>): Promise<void> {
-    this.refuseIfStopped();
+    this.throwIfStopped();
     const header = loginHeader(this.options.deviceId, credentials);
     await this.start();
     const login = ++this.loginCount;
@@ -219,7 +219,9 @@ export class FedecksClient<C extends Contract = Contract> {
   async logout(): Promise<void> {
     await this.start();
     this.dispatch({ type: 'logout' });
-    const [{ error }] = await this.unlessEnded(Promise.all([this.tokens.written(), this.socketsGone()]));
+    const [{ error }] = await this.rejectWhenStopped(
+      Promise.all([this.tokens.written(), this.waitForSockets()]),
+    );
     if (error !== undefined) throw error as Error;
   }
 
@@ -291,7 +293,7 @@ export class FedecksClient<C extends Contract = Contract> {
   }
 
   private async write(bytes: Uint8Array, message?: Term): Promise<void> {
-    this.refuseIfStopped();
+    this.throwIfStopped();
     if (this.state.status !== 'connected' || !this.socket) {
       throw new NotConnectedError('not-connected', this.standing);
     }
@@ -305,17 +307,17 @@ export class FedecksClient<C extends Contract = Contract> {
     return lastError === undefined ? this.status : `${this.status}, after ${lastError}`;
   }
 
-  private refuseIfStopped(): void {
+  private throwIfStopped(): void {
     if (this.stopping) throw new ClientStoppedError();
   }
 
   /** A store may never answer, so its result is dropped once the client has stopped. */
-  private unlessEnded<T>(work: Promise<T>): Promise<T> {
+  private rejectWhenStopped<T>(work: Promise<T>): Promise<T> {
     const cut = throwIfEmpty<T>(() => new ClientStoppedError());
     return firstValueFrom(from(work).pipe(takeUntil(this.ended), cut));
   }
 
-  private async socketsGone(): Promise<void> {
+  private async waitForSockets(): Promise<void> {
     await Promise.all([...this.sockets].map(({ gone }) => gone));
   }
 
@@ -340,7 +342,7 @@ export class FedecksClient<C extends Contract = Contract> {
     this.dispatch({ type: 'stop' });
     for (const login of this.logins.values()) login.reject(new ClientStoppedError());
     this.logins.clear();
-    await Promise.all([this.socketsGone(), this.tokens.finish()]);
+    await Promise.all([this.waitForSockets(), this.tokens.finish()]);
     this.ended.next();
     this.events.complete();
     this.messages.complete();
@@ -397,9 +399,9 @@ export class FedecksClient<C extends Contract = Contract> {
   }
 
   private open(effect: Extract<Effect, { do: 'open' }>): void {
-    const { attempt, header, turn, patience } = effect;
+    const { attempt, header, urlIndex, timeoutFactor } = effect;
     const { urls } = this.options;
-    const url = urls[turn % urls.length] ?? '';
+    const url = urls[urlIndex % urls.length] ?? '';
     this.report({ type: 'connecting', url, with: effect.with });
     const name = encodeAttempt({ process: this.process, number: ++this.attempts });
     const socket = new DeviceSocket(
@@ -408,8 +410,8 @@ export class FedecksClient<C extends Contract = Contract> {
         url,
         header,
         attempt: name,
-        firstAddress: Math.floor(turn / urls.length),
-        limits: limitsOf(this.options, patience),
+        firstAddress: Math.floor(urlIndex / urls.length),
+        limits: limitsOf(this.options, timeoutFactor),
         ordinaryLimits: this.options,
       },
       {
@@ -492,10 +494,10 @@ export class FedecksClient<C extends Contract = Contract> {
 }
 
 /** The maximum of increased timeouts, in ms, unless the configured one is greater. */
-const MAX_PATIENCE_MS = 120_000;
+const MAX_DOUBLED_TIMEOUT_MS = 120_000;
 
-function limitsOf({ phaseTimeoutMs, upgradeTimeoutMs }: AttemptLimits, patience: number): AttemptLimits {
-  const grown = (ms: number): number => Math.max(ms, Math.min(ms * patience, MAX_PATIENCE_MS));
+function limitsOf({ phaseTimeoutMs, upgradeTimeoutMs }: AttemptLimits, timeoutFactor: number): AttemptLimits {
+  const grown = (ms: number): number => Math.max(ms, Math.min(ms * timeoutFactor, MAX_DOUBLED_TIMEOUT_MS));
   return { phaseTimeoutMs: grown(phaseTimeoutMs), upgradeTimeoutMs: grown(upgradeTimeoutMs) };
 }
 

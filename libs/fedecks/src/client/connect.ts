@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { isIP, type Socket } from 'node:net';
 import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { type AttemptClock } from './attempt-clock.js';
-import { explainedByClock } from './clock.js';
+import { explainByClock } from './clock.js';
 import { dial, type Dialling } from './dial.js';
-import { explainedTlsError } from './explain.js';
+import { explainTlsError } from './explain.js';
 import { tunnel, withoutBrackets, type ProxyChoice } from './proxy.js';
 import { isPinned, type TlsOptions } from './tls.js';
 
@@ -74,7 +74,7 @@ export async function connect(
         connectTls({ socket: await open(() => undefined), ...identity, rejectUnauthorized: false }),
         signal,
       );
-    throw explainedTlsError(await explainedByClock(error, unverified, signal));
+    throw explainTlsError(await explainByClock(error, unverified, signal));
   }
   if (pins.length === 0 || isPinned(socket, pins)) return { socket, tcp };
   socket.destroy();

@@ -18,7 +18,7 @@ const BY_TLS_CODE: Readonly<Record<string, string>> = {
 const NO_TLS = 'ERR_SSL_WRONG_VERSION_NUMBER';
 
 /** An error of a TLS handshake, with what to change. */
-export function explainedTlsError(error: unknown): unknown {
+export function explainTlsError(error: unknown): unknown {
   const { code = '', message } = error as NodeJS.ErrnoException;
   const advice = BY_TLS_CODE[code];
   if (advice === undefined) return error;
@@ -29,7 +29,7 @@ export function explainedTlsError(error: unknown): unknown {
 const TLS_RECORDS = [0x15, 0x16];
 
 /** What a server that speaks TLS does when it is spoken to without: it hangs up, or says so in TLS. */
-export function advisesTls(
+export function adviseTls(
   { code, rawPacket }: NodeJS.ErrnoException & { readonly rawPacket?: Uint8Array },
   url: string,
 ): string | undefined {

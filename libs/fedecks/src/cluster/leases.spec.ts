@@ -32,7 +32,7 @@ describe('Leases', () => {
     leases = new Leases('self', clock, new Subjects('fleet', '/fedecks'), HEARTBEAT_MS, {
       tell: (message) => told.push(message),
       sweep: (silentForMs) => sweep([...silentForMs.keys()]),
-      doubted: () => doubts++,
+      onDoubted: () => doubts++,
     });
     await leases.resume(bucket);
   });

@@ -10,7 +10,7 @@ import { type ResolvedNatsOptions } from './nats-options.js';
  * Why the server rejects this node, and what to change; undefined for transient failures.
  * @param greeted whether the server had sent its greeting.
  */
-export function refusalOf(
+export function explainNatsError(
   error: unknown,
   { user, token, creds, tls }: ResolvedNatsOptions,
   greeted: boolean,
