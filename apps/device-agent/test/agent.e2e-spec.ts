@@ -206,10 +206,10 @@ describe('device-agent', () => {
     lines.push(...(await logged('Stopped')));
     expect(lines).toEqual(
       expect.arrayContaining([
-        'No token: login required',
+        'No token: a login is needed',
         `Connecting to ${cloud.url} with credentials`,
         'Connected',
-        'Stored a new token',
+        'A new token is stored',
         'Stopped',
       ]),
     );

@@ -354,7 +354,7 @@ describe('device-agent logs --follow', () => {
     await login();
     running.kill('SIGTERM');
     expect(await closed).toEqual([EXIT.notRunning, null]);
-    expect(shown).toMatch(/No token: login required\n[^]*Login requested\n[^]*Connected\n[^]*Stopped\n/);
+    expect(shown).toMatch(/No token: a login is needed\n[^]*Login requested\n[^]*Connected\n[^]*Stopped\n/);
   });
 });
 

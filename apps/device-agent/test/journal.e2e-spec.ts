@@ -50,7 +50,7 @@ describe('The agent in the journal', () => {
   it('gives each line its priority, and no date', async () => {
     const env = { FEDECKS_URL: 'ws://127.0.0.1:9/', FEDECKS_DEVICE_ID: 'greenhouse-1' };
     const { lines } = await journalOf(env, 'log it in');
-    expect(lines).toContain('<6>[Connection] No token: login required');
+    expect(lines).toContain('<6>[Connection] No token: a login is needed');
     expect(lines).toContain('<4>[Login] This device has no token: log it in with `device-agent login`');
     for (const line of lines) expect(line).toMatch(/^<[2-7]>\[/);
   });

@@ -44,9 +44,9 @@ const BY_STATUS: Readonly<Record<number, string>> = {
   407: 'the proxy requires a user name and a password',
   426: 'a proxy has removed the websocket upgrade: configure it to forward websockets',
   429: 'the server received too many requests from this address',
-  502: 'the reverse proxy cannot reach the cloud',
+  502: 'the reverse proxy cannot reach the cloud: check that the cloud runs, on the port that the proxy uses',
   503: 'the cloud accepts no more devices for now, or is starting or shutting down',
-  504: 'the reverse proxy gets no answer from the cloud',
+  504: 'the reverse proxy gets no answer from the cloud: check that the cloud runs, on the port that the proxy uses',
 };
 
 /**
@@ -59,7 +59,7 @@ export function explainStatus(status: number, hasBody: boolean): string {
 }
 
 function wordsFor(status: number, hasBody: boolean): string | undefined {
-  if (hasBody || status === 401)
+  if (status === 401 || (status === 403 && hasBody))
     return 'a proxy, firewall or captive portal rejected the request, not the cloud';
   if (status === 403)
     return 'the cloud rejected the credentials or the token: check that they belong to this device id; the log of the cloud gives the reason';

@@ -8,7 +8,7 @@ import {
   type UpgradeFailure,
 } from './client-event.js';
 import { type LoginFailure } from './errors.js';
-import { explainStatus } from './explain.js';
+import { explain, explainLoss } from './explain-event.js';
 
 /** The five states of a client, in the words of PROTOCOL.md §3. */
 export type ClientStatus = 'unregistered' | 'connection_scheduled' | 'connecting' | 'connected' | 'stopped';
@@ -306,9 +306,10 @@ function unreachable(
 ): Step {
   const state = countTimeout(before, isTimeout);
   const cause = state.login === undefined ? 'connection_failed' : 'login_failed';
+  const event: ClientEvent = { type: 'connection_failed', reason };
   return resume(useNextUrl(state), { cause, pace: 'backoff', notBeforeMs: 0 }, [
-    report({ type: 'connection_failed', reason }),
-    ...failLogin(state, 'connection-failed', `the server could not be reached: ${reason}.`),
+    report(event),
+    ...failLogin(state, 'connection-failed', detailOf(event)),
   ]);
 }
 
@@ -321,10 +322,7 @@ function refused(
   // A rejected login concerns its credentials, not the token; a body means an intermediary.
   const isOfToken = byToken && (failure.status === 401 || failure.status === 403) && failure.hasBody !== true;
   const state = isOfToken ? { ...counted, refusals: counted.refusals + 1 } : counted;
-  const detail =
-    failure.reason === undefined
-      ? `the server rejected the upgrade with ${explainStatus(failure.status, failure.hasBody === true)}`
-      : failure.reason;
+  const event: ClientEvent = { type: 'upgrade_failed', ...failure };
   return resume(
     useNextUrl(state),
     {
@@ -333,10 +331,10 @@ function refused(
       notBeforeMs: retryAfterMs,
     },
     [
-      report({ type: 'upgrade_failed', ...failure }),
+      report(event),
       ...(isClone ? [CLONE_SUSPECTED] : []),
       ...(isOfToken && byCloud ? refuseToken(state, byCloud) : []),
-      ...failLogin(state, 'upgrade-failed', `${detail}.`, failure.status),
+      ...failLogin(state, 'upgrade-failed', detailOf(event), failure.status),
     ],
   );
 }
@@ -406,21 +404,6 @@ function useNextUrl(state: State): State {
 
 const LOST = { cause: 'connection_lost', notBeforeMs: 0 } as const;
 
-function explainLoss(loss: ConnectionLoss): string {
-  switch (loss.cause) {
-    case 'closed':
-      return `the server closed the connection with ${loss.code}`;
-    case 'ended':
-      return 'the connection ended without a close frame';
-    case 'heartbeat_missed':
-      return 'the server did not answer a ping in time';
-    case 'no_token':
-      return 'the server did not send it in time';
-    case 'new_login':
-      return 'another login replaced the connection';
-  }
-}
-
 function tokenArrived(
   state: State,
   { token, header, expiresAtMs }: Extract<StateEvent, { type: 'token' }>,
@@ -433,6 +416,12 @@ function tokenArrived(
 
 function failLogin(state: State, code: LoginFailure, detail: string, status?: number): Effect[] {
   return state.login === undefined ? [] : [{ do: 'fail_login', login: state.login, code, detail, status }];
+}
+
+/** What an event says, as the end of a sentence. */
+function detailOf(event: ClientEvent): string {
+  const words = explain(event);
+  return `${words.charAt(0).toLowerCase()}${words.slice(1)}.`;
 }
 
 function report(event: ClientEvent): Effect {
