@@ -18,7 +18,10 @@ export function loginHeader(deviceId: string, credentials: unknown): string {
   }
   const reserved = [DEVICE_ID_KEY, TOKEN_KEY].find((key) => Object.hasOwn(credentials, key));
   if (reserved !== undefined) {
-    throw new LoginFailedError('invalid-credentials', `Credentials must not use the key '${reserved}'.`);
+    throw new LoginFailedError(
+      'invalid-credentials',
+      `Credentials must not contain the key '${reserved}': the protocol uses it.`,
+    );
   }
   return encodeAuthHeader({ [DEVICE_ID_KEY]: deviceId }, credentials);
 }

@@ -49,5 +49,5 @@ function nameOfEvent(message: Term | undefined): string | undefined {
 }
 
 function shown(event: string | undefined): string {
-  return event === undefined ? 'no event' : `event ${JSON.stringify(event)}`;
+  return event === undefined ? 'a message' : `event ${JSON.stringify(event)}`;
 }
