@@ -33,11 +33,11 @@ export interface FedecksOptionsFactory {
   createFedecksOptions(): FedecksOptions | Promise<FedecksOptions>;
 }
 
-/** Options that have to be asked for: of a factory, a class, or a provider that is there already. */
+/** Options from a factory, a class, or an existing provider. */
 export type FedecksAsyncOptions = Pick<ModuleMetadata, 'imports'> &
   (
     | {
-        // What `inject` names is what the factory receives: Nest's own types cannot relate the two.
+        // The factory receives the providers of `inject`: TypeScript cannot relate the two.
         // eslint-disable-next-line @typescript-eslint/no-explicit-any
         readonly useFactory: (...injected: any[]) => FedecksOptions | Promise<FedecksOptions>;
         readonly inject?: readonly NonNullable<Extract<Provider, { inject?: unknown }>['inject']>[number][];
@@ -46,7 +46,7 @@ export type FedecksAsyncOptions = Pick<ModuleMetadata, 'imports'> &
     | { readonly useExisting: Type<FedecksOptionsFactory> }
   );
 
-/** What all endpoints of an app share. */
+/** The providers that all endpoints of an app share. */
 @Global()
 @Module({
   imports: [DiscoveryModule],
@@ -62,15 +62,15 @@ export type FedecksAsyncOptions = Pick<ModuleMetadata, 'imports'> &
 })
 class FedecksCoreModule {}
 
-/** Wires the cloud half into Nest. Import it once for each endpoint; `Fedecks` can then be injected anywhere. */
+/** The cloud as a Nest module. Import it once per endpoint; then inject `Fedecks` anywhere. */
 @Module({})
 export class FedecksModule {
-  /** @throws {InvalidOptionsError} when it is imported as a plain class. */
+  /** @throws {InvalidOptionsError} when it is imported without `forRoot` or `forRootAsync`. */
   constructor(@Optional() @Inject(FEDECKS_OPTIONS) options: ResolvedOptions | undefined) {
     checkConfigured('FedecksModule', options);
   }
 
-  /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
+  /** @throws {InvalidOptionsError} while the app starts, with every problem of the options. */
   static forRoot(options: FedecksOptions): DynamicModule {
     return endpoint([
       {
@@ -81,7 +81,7 @@ export class FedecksModule {
     ]);
   }
 
-  /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
+  /** @throws {InvalidOptionsError} while the app starts, with every problem of the options. */
   static forRootAsync(options: FedecksAsyncOptions): DynamicModule {
     checkSource('FedecksModule.forRootAsync', options, 'createFedecksOptions');
     const { imports = [], ...asked } = options;
@@ -118,7 +118,7 @@ function resolve(given: FedecksOptions, method: string, remedy: string): Resolve
   return resolveOptions(given);
 }
 
-/** Tells apart the modules of several endpoints: Nest 10 takes dynamic modules of the same text for one. */
+/** Distinguishes the modules of several endpoints: Nest 10 merges dynamic modules with equal metadata. */
 const ENDPOINT_NUMBER = 'FEDECKS_ENDPOINT_NUMBER';
 let endpoints = 0;
 
@@ -134,7 +134,7 @@ function endpoint(options: Provider[], imports: ModuleMetadata['imports'] = []):
         provide: Revocations,
         inject: [FEDECKS_OPTIONS, Tokens],
         useFactory: ({ phoenix, tokenExpiryMs, upgradeTimeoutMs }: ResolvedOptions, tokens: Tokens) =>
-          // How long a token of Phoenix lives is written in it, and nowhere else.
+          // The lifetime of a Phoenix token is known only from the token.
           new Revocations(phoenix ? Infinity : tokenExpiryMs, upgradeTimeoutMs, tokens),
       },
       FedecksAuthGuard,

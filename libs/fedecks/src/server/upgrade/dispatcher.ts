@@ -8,15 +8,15 @@ import { WEBSOCKET_SUFFIX } from '../../wire/index.js';
 import { DeclinedUpgrades } from './declined-upgrades.js';
 import { reply } from './http-reply.js';
 
-/** What serves one path. */
+/** Serves one path. */
 export interface PathOwner {
-  /** A request that asks for a websocket, or for another protocol than HTTP. */
+  /** A request for a websocket, or for another protocol than HTTP. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
-  /** A GET that does not. */
+  /** A GET without an upgrade. */
   request(request: IncomingMessage, response: ServerResponse): void;
-  /** Called when the server listens. @param onUnixSocket its peers have no address. */
+  /** @param onUnixSocket whether the server listens on a unix socket, whose peers have no address. */
   onListening(onUnixSocket: boolean): void;
-  /** The app closes: resolves when everything that was upgraded is closed. */
+  /** Called when the app closes. Resolves when all its connections are closed. */
   shutDown(): Promise<void>;
 }
 
@@ -24,9 +24,9 @@ export interface PathOwner {
 const OFFER = /^\s*(h2c|http\/|tls\/)/i;
 
 /**
- * Shares the app's server with everything else that listens to its upgrades. Gateways of Nest destroy the
- * socket of each upgrade whose path they do not know, and engine.io ends one nobody has answered. So upgrades of
- * our paths do not reach them, and neither do those that are ordinary requests.
+ * Shares the app's server with other listeners for upgrades. Nest gateways destroy the socket of each upgrade whose path
+ * they do not know, and engine.io ends unanswered ones. So this class hides from them the upgrades of our paths, and
+ * those that are ordinary requests.
  */
 @Injectable()
 export class UpgradeDispatcher implements OnModuleDestroy {
@@ -39,7 +39,7 @@ export class UpgradeDispatcher implements OnModuleDestroy {
 
   /**
    * Called before the app listens.
-   * @throws {InvalidOptionsError} when the path has an owner already.
+   * @throws {InvalidOptionsError} when the path already has an owner.
    */
   claim(path: string, owner: PathOwner): void {
     if (this.owners.has(path)) {
@@ -51,12 +51,12 @@ export class UpgradeDispatcher implements OnModuleDestroy {
     this.owners.set(path, owner);
   }
 
-  /** For a Nest that does not call `beforeClose`: by then other modules may be destroyed already. */
+  /** For a Nest version that does not call `beforeClose`: other modules may already be destroyed. */
   async onModuleDestroy(): Promise<void> {
     await this.shutDown();
   }
 
-  /** All endpoints at once: devices one endpoint closes must not be let in by the next. Never rejects. */
+  /** All endpoints at once, so that no endpoint accepts the devices that another one closes. Never rejects. */
   private shutDown(): Promise<void> {
     this.shutdown ??= this.shutDownOwners();
     return this.shutdown;
@@ -65,7 +65,7 @@ export class UpgradeDispatcher implements OnModuleDestroy {
   private async shutDownOwners(): Promise<void> {
     const ended = await Promise.allSettled(Array.from(this.owners.values(), (owner) => owner.shutDown()));
     for (const end of ended) {
-      // The hooks of the app run all the same.
+      // The hooks of the app must still run.
       if (end.status === 'rejected') this.logger.error('An endpoint failed to shut down', end.reason);
     }
   }
@@ -80,7 +80,7 @@ export class UpgradeDispatcher implements OnModuleDestroy {
     }
     this.shutDownBeforeHooks(adapter);
     this.declined = new DeclinedUpgrades(server);
-    // No listener can keep an event from the others, whenever they are added: so it is stopped before them.
+    // A listener cannot hide an event from other listeners, so emit() is replaced.
     const emit = server.emit.bind(server);
     server.emit = (event: string, ...args: unknown[]) =>
       this.takes(server, event, args as [IncomingMessage, never, Buffer]) || emit(event, ...args);
@@ -94,7 +94,7 @@ export class UpgradeDispatcher implements OnModuleDestroy {
     });
   }
 
-  /** Handlers may use anything of the app until their devices are gone, and hooks of the app destroy it. */
+  /** Shuts down before the app's destroy hooks, because handlers may use its providers until then. */
   private shutDownBeforeHooks(adapter: { beforeClose?: () => unknown }): void {
     const beforeClose = adapter.beforeClose?.bind(adapter);
     adapter.beforeClose = async () => {
@@ -103,7 +103,7 @@ export class UpgradeDispatcher implements OnModuleDestroy {
     };
   }
 
-  /** Keeps an event of the server from its listeners, if it is for an owner, or is no upgrade after all. */
+  /** Handles an event instead of the listeners, if it is for an owner or a declined upgrade. */
   private takes(
     server: Server,
     event: string,
