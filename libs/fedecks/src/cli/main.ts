@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { EXIT } from './exit.js';
-import { complain } from './printable.js';
+import { printError } from './printable.js';
 import { runProgram } from './program.js';
 
 const cancelling = new AbortController();
@@ -11,7 +11,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 process.stdout.on('error', ({ code = 'unknown error' }: NodeJS.ErrnoException) => {
   // The reader has closed the pipe, as `head` does.
   if (code === 'EPIPE') process.exit(EXIT.ok);
-  complain(`Cannot write to standard output (${code}).`);
+  printError(`Cannot write to standard output (${code}).`);
   process.exit(EXIT.failure);
 });
 // There is nowhere left to report it.

@@ -7,15 +7,15 @@ export function jsonLine(value: unknown): string {
 }
 
 /** Makes a text of a peer safe for a terminal, and truncates it to `maxCharacters`. */
-export function plain(text: string, maxCharacters = 200): string {
+export function sanitize(text: string, maxCharacters = 200): string {
   const shown = text.length > maxCharacters ? `${text.slice(0, maxCharacters)}...` : text;
   // eslint-disable-next-line no-control-regex -- it replaces control characters
   return shown.replace(/[\u0000-\u001F]/g, escape).replace(TO_ESCAPE, escape);
 }
 
 /** Writes an error to standard error. */
-export function complain(text: string): void {
-  const lines = text.split('\n').map((line) => plain(line, Infinity));
+export function printError(text: string): void {
+  const lines = text.split('\n').map((line) => sanitize(line, Infinity));
   process.stderr.write(`fedecks: ${lines.join('\n')}\n`);
 }
 

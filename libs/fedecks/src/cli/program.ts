@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type Command, helpOf, parse } from './command.js';
 import { CommandError, EXIT, exitHelp, type ExitStatus, UsageError } from './exit.js';
-import { complain } from './printable.js';
+import { printError } from './printable.js';
 
 /** Commands are loaded on demand, so `decode` loads no websocket. */
 const COMMANDS: Readonly<
@@ -48,8 +48,9 @@ const COMMANDS: Readonly<
 export async function runProgram(argv: readonly string[], signal: AbortSignal): Promise<ExitStatus> {
   const [name = '--help', ...rest] = argv;
   try {
-    if (name === '--version' || name === '-V') return say(version());
-    if (name === '--help' || name === '-h') return say(overview(), argv.length === 0 ? EXIT.usage : EXIT.ok);
+    if (name === '--version' || name === '-V') return print(version());
+    if (name === '--help' || name === '-h')
+      return print(overview(), argv.length === 0 ? EXIT.usage : EXIT.ok);
     const known = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (known === undefined) {
       throw new UsageError(
@@ -58,12 +59,12 @@ export async function runProgram(argv: readonly string[], signal: AbortSignal): 
     }
     const command = await known.load();
     const args = parse(command, rest);
-    return args === undefined ? say(helpOf(command)) : await command.run(args, signal);
+    return args === undefined ? print(helpOf(command)) : await command.run(args, signal);
   } catch (error) {
     if (!isForUser(error)) throw error;
     const status = error instanceof CommandError ? error.status : EXIT.failure;
     const help = Object.hasOwn(COMMANDS, name) ? `${name} --help` : '--help';
-    complain(status === EXIT.usage ? `${error.message}\nSee: fedecks ${help}` : error.message);
+    printError(status === EXIT.usage ? `${error.message}\nSee: fedecks ${help}` : error.message);
     return status;
   }
 }
@@ -73,7 +74,7 @@ function isForUser(error: unknown): error is Error {
   return error instanceof CommandError || (error instanceof Error && 'syscall' in error);
 }
 
-function say(text: string, status: ExitStatus = EXIT.ok): ExitStatus {
+function print(text: string, status: ExitStatus = EXIT.ok): ExitStatus {
   (status === EXIT.ok ? process.stdout : process.stderr).write(text.endsWith('\n') ? text : `${text}\n`);
   return status;
 }

@@ -61,14 +61,14 @@ export class Clones {
     remoteAddress: string,
     now = performance.now(),
   ): string | undefined {
-    const { replaced } = this.begin(deviceId, now);
+    const { replaced } = this.traceFor(deviceId, now);
     const before = replaced.findLastIndex((each) => each.process === process);
     const other = before < 0 ? undefined : replaced[before + 1];
     // Replaced by a connection that never sent anything: it is still the current process.
     if (replaced.at(-1)?.process === process) replaced.pop();
     replaced.push({ process, remoteAddress });
     if (replaced.length > MAX_PROCESSES) replaced.shift();
-    if (other) this.begin(deviceId, now).isSuspected = true;
+    if (other) this.traceFor(deviceId, now).isSuspected = true;
     return other?.remoteAddress;
   }
 
@@ -80,7 +80,7 @@ export class Clones {
 
   /** Renews the suspicion after a rejected clone. */
   onRefused(deviceId: string, now = performance.now()): void {
-    this.begin(deviceId, now).isSuspected = true;
+    this.traceFor(deviceId, now).isSuspected = true;
   }
 
   /** What this node knows, for the next one that holds the device. */
@@ -91,12 +91,12 @@ export class Clones {
 
   /** Takes over what the previous node of the device knows. */
   adopt(deviceId: string, { replaced, isSuspected }: CloneTrace, now = performance.now()): void {
-    const trace = this.begin(deviceId, now);
+    const trace = this.traceFor(deviceId, now);
     trace.replaced = replaced.slice(-MAX_PROCESSES);
     trace.isSuspected ||= isSuspected;
   }
 
-  private begin(deviceId: string, now: number): Trace {
+  private traceFor(deviceId: string, now: number): Trace {
     this.rotate(now);
     const trace = this.current.get(deviceId) ??
       this.previous.get(deviceId) ?? { replaced: [], isSuspected: false };

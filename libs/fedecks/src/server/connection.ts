@@ -71,8 +71,8 @@ export interface Endpoint {
   /** The frame that carries a fresh token for a connection. */
   tokenFrame(device: ConnectedDevice, grant: Grant): Buffer;
   report(error: SocketError): void;
-  received(device: ConnectedDevice, message: Term | Uint8Array): void;
-  ended(connection: Connection, cause: DisconnectCause): void;
+  onReceived(device: ConnectedDevice, message: Term | Uint8Array): void;
+  onEnded(connection: Connection, cause: DisconnectCause): void;
 }
 
 /**
@@ -97,10 +97,10 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   /** Whether it waits there because it has worked for a whole slice. */
   private usedSlice = false;
   /** Whether it reads no frames until the inbox has room. */
-  private choked = false;
+  private waitsForRoom = false;
   private draining = false;
   /** Whether all observers of connections know of it: an observer may end it before the others are called. */
-  private announced = false;
+  private isAnnounced = false;
   /** Whether `@OnConnected` has been called. */
   private started = false;
   /** Whether the socket is not read. */
@@ -121,7 +121,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   /** The connection's number in this process, for logs and channels. */
   readonly number = ++connections;
   /** The handler whose duration is being measured, and its start. */
-  private timed: { readonly handler: string; readonly startedAt: number } | undefined;
+  private timing: { readonly handler: string; readonly startedAt: number } | undefined;
 
   constructor(
     readonly device: ConnectedDevice,
@@ -147,8 +147,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
 
   /** Runs `@OnConnected`, before any message, and then reads. */
   start(head: Buffer): void {
-    this.announced = true;
-    if (this.cause) this.endpoint.ended(this, this.cause);
+    this.isAnnounced = true;
+    if (this.cause) this.endpoint.onEnded(this, this.cause);
     for (const handler of this.endpoint.router.connected) this.inbox.call(handler, null, this.runner);
     this.started = true;
     // A handler, or an observer of connections, may have ended it.
@@ -212,11 +212,11 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
 
   /** The rules for an inbound frame (PROTOCOL.md §2). */
   private readFrame(steps: number): boolean {
-    if (!this.mayRead()) return false;
+    if (!this.canRead()) return false;
     const found = this.reader.next();
     switch (found) {
       case FOUND.nothing:
-        this.onDry();
+        this.onNoCompleteFrame();
         return false;
       case FOUND.violation:
         this.onViolation();
@@ -225,7 +225,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
         this.onClose();
         return false;
     }
-    if (this.tooMany()) {
+    if (this.exceedsRate()) {
       this.end('rate_limited');
       return false;
     }
@@ -237,20 +237,20 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   /** Called when everything received is read, except the start of an incomplete message. */
-  private onDry(): void {
+  private onNoCompleteFrame(): void {
     if (!this.reader.unfinished) this.unfinishedSince = 0;
     else if (this.unfinishedSince === 0) this.unfinishedSince = this.lastDataAt;
     this.onAllRead();
   }
 
-  private mayRead(): boolean {
+  private canRead(): boolean {
     if (this.draining || (this.state === 'closed' && !this.cause)) return false;
     const { inbox } = this;
-    if (this.choked ? inbox.roomy : !inbox.full) {
-      this.choked = false;
+    if (this.waitsForRoom ? inbox.roomy : !inbox.full) {
+      this.waitsForRoom = false;
       return true;
     }
-    this.choked = true;
+    this.waitsForRoom = true;
     return false;
   }
 
@@ -261,9 +261,9 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     }
     const { inbox } = this;
     if (inbox.busy) {
-      inbox.take(keepable(data), data.length);
+      inbox.take(withoutExcessMemory(data), data.length);
     } else if (isHeavy(data) && (steps > 0 || turns.isUsed() || turns.busy)) {
-      inbox.defer(keepable(data), data.length);
+      inbox.defer(withoutExcessMemory(data), data.length);
       this.queue();
     } else {
       inbox.take(data, data.length);
@@ -271,7 +271,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   /** Counts a frame against `messagesPerSecond`. The next second starts only when the limit is reached. */
-  private tooMany(): boolean {
+  private exceedsRate(): boolean {
     const { messagesPerSecond } = this.endpoint.options;
     if (++this.frames <= messagesPerSecond || messagesPerSecond === 0) return false;
     const now = performance.now();
@@ -291,7 +291,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
 
   /** Applies back-pressure: blocked handlers pause the socket. */
   private updateReading(): void {
-    const pause = this.state === 'open' && (this.queued || this.choked || this.draining);
+    const pause = this.state === 'open' && (this.queued || this.waitsForRoom || this.draining);
     if (pause === this.paused) return;
     this.paused = pause;
     const now = performance.now();
@@ -313,18 +313,18 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     const { router } = this.endpoint;
     const term = decode(data, this.endpoint.decoding);
     if (term === undefined) {
-      const bytes = keepable(data);
-      this.endpoint.received(this.device, bytes);
-      this.follow(router.raw(bytes), bytes, data.length);
+      const bytes = withoutExcessMemory(data);
+      this.endpoint.onReceived(this.device, bytes);
+      this.dispatch(router.raw(bytes), bytes, data.length);
     } else if (isTokenPlease(term)) {
       this.sendToken();
     } else {
-      this.endpoint.received(this.device, term);
-      this.follow(router.message(term), term, data.length);
+      this.endpoint.onReceived(this.device, term);
+      this.dispatch(router.message(term), term, data.length);
     }
   }
 
-  private follow(route: Route | undefined, message: Term | Uint8Array, bytes: number): void {
+  private dispatch(route: Route | undefined, message: Term | Uint8Array, bytes: number): void {
     const { telemetry } = this.endpoint;
     if (telemetry.isWatched) {
       telemetry.onReceived(this, message, bytes, route?.handler.name);
@@ -335,19 +335,19 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   private runTimed({ handler, payload }: Route): void {
-    this.timed = { handler: handler.name, startedAt: performance.now() };
+    this.timing = { handler: handler.name, startedAt: performance.now() };
     this.inbox.run(handler, payload, this.runner);
     if (!this.inbox.busy) this.onHandled();
   }
 
   private onHandled(): void {
-    const { timed } = this;
-    this.timed = undefined;
-    if (timed) this.endpoint.telemetry.onHandled(this, timed.handler, performance.now() - timed.startedAt);
+    const { timing } = this;
+    this.timing = undefined;
+    if (timing) this.endpoint.telemetry.onHandled(this, timing.handler, performance.now() - timing.startedAt);
   }
 
   onReady(): void {
-    if (this.timed) this.onHandled();
+    if (this.timing) this.onHandled();
     if (this.queued) return;
     const now = performance.now();
     if (turns.isUsed(now)) this.queue();
@@ -542,7 +542,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.state = 'closed';
     this.cause = cause;
     this.runner.end();
-    if (this.announced) this.endpoint.ended(this, cause);
+    if (this.isAnnounced) this.endpoint.onEnded(this, cause);
   }
 
   /** Everything is read: calls `@OnDisconnected` after the last message. */
@@ -566,7 +566,7 @@ function isHeavy(data: Buffer): boolean {
 }
 
 /** The bytes, or a copy if they would keep much more memory alive. */
-function keepable(data: Buffer): Buffer {
+function withoutExcessMemory(data: Buffer): Buffer {
   return data.length * 2 < data.buffer.byteLength ? Buffer.from(data) : data;
 }
 

@@ -27,13 +27,13 @@ export async function drain(connections: readonly Drainable[], drainMs: number):
     if (stage > 0) await new Promise((resolve) => setTimeout(resolve, remainingMs(stage * STAGE_MS)));
     drained.push(...connections.slice(next, next + perStage).map((connection) => connection.drain()));
   }
-  await within(remainingMs(drainMs), drained);
+  await waitAtMost(remainingMs(drainMs), drained);
   for (const connection of connections) connection.drainNow();
-  await within(ENDING_MS, [...drained, ...connections.map((connection) => connection.gone())]);
+  await waitAtMost(ENDING_MS, [...drained, ...connections.map((connection) => connection.gone())]);
 }
 
 /** Waits until all have settled, or for `ms`. */
-async function within(ms: number, all: readonly Promise<void>[]): Promise<void> {
+async function waitAtMost(ms: number, all: readonly Promise<void>[]): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const timeIsUp = new Promise((resolve) => (timer = setTimeout(resolve, ms)));
   await Promise.race([Promise.allSettled(all), timeIsUp]);

@@ -80,7 +80,7 @@ export class Duplicates {
     if (this.options.duplicates !== 'newest') return;
     const older = [...this.connections.of(id)];
     for (const connection of older) this.replace(connection, attempt);
-    if (older.length > 0 && this.flapping.notice(id)) {
+    if (older.length > 0 && this.flapping.onReplaced(id)) {
       this.report({
         deviceId: id,
         type: 'flapping',
@@ -147,7 +147,7 @@ export class Flapping {
    * Counts a replaced connection of the device. Returns true at the fifth within a minute, once.
    * @param now by a monotonic clock.
    */
-  notice(deviceId: string, now = performance.now()): boolean {
+  onReplaced(deviceId: string, now = performance.now()): boolean {
     if (now >= this.windowEnds) {
       this.windowEnds = now + FLAPPING_WINDOW_MS;
       this.replaced.clear();

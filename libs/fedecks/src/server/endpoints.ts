@@ -45,12 +45,15 @@ export class Endpoints implements OnApplicationBootstrap, OnApplicationShutdown 
   private readonly endpoints: LocalEndpoint[] = [];
   private readonly added = new Subject<LocalEndpoint>();
   /** Paths that the application used before all endpoints were known; undefined afterwards. */
-  private expected: Set<string> | undefined = new Set();
+  private pathsToCheck: Set<string> | undefined = new Set();
   private handlers: FoundHandler[] | undefined;
 
   constructor() {
-    this.messages$ = new GuardedObservable(this.messages, this.logged('An observer of messages$'));
-    this.connections$ = new GuardedObservable(this.connections, this.logged('An observer of connections$'));
+    this.messages$ = new GuardedObservable(this.messages, this.logFailureOf('An observer of messages$'));
+    this.connections$ = new GuardedObservable(
+      this.connections,
+      this.logFailureOf('An observer of connections$'),
+    );
     this.presenceChanges$ = this.presenceChangesAt();
   }
 
@@ -61,7 +64,7 @@ export class Endpoints implements OnApplicationBootstrap, OnApplicationShutdown 
     );
     return new GuardedObservable(
       endpoints.pipe(mergeMap(({ backplane }) => backplane.presenceChanges$)),
-      this.logged('An observer of presence.changes$'),
+      this.logFailureOf('An observer of presence.changes$'),
     );
   }
 
@@ -88,13 +91,13 @@ export class Endpoints implements OnApplicationBootstrap, OnApplicationShutdown 
    * @throws {RangeError}
    */
   expect(path: string): void {
-    if (this.expected) this.expected.add(path);
+    if (this.pathsToCheck) this.pathsToCheck.add(path);
     else this.at(path);
   }
 
   onApplicationBootstrap(): void {
-    const paths = this.expected ?? [];
-    this.expected = undefined;
+    const paths = this.pathsToCheck ?? [];
+    this.pathsToCheck = undefined;
     for (const path of paths) this.at(path);
   }
 
@@ -134,7 +137,7 @@ export class Endpoints implements OnApplicationBootstrap, OnApplicationShutdown 
   }
 
   /** A handler that logs errors of application code. `what` names the code. */
-  logged(what: string): (error: unknown) => void {
+  logFailureOf(what: string): (error: unknown) => void {
     return (error) => this.log.error(`${what} failed`, error);
   }
 

@@ -70,7 +70,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   /** The limits header for devices. */
   private readonly limits: string;
   private admission!: Admission;
-  private ticking: NodeJS.Timeout | undefined;
+  private tickTimer: NodeJS.Timeout | undefined;
 
   /** @internal */
   constructor(
@@ -107,7 +107,9 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     this.admission = this.makeAdmission();
     const { metrics } = this.options;
     this.telemetry.recorder = metrics && providerOf(this.moduleRef, metrics, 'metrics', ['count', 'observe']);
-    this.revocations.keepIn(this.backplane.revocations ?? storeOf(this.moduleRef, this.options.revocations));
+    this.revocations.useStore(
+      this.backplane.revocations ?? storeOf(this.moduleRef, this.options.revocations),
+    );
     this.endpoints.add(this);
   }
 
@@ -118,7 +120,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     const { idleTimeoutMs, tokenRefreshMs } = this.options;
     const everyMs = Math.min(1_000, Math.max(10, Math.min(idleTimeoutMs, tokenRefreshMs) / 10));
     // Reads received data first: after a suspension of the process, no device was silent.
-    this.ticking = setInterval(() => setImmediate(() => this.tick()), everyMs).unref();
+    this.tickTimer = setInterval(() => setImmediate(() => this.tick()), everyMs).unref();
     await this.backplane.start();
     this.logger.log(`Devices connect at ${this.options.path}/websocket`);
   }
@@ -127,7 +129,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   async shutDown(): Promise<void> {
     this.admission.drain();
     await drain([...this.node.connections(), ...this.leftovers.all()], this.options.drainMs);
-    clearInterval(this.ticking);
+    clearInterval(this.tickTimer);
     await this.backplane.close();
   }
 
@@ -173,7 +175,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     const onError = (): void => undefined;
     const onClose = (): void => {
       this.admission.abort(request);
-      this.tellRefused(request, undefined);
+      this.reportRejection(request, undefined);
     };
     socket.on('error', onError).on('close', onClose);
     const fault = checkHandshake(request);
@@ -228,12 +230,12 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     status: number,
     headers: Parameters<typeof reply>[2],
   ): void {
-    this.tellRefused(request, status);
+    this.reportRejection(request, status);
     reply(socket, status, headers);
   }
 
   /** @param status undefined if the peer disconnected before the answer. */
-  private tellRefused({ deviceId, remoteAddress }: UpgradeRequest, status: number | undefined): void {
+  private reportRejection({ deviceId, remoteAddress }: UpgradeRequest, status: number | undefined): void {
     this.telemetry.onUpgrade(deviceId ?? null, remoteAddress ?? '', status);
   }
 
@@ -268,12 +270,12 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   }
 
   /** @internal */
-  received(device: ConnectedDevice, message: Term | Uint8Array): void {
+  onReceived(device: ConnectedDevice, message: Term | Uint8Array): void {
     this.endpoints.onMessage(device, message);
   }
 
   /** @internal */
-  ended(connection: Connection, cause: DisconnectCause): void {
+  onEnded(connection: Connection, cause: DisconnectCause): void {
     this.node.remove(connection);
     this.leftovers.add(connection.device.id, connection);
     const other = this.node.held(connection.device.id);

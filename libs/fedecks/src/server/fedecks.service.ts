@@ -48,7 +48,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
     );
     this.messages$ = endpoints.messages$;
     this.connections$ = endpoints.connections$;
-    this.downstream = new Downstream<C>(endpoints.logged('A source of downstream'));
+    this.downstream = new Downstream<C>(endpoints.logFailureOf('A source of downstream'));
     this.downstream.subscribe((message) => void this.deliver(message));
   }
 
@@ -70,7 +70,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
   endpoint<Of extends Contract = C>(path: string): FedecksEndpoint<Of> {
     this.endpoints.expect(path);
     // Only the compiler knows the contract.
-    return this.only(path) as FedecksEndpoint;
+    return this.endpointAt(path) as FedecksEndpoint;
   }
 
   /** The health of the links to the other nodes; `up` without a `backplane`. */
@@ -93,7 +93,9 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
     message: MessageToSend<EventsOf<C, 'down'>, Message>,
     path?: string,
   ): Promise<PushResult> {
-    return path === undefined ? super.push(deviceId, message) : this.named(path).push(deviceId, message);
+    return path === undefined
+      ? super.push(deviceId, message)
+      : this.endpointWithWarning(path).push(deviceId, message);
   }
 
   /**
@@ -104,7 +106,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
     message: MessageToSend<EventsOf<C, 'down'>, Message>,
     path?: string,
   ): Promise<void> {
-    return path === undefined ? super.broadcast(message) : this.named(path).broadcast(message);
+    return path === undefined ? super.broadcast(message) : this.endpointWithWarning(path).broadcast(message);
   }
 
   /**
@@ -112,7 +114,9 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
    * @param path deprecated: use `fedecks.endpoint(path).joinGroup(deviceId, name)`.
    */
   override joinGroup(deviceId: string, name: string, path?: string): boolean {
-    return path === undefined ? super.joinGroup(deviceId, name) : this.named(path).joinGroup(deviceId, name);
+    return path === undefined
+      ? super.joinGroup(deviceId, name)
+      : this.endpointWithWarning(path).joinGroup(deviceId, name);
   }
 
   /**
@@ -122,7 +126,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
   override leaveGroup(deviceId: string, name: string, path?: string): boolean {
     return path === undefined
       ? super.leaveGroup(deviceId, name)
-      : this.named(path).leaveGroup(deviceId, name);
+      : this.endpointWithWarning(path).leaveGroup(deviceId, name);
   }
 
   /**
@@ -136,7 +140,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
   ): Promise<void> {
     return path === undefined
       ? super.pushToGroup(name, message)
-      : this.named(path).pushToGroup(name, message);
+      : this.endpointWithWarning(path).pushToGroup(name, message);
   }
 
   /**
@@ -144,7 +148,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
    * @param path deprecated: use `fedecks.endpoint(path).devices()`.
    */
   override devices(path?: string): ConnectedDevice[] {
-    return path === undefined ? super.devices() : this.named(path).devices();
+    return path === undefined ? super.devices() : this.endpointWithWarning(path).devices();
   }
 
   /**
@@ -152,7 +156,9 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
    * @param path deprecated: use `fedecks.endpoint(path).disconnect(deviceId)`.
    */
   override async disconnect(deviceId: string, path?: string): Promise<boolean> {
-    return path === undefined ? super.disconnect(deviceId) : this.named(path).disconnect(deviceId);
+    return path === undefined
+      ? super.disconnect(deviceId)
+      : this.endpointWithWarning(path).disconnect(deviceId);
   }
 
   /**
@@ -160,10 +166,10 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
    * @param path deprecated: use `fedecks.endpoint(path).revoke(deviceId)`.
    */
   override async revoke(deviceId: string, path?: string): Promise<void> {
-    return path === undefined ? super.revoke(deviceId) : this.named(path).revoke(deviceId);
+    return path === undefined ? super.revoke(deviceId) : this.endpointWithWarning(path).revoke(deviceId);
   }
 
-  private named(path: string): FedecksEndpoint<C> {
+  private endpointWithWarning(path: string): FedecksEndpoint<C> {
     if (!this.hasWarnedOfPath) {
       const advice =
         'The path argument of methods of Fedecks is deprecated: use fedecks.endpoint(path) instead.';
@@ -171,19 +177,19 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
     }
     this.hasWarnedOfPath = true;
     this.endpoints.at(path);
-    return this.only(path);
+    return this.endpointAt(path);
   }
 
-  private only(path: string): FedecksEndpoint<C> {
+  private endpointAt(path: string): FedecksEndpoint<C> {
     const known = this.byPath.get(path);
     if (known) return known;
     const targets = (): [LocalEndpoint] => [this.endpoints.at(path)];
-    const only = new FedecksEndpoint<C>(
+    const endpoint = new FedecksEndpoint<C>(
       targets,
       new Presence(targets, this.endpoints.presenceChangesAt(path)),
     );
-    this.byPath.set(path, only);
-    return only;
+    this.byPath.set(path, endpoint);
+    return endpoint;
   }
 
   // --- Downstream ------------------------------------------------------------------------------------------
@@ -195,7 +201,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
       checkDeviceId('downstream.next({ deviceId, ... })', deviceId);
       if (endpoint !== undefined) this.endpoints.at(endpoint);
       // The encoder checks the message.
-      const where = (endpoint === undefined ? this : this.only(endpoint)) as unknown as FedecksEndpoint;
+      const where = (endpoint === undefined ? this : this.endpointAt(endpoint)) as unknown as FedecksEndpoint;
       if ((await where.push<unknown>(deviceId, message)) === 'offline')
         this.undelivered(downstream, 'offline');
     } catch (error) {

@@ -45,7 +45,7 @@ export class LimitedLog {
   }
 
   error(line: string, error: unknown): void {
-    this.write(this.errors, () => this.logger.error(printable(line, MAX_LINE_LENGTH), shownStack(error)));
+    this.write(this.errors, () => this.logger.error(printable(line, MAX_LINE_LENGTH), formatStack(error)));
   }
 
   /** @param note reports suppressed lines, at the level of the lines. */
@@ -86,7 +86,7 @@ class Budget {
 }
 
 /** The message of an error may contain text from a peer, so only stack frames begin lines. */
-function shownStack(error: unknown): string | undefined {
+function formatStack(error: unknown): string | undefined {
   const stack = stackOf(error);
   return stack === undefined ? undefined : printable(stack, MAX_STACK_LENGTH).replace(STACK_FRAME, '\n');
 }

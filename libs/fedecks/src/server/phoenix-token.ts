@@ -48,7 +48,7 @@ export class PhoenixTokens {
 
   private decrypt(token: string): Uint8Array {
     const [format, ...parts] = token.split('.');
-    const bytes = parts.map(exactly);
+    const bytes = parts.map(decodeStrictly);
     if (format === XCP_PREFIX) return this.decryptXcp(bytes);
     if (format === GCM_PREFIX) return this.decryptGcm(bytes);
     throw new Error('not a token of Plug.Crypto');
@@ -80,7 +80,7 @@ export class PhoenixTokens {
 }
 
 /** Rejects alternative encodings: Node ignores invalid Base64 characters and bits. */
-function exactly(part: string): Buffer {
+function decodeStrictly(part: string): Buffer {
   const bytes = Buffer.from(part, 'base64url');
   if (bytes.toString('base64url') !== part) throw new Error('not base64url');
   return bytes;

@@ -41,7 +41,7 @@ export interface PresenceSource {
   readonly presenceChanges$: Observable<PresenceEntry>;
 }
 
-interface Place {
+interface PresenceEndpoint {
   readonly options: { readonly path: string };
   readonly backplane: PresenceSource;
 }
@@ -57,10 +57,10 @@ export class Presence {
 
   /**
    * @internal
-   * @param places the endpoints of that path, or all.
+   * @param endpoints the endpoints of that path, or all.
    */
   constructor(
-    private readonly places: (endpoint?: string) => readonly Place[],
+    private readonly endpoints: (endpoint?: string) => readonly PresenceEndpoint[],
     changes$: Observable<PresenceEntry>,
   ) {
     this.changes$ = changes$;
@@ -74,7 +74,7 @@ export class Presence {
    */
   async get(deviceId: string, endpoint?: string): Promise<PresenceEntry | undefined> {
     const found = await Promise.all(
-      this.places(endpoint).map(({ backplane }) => backplane.presenceOf(deviceId)),
+      this.endpoints(endpoint).map(({ backplane }) => backplane.presenceOf(deviceId)),
     );
     const known = found.filter((entry) => entry !== undefined);
     return known.find(({ state }) => state === 'online') ?? known[0];
@@ -90,24 +90,24 @@ export class Presence {
     if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
       throw new RangeError(`'limit' must be a whole number from 1 to ${MAX_LIMIT}.`);
     }
-    const places = this.places(endpoint);
-    const [path = places[0]?.options.path, inner] = cursor === undefined ? [] : parsed(cursor);
-    const index = places.findIndex(({ options }) => options.path === path);
-    const place = places[index];
-    if (!place) throw new RangeError("'cursor' must be a cursor that presence.list() returned.");
-    const page = await place.backplane.presenceList(inner, limit);
-    const next = places[index + 1];
+    const endpoints = this.endpoints(endpoint);
+    const [path = endpoints[0]?.options.path, inner] = cursor === undefined ? [] : decodeCursor(cursor);
+    const index = endpoints.findIndex(({ options }) => options.path === path);
+    const current = endpoints[index];
+    if (!current) throw new RangeError("'cursor' must be a cursor that presence.list() returned.");
+    const page = await current.backplane.presenceList(inner, limit);
+    const next = endpoints[index + 1];
     if (page.cursor !== undefined)
-      return { entries: page.entries, cursor: written(place.options.path, page.cursor) };
-    return { entries: page.entries, ...(next && { cursor: written(next.options.path) }) };
+      return { entries: page.entries, cursor: encodeCursor(current.options.path, page.cursor) };
+    return { entries: page.entries, ...(next && { cursor: encodeCursor(next.options.path) }) };
   }
 }
 
-function written(...parts: string[]): string {
+function encodeCursor(...parts: string[]): string {
   return Buffer.from(JSON.stringify(parts)).toString('base64url');
 }
 
-function parsed(cursor: string): string[] {
+function decodeCursor(cursor: string): string[] {
   try {
     const parts: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString());
     if (Array.isArray(parts) && parts.every((part) => typeof part === 'string')) return parts;

@@ -74,7 +74,7 @@ export class Revocations {
     private readonly tokens: Pick<Tokens, 'latestExpiry'>,
   ) {}
 
-  keepIn(store: RevocationStore): void {
+  useStore(store: RevocationStore): void {
     this.store = store;
   }
 
@@ -86,10 +86,10 @@ export class Revocations {
     // Greater than the generation of any token of the device, even if a clock was ahead.
     let generation = Math.max(Date.now(), this.highest + 1);
     this.observe(deviceId, generation);
-    const reading = this.readKept(deviceId);
+    const reading = this.readStored(deviceId);
     generation = Math.max(generation, 1 + (await reading.catch(() => 0)));
     this.observe(deviceId, generation);
-    await this.store.revoke(deviceId, generation, this.forgetAt(generation));
+    await this.store.revoke(deviceId, generation, this.deletableFrom(generation));
     this.observe(deviceId, generation);
     // If the read failed, the stored generation may be lower than the previous one.
     await reading;
@@ -114,7 +114,7 @@ export class Revocations {
     this.highest = Math.max(this.highest, generation);
     // The store may still be writing a recent revocation.
     if (this.wasRevokedMeanwhile(deviceId, generation)) return true;
-    return generation < (await this.readKept(deviceId));
+    return generation < (await this.readStored(deviceId));
   }
 
   /** Whether a connection of this generation was revoked during its upgrade. Synchronous. */
@@ -128,10 +128,10 @@ export class Revocations {
    */
   async generationOf(deviceId: string): Promise<number> {
     const recent = this.recent.get(deviceId)?.generation ?? 0;
-    return Math.max(recent, await this.readKept(deviceId).catch(() => 0));
+    return Math.max(recent, await this.readStored(deviceId).catch(() => 0));
   }
 
-  private async readKept(deviceId: string): Promise<number> {
+  private async readStored(deviceId: string): Promise<number> {
     const at = await this.store.revokedAt(deviceId);
     if (at === undefined) return 0;
     if (typeof at !== 'number' || !(at >= 0 && at <= END_OF_TIME))
@@ -142,7 +142,7 @@ export class Revocations {
     return at;
   }
 
-  private forgetAt(generation: number): number {
+  private deletableFrom(generation: number): number {
     const expired = generation + TOKEN_LIVES * this.tokenLifeMs;
     return Math.min(Math.max(expired, this.tokens.latestExpiry), END_OF_TIME);
   }

@@ -90,7 +90,7 @@ export class Telemetry {
       this.debug(
         device,
         number,
-        () => `received ${shown(event)}, ${bytes} bytes, for ${handler ?? 'no handler'}`,
+        () => `received ${describeEvent(event)}, ${bytes} bytes, for ${handler ?? 'no handler'}`,
       );
   }
 
@@ -115,7 +115,7 @@ export class Telemetry {
       this.debug(
         device,
         number,
-        () => `${kind}${event === undefined ? '' : ` ${shown(event)}`}, ${bytes} bytes`,
+        () => `${kind}${event === undefined ? '' : ` ${describeEvent(event)}`}, ${bytes} bytes`,
       );
   }
 
@@ -134,8 +134,8 @@ export class Telemetry {
     this.count('fedecks_errors_total', { type: error.type });
   }
 
-  private debug({ id }: ConnectedDevice, number: number, what: () => string): void {
-    this.log.debug(() => `device ${JSON.stringify(id)}, connection ${number}: ${what()}`);
+  private debug({ id }: ConnectedDevice, number: number, text: () => string): void {
+    this.log.debug(() => `device ${JSON.stringify(id)}, connection ${number}: ${text()}`);
   }
 
   private count(name: MetricName, labels: Readonly<Record<string, string>>, by = 1): void {
@@ -164,6 +164,6 @@ function nameOfEvent(message: Term | Uint8Array): string | undefined {
   return message instanceof Uint8Array ? undefined : eventOf(message)?.name.slice(0, MAX_NAME_CHARS);
 }
 
-function shown(event: string | undefined): string {
+function describeEvent(event: string | undefined): string {
   return event === undefined ? 'a message' : `event ${JSON.stringify(event)}`;
 }

@@ -1,7 +1,7 @@
 import { explain } from '../../client/index.js';
 import { DEFAULT_PATH, WEBSOCKET_SUFFIX } from '../../wire/index.js';
 import { EXIT } from '../exit.js';
-import { plain } from '../printable.js';
+import { sanitize } from '../printable.js';
 import { StepFailure } from './steps.js';
 import { type Answer } from './upgrade.js';
 
@@ -19,7 +19,7 @@ export function explainAnswer(answer: Answer, url: URL, presented: Presented, is
   if (answer.type === 'websocket') {
     if (presented !== 'nothing') return `the cloud accepts the ${presented}`;
     throw new StepFailure('upgrade', 'the server accepts a websocket without credentials', [
-      `${plain(url.pathname)} is not a fedecks endpoint: check the path, which is usually ${USUAL_PATH}.`,
+      `${sanitize(url.pathname)} is not a fedecks endpoint: check the path, which is usually ${USUAL_PATH}.`,
     ]);
   }
   if (answer.type === 'broken') {
@@ -38,7 +38,7 @@ export function explainAnswer(answer: Answer, url: URL, presented: Presented, is
   if (isCloud && presented === 'nothing') {
     return 'a fedecks cloud answers: it rejects a request without credentials. To use credentials: --login --id ID';
   }
-  const by = server === undefined ? '' : `, by '${plain(server, 60)}'`;
+  const by = server === undefined ? '' : `, by '${sanitize(server, 60)}'`;
   throw new StepFailure(
     'upgrade',
     `HTTP status ${status}${body === '' ? ' without a body' : ''}${by}`,
@@ -69,7 +69,7 @@ function adviceFor(answer: Extract<Answer, { type: 'status' }>, url: URL): strin
     case 200:
       return [
         'A web page or an API answers instead of a websocket: check the host, the port and the path.',
-        `The path is usually ${USUAL_PATH}; this URL has ${plain(url.pathname)}.`,
+        `The path is usually ${USUAL_PATH}; this URL has ${sanitize(url.pathname)}.`,
         'A captive portal, or a reverse proxy that answers unknown paths with a web page, may also be the cause.',
       ];
     case 401:
@@ -80,7 +80,7 @@ function adviceFor(answer: Extract<Answer, { type: 'status' }>, url: URL): strin
       return [explain({ type: 'upgrade_failed', status, ...(body !== '' && { hasBody: true }) })];
     case 404:
       return [
-        `The server has no endpoint at ${plain(url.pathname)}: use the 'path' of FedecksModule followed by ` +
+        `The server has no endpoint at ${sanitize(url.pathname)}: use the 'path' of FedecksModule followed by ` +
           `${WEBSOCKET_SUFFIX}, usually ${USUAL_PATH}.`,
         'A reverse proxy may also change the path, or not forward it.',
       ];
@@ -94,7 +94,7 @@ function adviceFor(answer: Extract<Answer, { type: 'status' }>, url: URL): strin
     case 503:
       return [
         `The cloud is overloaded, starting or shutting down, or has reached a limit${
-          retryAfter === undefined ? '' : `; try again in ${plain(retryAfter, 40)} s`
+          retryAfter === undefined ? '' : `; try again in ${sanitize(retryAfter, 40)} s`
         }.`,
         'Behind a proxy, set trustedProxies: otherwise all devices count as one address.',
       ];
@@ -112,7 +112,7 @@ function adviceForRedirect(location: string | undefined, url: URL): string[] {
     ];
   target.username = target.password = '';
   return [
-    `The server redirects, and devices do not follow redirects. If the target is the cloud, use: ${plain(target.href.replace(/^http/, 'ws'))}`,
+    `The server redirects, and devices do not follow redirects. If the target is the cloud, use: ${sanitize(target.href.replace(/^http/, 'ws'))}`,
     'If the target is a login page, a captive portal or a gateway answers.',
   ];
 }

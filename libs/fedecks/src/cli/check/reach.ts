@@ -148,16 +148,16 @@ export async function reachThrough(
   );
   try {
     const status = await within(patience, async (signal) => {
-      const asking = request({
+      const connectRequest = request({
         method: 'CONNECT',
         path: authority,
         headers: { host: authority, ...(hasPassword && { 'proxy-authorization': `Basic ${basic}` }) },
         signal,
         createConnection: () => socket,
       });
-      asking.on('error', () => undefined);
-      asking.end();
-      const [response] = (await once(asking, 'connect', { signal })) as [IncomingMessage];
+      connectRequest.on('error', () => undefined);
+      connectRequest.end();
+      const [response] = (await once(connectRequest, 'connect', { signal })) as [IncomingMessage];
       return response.statusCode ?? 0;
     });
     if (status < 200 || status >= 300) throw new ProxyRefusal(status);

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { isIP, type Socket } from 'node:net';
 import { connect, type PeerCertificate, type TLSSocket } from 'node:tls';
-import { plain } from '../printable.js';
+import { sanitize } from '../printable.js';
 import { codeOf, type Patience, type Report, StepFailure, within } from './steps.js';
 
 /** The client certificate and the trusted CAs. */
@@ -19,7 +19,7 @@ const SOON_DAYS = 14;
  * Starts TLS on a TCP connection. Sends no application data.
  * @throws {StepFailure} (rejects) with `tls`.
  */
-export async function secure(
+export async function startTls(
   tcp: Socket,
   host: string,
   files: TlsFiles,
@@ -41,7 +41,7 @@ export async function secure(
     socket.destroy();
     throw failureOfCertificate(typeof problem === 'string' ? problem : codeOf(problem), certificate, host);
   }
-  report('tls', `${socket.getProtocol() ?? 'TLS'}, ${described(certificate)}`);
+  report('tls', `${socket.getProtocol() ?? 'TLS'}, ${describeCertificate(certificate)}`);
   return socket;
 }
 
@@ -95,24 +95,24 @@ function failureOfHandshake(error: unknown): StepFailure {
     ]);
   }
   if (/alert/.test(message)) {
-    return new StepFailure('tls', `the server rejects the handshake (${plain(message)})`, [
+    return new StepFailure('tls', `the server rejects the handshake (${sanitize(message)})`, [
       'If it requires a client certificate, use --cert and --key (in a device: tls.cert and tls.key).',
       'Otherwise check that it knows this host name, and supports a TLS version of Node.',
     ]);
   }
-  return new StepFailure('tls', `the handshake did not complete (${plain(codeOf(error))})`, [
+  return new StepFailure('tls', `the handshake did not complete (${sanitize(codeOf(error))})`, [
     'The server may speak another protocol, or a firewall blocks TLS: openssl s_client -connect HOST:PORT shows more.',
   ]);
 }
 
 function failureOfCertificate(code: string, certificate: PeerCertificate, host: string): StepFailure {
   const fail = (problem: string, ...advice: string[]): StepFailure =>
-    new StepFailure('tls', `${problem} (${plain(code)}); ${described(certificate)}`, advice);
+    new StepFailure('tls', `${problem} (${sanitize(code)}); ${describeCertificate(certificate)}`, advice);
   switch (code) {
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return fail(
         `the certificate is not valid for ${host}`,
-        `It is valid for ${names(certificate)}: use one of these names in the URL, or get a certificate for ${host}.`,
+        `It is valid for ${namesIn(certificate)}: use one of these names in the URL, or get a certificate for ${host}.`,
         'If the certificate is right, set tls.servername of the device to its name.',
       );
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
@@ -141,16 +141,16 @@ function failureOfCertificate(code: string, certificate: PeerCertificate, host: 
   }
 }
 
-function described(certificate: PeerCertificate): string {
+function describeCertificate(certificate: PeerCertificate): string {
   // An empty object if the server has no certificate.
   const { valid_to: validTo = '' } = certificate as Partial<PeerCertificate>;
   const until = new Date(validTo);
   if (Number.isNaN(until.getTime())) return 'no certificate';
   const days = Math.floor((until.getTime() - Date.now()) / DAY_MS);
   const warning = days >= 0 && days < SOON_DAYS ? `: in ${days} days` : '';
-  return `certificate for ${names(certificate)}, valid until ${until.toISOString().slice(0, 10)}${warning}`;
+  return `certificate for ${namesIn(certificate)}, valid until ${until.toISOString().slice(0, 10)}${warning}`;
 }
 
-function names({ subject, subjectaltname }: Partial<PeerCertificate>): string {
-  return plain(subjectaltname ?? String(subject?.CN ?? 'no name'));
+function namesIn({ subject, subjectaltname }: Partial<PeerCertificate>): string {
+  return sanitize(subjectaltname ?? String(subject?.CN ?? 'no name'));
 }

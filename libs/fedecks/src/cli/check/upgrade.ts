@@ -2,7 +2,7 @@ import { type IncomingMessage } from 'node:http';
 import { type Socket } from 'node:net';
 import { type ClientOptions, WebSocket } from 'ws';
 import { AUTH_HEADER } from '../../wire/index.js';
-import { plain } from '../printable.js';
+import { sanitize } from '../printable.js';
 import { type Patience, within } from './steps.js';
 
 const CLOSE_WITHIN_MS = 2_000;
@@ -59,7 +59,7 @@ export async function askForUpgrade(
 
 function answerOf(websocket: WebSocket): Promise<Answer> {
   return new Promise((resolve) => {
-    websocket.on('error', (error) => resolve({ type: 'broken', reason: plain(error.message) }));
+    websocket.on('error', (error) => resolve({ type: 'broken', reason: sanitize(error.message) }));
     websocket.once('open', () => resolve({ type: 'websocket' }));
     websocket.once('unexpected-response', (_request, response: IncomingMessage) => {
       const { statusCode: status = 0, headers } = response;

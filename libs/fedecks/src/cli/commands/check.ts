@@ -3,12 +3,12 @@ import { type Args, type Command } from '../command.js';
 import { explainAnswer, type Presented } from '../check/explain-answer.js';
 import { placeOf, reach, reachThrough } from '../check/reach.js';
 import { codeOf, type Patience, type Report, StepFailure, TimeoutError } from '../check/steps.js';
-import { secure, speaksTls, type TlsFiles } from '../check/tls.js';
+import { startTls, speaksTls, type TlsFiles } from '../check/tls.js';
 import { type Answer, askForUpgrade } from '../check/upgrade.js';
 import { ASK_OPTION, CREDENTIALS_NOTE, readCredentials } from '../credentials.js';
 import { Cancelled, CommandError, EXIT, type ExitStatus, UsageError } from '../exit.js';
 import { proxyOf, requireId, TLS_OPTIONS, tlsFilesOf, tlsOf, tokenStoreOf } from '../logins.js';
-import { plain } from '../printable.js';
+import { sanitize } from '../printable.js';
 
 const TIMEOUT_S = 10;
 
@@ -48,7 +48,7 @@ export const check: Command = {
       return EXIT.ok;
     } catch (error) {
       if (signal.aborted) throw new Cancelled();
-      if (error instanceof StepFailure) return tell(error);
+      if (error instanceof StepFailure) return printFailure(error);
       throw error;
     }
   },
@@ -74,7 +74,7 @@ class Check {
     const tcp = await (this.proxy === undefined
       ? reach(place, patience, report)
       : reachThrough(this.proxy, place, patience, report));
-    const socket = this.isSecure ? await secure(tcp, place.host, files, patience, report) : tcp;
+    const socket = this.isSecure ? await startTls(tcp, place.host, files, patience, report) : tcp;
     try {
       return await askForUpgrade(socket, url.href, header, patience);
     } catch (error) {
@@ -104,7 +104,7 @@ const report: Report = (step, detail) => {
   process.stdout.write(`${step.padEnd(8)} ok      ${detail}\n`);
 };
 
-function tell({ step, message, advice, status }: StepFailure): ExitStatus {
+function printFailure({ step, message, advice, status }: StepFailure): ExitStatus {
   process.stdout.write(`${step.padEnd(8)} FAILED  ${message}\n`);
   process.stdout.write(['What to do:', ...advice.map((line) => `  ${line}`), ''].join('\n'));
   return status;
@@ -147,9 +147,9 @@ async function present(
   const login = { url: args.operands[0] ?? '', deviceId: id };
   const token = await tokenStoreOf(login).load((reason) => problems.push(reason));
   if (token === undefined) {
-    const why = problems.length === 0 ? 'no login on this machine' : plain(problems.join(' '));
+    const why = problems.length === 0 ? 'no login on this machine' : sanitize(problems.join(' '));
     throw new CommandError(
-      `No token for ${plain(id)} at ${plain(url.href)}: ${why}. To use credentials, add --login.`,
+      `No token for ${sanitize(id)} at ${sanitize(url.href)}: ${why}. To use credentials, add --login.`,
     );
   }
   return { header: headerOf({ [DEVICE_ID_KEY]: id, [TOKEN_KEY]: token }), presented: 'token' };

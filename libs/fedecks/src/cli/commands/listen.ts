@@ -2,10 +2,10 @@ import { explain, isFailure } from '../../client/index.js';
 import { type Command } from '../command.js';
 import { deviceOf } from '../device.js';
 import { CommandError, EXIT } from '../exit.js';
-import { complain, jsonLine } from '../printable.js';
+import { printError, jsonLine } from '../printable.js';
 import { LOGIN_OPTIONS, loginOf } from '../logins.js';
 import { NOTATION_NOTE } from '../notation.js';
-import { stay } from '../stay.js';
+import { stayConnected } from '../stay-connected.js';
 import { toJson } from '../term-json.js';
 
 export const listen: Command = {
@@ -32,9 +32,9 @@ export const listen: Command = {
       if (++printed >= count) enough.abort();
     });
     device.events$.subscribe((event) => {
-      if (isFailure(event)) complain(explain(event));
+      if (isFailure(event)) printError(explain(event));
     });
-    await stay(device, login, AbortSignal.any([signal, enough.signal]));
+    await stayConnected(device, login, AbortSignal.any([signal, enough.signal]));
     if (printed < count && count !== Infinity)
       throw new CommandError(`Stopped after ${printed} of ${count} messages.`);
     return EXIT.ok;

@@ -4,9 +4,9 @@ import { type Command } from '../command.js';
 import { deviceOf } from '../device.js';
 import { toElixir } from '../elixir.js';
 import { EXIT } from '../exit.js';
-import { jsonLine, plain } from '../printable.js';
+import { jsonLine, sanitize } from '../printable.js';
 import { LOGIN_OPTIONS, loginOf } from '../logins.js';
-import { stay } from '../stay.js';
+import { stayConnected } from '../stay-connected.js';
 import { toJson } from '../term-json.js';
 
 const SENTENCE_CHARACTERS = 1_000;
@@ -31,12 +31,12 @@ export const tail: Command = {
     const login = await loginOf(args);
     const device = await deviceOf(login);
     device.events$.subscribe((event) => {
-      print(plain(explain(event), SENTENCE_CHARACTERS));
+      print(sanitize(explain(event), SENTENCE_CHARACTERS));
     });
     device.messages$.subscribe((message) => {
       print(`message  ${asElixir ? inElixir(message) : jsonLine(toJson(message))}`);
     });
-    await stay(device, login, signal);
+    await stayConnected(device, login, signal);
     return EXIT.ok;
   },
 };

@@ -22,7 +22,7 @@ export class PeerAddress {
    * @param onUnixSocket the server listens on a unix socket: its peers are trusted if there are trusted proxies.
    */
   of(request: IncomingMessage, onUnixSocket: boolean): string {
-    let address = plain(request.socket.remoteAddress ?? '');
+    let address = unmap(request.socket.remoteAddress ?? '');
     if (!this.trusted) return address;
     const header = request.headers['x-forwarded-for'] ?? '';
     let rest = Array.isArray(header) ? header.join(',') : header;
@@ -48,7 +48,7 @@ export class PeerAddress {
  * @param address the `remoteAddress` of a device or a request.
  */
 export function networkOf(address: string): string {
-  const own = plain(address);
+  const own = unmap(address);
   if (!isIPv6(own)) return own;
   const [head = '', tail] = canonical(own).split('::');
   const groups = head === '' ? [] : head.split(':');
@@ -62,11 +62,11 @@ function addressIn(entry: string): string | undefined {
   if (entry.length > MAX_ENTRY_LENGTH) return undefined;
   const [, bracketed, dotted] = /^"?(?:\[([^\]]*)\](?::\d+)?|([\d.]+):\d+)"?$/.exec(entry) ?? [];
   const address = bracketed ?? dotted ?? entry;
-  return isIP(address) === 0 ? undefined : plain(address);
+  return isIP(address) === 0 ? undefined : unmap(address);
 }
 
 /** Converts a mapped address, `::ffff:203.0.113.9`, to IPv4. */
-function plain(address: string): string {
+function unmap(address: string): string {
   if (!isIPv6(address)) return address;
   const text = canonical(address);
   return text.startsWith('::ffff:') && text.includes('.') ? text.slice('::ffff:'.length) : address;
@@ -78,7 +78,7 @@ function canonical(address: string): string {
 }
 
 /** Named networks, as in Express. */
-const NAMED: ReadonlyMap<string, readonly string[]> = new Map([
+const NAMED_NETWORKS: ReadonlyMap<string, readonly string[]> = new Map([
   ['loopback', ['127.0.0.0/8', '::1']],
   ['linklocal', ['169.254.0.0/16', 'fe80::/10']],
   ['uniquelocal', ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']],
@@ -94,7 +94,7 @@ export class TrustedProxies {
    */
   constructor(entries: readonly string[]) {
     for (const entry of entries) {
-      for (const network of NAMED.get(entry) ?? [entry]) this.add(network);
+      for (const network of NAMED_NETWORKS.get(entry) ?? [entry]) this.add(network);
     }
   }
 

@@ -6,7 +6,7 @@ import { type ResolvedOptions } from '../fedecks-options.js';
 import { type Revocations } from '../revocations.js';
 import { type Tokens } from '../token.js';
 import { networkOf, PeerAddress } from './address.js';
-import { Places, UpgradeLimiter } from './limits.js';
+import { UpgradeSlots, UpgradeLimiter } from './limits.js';
 import {
   type Authenticated,
   LazySignal,
@@ -69,7 +69,7 @@ export interface AdmissionContext {
 /** The limits of one kind of upgrades. */
 interface Lane {
   readonly limiter: UpgradeLimiter;
-  readonly places: Places;
+  readonly slots: UpgradeSlots;
 }
 
 /**
@@ -94,12 +94,12 @@ export class Admission {
     this.address = new PeerAddress(options.trustedProxies);
     this.tokenLane = {
       limiter: UpgradeLimiter.ofTokens(options),
-      places: new Places(MAX_WAITING, MAX_WAITING),
+      slots: new UpgradeSlots(MAX_WAITING, MAX_WAITING),
     };
-    // One address may occupy only half of the places, so that a slow login does not block the others.
+    // One address may occupy only half of the slots, so that a slow login does not block the others.
     this.strangerLane = {
       limiter: UpgradeLimiter.ofStrangers(options),
-      places: new Places(MAX_WAITING, MAX_WAITING / 2),
+      slots: new UpgradeSlots(MAX_WAITING, MAX_WAITING / 2),
     };
   }
 
@@ -118,7 +118,7 @@ export class Admission {
     const lane = presented.type === 'token' ? this.tokenLane : this.strangerLane;
     const refusal = this.count(lane, key, presented.type === 'token' ? presented.deviceId : key);
     if (refusal) return void act(refusal);
-    const authorized = await this.authorize(request, key, lane.places);
+    const authorized = await this.authorize(request, key, lane.slots);
     if (!authorized) return;
     const isClaimed = opens && options.duplicates === 'oldest' && 'device' in authorized;
     let decision = isClaimed ? await this.claim(authorized) : authorized;
@@ -145,8 +145,8 @@ export class Admission {
   }
 
   /** Counts the upgrade before any work for it, or rejects it. */
-  private count({ limiter, places }: Lane, key: string, sharer: string): UpgradeDecision | undefined {
-    if (!places.hasRoom(key)) return NOT_NOW;
+  private count({ limiter, slots }: Lane, key: string, sharer: string): UpgradeDecision | undefined {
+    if (!slots.hasRoom(key)) return NOT_NOW;
     const retryAfterS = limiter.refuse(key, sharer, performance.now());
     return retryAfterS === undefined ? undefined : { status: 503, retryAfterS };
   }
@@ -155,7 +155,7 @@ export class Admission {
   private authorize(
     request: UpgradeRequest,
     key: string,
-    places: Places,
+    slots: UpgradeSlots,
   ): Promise<UpgradeDecision | undefined> {
     const abort = new LazySignal((error) => this.failed(request.deviceId ?? null, error));
     abort.attachTo(request);
@@ -166,12 +166,12 @@ export class Admission {
         abort.abort();
       };
       this.waiting.set(request, settle);
-      places.take(key);
+      slots.take(key);
       // Aborted work still runs: its place is freed when it ends, or at the timeout.
-      let holdsPlace = true;
+      let holdsSlot = true;
       const release = (): void => {
-        if (holdsPlace) places.release(key);
-        holdsPlace = false;
+        if (holdsSlot) slots.release(key);
+        holdsSlot = false;
       };
       const timer = setTimeout(() => {
         release();

@@ -21,7 +21,7 @@ export interface PathOwner {
 }
 
 /** Protocols that HTTP clients offer with any request; an HTTP/1.1 server ignores them. */
-const OFFER = /^\s*(h2c|http\/|tls\/)/i;
+const OFFERED_PROTOCOL = /^\s*(h2c|http\/|tls\/)/i;
 
 /**
  * Shares the app's server with other listeners for upgrades. Nest gateways destroy the socket of each upgrade whose path
@@ -83,7 +83,7 @@ export class UpgradeDispatcher implements OnModuleDestroy {
     // A listener cannot hide an event from other listeners, so emit() is replaced.
     const emit = server.emit.bind(server);
     server.emit = (event: string, ...args: unknown[]) =>
-      this.takes(server, event, args as [IncomingMessage, never, Buffer]) || emit(event, ...args);
+      this.intercept(server, event, args as [IncomingMessage, never, Buffer]) || emit(event, ...args);
     // Node emits no upgrade without a listener.
     server.on('upgrade', (_request: IncomingMessage, socket: Duplex) => {
       if (server.listenerCount('upgrade') === 1) reply(socket, 404);
@@ -104,12 +104,12 @@ export class UpgradeDispatcher implements OnModuleDestroy {
   }
 
   /** Handles an event instead of the listeners, if it is for an owner or a declined upgrade. */
-  private takes(
+  private intercept(
     server: Server,
     event: string,
     [request, other, head]: [IncomingMessage, never, Buffer],
   ): boolean {
-    if (event === 'upgrade') return this.takesUpgrade(server, request, other, head);
+    if (event === 'upgrade') return this.interceptUpgrade(server, request, other, head);
     if (event === 'request' || event === 'checkContinue') this.declined?.onRequest(request, other);
     if (event !== 'request' || request.method !== 'GET') return false;
     const owner = this.ownerOf(request);
@@ -117,7 +117,7 @@ export class UpgradeDispatcher implements OnModuleDestroy {
     return owner !== undefined;
   }
 
-  private takesUpgrade(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): boolean {
+  private interceptUpgrade(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): boolean {
     if (this.declined && isOrdinary(server, request)) {
       this.declined.serve(request, socket, head);
       return true;
@@ -141,5 +141,5 @@ function isOrdinary(server: Server, { headers }: IncomingMessage): boolean {
   const protocol = headers.upgrade ?? '';
   if (/websocket/i.test(protocol)) return false;
   // Left to the listener of another protocol, if any.
-  return OFFER.test(protocol) || server.listenerCount('upgrade') === 1;
+  return OFFERED_PROTOCOL.test(protocol) || server.listenerCount('upgrade') === 1;
 }

@@ -27,17 +27,17 @@ class RateWindow {
       this.endsAt = now + this.lengthMs;
       this.counts.clear();
     }
-    const isOver = this.limit > 0 && (this.counts.get(this.counted(key)) ?? 0) >= this.limit;
+    const isOver = this.limit > 0 && (this.counts.get(this.keyOf(key)) ?? 0) >= this.limit;
     return isOver ? this.endsAt - now : 0;
   }
 
   add(key: string): void {
     if (this.limit === 0) return;
-    const counted = this.counted(key);
-    this.counts.set(counted, (this.counts.get(counted) ?? 0) + 1);
+    const countedKey = this.keyOf(key);
+    this.counts.set(countedKey, (this.counts.get(countedKey) ?? 0) + 1);
   }
 
-  private counted(key: string): string {
+  private keyOf(key: string): string {
     return this.counts.size < MAX_KEYS || this.counts.has(key) ? key : OTHERS;
   }
 }
@@ -95,7 +95,7 @@ export class UpgradeLimiter {
 }
 
 /** Limits how many upgrades of one kind may be in progress, in total and per address. */
-export class Places {
+export class UpgradeSlots {
   private taken = 0;
   private readonly byAddress = new Map<string, number>();
 

@@ -66,16 +66,16 @@ export type Presented =
   | { readonly type: 'invalid'; readonly refused: UpgradeRefused };
 
 /** Caches the result, because both the limits and the guard need it. */
-const read = new WeakMap<UpgradeRequest, Presented>();
+const cache = new WeakMap<UpgradeRequest, Presented>();
 
 /** Reads the auth header, and checks the signature of its token: some microseconds of work. */
 export function readPresented(request: UpgradeRequest, tokens: Pick<Tokens, 'verify'>): Presented {
-  let presented = read.get(request);
-  if (!presented) read.set(request, (presented = present(request, tokens)));
+  let presented = cache.get(request);
+  if (!presented) cache.set(request, (presented = readAuthHeader(request, tokens)));
   return presented;
 }
 
-function present(request: UpgradeRequest, tokens: Pick<Tokens, 'verify'>): Presented {
+function readAuthHeader(request: UpgradeRequest, tokens: Pick<Tokens, 'verify'>): Presented {
   const value = request.headers[AUTH_HEADER];
   const header = decodeAuthHeader(Array.isArray(value) ? value.join(', ') : value);
   if (!header.ok) return invalid(null, 'invalid_auth_header', header.info);
