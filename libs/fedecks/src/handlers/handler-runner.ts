@@ -6,23 +6,23 @@ import { type SignalSource } from './handler-call.js';
 import { Intercepted, isIterator, Stop } from './result.js';
 import { PullStream, PushStream, type Stream, type StreamOwner } from './streams.js';
 
-/** The connection's side of a handler: where results go. */
+/** The receiver of handler results: the connection. */
 export interface ResultSink {
-  /** Throws what `encodeTerm` throws. */
+  /** @throws what `encodeTerm` throws. */
   send(term: Term): void;
   stop(stop: Stop): void;
-  /** Resolves when the peer has read enough of what was sent to be sent more; undefined when it has already. */
+  /** Resolves when the peer has read enough to be sent more; undefined if it already has. */
   drained(): Promise<void> | undefined;
   /**
-   * Reports what a handler, or a stream it has returned, has thrown. Must not throw.
-   * @param handler its name; undefined where it is not known.
+   * Reports an error of a handler, or of a stream that it returned. Must not throw.
+   * @param handler its name; undefined if unknown.
    */
   onFailure(error: unknown, handler?: string): void;
 }
 
 /**
- * Runs the handlers of one connection, and delivers what they return until the connection ends. Whatever handlers and
- * their streams throw is reported to the sink: nothing here throws or rejects.
+ * Runs the handlers of one connection, and delivers their results until the connection ends. Reports errors of handlers
+ * and streams to the sink, and never throws or rejects.
  */
 export class HandlerRunner implements SignalSource {
   private ended = false;
@@ -31,7 +31,7 @@ export class HandlerRunner implements SignalSource {
 
   constructor(private readonly sink: ResultSink) {}
 
-  /** Aborted when the connection ends. Made when it is first asked for. */
+  /** Aborts when the connection ends. Created on first use. */
   get signal(): AbortSignal {
     this.controller ??= guardedController((error) => this.onFailure(error));
     if (this.ended) this.controller.abort();
@@ -49,10 +49,10 @@ export class HandlerRunner implements SignalSource {
   }
 
   /**
-   * Takes what a handler has returned to where it goes. A promise while the handler has not finished; one that returns a
-   * stream has.
+   * Delivers the result of a handler. Returns a promise while the handler has not finished; a handler that returned a
+   * stream has finished.
    * @param handler its name, for reports.
-   * @param streamed whether it is a value of a stream: after the end it goes nowhere, and nothing is reported.
+   * @param streamed whether it is a value of a stream, which is dropped silently after the end of the connection.
    */
   deliver(result: unknown, handler?: string, streamed = false): Promise<void> | undefined {
     if (result === undefined) return undefined;
@@ -74,7 +74,7 @@ export class HandlerRunner implements SignalSource {
     return undefined;
   }
 
-  /** The connection has ended: ends its streams, and aborts the signal. */
+  /** Called when the connection has ended: ends the streams, and aborts the signal. */
   end(): void {
     if (this.ended) return;
     this.ended = true;
@@ -83,7 +83,7 @@ export class HandlerRunner implements SignalSource {
     this.controller?.abort();
   }
 
-  /** Reports what a handler has thrown. */
+  /** Reports an error of a handler. */
   onFailure(error: unknown, handler?: string): void {
     // An AbortError after the end is expected.
     if (this.ended && nameOf(error) === 'AbortError') return;
@@ -114,7 +114,7 @@ export class HandlerRunner implements SignalSource {
     };
   }
 
-  /** @param runs set where the handler itself runs only when subscribed to: settled when it has finished. */
+  /** @param runs set if the handler runs on subscription: resolves when it has finished. */
   private push(values: Observable<unknown>, handler: string | undefined, runs?: Promise<void>): void {
     if (!this.ended) {
       const stream = new PushStream(this.ownerOfStreams(handler));
