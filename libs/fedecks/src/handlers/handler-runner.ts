@@ -8,8 +8,15 @@ import { PullStream, PushStream, type Stream, type StreamOwner } from './streams
 
 /** The connection's side of a handler: where results go. */
 export interface ResultSink {
-  /** Throws what `encodeTerm` throws. */
-  send(term: Term): void;
+  /**
+   * Sends what a handler has returned. Throws what `encodeTerm` throws.
+   * @param streamed whether it is a value of a stream.
+   */
+  send(term: Term, streamed: boolean): void;
+  /** The handler has returned nothing. */
+  onNothing?(): void;
+  /** All streams have ended that the handler has returned. */
+  onStreamsEnd?(): void;
   stop(stop: Stop): void;
   /** Resolves when the peer has read enough of what was sent to be sent more; undefined when it has already. */
   drained(): Promise<void> | undefined;
@@ -27,6 +34,8 @@ export interface ResultSink {
 export class HandlerRunner implements SignalSource {
   private ended = false;
   private streams: Set<Stream> | undefined;
+  /** How many values of streams are promises that have not settled. */
+  private unsettled = 0;
   private controller: AbortController | undefined;
 
   constructor(private readonly sink: ResultSink) {}
@@ -55,9 +64,12 @@ export class HandlerRunner implements SignalSource {
    * @param streamed whether it is a value of a stream: after the end it goes nowhere, and nothing is reported.
    */
   deliver(result: unknown, handler?: string, streamed = false): Promise<void> | undefined {
-    if (result === undefined) return undefined;
+    if (result === undefined) {
+      if (!streamed) this.sink.onNothing?.();
+      return undefined;
+    }
     try {
-      if (result === null || typeof result !== 'object') this.sink.send(result as Term);
+      if (result === null || typeof result !== 'object') this.sink.send(result as Term, streamed);
       else if (result instanceof Stop) this.sink.stop(result);
       else if (isPromise(result)) return this.settle(result, handler, streamed);
       else if (isObservable(result)) this.push(result, handler);
@@ -67,7 +79,7 @@ export class HandlerRunner implements SignalSource {
       } else if (Symbol.asyncIterator in result) {
         this.pull((result as AsyncIterable<unknown>)[Symbol.asyncIterator](), handler);
       } else if (isIterator(result)) this.pull(result, handler);
-      else this.sink.send(result as Term);
+      else this.sink.send(result as Term, streamed);
     } catch (error) {
       this.onFailure(error, handler);
     }
@@ -95,6 +107,7 @@ export class HandlerRunner implements SignalSource {
     handler: string | undefined,
     streamed: boolean,
   ): Promise<void> {
+    if (streamed) this.unsettled++;
     try {
       const value = await result;
       if (streamed && this.ended) return;
@@ -102,6 +115,11 @@ export class HandlerRunner implements SignalSource {
       if (more) await more;
     } catch (error) {
       this.onFailure(error, handler);
+    } finally {
+      if (streamed) {
+        this.unsettled--;
+        this.checkStreams();
+      }
     }
   }
 
@@ -110,8 +128,14 @@ export class HandlerRunner implements SignalSource {
       onValue: (value) => this.deliver(value, handler, true),
       drained: () => this.sink.drained(),
       onFailure: (error) => this.onFailure(error, handler),
-      onEnd: (stream) => this.streams?.delete(stream),
+      onEnd: (stream) => {
+        if (this.streams?.delete(stream)) this.checkStreams();
+      },
     };
+  }
+
+  private checkStreams(): void {
+    if (this.unsettled === 0 && this.streams?.size === 0) this.sink.onStreamsEnd?.();
   }
 
   /** @param runs set where the handler itself runs only when subscribed to: settled when it has finished. */

@@ -89,6 +89,11 @@ export class Inbox<Message> {
     return this.waiting.length >= this.limits.messages || this.waitingBytes >= this.limits.bytes;
   }
 
+  /** Whether twice the limit is reached. */
+  get overfull(): boolean {
+    return this.waiting.length >= 2 * this.limits.messages || this.waitingBytes >= 2 * this.limits.bytes;
+  }
+
   /** Whether enough was handled to resume reading. */
   get roomy(): boolean {
     return this.waiting.length <= this.limits.messages / 2 && this.waitingBytes <= this.limits.bytes / 2;

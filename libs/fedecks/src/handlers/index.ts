@@ -20,6 +20,7 @@ export { type FoundHandler, HandlerExplorer } from './handler-explorer.js';
 export { HandlerRunner, type ResultSink } from './handler-runner.js';
 export { Inbox, type InboxLimits, type InboxOwner, LONG_RUN_MS } from './inbox.js';
 export { refusalOf } from './pipe-refusal.js';
+export { RequestSink } from './request-sink.js';
 export { type HandlerResult, stop, Stop } from './result.js';
 export { type CannotHandle, type HandlerDecorator } from './method-check.js';
 export { type Handler, type Route, Router } from './router.js';

@@ -7,6 +7,7 @@ import {
   type InboxOwner,
   LONG_RUN_MS,
   refusalOf,
+  RequestSink,
   type Weight,
   type ResultSink,
   type Route,
@@ -16,8 +17,10 @@ import {
   turns,
   type Worker,
 } from '../handlers/index.js';
+import { type Answered, type AskedRequest, Conversation, isRequest } from '../requests/index.js';
 import {
   CLOSE,
+  controlTypeOf,
   type DecodeOptions,
   decodeTerm,
   isCompressedTerm,
@@ -29,7 +32,7 @@ import {
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { type ResolvedOptions } from './fedecks-options.js';
 import { type Leftover } from './leftovers.js';
-import { encodeMessage } from './message.js';
+import { encodeControl, encodeReply } from './message.js';
 import { Outbox } from './outbox.js';
 import { type SentKind, type Telemetry } from './telemetry.js';
 import { type Grant } from './token.js';
@@ -123,6 +126,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   readonly number = ++connections;
   /** The handler whose time is being taken, and since when. */
   private timed: { readonly handler: string; readonly startedAt: number } | undefined;
+  /** The requests in both directions; undefined until there is one. */
+  private conversation: Conversation | undefined;
 
   constructor(
     readonly device: ConnectedDevice,
@@ -132,6 +137,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     readonly grant: Grant,
     /** When the upgrade was requested. */
     readonly askedAt: number,
+    /** What both sides speak (PROTOCOL.md §6.1). */
+    readonly protocol: 1 | 2,
   ) {
     const { options } = endpoint;
     this.lastDataAt = this.countedFrom = performance.now();
@@ -249,12 +256,11 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private mayRead(): boolean {
     if (this.draining || (this.state === 'closed' && !this.cause)) return false;
     const { inbox } = this;
-    if (this.choked ? inbox.roomy : !inbox.full) {
-      this.choked = false;
-      return true;
-    }
-    this.choked = true;
-    return false;
+    const isFull = this.choked ? !inbox.roomy : inbox.full;
+    // The answer that a handler waits for may come after what does not fit.
+    const mayReadOn = this.conversation !== undefined && this.conversation.asked.size > 0 && !inbox.overfull;
+    this.choked = isFull && !mayReadOn;
+    return !this.choked;
   }
 
   private onMessage(data: Buffer, steps: number): void {
@@ -262,6 +268,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
       this.sendToken();
       return;
     }
+    if (this.protocol === 2 && controlTypeOf(data) !== undefined && !this.takeControl(data)) return;
     const { inbox } = this;
     if (inbox.busy) {
       inbox.take(keepable(data), data.length);
@@ -313,33 +320,70 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   // --- Messages --------------------------------------------------------------------------------------------
 
   handle(data: Buffer): void {
+    if (this.protocol === 2 && isRequest(data)) return this.handleRequest(data);
     const { router } = this.endpoint;
     const term = decode(data, this.endpoint.decoding);
     if (term === undefined) {
       const bytes = keepable(data);
       this.endpoint.received(this.device, bytes);
-      this.follow(router.raw(bytes), bytes, data.length);
+      this.run(router.raw(bytes), bytes, data.length, this.runner);
     } else if (isTokenPlease(term)) {
       this.sendToken();
     } else {
       this.endpoint.received(this.device, term);
-      this.follow(router.message(term), term, data.length);
+      this.run(router.message(term), term, data.length, this.runner);
     }
   }
 
-  private follow(route: Route | undefined, message: Term | Uint8Array, bytes: number): void {
+  /** Takes a control message. True if it has to wait for its turn in the mailbox. */
+  private takeControl(data: Buffer): boolean {
+    const todo = this.requests.onControl(data, performance.now());
+    if (todo === 'close') {
+      this.report('protocol_error', 'a control message is malformed, or answers what was never asked');
+      this.end('protocol_error', CLOSE.protocolError);
+    }
+    return todo === 'handle';
+  }
+
+  private handleRequest(data: Buffer): void {
+    const now = performance.now();
+    let runner: HandlerRunner | undefined;
+    const begun = this.requests.begin(data, now, () => runner?.end());
+    if (!begun) return;
+    const { request, message } = begun;
+    const sink = new RequestSink(request, this);
+    runner = new HandlerRunner(sink);
+    const { router } = this.endpoint;
+    let route: Route | undefined;
+    try {
+      route = router.message(message);
+    } catch (error) {
+      sink.onFailure(error);
+      return;
+    }
+    this.run(route, message, data.length, runner);
+    if (route) request.watch(now);
+    else request.error('no_handler', 'no handler takes this event');
+  }
+
+  private run(
+    route: Route | undefined,
+    message: Term | Uint8Array,
+    bytes: number,
+    runner: HandlerRunner,
+  ): void {
     const { telemetry } = this.endpoint;
     if (telemetry.isWatched) {
       telemetry.onReceived(this, message, bytes, route?.handler.name);
-      if (route) return this.runTimed(route);
+      if (route) return this.runTimed(route, runner);
     }
-    if (route) this.inbox.run(route.handler, route.payload, this.runner);
+    if (route) this.inbox.run(route.handler, route.payload, runner);
     else this.report('unhandled_message', this.endpoint.router.whyUnhandled(message));
   }
 
-  private runTimed({ handler, payload }: Route): void {
+  private runTimed({ handler, payload }: Route, runner: HandlerRunner): void {
     this.timed = { handler: handler.name, startedAt: performance.now() };
-    this.inbox.run(handler, payload, this.runner);
+    this.inbox.run(handler, payload, runner);
     if (!this.inbox.busy) this.onHandled();
   }
 
@@ -383,7 +427,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   // --- What handlers may do --------------------------------------------------------------------------------
 
   send(term: Term): void {
-    const frame = encodeMessage(term);
+    const frame = encodeReply(term, this.protocol);
     const sent = this.write(frame, 'reply', term);
     if (sent === true) return;
     if (sent === false) this.onUndelivered();
@@ -409,6 +453,25 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (written !== false && telemetry.isWatched)
       telemetry.onSent(this, kind, payloadOf(frame).length, message);
     return written;
+  }
+
+  /**
+   * Sends a request to the device.
+   * @param timeoutMs -1 for a stream, which has no deadline.
+   * @throws {RequestFailedError} `busy`, when too many are open: nothing was sent.
+   */
+  ask(message: Term, timeoutMs: number, answered: Answered): AskedRequest {
+    const asked = this.requests.asked.ask(message, timeoutMs, answered);
+    // A handler may wait for the answer, which is read only when the socket is.
+    if (this.choked) this.queue();
+    return asked;
+  }
+
+  private get requests(): Conversation {
+    return (this.conversation ??= new Conversation((control) => {
+      const isRequest = control.type === 'request' || control.type === 'cancel';
+      void this.write(encodeControl(control), isRequest ? 'request' : 'reply');
+    }, this.endpoint.decoding));
   }
 
   private sendToken(): void {
@@ -539,6 +602,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.state = 'closed';
     this.cause = cause;
     this.runner.end();
+    this.conversation?.end();
     if (this.announced) this.endpoint.ended(this, cause);
   }
 

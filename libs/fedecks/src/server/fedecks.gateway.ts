@@ -17,6 +17,8 @@ import {
   type DecodeOptions,
   encodeLimits,
   encodeTokenMessage,
+  PROTOCOL_HEADER,
+  speaksProtocol2,
   type Term,
 } from '../wire/index.js';
 import { type Backplane } from './backplane.js';
@@ -249,8 +251,9 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     const device: ConnectedDevice = { id, remoteAddress, claims, endpoint, since: Date.now(), attempt };
     this.node.decisions.replaceBy(device);
     // Only to a device that has named its attempt: an Elixir device's 101 stays as it is, byte for byte.
-    socket.write(acceptHandshake(request, attempt && this.limits));
-    const connection = new Connection(device, socket, this, grant, askedAt);
+    const protocol = speaksProtocol2(request.headers[PROTOCOL_HEADER]) ? 2 : 1;
+    socket.write(acceptHandshake(request, attempt && this.limits, protocol));
+    const connection = new Connection(device, socket, this, grant, askedAt, protocol);
     this.node.add(connection);
     this.backplane.opened(device);
     // An observer of the connection it has replaced may have revoked the device, when this one was not to be found yet.

@@ -46,6 +46,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
         (path) => (path === undefined ? endpoints.all : [endpoints.at(path)]),
         endpoints.presenceChanges$,
       ),
+      endpoints.logged('An observer of stream()'),
     );
     this.messages$ = endpoints.messages$;
     this.connections$ = endpoints.connections$;
@@ -182,6 +183,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
     const only = new FedecksEndpoint<C>(
       targets,
       new Presence(targets, this.endpoints.presenceChangesAt(path)),
+      this.endpoints.logged('An observer of stream()'),
     );
     this.byPath.set(path, only);
     return only;

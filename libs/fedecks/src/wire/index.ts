@@ -15,6 +15,21 @@ export {
   type PayloadReceived,
   type PayloadToSend,
 } from './contract.js';
+export {
+  type ControlHead,
+  type ControlMessage,
+  type ControlType,
+  controlTypeOf,
+  decodeControl,
+  encodeControlAfter,
+  looksLikeControl,
+  MAX_REQUEST_ID,
+  PROTOCOL_2,
+  PROTOCOL_HEADER,
+  readControlHead,
+  type RequestErrorCode,
+  speaksProtocol2,
+} from './control.js';
 export { type DecodeOptions, decodeTerm } from './decode.js';
 export { type EncodeOptions, encodeTerm, encodeTermAfter } from './encode.js';
 export { type Compression } from './inflate.js';
