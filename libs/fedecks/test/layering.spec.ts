@@ -9,6 +9,7 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
   wire: { folders: [], packages: /^node:(buffer|util|zlib)$/ },
   options: { folders: ['wire'], packages: /^$/ },
   faults: { folders: [], packages: /^(rxjs|node:util)$/ },
+  delivery: { folders: ['wire', 'faults'], packages: /^$/ },
   handlers: { folders: ['wire', 'faults'], packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/ },
   server: {
     folders: ['wire', 'options', 'faults', 'handlers'],
