@@ -106,8 +106,11 @@ export function nextReceiver(state: ReceiverState, event: ReceiverEvent, now: nu
     case 'stored':
       return onLane(state, event, (lane) => onStored(lane, connection, event.connection === connection, now));
     case 'refused': {
-      const step = onLane(state, event, (lane) => onRefused(lane, connection));
-      return event.connection === connection ? replace(step) : step;
+      const refuse = (from: ReceiverState): ReceiverStep =>
+        onLane(from, event, (lane) => onRefused(lane, connection));
+      if (event.connection !== connection) return refuse(state);
+      const { state: replaced } = refuse(disconnect(state, 'replaced'));
+      return { state: replaced, effects: state.status === 'connected' ? [{ do: 'stop', connection }] : [] };
     }
     case 'lost':
       return event.connection === connection && state.status === 'connected'
@@ -158,14 +161,6 @@ function violate(state: ReceiverState, reason: string): ReceiverStep {
 function disconnect(state: ReceiverState, status: ReceiverState['status']): ReceiverState {
   const lanes = new Map([...state.lanes].map(([number, lane]) => [number, { ...lane, queue: [] }]));
   return { ...state, status, lanes };
-}
-
-function replace({ state }: ReceiverStep): ReceiverStep {
-  if (state.status === 'replaced') return { state, effects: [] };
-  return {
-    state: disconnect(state, 'replaced'),
-    effects: [{ do: 'stop', connection: state.connection }],
-  };
 }
 
 /** What happens to the handler of a lane, if it is that of this message. */

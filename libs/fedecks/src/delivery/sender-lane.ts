@@ -36,8 +36,8 @@ export interface SenderLane {
   readonly spans: readonly Span[];
   /** The last number that an earlier process put in, and may have sent. */
   readonly found: number;
-  /** The last number that the peer can know. */
-  readonly reach: number;
+  /** The last number that was put in. */
+  readonly last: number;
   readonly sent: readonly Sent[];
   /** The last number sent on this connection. A nack moves it back. */
   readonly cursor: number;
@@ -88,14 +88,23 @@ export interface LaneStep {
 export const MAX_FAILURES = 5;
 export const retryDelayMs = (failures: number): number => Math.min(1_000 * 4 ** (failures - 1), 60_000);
 
-export function openLane(lane: number, held: Numbers, spans: readonly Span[]): SenderLane {
-  const found = held.at(-1)?.to ?? 0;
+/** A lane as the store finds it. */
+export interface FoundLane {
+  readonly lane: number;
+  readonly held: Numbers;
+  /** From the one that holds the first number on, also those whose numbers all have outcomes or are lost. */
+  readonly spans: readonly Span[];
+  /** The number that the next message gets. */
+  readonly next: number;
+}
+
+export function openLane({ lane, held, spans, next }: FoundLane): SenderLane {
   return {
     lane,
     held,
     spans: trim(spans, held[0]?.from ?? Infinity),
-    found,
-    reach: found,
+    found: next - 1,
+    last: next - 1,
     sent: [],
     cursor: 0,
     loading: undefined,
@@ -110,7 +119,8 @@ export function openLane(lane: number, held: Numbers, spans: readonly Span[]): S
 
 export function put(lane: SenderLane, position: Position): LaneStep {
   const held = append(lane.held, position.seq);
-  return { lane: { ...lane, held, spans: extend(lane.spans, position) }, effects: [] };
+  const spans = extend(lane.spans, position);
+  return { lane: { ...lane, held, spans, last: position.seq }, effects: [] };
 }
 
 export function drop(lane: SenderLane, seq: number, dropped: Drop): LaneStep {
@@ -122,9 +132,9 @@ export function drop(lane: SenderLane, seq: number, dropped: Drop): LaneStep {
   return { lane: { ...lane, loading, sent }, effects: [] };
 }
 
-/** The peer has handled something that was never sent under the newest epoch: my numbers are not its numbers. */
+/** The peer has handled more than was put in under the newest epoch: my numbers are not its numbers. */
 export function isForeign(lane: SenderLane, { epoch, seq }: Position): boolean {
-  return lane.spans.at(-1)?.epoch === epoch && seq > lane.reach;
+  return lane.spans.at(-1)?.epoch === epoch && seq > lane.last;
 }
 
 /** @param handled the last message that the peer has handled; undefined if it knows of none. */
@@ -172,6 +182,8 @@ export function nack(
     sent,
     cursor: seq - 1,
     nacks: lane.nacks + 1,
+    // The peer has ignored the deliveries that named it.
+    epoch: undefined,
     use: smallest(lane.use, FIRST_USE),
     grant: smallest(lane.grant, FIRST_GRANT),
     failing: { seq, failures, retryAtMs: now + retryDelayMs(failures) },
@@ -223,9 +235,8 @@ function deliver(lane: SenderLane, { seq, bytes }: Ready, now: number): LaneStep
     ? lane.sent.map((each) => (each === earlier ? one : each))
     : [...lane.sent, one].sort((a, b) => a.seq - b.seq);
   const epoch = epochOf(lane.spans, seq);
-  const reach = Math.max(lane.reach, seq);
   return {
-    lane: { ...lane, sent, reach, cursor: seq, ready: undefined, epoch },
+    lane: { ...lane, sent, cursor: seq, ready: undefined, epoch },
     effects: [
       {
         do: 'deliver',

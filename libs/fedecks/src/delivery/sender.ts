@@ -1,9 +1,8 @@
-import { type Span } from './epochs.js';
-import { type Numbers } from './numbers.js';
 import {
   ack,
   drop,
   type Drop,
+  type FoundLane,
   isForeign,
   type LaneEffect,
   type LaneStep,
@@ -64,7 +63,7 @@ export type SenderEffect =
   /** Make a tick due at this time. Replaces the one before. */
   | { readonly do: 'wake'; readonly atMs: number }
   /**
-   * The peer has handled more under my newest epoch than I ever sent: the memory of this process was copied or reset.
+   * The peer has handled more under my newest epoch than I ever put in: the memory of this process was copied or reset.
    * Close the connection, put in all that is held again under a new epoch, and begin with {@link openSender}.
    */
   | { readonly do: 'renumber' }
@@ -75,19 +74,11 @@ export interface SenderStep {
   readonly effects: readonly SenderEffect[];
 }
 
-/** A lane as the store finds it. */
-export interface FoundLane {
-  readonly lane: number;
-  readonly held: Numbers;
-  /** From the one that holds the first number, also those whose numbers are all settled or lost. */
-  readonly spans: readonly Span[];
-}
-
 export function openSender(lanes: readonly FoundLane[]): SenderState {
   return {
     connection: 0,
     status: 'disconnected',
-    lanes: new Map(lanes.map(({ lane, held, spans }) => [lane, openLane(lane, held, spans)])),
+    lanes: new Map(lanes.map((found) => [found.lane, openLane(found)])),
     wakeAtMs: undefined,
   };
 }
@@ -108,7 +99,12 @@ export function nextSender(state: SenderState, event: SenderEvent, now: number):
 
   switch (event.type) {
     case 'put':
-      return onLane(state, event.lane, (lane) => put(lane ?? openLane(event.lane, [], []), event), now);
+      return onLane(
+        state,
+        event.lane,
+        (lane) => put(lane ?? openLane({ lane: event.lane, held: [], spans: [], next: 1 }), event),
+        now,
+      );
     case 'dropped': {
       const { outcome, code, text } = event;
       const result = { outcome, ...(code !== undefined && { code }), ...(text !== undefined && { text }) };
