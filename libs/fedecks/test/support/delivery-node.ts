@@ -67,7 +67,11 @@ export class SimulatedNode {
 
   /** A rejected message that comes back goes first, so what was handled here, and is not stored, is delivered anew. */
   onNumbersBack(lanes: ReadonlySet<number>): void {
-    for (const { id, lane } of [...this.runs, ...this.unstored])
+    const waiting = [...this.receiver.lanes.values()].flatMap(({ lane, queue }) =>
+      queue.map((each) => ({ lane, id: this.world.oracle.idAt(lane, each) })),
+    );
+    const underWay = this.world.links.flatMap(({ node, up }) => (node === this ? up : []));
+    for (const { id, lane } of [...this.runs, ...this.unstored, ...waiting, ...underWay])
       if (lanes.has(lane)) this.world.oracle.excuse(id, 'a power cut brought back what came before it');
   }
 
