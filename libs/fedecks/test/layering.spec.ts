@@ -9,6 +9,7 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
   wire: { folders: [], packages: /^node:(buffer|util|zlib)$/ },
   options: { folders: ['wire'], packages: /^$/ },
   faults: { folders: [], packages: /^(rxjs|node:util)$/ },
+  delivery: { folders: ['wire', 'faults'], packages: /^$/ },
   requests: { folders: ['wire', 'faults'], packages: /^rxjs$/ },
   results: { folders: ['wire', 'faults', 'requests'], packages: /^rxjs$/ },
   handlers: {
@@ -16,7 +17,7 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/,
   },
   server: {
-    folders: ['wire', 'options', 'faults', 'requests', 'results', 'handlers'],
+    folders: ['wire', 'options', 'faults', 'delivery', 'requests', 'results', 'handlers'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/,
   },
   cluster: { folders: ['wire', 'requests', 'server'], packages: /^rxjs$/ },
@@ -24,7 +25,10 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
     folders: ['options', 'server', 'cluster'],
     packages: /^(@nats-io\/(transport-node|jetstream|kv)|node:.*)$/,
   },
-  client: { folders: ['wire', 'options', 'faults', 'requests', 'results'], packages: /^(rxjs|ws|node:.*)$/ },
+  client: {
+    folders: ['wire', 'options', 'faults', 'delivery', 'requests', 'results'],
+    packages: /^(rxjs|ws|node:.*)$/,
+  },
   'client-nest': {
     folders: ['wire', 'options', 'faults', 'requests', 'results', 'handlers', 'client'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs)$/,

@@ -1,4 +1,4 @@
-import { type ControlMessage, MAX_REQUEST_ID, type Term } from '../wire/index.js';
+import { type RequestControl, MAX_REQUEST_ID, type Term } from '../wire/index.js';
 import { type Answered, AskedRequests } from './asked-requests.js';
 import { ConnectionLostError, RequestFailedError } from './errors.js';
 
@@ -16,7 +16,7 @@ class Recorder implements Answered {
   }
 }
 
-let sent: ControlMessage[];
+let sent: RequestControl[];
 let asked: AskedRequests;
 beforeEach(() => {
   sent = [];

@@ -1,4 +1,4 @@
-import { type ControlMessage, MAX_REQUEST_ID, type Term } from '../wire/index.js';
+import { type RequestControl, MAX_REQUEST_ID, type Term } from '../wire/index.js';
 import { ConnectionLostError, RequestFailedError, RequestTimeoutError } from './errors.js';
 
 /** The most requests that may be open on a connection in one direction. */
@@ -46,7 +46,7 @@ export class AskedRequests {
    * @param lastId the id before that of the first request.
    */
   constructor(
-    private readonly send: (control: ControlMessage) => void,
+    private readonly send: (control: RequestControl) => void,
     private lastId = 0,
   ) {}
 
@@ -82,7 +82,7 @@ export class AskedRequests {
   }
 
   /** Takes an answer. False when it answers a request that was never sent: a breach of the protocol. */
-  onAnswer(control: Exclude<ControlMessage, { type: 'request' | 'cancel' }>): boolean {
+  onAnswer(control: Exclude<RequestControl, { type: 'request' | 'cancel' }>): boolean {
     const { id } = control;
     // An answer that comes too late is no breach: the other side could not know.
     if (!this.open.has(id)) return this.hasWrapped || id <= this.lastId;

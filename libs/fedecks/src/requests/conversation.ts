@@ -1,9 +1,10 @@
 import {
   type ControlHead,
-  type ControlMessage,
+  type RequestControl,
   controlTypeOf,
   type DecodeOptions,
   decodeControl,
+  isOfDeliveries,
   readControlHead,
   type Term,
 } from '../wire/index.js';
@@ -22,7 +23,7 @@ export class Conversation {
 
   /** @param send writes a control message to the connection. Throws what encoding throws. */
   constructor(
-    send: (control: ControlMessage) => void,
+    send: (control: RequestControl) => void,
     private readonly decoding: DecodeOptions | undefined,
   ) {
     this.asked = new AskedRequests(send);
@@ -35,7 +36,7 @@ export class Conversation {
    */
   onControl(bytes: Buffer, now: number): 'handle' | 'close' | undefined {
     const type = controlTypeOf(bytes);
-    const head = type && readControlHead(bytes, type);
+    const head = type && !isOfDeliveries(type) ? readControlHead(bytes, type) : undefined;
     if (!head) return 'close';
     if (head.type === 'request') return this.onRequest(head, now);
     const control = decodeControl(bytes, head.type, this.decoding);
@@ -78,7 +79,7 @@ export class Conversation {
     return request === 'busy' ? undefined : 'handle';
   }
 
-  private onOther(control: ControlMessage): 'close' | undefined {
+  private onOther(control: RequestControl): 'close' | undefined {
     if (control.type === 'cancel') this.received.onCancel(control.id);
     else if (control.type !== 'request' && !this.asked.onAnswer(control)) return 'close';
     return undefined;

@@ -1,4 +1,4 @@
-import { type ControlMessage, type RequestErrorCode, type Term } from '../wire/index.js';
+import { type RequestControl, type RequestErrorCode, type Term } from '../wire/index.js';
 import { MAX_OPEN_REQUESTS } from './asked-requests.js';
 
 /** A request of the other side: answered once, with a value, an error, or any number of values and their end. */
@@ -13,7 +13,7 @@ export class ReceivedRequest {
   constructor(
     private readonly id: number,
     private readonly expiresAt: number,
-    private readonly send: (control: ControlMessage) => void,
+    private readonly send: (control: RequestControl) => void,
     private readonly forget: (id: number) => void,
   ) {}
 
@@ -80,7 +80,7 @@ export class ReceivedRequests {
   private readonly open = new Map<number, ReceivedRequest>();
 
   /** @param send writes a control message to the connection. Throws what encoding throws. */
-  constructor(private readonly send: (control: ControlMessage) => void) {}
+  constructor(private readonly send: (control: RequestControl) => void) {}
 
   /**
    * Takes a request that has arrived. `busy` when too many are open, which is answered; `breach` when its id is open.

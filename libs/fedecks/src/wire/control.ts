@@ -24,8 +24,8 @@ const ERROR_CODES: readonly string[] = [
   'busy',
 ] satisfies readonly RequestErrorCode[];
 
-/** A control message of protocol 2 (PROTOCOL.md §6). `remainingMs` is -1 for a stream without a deadline. */
-export type ControlMessage =
+/** A control message about a request (PROTOCOL.md §6.3). `remainingMs` is -1 for a stream without a deadline. */
+export type RequestControl =
   | { readonly type: 'request'; readonly id: number; readonly remainingMs: number; readonly message: Term }
   | { readonly type: 'reply'; readonly id: number; readonly value: Term }
   | { readonly type: 'next'; readonly id: number; readonly value: Term }
@@ -38,8 +38,59 @@ export type ControlMessage =
     }
   | { readonly type: 'cancel'; readonly id: number };
 
+/** The last message of a lane that one side has handled of the other (PROTOCOL.md §6.4). */
+export interface HandledInLane {
+  readonly lane: number;
+  readonly epoch: string;
+  readonly seq: number;
+}
+
+/** The code of a `nack` (PROTOCOL.md §6.4). */
+export type NackCode = 'failed' | 'invalid' | 'no_handler';
+
+const NACK_CODES: readonly string[] = ['failed', 'invalid', 'no_handler'] satisfies readonly NackCode[];
+
+/** How much of a lane may be under way (PROTOCOL.md §6.4). */
+export interface DeliveryWindow {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+/** What is read of a `deliver` before its message is decoded. `epoch` is empty where it is that of the one before. */
+export interface DeliverHead {
+  readonly type: 'deliver';
+  readonly lane: number;
+  readonly seq: number;
+  readonly epoch: string;
+  readonly attempt: number;
+  readonly nacks: number;
+  /** How long ago it was put in; -1 where that is not known. */
+  readonly ageMs: number;
+}
+
+/** A control message about deliveries (PROTOCOL.md §6.4). */
+export type DeliveryControl =
+  | { readonly type: 'resume'; readonly handled: readonly HandledInLane[]; readonly window: DeliveryWindow }
+  | (DeliverHead & { readonly message: Term })
+  | { readonly type: 'ack'; readonly lane: number; readonly seq: number; readonly window: DeliveryWindow }
+  | {
+      readonly type: 'nack';
+      readonly lane: number;
+      readonly seq: number;
+      readonly code: NackCode;
+      readonly text: string;
+    };
+
+/** A control message of protocol 2 (PROTOCOL.md §6). */
+export type ControlMessage = RequestControl | DeliveryControl;
+
 /** The type of a control message. */
 export type ControlType = ControlMessage['type'];
+
+/** Whether a control message is about deliveries. */
+export function isOfDeliveries(type: ControlType): type is DeliveryControl['type'] {
+  return type === 'resume' || type === 'deliver' || type === 'ack' || type === 'nack';
+}
 
 /** The elements of the tuple of each type, its name included. */
 const ARITY: Readonly<Record<ControlType, number>> = {
@@ -49,6 +100,10 @@ const ARITY: Readonly<Record<ControlType, number>> = {
   complete: 2,
   error: 4,
   cancel: 2,
+  resume: 4,
+  deliver: 8,
+  ack: 5,
+  nack: 5,
 };
 
 /** The names by their length, so that a frame is compared with few of them. */
@@ -116,19 +171,33 @@ function fieldsOf(control: ControlMessage): Term[] {
     case 'complete':
     case 'cancel':
       return [control.id];
+    case 'resume':
+      return [
+        control.handled.map(({ lane, epoch, seq }) => tupleFrom([lane, epoch, seq])),
+        control.window.messages,
+        control.window.bytes,
+      ];
+    case 'deliver': {
+      const { lane, seq, epoch, attempt, nacks, ageMs, message } = control;
+      return [lane, seq, epoch, attempt, nacks, ageMs, message];
+    }
+    case 'ack':
+      return [control.lane, control.seq, control.window.messages, control.window.bytes];
+    case 'nack':
+      return [control.lane, control.seq, control.code, control.text.slice(0, MAX_ERROR_TEXT)];
   }
 }
 
-/** What is read of a control message before it is decoded. */
+/** What is read of a control message about a request before it is decoded. */
 export interface ControlHead {
-  readonly type: ControlType;
+  readonly type: RequestControl['type'];
   readonly id: number;
   /** Of a request; otherwise -1. */
   readonly remainingMs: number;
 }
 
-/** The head of a control message of this type. Undefined when it is malformed. */
-export function readControlHead(bytes: Buffer, type: ControlType): ControlHead | undefined {
+/** The head of a control message about a request. Undefined when it is malformed. */
+export function readControlHead(bytes: Buffer, type: RequestControl['type']): ControlHead | undefined {
   const at = 6 + type.length;
   const id = readInteger(bytes, at);
   if (!isId(id)) return undefined;
@@ -148,16 +217,12 @@ function readInteger(bytes: Buffer, at: number): number | undefined {
  */
 export function decodeControl(
   bytes: Buffer,
-  type: ControlType,
+  type: RequestControl['type'],
   options?: DecodeOptions,
-): ControlMessage | undefined {
-  let term: Term;
-  try {
-    term = decodeTerm(bytes, options);
-  } catch {
-    return undefined;
-  }
-  const [, id, second, third] = term as Tuple;
+): RequestControl | undefined {
+  const elements = elementsOf(bytes, options);
+  if (!elements) return undefined;
+  const [, id, second, third] = elements;
   if (!isId(id)) return undefined;
   switch (type) {
     case 'request':
@@ -173,6 +238,19 @@ export function decodeControl(
     case 'cancel':
       return { type, id };
   }
+}
+
+/** The elements of the tuple in a control message; undefined when it is no safe term. */
+export function elementsOf(bytes: Buffer, options?: DecodeOptions): Tuple | undefined {
+  try {
+    return decodeTerm(bytes, options) as Tuple;
+  } catch {
+    return undefined;
+  }
+}
+
+export function isNackCode(term: Term | undefined): term is NackCode {
+  return typeof term === 'string' && NACK_CODES.includes(term);
 }
 
 function isId(term: Term | undefined): term is number {

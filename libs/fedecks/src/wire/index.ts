@@ -22,16 +22,24 @@ export {
   type ControlType,
   controlTypeOf,
   decodeControl,
+  type DeliverHead,
+  type DeliveryControl,
+  type DeliveryWindow,
   encodeControlAfter,
+  type HandledInLane,
+  isOfDeliveries,
   looksLikeControl,
   MAX_REQUEST_ID,
+  type NackCode,
   PROTOCOL_2,
   PROTOCOL_HEADER,
   readControlHead,
+  type RequestControl,
   type RequestErrorCode,
   speaksProtocol2,
 } from './control.js';
 export { type DecodeOptions, decodeTerm } from './decode.js';
+export { decodeDeliveryControl, readDelivered, readDeliverHead } from './delivery-control.js';
 export { type EncodeOptions, encodeTerm, encodeTermAfter } from './encode.js';
 export { type Compression } from './inflate.js';
 export { decodeLimits, encodeLimits, type Limits, LIMITS_HEADER } from './limits.js';
