@@ -10,9 +10,13 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
   options: { folders: ['wire'], packages: /^$/ },
   faults: { folders: [], packages: /^(rxjs|node:util)$/ },
   requests: { folders: ['wire', 'faults'], packages: /^rxjs$/ },
-  handlers: { folders: ['wire', 'faults', 'requests'], packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/ },
+  results: { folders: ['wire', 'faults', 'requests'], packages: /^rxjs$/ },
+  handlers: {
+    folders: ['wire', 'faults', 'requests', 'results'],
+    packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/,
+  },
   server: {
-    folders: ['wire', 'options', 'faults', 'requests', 'handlers'],
+    folders: ['wire', 'options', 'faults', 'requests', 'results', 'handlers'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/,
   },
   cluster: { folders: ['wire', 'requests', 'server'], packages: /^rxjs$/ },
@@ -20,9 +24,9 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
     folders: ['options', 'server', 'cluster'],
     packages: /^(@nats-io\/(transport-node|jetstream|kv)|node:.*)$/,
   },
-  client: { folders: ['wire', 'options', 'faults', 'requests'], packages: /^(rxjs|ws|node:.*)$/ },
+  client: { folders: ['wire', 'options', 'faults', 'requests', 'results'], packages: /^(rxjs|ws|node:.*)$/ },
   'client-nest': {
-    folders: ['wire', 'options', 'faults', 'requests', 'handlers', 'client'],
+    folders: ['wire', 'options', 'faults', 'requests', 'results', 'handlers', 'client'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs)$/,
   },
   cli: { folders: ['wire', 'client'], packages: /^(rxjs|ws|node:.*)$/ },

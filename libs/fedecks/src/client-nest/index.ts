@@ -4,7 +4,6 @@ export {
   type CannotHandle,
   DeviceId,
   type HandlerDecorator,
-  type HandlerResult,
   InvalidHandlerError,
   type MessageGuard,
   OnConnected,
@@ -12,6 +11,7 @@ export {
   type OnMessageOf,
   Payload,
 } from '../handlers/index.js';
+export { type HandlerResult } from '../results/index.js';
 export { type ConnectionLost } from './client-handlers.js';
 export {
   type FedecksClientAsyncOptions,

@@ -10,6 +10,7 @@ import {
 } from '@nestjs/common/constants.js';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { catchError, defer, finalize, isObservable, mergeAll, type Observable, of, tap } from 'rxjs';
+import { Intercepted, isIterator } from '../results/index.js';
 import { PARAM, type ParamMetadata } from './decorators.js';
 import {
   argument,
@@ -20,7 +21,6 @@ import {
   signalOf,
 } from './handler-call.js';
 import { noteRefusal } from './pipe-refusal.js';
-import { Intercepted, isIterator } from './result.js';
 
 const ENHANCERS = [GUARDS_METADATA, PIPES_METADATA, INTERCEPTORS_METADATA, EXCEPTION_FILTERS_METADATA];
 

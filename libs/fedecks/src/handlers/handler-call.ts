@@ -1,14 +1,10 @@
 import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
+import { type SignalSource } from '../results/index.js';
 import { PARAM, type ParamMetadata } from './decorators.js';
 
 /** What a handler may ask to know of the device. Each half adds its own. */
 export interface DeviceContext {
   readonly id: string | null;
-}
-
-/** Has the signal that `@AbortSignal()` stands for. Asked only for handlers that take it. */
-export interface SignalSource {
-  readonly signal: AbortSignal;
 }
 
 /**

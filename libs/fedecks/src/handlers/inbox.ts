@@ -1,5 +1,5 @@
+import { type HandlerRunner } from '../results/index.js';
 import { type DeviceContext } from './handler-call.js';
-import { type HandlerRunner } from './handler-runner.js';
 import { type Handler } from './router.js';
 
 /** How long, in ms, a handler may run before that is reported: all that comes after it waits for it. */

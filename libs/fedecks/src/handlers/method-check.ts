@@ -1,6 +1,6 @@
 import { type Observable } from 'rxjs';
 import { type EventsOf, type Contract, type MessageToSend } from '../wire/index.js';
-import { type Stop } from './result.js';
+import { type Stop } from '../results/index.js';
 
 /**
  * A decorator of a handler, which has the compiler look at the method it stands on: that each parameter takes one of

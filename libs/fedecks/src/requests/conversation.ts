@@ -8,7 +8,7 @@ import {
   type Term,
 } from '../wire/index.js';
 import { AskedRequests } from './asked-requests.js';
-import { ReceivedRequest, ReceivedRequests } from './received-requests.js';
+import { type ReceivedRequest, ReceivedRequests } from './received-requests.js';
 
 /** Whether a frame is a request, by its first bytes. */
 export function isRequest(bytes: Buffer): boolean {
@@ -46,20 +46,24 @@ export class Conversation {
 
   /**
    * The request in a frame whose turn has come, and its message; undefined when it must not run.
-   * @param onEnd as in {@link ReceivedRequest.begin}.
    */
   begin(
     bytes: Buffer,
     now: number,
-    onEnd: () => void,
   ): { readonly request: ReceivedRequest; readonly message: Term } | undefined {
     const head = readControlHead(bytes, 'request');
     const request = head && this.received.of(head.id);
-    if (!request?.begin(now, onEnd)) return undefined;
+    if (!request?.begin(now)) return undefined;
     const control = decodeControl(bytes, 'request', this.decoding);
     if (control?.type === 'request') return { request, message: control.message };
     request.error('invalid', 'it is no safe term, or too large a one');
     return undefined;
+  }
+
+  /** Refuses the request in a frame, for whose turn there is no room. */
+  refuse(bytes: Buffer): void {
+    const head = readControlHead(bytes, 'request');
+    if (head) this.received.of(head.id)?.error('busy', 'too many messages wait for a handler');
   }
 
   /** The connection has ended: each open request ends, in both directions. */

@@ -6,7 +6,8 @@ export class ReceivedRequest {
   /** `waiting` in the mailbox, `running`, or `ended`. */
   private state: 'waiting' | 'running' | 'ended' = 'waiting';
   private timer: NodeJS.Timeout | undefined;
-  private onEnd: (() => void) | undefined;
+  /** Called once, when it is answered, cancelled or out of time, or the connection ends. */
+  onEnd: (() => void) | undefined;
 
   /** @param expiresAt monotonic time in ms; Infinity for a stream without a deadline. */
   constructor(
@@ -21,18 +22,14 @@ export class ReceivedRequest {
     return this.state === 'ended';
   }
 
-  /**
-   * Its turn has come. False when it must not run: it was cancelled, or its time has passed, which is answered.
-   * @param onEnd called once, when it is answered, cancelled or out of time, or the connection ends.
-   */
-  begin(now: number, onEnd: () => void): boolean {
+  /** Its turn has come. False when it must not run: it was cancelled, or its time has passed, which is answered. */
+  begin(now: number): boolean {
     if (this.state === 'ended') return false;
     if (now >= this.expiresAt) {
       this.error('expired', 'its time had passed before a handler was free');
       return false;
     }
     this.state = 'running';
-    this.onEnd = onEnd;
     return true;
   }
 

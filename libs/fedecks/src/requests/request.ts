@@ -80,7 +80,8 @@ async function send(
 }
 
 function checkOptions(options: RequestOptions): { timeoutMs: number; signal: AbortSignal | undefined } {
-  if (typeof options !== 'object' || options === null)
+  const given: unknown = options;
+  if (typeof given !== 'object' || given === null)
     throw new TypeError('The options of a request must be an object, as { timeoutMs: 5_000 }.');
   const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
   if (!(timeoutMs >= 1 && timeoutMs <= MAX_TIMEOUT_MS))

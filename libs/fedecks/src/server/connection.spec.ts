@@ -38,7 +38,7 @@ function connect(id: string, more: Partial<Endpoint>): { connection: Connection;
   };
   const socket = new Duplex({ read: () => undefined, write: (_chunk, _encoding, taken) => taken() });
   const device = { id, remoteAddress: '', claims: undefined, endpoint: '/fedecks', since: 0 };
-  const connection = new Connection(device, socket, endpoint, { generation: 0, expiresAt: 0 }, 0);
+  const connection = new Connection(device, socket, endpoint, { generation: 0, expiresAt: 0 }, 0, 1);
   connection.start(Buffer.alloc(0));
   return { connection, socket };
 }

@@ -2,21 +2,19 @@ import { type Duplex } from 'node:stream';
 import { nameOf } from '../faults/index.js';
 import {
   type Handler,
-  HandlerRunner,
   Inbox,
   type InboxOwner,
   LONG_RUN_MS,
   refusalOf,
-  RequestSink,
   type Weight,
-  type ResultSink,
   type Route,
   type Router,
   SLICE_MS,
-  type Stop,
   turns,
   type Worker,
+  failureOf,
 } from '../handlers/index.js';
+import { HandlerRunner, RequestSink, type ResultSink, type Stop } from '../results/index.js';
 import { type Answered, type AskedRequest, Conversation, isRequest } from '../requests/index.js';
 import {
   CLOSE,
@@ -347,12 +345,12 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
 
   private handleRequest(data: Buffer): void {
     const now = performance.now();
-    let runner: HandlerRunner | undefined;
-    const begun = this.requests.begin(data, now, () => runner?.end());
+    const begun = this.requests.begin(data, now);
     if (!begun) return;
     const { request, message } = begun;
-    const sink = new RequestSink(request, this);
-    runner = new HandlerRunner(sink);
+    const sink = new RequestSink(request, this, failureOf);
+    const runner = new HandlerRunner(sink);
+    request.onEnd = () => runner.end();
     const { router } = this.endpoint;
     let route: Route | undefined;
     try {

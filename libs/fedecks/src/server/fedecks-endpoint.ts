@@ -100,8 +100,9 @@ export class FedecksEndpoint<C extends Contract = Contract> {
 
   private asking(method: string, deviceId: string, event: string, payload: unknown): Ask {
     checkDeviceId(`${method}(deviceId, ...)`, deviceId);
-    if (typeof event !== 'string') throw new TypeError(`${method}(deviceId, event, ...): the event must be a string.`);
-    const message: Term = tuple<[unknown, unknown]>(event, payload as Term);
+    if (typeof event !== 'string')
+      throw new TypeError(`${method}(deviceId, event, ...): the event must be a string.`);
+    const message: Term = tuple<[unknown, unknown]>(event, payload);
     return (timeoutMs, answered) => askDevice(this.targets(), deviceId, message, timeoutMs, answered);
   }
 

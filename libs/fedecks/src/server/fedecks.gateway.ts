@@ -10,7 +10,8 @@ import {
 } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
-import { HandlerExplorer, HandlerRunner, Router, turns } from '../handlers/index.js';
+import { HandlerExplorer, Router, turns } from '../handlers/index.js';
+import { HandlerRunner } from '../results/index.js';
 import {
   type Attempt,
   CLOSE,

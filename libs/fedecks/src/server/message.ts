@@ -4,9 +4,10 @@ import {
   encodeTermAfter,
   looksLikeControl,
   looksLikeTokenMessage,
+  ReservedMessageError,
   type Term,
 } from '../wire/index.js';
-import { MessageTooLargeError, ReservedMessageError } from './errors.js';
+import { MessageTooLargeError } from './errors.js';
 import { frameInGap, HEADER_BYTES } from './websocket/frame-writer.js';
 
 /** The largest message that is sent to a device, in bytes: as much as a device of this library decodes. */

@@ -34,6 +34,8 @@ import {
   FedecksError,
   type MessageToSend,
   type PayloadToSend,
+  PROTOCOL_2,
+  PROTOCOL_HEADER,
   type Term,
   TOKEN_KEY,
   TOKEN_PLEASE,
@@ -52,6 +54,8 @@ export interface FakeDeviceOptions<Fields extends object = Readonly<Record<strin
   readonly token?: string;
   /** The `path` of the endpoint. @default '/fedecks' */
   readonly path?: string;
+  /** The newest protocol it speaks: 1 as Elixir devices do. @default 2 */
+  readonly protocol?: 1 | 2;
 }
 
 /** How a connection has ended: the close code and reason of the cloud, or 1006 where it sent none. */
@@ -122,7 +126,7 @@ export class FakeDevice<C extends Contract = Contract> {
    */
   static async connect<C extends Contract = Contract, Fields extends object = object>(
     app: Pick<INestApplication, 'getHttpServer' | 'listen'>,
-    { id, credentials, token, path = DEFAULT_PATH }: FakeDeviceOptions<Fields>,
+    { id, credentials, token, path = DEFAULT_PATH, protocol = 2 }: FakeDeviceOptions<Fields>,
   ): Promise<FakeDevice<C>> {
     const auth = encodeAuthHeader(
       { [DEVICE_ID_KEY]: id, ...(token !== undefined && { [TOKEN_KEY]: token }) },
@@ -133,7 +137,7 @@ export class FakeDevice<C extends Contract = Contract> {
     const { port, family, address } = server.address() as AddressInfo;
     const host = family === 'IPv6' ? '[::1]' : address === '0.0.0.0' ? '127.0.0.1' : address;
     const ws = new WebSocket(`ws://${host}:${port}${path}${WEBSOCKET_SUFFIX}`, {
-      headers: { [AUTH_HEADER]: auth },
+      headers: { [AUTH_HEADER]: auth, ...(protocol === 2 && { [PROTOCOL_HEADER]: PROTOCOL_2 }) },
       perMessageDeflate: false,
     });
     return new Promise((resolve, reject) => {

@@ -101,7 +101,7 @@ export function looksLikeControl(message: unknown): boolean {
  * @throws {TermEncodeError} when its message or value is no term.
  */
 export function encodeControlAfter(gap: number, control: ControlMessage): Buffer {
-  return encodeTermAfter(gap, tupleFrom([CHARLISTS[control.type] as Term, ...fieldsOf(control)]));
+  return encodeTermAfter(gap, tupleFrom([CHARLISTS[control.type], ...fieldsOf(control)]));
 }
 
 function fieldsOf(control: ControlMessage): Term[] {

@@ -34,7 +34,13 @@ export { type DecodeOptions, decodeTerm, decodeToForward } from './decode.js';
 export { type EncodeOptions, encodeTerm, encodeTermAfter } from './encode.js';
 export { type Compression } from './inflate.js';
 export { decodeLimits, encodeLimits, type Limits, LIMITS_HEADER } from './limits.js';
-export { FedecksError, type TermDecodeCode, TermDecodeError, TermEncodeError } from './errors.js';
+export {
+  FedecksError,
+  ReservedMessageError,
+  type TermDecodeCode,
+  TermDecodeError,
+  TermEncodeError,
+} from './errors.js';
 export {
   AUTH_HEADER,
   beginsAsTerm,

@@ -1,5 +1,5 @@
 import { type IncomingMessage } from 'node:http';
-import { guardedController } from '../../handlers/index.js';
+import { guardedController } from '../../faults/index.js';
 import { AUTH_HEADER, type AuthHeader, decodeAuthHeader } from '../../wire/index.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
 import { type Arrival } from '../duplicates.js';

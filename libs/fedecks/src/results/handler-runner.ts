@@ -1,10 +1,13 @@
 import { isObservable, type Observable } from 'rxjs';
-import { isPromise, nameOf } from '../faults/index.js';
+import { guardedController, isPromise, nameOf } from '../faults/index.js';
 import { type Term } from '../wire/index.js';
-import { guardedController } from './guarded-signal.js';
-import { type SignalSource } from './handler-call.js';
 import { Intercepted, isIterator, Stop } from './result.js';
 import { PullStream, PushStream, type Stream, type StreamOwner } from './streams.js';
+
+/** Has the signal that `@AbortSignal()` stands for. Asked only for handlers that take it. */
+export interface SignalSource {
+  readonly signal: AbortSignal;
+}
 
 /** The connection's side of a handler: where results go. */
 export interface ResultSink {
