@@ -8,8 +8,7 @@
  *     node.held('lamp');  node.leave('lamp');
  *     await other.present('lamp', token);
  *     node.written;                                          // the pushes the node has executed
- *     node.onControl = (id, control) => ...;                 // what devices are sent about requests, as they see it
- *     node.answer('lamp', { type: 'reply', id: 1, value });  // what a device answers
+ *     node.onControl = (id, control, answer) => ...;         // what a device is sent about requests, and its answer
  *     node.open('lamp', 'a2');                               // the second attempt of the process 'a'
  */
 import {
@@ -66,8 +65,8 @@ export class BareNode implements BackplaneEndpoint {
   readonly ended: { readonly id: string; readonly cause: DisconnectCause['type'] }[] = [];
   /** The reports about devices. */
   readonly reports: string[] = [];
-  /** Called with each control message to a device. */
-  onControl: (id: string, control: ControlMessage) => void = () => undefined;
+  /** Called with each control message to a device, and with what takes its answers on that connection. */
+  onControl: (id: string, control: ControlMessage, answer: AskedRequests['onAnswer']) => void = () => undefined;
   /** The devices that speak protocol 1. */
   readonly old = new Set<string>();
   private readonly decisions: Duplicates;
@@ -144,11 +143,6 @@ export class BareNode implements BackplaneEndpoint {
   stream(id: string, message: Term): Observable<Term> {
     const values = stream(this.asking(id, message));
     return new Observable((subscriber) => this.run(() => values.subscribe(subscriber)));
-  }
-
-  /** A device answers a request that it was sent. False where that is no answer to what it was sent. */
-  answer(id: string, control: Parameters<AskedRequests['onAnswer']>[0]): boolean {
-    return this.run(() => this.connections.get(id)?.requests.onAnswer(control) ?? false);
   }
 
   private asking(id: string, message: Term) {
@@ -249,7 +243,10 @@ export class BareNode implements BackplaneEndpoint {
       since: Date.now(),
       attempt,
     };
-    const requests = new AskedRequests((control) => this.onControl(id, control));
+    const requests: AskedRequests = new AskedRequests((control) =>
+      // A device answers after it was asked, and never within that call.
+      queueMicrotask(() => this.onControl(id, control, (answer) => this.run(() => requests.onAnswer(answer)))),
+    );
     this.connections.set(id, { device, token, askedAt: performance.now(), hasSpoken, requests });
     this.backplane.opened(device);
   }
