@@ -454,11 +454,12 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   /**
-   * Sends a request to the device.
+   * Sends a request to the device. Undefined if the connection has ended.
    * @param timeoutMs -1 for a stream, which has no deadline.
    * @throws {RequestFailedError} `busy`, when too many are open: nothing was sent.
    */
-  ask(message: Term, timeoutMs: number, answered: Answered): AskedRequest {
+  ask(message: Term, timeoutMs: number, answered: Answered): AskedRequest | undefined {
+    if (this.state === 'closed') return undefined;
     const asked = this.requests.asked.ask(message, timeoutMs, answered);
     // A handler may wait for the answer, which is read only when the socket is.
     if (this.choked) this.queue();
