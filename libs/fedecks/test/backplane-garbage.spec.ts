@@ -22,8 +22,14 @@ const GARBAGE: readonly Uint8Array[] = [
   ...['{"type":"dances","node":"x"}', '{"type":"sweeping","node":"x","lost":7}', '\u{1f331}'],
   ...['{"since":"now"}', '{"at":null,"until":1}', '{"at":1e400,"until":2}', '{"state":"online"}'],
   ...['{"state":"online","node":"x","since":1,"at":1}', 'x'.repeat(1_000_000)],
-  ...['{"type":"ask","from":"x","id":1,"device":"lamp","remainingMs":9}\n', '{"type":"renew","from":"x","ids":[-1]}\n'],
-  ...['{"type":"ask","from":"x","id":1,"device":"lamp","remainingMs":-2}\n', '{"type":"reply","id":1,"n":0}\n'],
+  ...[
+    '{"type":"ask","from":"x","id":1,"device":"lamp","remainingMs":9}\n',
+    '{"type":"renew","from":"x","ids":[-1]}\n',
+  ],
+  ...[
+    '{"type":"ask","from":"x","id":1,"device":"lamp","remainingMs":-2}\n',
+    '{"type":"reply","id":1,"n":0}\n',
+  ],
 ]
   .map((text): Uint8Array => Buffer.from(text))
   .concat(

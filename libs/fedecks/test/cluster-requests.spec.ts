@@ -20,7 +20,7 @@ interface Control {
 }
 
 async function nextControl(device: FakeDevice): Promise<Control> {
-  const [name, id, , message] = (await device.next(60_000)) as Tuple & [number[], number, number, Tuple];
+  const [name, id, , message] = (await device.next(60_000)) as Tuple & [number[], number, number, Tuple | undefined];
   return { name: Buffer.from(name).toString(), id, event: message?.[0], payload: message?.[1] };
 }
 
@@ -46,7 +46,10 @@ afterEach(() => fleet.stopAll());
 function starter(): () => Promise<FleetNode> {
   const options = { servers: nats.url, namespace: `requests${++namespaces}`, requestTimeoutMs: 1_000 };
   return () =>
-    fleet.node({ ...options, heartbeatMs: HEARTBEAT_MS }, { drainMs: 0, upgradesPerSecond: 0 });
+    fleet.node(
+      { ...options, heartbeatMs: HEARTBEAT_MS },
+      { drainMs: 0, upgradesPerSecond: 0, maxFrameBytes: 4 * 1024 * 1024 },
+    );
 }
 
 async function waitUntilHeld(from: FleetNode, device: FakeDevice): Promise<void> {
@@ -96,7 +99,7 @@ describe('A request to a device of another process', () => {
     const value = one.request('lamp', 'read', null);
     const { id } = await nextControl(device);
     answer(device, { type: 'reply', id, value: text });
-    await expect(value).rejects.toMatchObject({ code: 'failed', message: expect.stringContaining('max_payload') });
+    await expect(value).rejects.toThrow(/failed.*max_payload/);
 
     const values = one.stream('lamp', 'log', null, 3);
     const stream = await nextControl(device);
@@ -105,8 +108,11 @@ describe('A request to a device of another process', () => {
     expect(await nextControl(device)).toMatchObject({ name: 'cancel', id: stream.id });
   });
 
-  it('is lost when the process that holds the device is killed or hangs', async () => {
-    const killed = [outcomeOf(one.request('lamp', 'read', null)), outcomeOf(one.stream('lamp', 'log', null, 1))];
+  it('is lost when the process that holds the device is killed', async () => {
+    const killed = [
+      outcomeOf(one.request('lamp', 'read', null)),
+      outcomeOf(one.stream('lamp', 'log', null, 1)),
+    ];
     await nextControl(device);
     await nextControl(device);
     two.kill();
@@ -185,7 +191,11 @@ it(`ends each of ${REQUESTS} requests once, while nodes are killed and frozen, a
   const awake = (): FleetNode[] => nodes.filter((node) => node !== frozen);
   try {
     for (const id of ids) await come(id, pick(nodes));
-    for (const device of devices.values()) await eventually(() => asker.presence(device.id), (entry) => entry?.state === 'online');
+    for (const device of devices.values())
+      await eventually(
+        () => asker.presence(device.id),
+        (entry) => entry?.state === 'online',
+      );
     const outcomes = new Map<number, unknown[]>();
     const asked: Promise<void>[] = [];
     for (let number = 0; number < REQUESTS; number++) {

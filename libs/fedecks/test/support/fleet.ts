@@ -162,7 +162,7 @@ export class FleetNode {
       const timer = setTimeout(() => {
         this.waiting.delete(call);
         reject(new Error(`the node did not answer '${action}' within ${ANSWERS_WITHIN_MS} ms`));
-      }, ANSWERS_WITHIN_MS);
+      }, ANSWERS_WITHIN_MS).unref();
       this.waiting.set(call, ({ result, error }) => {
         clearTimeout(timer);
         this.waiting.delete(call);
