@@ -20,7 +20,8 @@ interface Control {
 }
 
 async function nextControl(device: FakeDevice): Promise<Control> {
-  const [name, id, , message] = (await device.next(60_000)) as Tuple & [number[], number, number, Tuple | undefined];
+  const [name, id, , message] = (await device.next(60_000)) as Tuple &
+    [number[], number, number, Tuple | undefined];
   return { name: Buffer.from(name).toString(), id, event: message?.[0], payload: message?.[1] };
 }
 
