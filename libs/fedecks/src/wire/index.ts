@@ -30,7 +30,7 @@ export {
   type RequestErrorCode,
   speaksProtocol2,
 } from './control.js';
-export { type DecodeOptions, decodeTerm } from './decode.js';
+export { type DecodeOptions, decodeTerm, decodeToForward } from './decode.js';
 export { type EncodeOptions, encodeTerm, encodeTermAfter } from './encode.js';
 export { type Compression } from './inflate.js';
 export { decodeLimits, encodeLimits, type Limits, LIMITS_HEADER } from './limits.js';
