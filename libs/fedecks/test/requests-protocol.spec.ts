@@ -180,7 +180,10 @@ describe('the cloud', () => {
     async (_what, bytes) => {
       const peer = await open();
       if (bytes.length > 0) peer.sendBinary(bytes);
-      else for (const _ of [1, 2]) peer.sendBinary(request(1, 30_000, tuple(str('hang'), int(0))));
+      else {
+        peer.sendBinary(request(1, 30_000, tuple(str('hang'), int(0))));
+        peer.sendBinary(request(1, 30_000, tuple(str('hang'), int(0))));
+      }
       const frame = await peer.expectFrame();
       expect([frame.opcode, frame.payload.readUInt16BE()]).toEqual([OPCODE.close, 1002]);
       await expect(cloud.errors.next()).resolves.toMatchObject({ deviceId: id, type: 'protocol_error' });

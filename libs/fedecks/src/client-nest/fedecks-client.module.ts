@@ -9,7 +9,7 @@ import {
 } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { FedecksClient, type FedecksClientOptions } from '../client/index.js';
-import { HandlerExplorer } from '../handlers/index.js';
+import { HandlerExplorer, PEER } from '../handlers/index.js';
 import { checkConfigured, checkFactory, checkGiven, checkSource } from '../options/index.js';
 import { ClientHandlers } from './client-handlers.js';
 
@@ -100,7 +100,7 @@ function client(providers: Provider[], imports: ModuleMetadata['imports'] = []):
     module: FedecksClientModule,
     global: true,
     imports: [DiscoveryModule, ...imports],
-    providers: [...providers, HandlerExplorer, ClientHandlers],
+    providers: [...providers, { provide: PEER, useValue: 'cloud' }, HandlerExplorer, ClientHandlers],
     exports: [FedecksClient],
   };
 }

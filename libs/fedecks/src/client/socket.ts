@@ -102,12 +102,15 @@ export class DeviceSocket {
    * @throws {SendBufferFullError} (rejects) if too many bytes wait for that already.
    */
   send(bytes: Uint8Array, isMessage = true): Promise<void> {
+    const full = this.fullError(bytes.length);
+    return full ? Promise.reject(full) : this.write(bytes, isMessage);
+  }
+
+  private write(bytes: Uint8Array, isMessage: boolean): Promise<void> {
     const { socket } = this;
     if (!socket) return Promise.reject(new NotConnectedError('not-connected'));
-    const full = this.fullError(bytes.length);
-    if (full) return Promise.reject(full);
     return new Promise((resolve, reject) => {
-      const write = (): void => {
+      const writeNow = (): void => {
         this.unconfirmed.onSent(bytes.length, isMessage ? 1 : 0);
         socket.send(bytes, { binary: true }, (error) => {
           // Node reports success for a write that was pending when the socket was destroyed.
@@ -117,12 +120,12 @@ export class DeviceSocket {
           resolve();
         });
       };
-      if (!isMessage) return write();
+      if (!isMessage) return writeNow();
       this.pacedBytes += bytes.length;
       this.pacer.send(() => {
         this.pacedBytes -= bytes.length;
         if (this.phase === 'ended') reject(new NotConnectedError('connection-ended'));
-        else write();
+        else writeNow();
       });
     });
   }
@@ -142,13 +145,15 @@ export class DeviceSocket {
     }));
   }
 
-  /** @throws {SendBufferFullError} and what encoding throws. */
+  /** @throws {SendBufferFullError} for what carries a value, and what encoding throws. */
   private sendControl(control: ControlMessage): void {
     const bytes = encodeControlAfter(0, control);
-    const full = this.fullError(bytes.length);
+    // What ends a request is small, and must not be lost: the other side may wait without a deadline.
+    const hasValue = 'message' in control || 'value' in control;
+    const full = hasValue ? this.fullError(bytes.length) : undefined;
     if (full) throw full;
     // It fails only when the connection ends: then each request has its outcome.
-    this.writingControl = this.send(bytes).catch(() => undefined);
+    this.writingControl = this.write(bytes, true).catch(() => undefined);
   }
 
   private onControl(bytes: Buffer): void {

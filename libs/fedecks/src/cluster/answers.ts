@@ -95,9 +95,7 @@ export class Answers {
     const address = message.reply ?? '';
     // A possibly expired request is not executed: a waiting requester retries.
     const outcome =
-      this.outcomes.get(address) ??
-      this.outcomesBefore.get(address) ??
-      (this.isStale() ? undefined : act());
+      this.outcomes.get(address) ?? this.outcomesBefore.get(address) ?? (this.isStale() ? undefined : act());
     if (outcome === undefined) {
       this.answer(message, false);
       return;

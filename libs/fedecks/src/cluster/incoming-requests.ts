@@ -51,8 +51,7 @@ export class IncomingRequests {
 
   /** Called with each heartbeat. Nobody waits for what was not renewed during a lease: that node is gone. */
   tick(): void {
-    for (const served of [...this.open.values()])
-      if (++served.silentBeats > LEASE_BEATS) this.drop(served);
+    for (const served of [...this.open.values()]) if (++served.silentBeats > LEASE_BEATS) this.drop(served);
   }
 
   /** The link is lost, and answers with it: the devices are told that nobody waits. */
@@ -104,7 +103,11 @@ export class IncomingRequests {
       served.next++;
     } catch (error) {
       if (!(error instanceof BackplaneError)) throw error;
-      this.sendError(served, 'failed', `the answer could not be brought to the node that asked. ${error.message}`);
+      this.sendError(
+        served,
+        'failed',
+        `the answer could not be brought to the node that asked. ${error.message}`,
+      );
       served.asked?.cancel();
     }
   }

@@ -147,7 +147,10 @@ export class OutgoingRequests {
     const { device, term, timeoutMs, remainingMs, patienceMs, answered } = request;
     if (this.isClosed) throw unavailable('this node is closing');
     if (this.open.size >= this.options.maxPending)
-      throw new BackplaneError('overloaded', `${this.open.size} requests to devices of other nodes are open.`);
+      throw new BackplaneError(
+        'overloaded',
+        `${this.open.size} requests to devices of other nodes are open.`,
+      );
     const id = ++this.lastId;
     const holder = this.holders.get(name) ?? { name, ids: new Set<number>(), silentBeats: 0 };
     this.holders.set(name, holder);

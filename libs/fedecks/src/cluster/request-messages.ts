@@ -1,4 +1,10 @@
-import { decodeTerm, decodeToForward, encodeTermAfter, type RequestErrorCode, type Term } from '../wire/index.js';
+import {
+  decodeTerm,
+  decodeToForward,
+  encodeTermAfter,
+  type RequestErrorCode,
+  type Term,
+} from '../wire/index.js';
 import { Malformed } from './link.js';
 
 /** The most requests that are renewed with one message. */
@@ -99,7 +105,10 @@ function isToHolder(value: unknown): value is ToHolder {
   if (type === 'renew') return Array.isArray(ids) && ids.length <= MAX_IDS && ids.every(isCount);
   if (type === 'cancel') return isCount(id);
   return (
-    type === 'ask' && isCount(id) && typeof device === 'string' && (isCount(remainingMs) || remainingMs === -1)
+    type === 'ask' &&
+    isCount(id) &&
+    typeof device === 'string' &&
+    (isCount(remainingMs) || remainingMs === -1)
   );
 }
 

@@ -39,11 +39,16 @@ interface Open {
 /** The requests one side has sent on one connection, until each is answered. */
 export class AskedRequests {
   private readonly open = new Map<number, Open>();
-  private lastId = 0;
   private hasWrapped = false;
 
-  /** @param send writes a control message to the connection. Throws what encoding throws. */
-  constructor(private readonly send: (control: ControlMessage) => void) {}
+  /**
+   * @param send writes a control message to the connection. Throws what encoding throws.
+   * @param lastId the id before that of the first request.
+   */
+  constructor(
+    private readonly send: (control: ControlMessage) => void,
+    private lastId = 0,
+  ) {}
 
   /** How many wait for their answer. */
   get size(): number {

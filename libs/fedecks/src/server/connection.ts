@@ -28,6 +28,7 @@ import {
   TermDecodeError,
 } from '../wire/index.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
+import { type End, ENDS } from './ends.js';
 import { type ResolvedOptions } from './fedecks-options.js';
 import { type Leftover } from './leftovers.js';
 import { encodeControl, encodeReply } from './message.js';
@@ -143,9 +144,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.refreshTokenAt = this.lastDataAt + options.tokenRefreshMs;
     this.reader = new FrameReader(options.maxFrameBytes);
     this.inbox = new Inbox({ messages: options.mailboxLimit, bytes: options.mailboxBytes }, this);
-    this.outbox = new Outbox(socket, options.maxBufferedBytes, () =>
-      this.end('slow_consumer', CLOSE.slowConsumer, 'slow consumer'),
-    );
+    this.outbox = new Outbox(socket, options.maxBufferedBytes, () => this.end('slow_consumer'));
     socket.connection = this;
     socket.on('data', onData);
     socket.on('end', onEnd);
@@ -234,7 +233,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
         return false;
     }
     if (this.tooMany()) {
-      this.end('rate_limited', CLOSE.rateLimited, 'rate limited');
+      this.end('rate_limited');
       return false;
     }
     this.outbox.release();
@@ -338,7 +337,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     const todo = this.requests.onControl(data, performance.now());
     if (todo === 'close') {
       this.report('protocol_error', 'a control message is malformed, or answers what was never asked');
-      this.end('protocol_error', CLOSE.protocolError);
+      this.close('protocol_error', CLOSE.protocolError);
     }
     return todo === 'handle';
   }
@@ -437,7 +436,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   stop({ code, reason }: Stop): void {
-    this.end('stopped', code, reason);
+    this.close('stopped', code, reason);
   }
 
   drained(): Promise<void> {
@@ -454,11 +453,12 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   /**
-   * Sends a request to the device.
+   * Sends a request to the device. Undefined if the connection has ended.
    * @param timeoutMs -1 for a stream, which has no deadline.
    * @throws {RequestFailedError} `busy`, when too many are open: nothing was sent.
    */
-  ask(message: Term, timeoutMs: number, answered: Answered): AskedRequest {
+  ask(message: Term, timeoutMs: number, answered: Answered): AskedRequest | undefined {
+    if (this.state === 'closed') return undefined;
     const asked = this.requests.asked.ask(message, timeoutMs, answered);
     // A handler may wait for the answer, which is read only when the socket is.
     if (this.choked) this.queue();
@@ -492,7 +492,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   tick(now: number, wallNow: number): void {
     this.inbox.watch(now);
     if (this.draining) return;
-    if (!this.paused && this.isSilent(now)) this.end('idle_timeout', CLOSE.normal);
+    if (!this.paused && this.isSilent(now)) this.end('idle_timeout');
     else if (now >= this.refreshTokenAt || hasExpired(this.grant, wallNow)) this.sendToken();
   }
 
@@ -505,11 +505,16 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     return now - this.unfinishedSince >= allowedMs;
   }
 
+  /** Closes the connection, with the code and the reason of that end unless another reason is given. */
+  end(type: End, reason = ENDS[type].reason): void {
+    this.close(type, ENDS[type].code, reason);
+  }
+
   /**
-   * Closes the connection. TCP ends right after the close frame, without waiting for the peer's: for a device
-   * that ignores close frames it is the only sign (PROTOCOL.md §5.1).
+   * TCP ends right after the close frame, without waiting for the peer's: for a device that ignores close frames it is
+   * the only sign (PROTOCOL.md §5.1).
    */
-  end(type: DisconnectCause['type'], code: number, reason = ''): void {
+  private close(type: DisconnectCause['type'], code: number, reason = ''): void {
     if (this.state === 'closed') return;
     this.outbox.finish(closeFrame(code, reason));
     this.onClosed({ type, code });
@@ -528,7 +533,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   drainNow(): void {
-    this.end('draining', CLOSE.draining, 'draining');
+    this.end('draining');
   }
 
   /** Resolves when the socket is closed. */
@@ -569,7 +574,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     const isTooBig = closeCode === CLOSE.messageTooBig;
     if (this.state === 'open')
       this.report('protocol_error', isTooBig ? 'frame larger than maxFrameBytes' : problem);
-    this.end(isTooBig ? 'message_too_big' : 'protocol_error', closeCode);
+    if (isTooBig) this.end('message_too_big');
+    else this.close('protocol_error', closeCode);
     this.onAllRead();
   }
 

@@ -14,7 +14,6 @@ import { HandlerExplorer, Router, turns } from '../handlers/index.js';
 import { HandlerRunner } from '../results/index.js';
 import {
   type Attempt,
-  CLOSE,
   type DecodeOptions,
   encodeLimits,
   encodeTokenMessage,
@@ -258,8 +257,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     this.node.add(connection);
     this.backplane.opened(device);
     // An observer of the connection it has replaced may have revoked the device, when this one was not to be found yet.
-    if (this.revocations.wasRevokedMeanwhile(id, grant.generation))
-      connection.end('revoked', CLOSE.revoked, 'revoked');
+    if (this.revocations.wasRevokedMeanwhile(id, grant.generation)) connection.end('revoked');
     this.telemetry.onUpgrade(id, remoteAddress, 101);
     this.telemetry.onConnected(connection);
     this.endpoints.onChange({ type: 'connected', device });

@@ -9,7 +9,7 @@ import {
   type Type,
 } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
-import { HandlerExplorer } from '../handlers/index.js';
+import { HandlerExplorer, PEER } from '../handlers/index.js';
 import { checkConfigured, checkFactory, checkGiven, checkSource } from '../options/index.js';
 import {
   FEDECKS_OPTIONS,
@@ -50,7 +50,14 @@ export type FedecksAsyncOptions = Pick<ModuleMetadata, 'imports'> &
 @Global()
 @Module({
   imports: [DiscoveryModule],
-  providers: [Endpoints, Fedecks, FedecksHealthIndicator, HandlerExplorer, UpgradeDispatcher],
+  providers: [
+    { provide: PEER, useValue: 'devices' },
+    Endpoints,
+    Fedecks,
+    FedecksHealthIndicator,
+    HandlerExplorer,
+    UpgradeDispatcher,
+  ],
   exports: [Endpoints, Fedecks, FedecksHealthIndicator, HandlerExplorer, UpgradeDispatcher],
 })
 class FedecksCoreModule {}

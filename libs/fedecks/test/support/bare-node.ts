@@ -66,7 +66,8 @@ export class BareNode implements BackplaneEndpoint {
   /** The reports about devices. */
   readonly reports: string[] = [];
   /** Called with each control message to a device, and with what takes its answers on that connection. */
-  onControl: (id: string, control: ControlMessage, answer: AskedRequests['onAnswer']) => void = () => undefined;
+  onControl: (id: string, control: ControlMessage, answer: AskedRequests['onAnswer']) => void = () =>
+    undefined;
   /** The devices that speak protocol 1. */
   readonly old = new Set<string>();
   private readonly decisions: Duplicates;
@@ -245,7 +246,9 @@ export class BareNode implements BackplaneEndpoint {
     };
     const requests: AskedRequests = new AskedRequests((control) =>
       // A device answers after it was asked, and never within that call.
-      queueMicrotask(() => this.onControl(id, control, (answer) => this.run(() => requests.onAnswer(answer)))),
+      queueMicrotask(() =>
+        this.onControl(id, control, (answer) => this.run(() => requests.onAnswer(answer))),
+      ),
     );
     this.connections.set(id, { device, token, askedAt: performance.now(), hasSpoken, requests });
     this.backplane.opened(device);
