@@ -6,7 +6,7 @@ import ts from 'typescript';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const src = join(root, 'libs/fedecks/src');
 const ENTRIES = readdirSync(src).filter(
-  (folder) => !['cli', 'faults', 'handlers', 'options'].includes(folder),
+  (folder) => !['cli', 'faults', 'handlers', 'options', 'requests', 'results'].includes(folder),
 );
 
 const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
