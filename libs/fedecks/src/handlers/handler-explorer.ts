@@ -11,9 +11,8 @@ import { endpointsOf, handlerKindsOf, patternOf } from './decorators.js';
 import { EnhancedCalls, enhancerClasses, hasScopedGlobals, isEnhanced } from './enhanced-call.js';
 import { InvalidHandlerError } from './errors.js';
 import { directCall, type HandlerCall, type Method } from './handler-call.js';
+import { checkNest, type ProviderWrapper } from './nest-internals.js';
 import { type Handler } from './router.js';
-
-type ProviderWrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
 /** A handler, and the endpoints its class has chosen. */
 export interface FoundHandler extends Handler {
@@ -30,16 +29,20 @@ export class HandlerExplorer {
     private readonly scanner: MetadataScanner,
     private readonly moduleRef: ModuleRef,
     private readonly config: ApplicationConfig,
-    creator: ExternalContextCreator,
+    private readonly creator: ExternalContextCreator,
   ) {
     this.enhanced = new EnhancedCalls(creator);
   }
 
-  /** In the order of modules and providers, and within a class of declaration. */
+  /**
+   * In the order of modules and providers, and within a class of declaration.
+   * @throws {Error} when this version of Nest lacks what finding and calling them takes.
+   */
   explore(): FoundHandler[] {
     const found: FoundHandler[] = [];
     const seen = new Set<object>();
     const wrappers = [...this.discovery.getProviders(), ...this.discovery.getControllers()];
+    checkNest(this.creator, wrappers.find(({ instance }) => instance === this) ?? wrappers[0]);
     // Class providers first: Nest knows more about them than about factory results.
     for (const wrapper of [...wrappers.filter(isMade), ...wrappers.filter((each) => !isMade(each))]) {
       const instance: unknown = wrapper.instance;
