@@ -9,7 +9,10 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
   wire: { folders: [], packages: /^node:(buffer|util|zlib)$/ },
   options: { folders: ['wire'], packages: /^$/ },
   faults: { folders: [], packages: /^(rxjs|node:util)$/ },
-  handlers: { folders: ['wire', 'faults'], packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/ },
+  handlers: {
+    folders: ['wire', 'options', 'faults'],
+    packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/,
+  },
   server: {
     folders: ['wire', 'options', 'faults', 'handlers'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/,
