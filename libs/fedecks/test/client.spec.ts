@@ -218,7 +218,7 @@ describe('login (§3)', () => {
     expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status: 403 });
     expect(await log.until('unregistered')).toEqual({ type: 'unregistered', cause: 'login_failed' });
     expect(client.status).toBe('unregistered');
-    expect(client.details.lastError).toMatch(/^upgrade_failed: HTTP status 403: the cloud refuses/);
+    expect(client.details.lastError).toMatch(/^The server refused with HTTP status 403: the cloud refuses/);
   });
 
   it('rejects when the server is unreachable', async () => {

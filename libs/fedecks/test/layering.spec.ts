@@ -47,6 +47,9 @@ const NEST_IN_SERVER = [
   'upgrade/pass-guards.ts',
 ];
 
+/** The files that connect the parts of `server` with each other. */
+const WIRING = ['server/fedecks.gateway.ts', 'server/fedecks.module.ts'];
+
 interface Source {
   readonly file: string;
   readonly folder: string;
@@ -140,5 +143,23 @@ describe('layering', () => {
       )
       .map(({ file }) => file);
     expect(wrong).toEqual([]);
+  });
+
+  it('lets server/websocket and server/upgrade stand on their own', () => {
+    const importsInto = (folder: string): string[] =>
+      sources
+        .filter(({ file }) => file.startsWith(folder))
+        .flatMap((source) => source.imports.map(({ specifier }) => target(source, specifier)))
+        .filter((file) => file.startsWith('server/') && !file.startsWith(folder));
+    expect(importsInto('server/websocket/')).toEqual([]);
+    expect(importsInto('server/upgrade/').filter((file) => WIRING.includes(file))).toEqual([]);
+
+    const reachIn = sources
+      .filter(({ file }) => !file.startsWith('server/upgrade/') && !WIRING.includes(file))
+      .filter((source) =>
+        source.imports.some(({ specifier }) => target(source, specifier).startsWith('server/upgrade/')),
+      )
+      .map(({ file }) => file);
+    expect(reachIn).toEqual(['server/fedecks-options.ts', 'server/index.ts']);
   });
 });

@@ -18,5 +18,4 @@ export {
   FedecksClientModule,
   type FedecksClientOptionsFactory,
 } from './fedecks-client.module.js';
-export { OnDisconnected } from './on-disconnected.js';
-export { onMessageFor } from './on-message-for.js';
+export { OnDisconnected, onMessageFor } from './decorators.js';

@@ -20,7 +20,7 @@ import {
 import { type AttemptLimits } from './attempt-clock.js';
 import { loginHeader, tokenHeader } from './auth.js';
 import { delayOf } from './backoff.js';
-import { failureIn, type ClientEvent } from './client-event.js';
+import { type ClientEvent } from './client-event.js';
 import {
   MAX_TIMER_MS,
   resolveOptions,
@@ -28,6 +28,7 @@ import {
   type ResolvedClientOptions,
 } from './client-options.js';
 import { ClientStoppedError, LoginFailedError, NotConnectedError } from './errors.js';
+import { explain, isFailure } from './explain-event.js';
 import { Heartbeat } from './heartbeat.js';
 import { readFrame } from './inbound.js';
 import { PastMoment } from './past-moment.js';
@@ -60,7 +61,7 @@ export interface ClientDetails {
   readonly nextAttemptAt: Date | undefined;
   /** When it was last suspected that another machine uses this device id (event `clone_suspected`). */
   readonly cloneSuspectedAt: Date | undefined;
-  /** The failure told last by an event, in words. It stays when the client has recovered. */
+  /** What `explain` says of the last event that was a failure. It stays when the client has recovered. */
   readonly lastError: string | undefined;
 }
 
@@ -302,7 +303,7 @@ export class FedecksClient<C extends Contract = Contract> {
   /** Why there is no connection: whoever sends may never have subscribed to `events$`. */
   private get standing(): string {
     const { lastError } = this;
-    return lastError === undefined ? this.status : `${this.status}, after ${lastError}`;
+    return lastError === undefined ? this.status : `${this.status}. ${lastError}`;
   }
 
   private refuseIfStopped(): void {
@@ -479,7 +480,7 @@ export class FedecksClient<C extends Contract = Contract> {
   }
 
   private report(event: ClientEvent): void {
-    this.lastError = failureIn(event) ?? this.lastError;
+    if (isFailure(event)) this.lastError = explain(event);
     this.lastEvent = event.type;
     this.trace.onEvent(event);
     if (event.type === 'clone_suspected') this.cloneSuspectedAt = performance.now();

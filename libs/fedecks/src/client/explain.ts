@@ -44,9 +44,9 @@ const BY_STATUS: Readonly<Record<number, string>> = {
   407: 'a proxy wants a user name and a password',
   426: 'something on the way has taken out the websocket upgrade',
   429: 'there were too many requests from here',
-  502: 'the proxy before the cloud does not reach it',
+  502: 'the proxy before the cloud does not reach it: is the cloud running, at the port the proxy knows?',
   503: 'the cloud takes no more devices for now; or it starts, or shuts down',
-  504: 'the proxy before the cloud gets no answer of it',
+  504: 'the proxy before the cloud gets no answer of it: is the cloud running, at the port the proxy knows?',
 };
 
 /**
@@ -59,7 +59,7 @@ export function explainStatus(status: number, hasBody: boolean): string {
 }
 
 function wordsFor(status: number, hasBody: boolean): string | undefined {
-  if (hasBody || status === 401)
+  if (status === 401 || (status === 403 && hasBody))
     return 'a proxy, firewall or captive portal on the way has refused, and not the cloud';
   if (status === 403)
     return 'the cloud refuses these credentials or this token: are they right, and those of this device id? Its log says why';

@@ -8,7 +8,7 @@ import {
   type UpgradeFailure,
 } from './client-event.js';
 import { type LoginFailure } from './errors.js';
-import { explainStatus } from './explain.js';
+import { explain, explainLoss } from './explain-event.js';
 
 /** The five states of a client, in the words of PROTOCOL.md §3. */
 export type ClientStatus = 'unregistered' | 'connection_scheduled' | 'connecting' | 'connected' | 'stopped';
@@ -306,9 +306,10 @@ function unreachable(
 ): Step {
   const state = countTimeout(before, isTimeout);
   const cause = state.login === undefined ? 'connection_failed' : 'login_failed';
+  const event: ClientEvent = { type: 'connection_failed', reason };
   return resume(elsewhere(state), { cause, pace: 'backoff', notBeforeMs: 0 }, [
-    report({ type: 'connection_failed', reason }),
-    ...failLogin(state, 'connection-failed', ended(`the server could not be reached: ${reason}`)),
+    report(event),
+    ...failLogin(state, 'connection-failed', detailOf(event)),
   ]);
 }
 
@@ -321,10 +322,7 @@ function refused(
   // A rejected login concerns its credentials, not the token; a body means an intermediary.
   const isOfToken = byToken && (failure.status === 401 || failure.status === 403) && failure.hasBody !== true;
   const state = isOfToken ? { ...counted, refusals: counted.refusals + 1 } : counted;
-  const detail =
-    failure.reason === undefined
-      ? `the server refused with ${explainStatus(failure.status, failure.hasBody === true)}`
-      : failure.reason;
+  const event: ClientEvent = { type: 'upgrade_failed', ...failure };
   return resume(
     elsewhere(state),
     {
@@ -333,10 +331,10 @@ function refused(
       notBeforeMs: retryAfterMs,
     },
     [
-      report({ type: 'upgrade_failed', ...failure }),
+      report(event),
       ...(isClone ? [CLONE_SUSPECTED] : []),
       ...(isOfToken && byCloud ? refuseToken(state, byCloud) : []),
-      ...failLogin(state, 'upgrade-failed', ended(detail), failure.status),
+      ...failLogin(state, 'upgrade-failed', detailOf(event), failure.status),
     ],
   );
 }
@@ -364,7 +362,7 @@ function lost(
   if (state.login !== undefined) {
     // Whatever the close code says, it is about these credentials and not about the token held from before.
     const code = loss.cause === 'no_token' ? 'no-token' : 'connection-lost';
-    effects.push(...failLogin(state, code, `connected, but the token did not arrive: ${told(loss)}.`));
+    effects.push(...failLogin(state, code, `connected, but the token did not arrive: ${explainLoss(loss)}.`));
     return resume(state, { cause: 'login_failed', pace: 'backoff', notBeforeMs: 0 }, effects);
   }
   const advice = loss.cause === 'closed' ? closeCodeAdvice(loss.code) : 'retry';
@@ -405,10 +403,6 @@ function elsewhere(state: State): State {
 
 const LOST = { cause: 'connection_lost', notBeforeMs: 0 } as const;
 
-function told(loss: ConnectionLoss): string {
-  return loss.cause === 'closed' ? `the server closed with ${loss.code}` : loss.cause.replace('_', ' ');
-}
-
 function tokenArrived(
   state: State,
   { token, header, expiresAtMs }: Extract<StateEvent, { type: 'token' }>,
@@ -423,8 +417,10 @@ function failLogin(state: State, code: LoginFailure, detail: string, status?: nu
   return state.login === undefined ? [] : [{ do: 'fail_login', login: state.login, code, detail, status }];
 }
 
-function ended(sentence: string): string {
-  return sentence.endsWith('?') ? sentence : `${sentence}.`;
+/** What an event says, as the end of a sentence. */
+function detailOf(event: ClientEvent): string {
+  const words = explain(event);
+  return `${words.charAt(0).toLowerCase()}${words.slice(1)}${words.endsWith('?') ? '' : '.'}`;
 }
 
 function report(event: ClientEvent): Effect {

@@ -2,7 +2,8 @@ import { channel } from 'node:diagnostics_channel';
 import { debuglog } from 'node:util';
 import { printable } from '../faults/index.js';
 import { eventOf, type Term } from '../wire/index.js';
-import { type ClientEvent, failureIn } from './client-event.js';
+import { type ClientEvent } from './client-event.js';
+import { explain } from './explain-event.js';
 
 const EVENT = channel('fedecks:client:event');
 const SENT = channel('fedecks:client:sent');
@@ -19,7 +20,7 @@ export class Trace {
   onEvent(event: ClientEvent): void {
     const { deviceId } = this;
     if (EVENT.hasSubscribers) EVENT.publish({ deviceId, event });
-    if (log.enabled) this.print(wordsFor(event));
+    if (log.enabled) this.print(explain(event));
   }
 
   /** @param message undefined for bytes that are sent as they are. */
@@ -40,22 +41,6 @@ export class Trace {
   /** What servers, proxies and disks say of a failure may be part of a line, and cannot begin another one. */
   private print(what: string): void {
     log('%s', printable(`${JSON.stringify(this.deviceId)}: ${what}`, MAX_LINE_CHARS));
-  }
-}
-
-function wordsFor(event: ClientEvent): string {
-  switch (event.type) {
-    case 'connecting':
-      // What follows is not needed to find a mistake in it, and may be a key.
-      return `connecting to ${event.url.replace(/\?.*/, '?...')}, with ${event.with}`;
-    case 'connection_scheduled':
-      return `connection_scheduled in ${Math.round(event.delayMs)} ms: ${event.cause}`;
-    case 'unregistered':
-      return `unregistered: ${event.cause}`;
-    case 'ignored_frame':
-      return `ignored_frame: ${event.kind}, ${event.bytes} bytes`;
-    default:
-      return failureIn(event) ?? event.type;
   }
 }
 

@@ -1,16 +1,36 @@
-import { type Attempt, CLONE_REASON, CLOSE } from '../wire/index.js';
+import { type Attempt, CLONE_REASON } from '../wire/index.js';
 import { Clones, type CloneTrace, type NewerConnection } from './clones.js';
 import { type ConnectedDevice, type SocketError } from './device.js';
 import { type ResolvedOptions } from './fedecks-options.js';
-import { Flapping } from './flapping.js';
-import { type Arrival, isOlder } from './upgrade/arrival.js';
+
+const FLAPPING_WINDOW_MS = 60_000;
+const FLAPPING_REPLACEMENTS = 5;
+
+/** When a connection was asked for, and by which attempt of the device if it has named it. */
+export interface Arrival {
+  /** By a monotonic clock, in ms. */
+  readonly askedAt: number;
+  readonly attempt: Attempt | undefined;
+}
+
+/**
+ * Whether one upgrade is older than another of the same device. The network may deliver attempts in another order than
+ * they were made in, and an authenticator may answer in another order than it was asked: neither makes an old attempt
+ * the newer one.
+ */
+export function isOlder(one: Arrival, other: Arrival): boolean {
+  if (one.attempt && other.attempt && one.attempt.process === other.attempt.process) {
+    return one.attempt.number < other.attempt.number;
+  }
+  return one.askedAt < other.askedAt;
+}
 
 /** What is asked of a connection of this node. */
 interface Replaceable {
   readonly device: ConnectedDevice;
   readonly askedAt: number;
   readonly hasSpoken: boolean;
-  end(cause: 'replaced', code: number, reason: string): void;
+  end(cause: 'replaced', reason?: string): void;
 }
 
 /** Decides between the connections of one device id, and finds out where two machines use it. */
@@ -92,8 +112,8 @@ export class Duplicates {
     const { device, hasSpoken } = connection;
     const isOther = isOtherProcess(device.attempt, newer);
     if (isOther && hasSpoken) this.checkForClones(device);
-    const reason = isOther && this.clones.isSuspected(device.id) ? CLONE_REASON : 'replaced';
-    connection.end('replaced', CLOSE.replaced, reason);
+    const isClone = isOther && this.clones.isSuspected(device.id);
+    connection.end('replaced', isClone ? CLONE_REASON : undefined);
     return isOther && hasSpoken;
   }
 
@@ -117,4 +137,24 @@ export function refusalOf(deviceId: string, remoteAddress: string): SocketError 
 /** Whether both attempts are named, and were made by two processes. */
 export function isOtherProcess(one: Attempt | undefined, other: Attempt | undefined): boolean {
   return one !== undefined && other !== undefined && one.process !== other.process;
+}
+
+/** Detects a device id whose connections replace each other repeatedly. */
+export class Flapping {
+  private windowEnds = 0;
+  private readonly replaced = new Map<string, number>();
+
+  /**
+   * Notes that a connection of the device was replaced; true, once a minute, when that makes the fifth time within it.
+   * @param now by a monotonic clock.
+   */
+  notice(deviceId: string, now = performance.now()): boolean {
+    if (now >= this.windowEnds) {
+      this.windowEnds = now + FLAPPING_WINDOW_MS;
+      this.replaced.clear();
+    }
+    const times = (this.replaced.get(deviceId) ?? 0) + 1;
+    this.replaced.set(deviceId, times);
+    return times === FLAPPING_REPLACEMENTS;
+  }
 }

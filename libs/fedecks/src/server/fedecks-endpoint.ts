@@ -2,7 +2,7 @@ import { type Contract, type EventsOf, type MessageToSend } from '../wire/index.
 import { type PushResult } from './backplane.js';
 import { type ConnectedDevice } from './device.js';
 import { type LocalEndpoint } from './endpoints.js';
-import { checkGroupName } from './groups.js';
+import { checkGroupName } from './local-node.js';
 import { encodeMessage } from './message.js';
 import { type Presence } from './presence.js';
 import { payloadOf } from './websocket/frame-writer.js';

@@ -1,12 +1,12 @@
 import { type CanActivate, type Type } from '@nestjs/common';
 import { OptionsCheck } from '../options/index.js';
 import { DEFAULT_PATH } from '../wire/index.js';
-import { type DeviceAuthenticator } from './authenticator.js';
+import { type DeviceAuthenticator } from './device.js';
 import { type BackplaneFactory, InProcessBackplane } from './backplane.js';
 import { type Duration, durationMs } from './duration.js';
 import { type MetricsRecorder } from './metrics.js';
 import { MemoryRevocations, type RevocationStore } from './revocations.js';
-import { TrustedProxies } from './upgrade/trusted-proxies.js';
+import { TrustedProxies } from './upgrade/address.js';
 
 /** Where the resolved options of an endpoint are provided. */
 export const FEDECKS_OPTIONS = Symbol('FEDECKS_OPTIONS');

@@ -18,12 +18,6 @@ export {
 } from '../handlers/index.js';
 export { InvalidOptionsError } from '../options/index.js';
 export {
-  type AuthenticationResult,
-  type Claims,
-  type Credentials,
-  type DeviceAuthenticator,
-} from './authenticator.js';
-export {
   type Backplane,
   type BackplaneEndpoint,
   type BackplaneFactory,
@@ -33,7 +27,11 @@ export {
 export { type CloneTrace, type NewerConnection, type ReplacedProcess } from './clones.js';
 export {
   type AuthenticatedDevice,
+  type AuthenticationResult,
+  type Claims,
   type ConnectedDevice,
+  type Credentials,
+  type DeviceAuthenticator,
   type DisconnectCause,
   type SocketError,
 } from './device.js';
@@ -59,8 +57,7 @@ export {
   type MetricName,
   type MetricsRecorder,
 } from './metrics.js';
-export { OnDisconnected, OnSocketError } from './connection-decorators.js';
-export { onMessageFor } from './on-message-for.js';
+export { OnDisconnected, onMessageFor, OnSocketError } from './decorators.js';
 export { Presence, type PresenceEntry, type PresencePage, type PresenceQuery } from './presence.js';
 export { MemoryRevocations, type RevocationStore } from './revocations.js';
 export { networkOf } from './upgrade/address.js';

@@ -1,15 +1,15 @@
 import { messageOf } from '../faults/index.js';
-import { CLOSE } from '../wire/index.js';
 import { type BackplaneEndpoint, type BackplaneHealth } from './backplane.js';
 import { type CloneTrace, type NewerConnection } from './clones.js';
 import { type Connection } from './connection.js';
 import { type ConnectedDevice, type SocketError } from './device.js';
 import { Duplicates } from './duplicates.js';
 import { type ResolvedOptions } from './fedecks-options.js';
-import { Groups } from './groups.js';
-import { Registry } from './registry.js';
 import { type Revocations } from './revocations.js';
 import { binaryFrame } from './websocket/frame-writer.js';
+
+const MAX_GROUP_NAME_BYTES = 128;
+const MAX_GROUPS = 64;
 
 /** Where the gateway's own log goes. */
 interface Log {
@@ -76,7 +76,7 @@ export class LocalNode implements BackplaneEndpoint {
 
   /** Closes all connections of a device, whose tokens have been revoked here. */
   closeRevoked(deviceId: string): void {
-    for (const connection of [...this.registry.of(deviceId)]) endRevoked(connection);
+    for (const connection of [...this.registry.of(deviceId)]) connection.end('revoked');
   }
 
   // --- For the backplane -----------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ export class LocalNode implements BackplaneEndpoint {
 
   disconnect(deviceId: string): boolean {
     const connections = [...this.registry.of(deviceId)];
-    for (const connection of connections) connection.end('disconnected', CLOSE.normal);
+    for (const connection of connections) connection.end('disconnected');
     return connections.length > 0;
   }
 
@@ -136,7 +136,7 @@ export class LocalNode implements BackplaneEndpoint {
     this.revocations.observe(deviceId, generation);
     for (const connection of [...this.registry.of(deviceId)]) {
       // The device may have logged in again on a node that already knew of the revocation.
-      if (connection.grant.generation < generation) endRevoked(connection);
+      if (connection.grant.generation < generation) connection.end('revoked');
     }
   }
 
@@ -171,6 +171,94 @@ export class LocalNode implements BackplaneEndpoint {
   }
 }
 
-function endRevoked(connection: Connection): void {
-  connection.end('revoked', CLOSE.revoked, 'revoked');
+/** Which devices are connected to one endpoint of this process. */
+export class Registry {
+  private readonly byId = new Map<string, Connection[]>();
+
+  /** How many connections there are. */
+  get size(): number {
+    return this.count;
+  }
+  private count = 0;
+
+  of(deviceId: string): readonly Connection[] {
+    return this.byId.get(deviceId) ?? [];
+  }
+
+  *all(): Iterable<Connection> {
+    for (const connections of this.byId.values()) yield* connections;
+  }
+
+  add(connection: Connection): void {
+    const others = this.byId.get(connection.device.id);
+    if (others) others.push(connection);
+    else this.byId.set(connection.device.id, [connection]);
+    this.count++;
+  }
+
+  /** Takes out just this connection: a late end must not remove a newer one of the same device. */
+  remove(connection: Connection): void {
+    const connections = this.byId.get(connection.device.id);
+    const index = connections?.indexOf(connection) ?? -1;
+    if (!connections || index < 0) return;
+    connections.splice(index, 1);
+    if (connections.length === 0) this.byId.delete(connection.device.id);
+    this.count--;
+  }
+}
+
+/** Which connections of this node belong to which groups. A membership ends with its connection. */
+class Groups {
+  private readonly members = new Map<string, Set<Connection>>();
+  private readonly names = new Map<Connection, Set<string>>();
+
+  /** @param changed called with the first member of a group, and after its last. */
+  constructor(private readonly changed: (name: string, any: boolean) => void) {}
+
+  of(name: string): Iterable<Connection> {
+    return this.members.get(name) ?? [];
+  }
+
+  /** @throws {RangeError} for a name that is empty or too long, and for one group too many. */
+  join(connection: Connection, name: string): void {
+    checkGroupName(name);
+    const names = this.names.get(connection) ?? new Set();
+    if (names.has(name)) return;
+    if (names.size >= MAX_GROUPS) {
+      throw new RangeError(`Device '${connection.device.id}' is in ${MAX_GROUPS} groups, which is the most.`);
+    }
+    this.names.set(connection, names.add(name));
+    const members = this.members.get(name);
+    if (members) {
+      members.add(connection);
+      return;
+    }
+    this.members.set(name, new Set([connection]));
+    this.changed(name, true);
+  }
+
+  leave(connection: Connection, name: string): void {
+    const names = this.names.get(connection);
+    if (!names?.delete(name)) return;
+    if (names.size === 0) this.names.delete(connection);
+    const members = this.members.get(name);
+    members?.delete(connection);
+    if (members?.size !== 0) return;
+    this.members.delete(name);
+    this.changed(name, false);
+  }
+
+  leaveAll(connection: Connection): void {
+    for (const name of [...(this.names.get(connection) ?? [])]) this.leave(connection, name);
+  }
+}
+
+/** @throws {TypeError} for what is no string, which only JavaScript can give. @throws {RangeError} */
+export function checkGroupName(name: unknown): void {
+  if (typeof name !== 'string') {
+    throw new TypeError(`The name of a group must be a string, not ${name === null ? 'null' : typeof name}.`);
+  }
+  if (name === '' || Buffer.byteLength(name) > MAX_GROUP_NAME_BYTES) {
+    throw new RangeError(`The name of a group must have from 1 to ${MAX_GROUP_NAME_BYTES} bytes.`);
+  }
 }

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { JwtService } from '@nestjs/jwt';
 import { DEVICE_ID_KEY, encodeAuthHeader, TOKEN_KEY } from '../wire/index.js';
-import { type Claims } from './authenticator.js';
+import { type Claims } from './device.js';
 import { type Grant, Tokens } from './token.js';
 
 const HOUR = 3600 * 1000;

@@ -6,7 +6,7 @@ import {
   MAX_DEVICE_ID_BYTES,
   TOKEN_KEY,
 } from '../wire/index.js';
-import { type Claims } from './authenticator.js';
+import { type Claims } from './device.js';
 
 /** Keeps tokens of this module apart from other JWTs an app signs with the same secret. */
 const AUDIENCE = 'fedecks';

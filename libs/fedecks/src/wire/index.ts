@@ -6,6 +6,7 @@ export {
   decodeAuthHeader,
   encodeAuthHeader,
 } from './auth-header.js';
+export { CLOSE, closeCodeAdvice, closeCodeWords } from './close-codes.js';
 export {
   type Contract,
   type EventName,
@@ -24,8 +25,6 @@ export {
   AUTH_HEADER,
   beginsAsTerm,
   CLONE_REASON,
-  CLOSE,
-  closeCodeAdvice,
   DEFAULT_PATH,
   DEVICE_ID_KEY,
   encodeTokenMessage,

@@ -1,12 +1,11 @@
 import { messageOf, nameOf } from '../../faults/index.js';
 import { type Attempt, ATTEMPT_HEADER, CLONE_REASON, decodeAttempt, FedecksError } from '../../wire/index.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
-import { refusalOf } from '../duplicates.js';
+import { type Arrival, refusalOf } from '../duplicates.js';
 import { type ResolvedOptions } from '../fedecks-options.js';
 import { type Revocations } from '../revocations.js';
 import { type Tokens } from '../token.js';
 import { networkOf, PeerAddress } from './address.js';
-import { type Arrival } from './arrival.js';
 import { Places, UpgradeLimiter } from './limits.js';
 import {
   type Authenticated,

@@ -1,7 +1,7 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { type AuthHeader } from '../../wire/index.js';
-import { type Claims, type DeviceAuthenticator } from '../authenticator.js';
+import { type Claims, type DeviceAuthenticator } from '../device.js';
 import { FEDECKS_OPTIONS, type ResolvedOptions } from '../fedecks-options.js';
 import { providerOf } from '../provider-of.js';
 import { Revocations } from '../revocations.js';

@@ -2,8 +2,8 @@ import { type IncomingMessage } from 'node:http';
 import { guardedController } from '../../handlers/index.js';
 import { AUTH_HEADER, type AuthHeader, decodeAuthHeader } from '../../wire/index.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
+import { type Arrival } from '../duplicates.js';
 import { type Grant, type TokenContent, type Tokens } from '../token.js';
-import { type Arrival } from './arrival.js';
 
 /** The request of an upgrade, as guards see it. */
 export interface UpgradeRequest extends Omit<IncomingMessage, 'signal'> {

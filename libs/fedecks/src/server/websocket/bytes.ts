@@ -11,3 +11,41 @@ export function copyOf(bytes: Buffer, from: number, to: number): Buffer {
   bytes.copy(copy, 0, from, to);
   return copy;
 }
+
+/** The least that is allocated, so that a message that comes in single bytes does not grow at each of the first. */
+const LEAST_BYTES = 512;
+
+/**
+ * The payload of a message that does not come in one piece. It has memory of its own, so that it keeps no chunk alive,
+ * and that memory grows with what has arrived: at most twice of it, whatever a header claims.
+ */
+export class MessageBuffer {
+  length = 0;
+  private memory = EMPTY;
+
+  /** Adds a part of `bytes`. `most`: how long the message can become. */
+  add(bytes: Buffer, from: number, to: number, most: number): void {
+    const length = this.length + to - from;
+    if (length > this.memory.length) this.grow(Math.min(most, Math.max(2 * length, LEAST_BYTES)));
+    bytes.copy(this.memory, this.length, from, to);
+    this.length = length;
+  }
+
+  /** Hands the message over and begins anew. */
+  take(): Buffer {
+    const { memory, length } = this;
+    this.clear();
+    return length === 0 ? EMPTY : new View(memory.buffer, memory.byteOffset, length);
+  }
+
+  clear(): void {
+    this.memory = EMPTY;
+    this.length = 0;
+  }
+
+  private grow(bytes: number): void {
+    const memory = Buffer.allocUnsafeSlow(bytes);
+    this.memory.copy(memory, 0, 0, this.length);
+    this.memory = memory;
+  }
+}

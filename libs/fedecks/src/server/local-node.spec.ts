@@ -1,5 +1,5 @@
 import { type Connection } from './connection.js';
-import { Registry } from './registry.js';
+import { Registry } from './local-node.js';
 
 function connection(id: string): Connection {
   return { device: { id } } as Partial<Connection> as Connection;

@@ -1,4 +1,5 @@
 import * as handlers from '../handlers/index.js';
+import { type Contract } from '../wire/index.js';
 import { type ConnectionLost } from './client-handlers.js';
 
 /**
@@ -10,4 +11,12 @@ import { type ConnectionLost } from './client-handlers.js';
  */
 export function OnDisconnected<Also = never>() {
   return handlers.OnDisconnected<ConnectionLost, Also>();
+}
+
+/**
+ * `@OnMessage` of a contract, on the side of the device: `const On = onMessageFor<Greenhouse>()`, and `@On('...')` takes
+ * the events of `down` and answers with those of `up`. Nothing is checked when messages arrive.
+ */
+export function onMessageFor<C extends Contract>(): handlers.OnMessageOf<C, 'down', 'up'> {
+  return handlers.OnMessage;
 }

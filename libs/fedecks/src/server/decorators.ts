@@ -1,4 +1,5 @@
 import * as handlers from '../handlers/index.js';
+import { type Contract } from '../wire/index.js';
 import { type DisconnectCause, type SocketError } from './device.js';
 
 /**
@@ -19,4 +20,12 @@ export function OnDisconnected<Also = never>() {
  */
 export function OnSocketError<Also = never>() {
   return handlers.OnSocketError<SocketError, Also>();
+}
+
+/**
+ * `@OnMessage` of a contract, on the side of the cloud: `const On = onMessageFor<Greenhouse>()`, and `@On('...')` takes
+ * the events of `up` and answers with those of `down`. Nothing is checked when messages arrive.
+ */
+export function onMessageFor<C extends Contract>(): handlers.OnMessageOf<C, 'up', 'down'> {
+  return handlers.OnMessage;
 }
