@@ -11,7 +11,7 @@ import {
   type PresencePage,
   type PushResult,
 } from '../server/index.js';
-import { beginsAsTerm } from '../wire/index.js';
+import { beginsAsTerm } from '../wire/internal.js';
 import { Answers, KIND, questionOf, traceMessage } from './answers.js';
 import { Asks } from './asks.js';
 import { type Bucket, type BucketState, type Entries, type Store } from './bucket.js';
