@@ -8,7 +8,7 @@ import {
 } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { FedecksClient, type FedecksClientOptions } from '../client/index.js';
-import { type AsyncOptions, HandlerExplorer, OptionsProvider } from '../handlers/index.js';
+import { type AsyncOptions, HandlerExplorer, OptionsProvider, PEER } from '../handlers/index.js';
 import { checkConfigured } from '../options/index.js';
 import { ClientHandlers } from './client-handlers.js';
 
@@ -72,7 +72,7 @@ function client(
     module: FedecksClientModule,
     global: isGlobal,
     imports: [DiscoveryModule, ...imports],
-    providers: [...providers, HandlerExplorer, ClientHandlers],
+    providers: [...providers, { provide: PEER, useValue: 'cloud' }, HandlerExplorer, ClientHandlers],
     exports: [FedecksClient],
   };
 }

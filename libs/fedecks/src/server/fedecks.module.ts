@@ -8,7 +8,7 @@ import {
   type Provider,
 } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
-import { type AsyncOptions, HandlerExplorer, OptionsProvider } from '../handlers/index.js';
+import { type AsyncOptions, HandlerExplorer, OptionsProvider, PEER } from '../handlers/index.js';
 import { checkConfigured } from '../options/index.js';
 import {
   FEDECKS_OPTIONS,
@@ -45,7 +45,14 @@ const OPTIONS = new OptionsProvider<FedecksOptions, keyof FedecksOptionsFactory>
 @Global()
 @Module({
   imports: [DiscoveryModule],
-  providers: [Endpoints, Fedecks, FedecksHealthIndicator, HandlerExplorer, UpgradeDispatcher],
+  providers: [
+    { provide: PEER, useValue: 'devices' },
+    Endpoints,
+    Fedecks,
+    FedecksHealthIndicator,
+    HandlerExplorer,
+    UpgradeDispatcher,
+  ],
   exports: [Endpoints, Fedecks, FedecksHealthIndicator, HandlerExplorer, UpgradeDispatcher],
 })
 class FedecksCoreModule {}
