@@ -16,7 +16,7 @@ import {
   type PayloadReceived,
   type PayloadToSend,
   type Term,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type AttemptLimits } from './attempt-clock.js';
 import { loginHeader, tokenHeader } from './auth.js';
 import { delayOf } from './backoff.js';

@@ -7,7 +7,7 @@ import {
   decodeLimits,
   LIMITS_HEADER,
   REFUSAL_HEADER,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { AttemptClock, type AttemptLimits } from './attempt-clock.js';
 import { type ConnectionLoss } from './client-event.js';
 import { connect, reasonOf, type ConnectSettings, type Reached } from './connect.js';

@@ -11,7 +11,7 @@ import {
   type PresencePage,
   type PushResult,
 } from '../server/index.js';
-import { beginsAsTerm } from '../wire/index.js';
+import { beginsAsTerm } from '../wire/internal.js';
 import { type Bucket, type BucketState, type Entries, type Store } from './bucket.js';
 import { type ClusterOptions } from './cluster-options.js';
 import { isNodeEntry, Leases, type NodeEntry, type NodeMessage, readNodeMessage } from './leases.js';

@@ -1,5 +1,5 @@
 import { type BackplaneEndpoint, type CloneTrace, type ReplacedProcess } from '../server/index.js';
-import { beginsAsTerm } from '../wire/index.js';
+import { beginsAsTerm } from '../wire/internal.js';
 import { EXECUTED, NOT_EXECUTED } from './node-requests.js';
 import { Freshness } from './freshness.js';
 import { type Link, Malformed, type Message } from './link.js';

@@ -17,7 +17,7 @@ import {
   encodeLimits,
   encodeTokenMessage,
   type Term,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type Backplane } from './backplane.js';
 import { drain } from './drain.js';
 import { isOtherProcess } from './duplicates.js';

@@ -40,7 +40,7 @@ import {
   tokenIn,
   tuple,
   WEBSOCKET_SUFFIX,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 
 /** The identity and credentials of a fake device. */
 export interface FakeDeviceOptions<Fields extends object = Readonly<Record<string, Term>>> {
