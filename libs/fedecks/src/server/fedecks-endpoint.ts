@@ -17,7 +17,7 @@ import {
   type PayloadToSend,
   type Term,
   tuple,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type PushResult } from './backplane.js';
 import { type ConnectedDevice } from './device.js';
 import { type LocalEndpoint } from './endpoints.js';

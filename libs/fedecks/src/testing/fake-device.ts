@@ -64,7 +64,7 @@ import {
   tokenIn,
   tuple,
   WEBSOCKET_SUFFIX,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { Arrivals } from './arrivals.js';
 import { FakeRequest, type FakeRequestOf } from './fake-request.js';
 
@@ -101,7 +101,7 @@ export class FakeDeviceRefused extends FedecksError {
   ) {
     super(
       'refused',
-      `The cloud has refused device '${id}' with ${status}: what @OnSocketError receives says why.`,
+      `The cloud rejected device '${id}' with HTTP status ${status}: @OnSocketError receives the reason.`,
     );
   }
 }
@@ -189,8 +189,7 @@ export class FakeDevice<C extends Contract = Contract> {
 
   /** The token it was given last: connect with it to see what a device sees that comes back. */
   get token(): string {
-    if (this.latestToken === undefined)
-      throw new Error(`Device '${this.id}' was given no token. ${this.ended()}`);
+    if (this.latestToken === undefined) throw new Error(`Device '${this.id}' has no token. ${this.ended()}`);
     return this.latestToken;
   }
 
@@ -290,7 +289,7 @@ export class FakeDevice<C extends Contract = Contract> {
   }
 
   private ended(): string {
-    if (!this.end) return 'It is connected.';
+    if (!this.end) return 'The device is connected.';
     const { code, reason } = this.end;
     return `Its connection was closed with ${code}${reason && ` (${reason})`}.`;
   }

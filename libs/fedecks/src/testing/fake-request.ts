@@ -6,7 +6,7 @@ import {
   type PayloadReceived,
   type RequestErrorCode,
   type Term,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 
 /** A request of the cloud at a fake device. The test answers it: nothing else does. */
 export class FakeRequest<Event extends string = string, Payload = Term> {

@@ -4,7 +4,7 @@ import {
   RequestFailedError,
   RequestTimeoutError,
 } from '../../client/index.js';
-import { type Term, TermEncodeError } from '../../wire/index.js';
+import { type Term, TermEncodeError } from '../../wire/internal.js';
 import { type Command } from '../command.js';
 import { connect, deviceOf } from '../device.js';
 import { Cancelled, CommandError, EXIT, UsageError } from '../exit.js';

@@ -1,6 +1,6 @@
 import { type Subscription } from 'rxjs';
 import { explain, type FedecksClient } from '../../client/index.js';
-import { type Term, TermEncodeError } from '../../wire/index.js';
+import { type Term, TermEncodeError } from '../../wire/internal.js';
 import { type Command } from '../command.js';
 import { connect, deviceOf } from '../device.js';
 import { Cancelled, CommandError, EXIT } from '../exit.js';
