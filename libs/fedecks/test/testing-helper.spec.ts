@@ -173,7 +173,7 @@ describe('FakeDevice', () => {
   it('rejects next() after its deadline, and does not lose a later message', async () => {
     const device = await FakeDevice.connect(app, { id: 'ninth', credentials });
     device.send('quiet', null);
-    await expect(device.next(1)).rejects.toThrow("No message of the cloud for device 'ninth' within 1 ms");
+    await expect(device.next(1)).rejects.toThrow("No message from the cloud for device 'ninth' within 1 ms");
     device.send('marker');
     await expect(device.next()).resolves.toBe('marker');
     await device.disconnect();
@@ -312,13 +312,13 @@ describe('requests of the cloud at a FakeDevice', () => {
     ]);
     expect(outcome).toBeInstanceOf(ConnectionLostError);
     await expect(device.nextRequest()).rejects.toThrow(
-      "No request of the cloud for device 'nerves-242a'. Its connection was closed with 1000.",
+      "No request from the cloud for device 'nerves-242a'. Its connection was closed with 1000.",
     );
   });
 
   it('are waited for until a deadline', async () => {
     await expect(device.nextRequest(1)).rejects.toThrow(
-      "No request of the cloud for device 'nerves-242a' within 1 ms",
+      "No request from the cloud for device 'nerves-242a' within 1 ms",
     );
   });
 
