@@ -312,13 +312,13 @@ describe('requests of the cloud at a FakeDevice', () => {
     ]);
     expect(outcome).toBeInstanceOf(ConnectionLostError);
     await expect(device.nextRequest()).rejects.toThrow(
-      "No request of the cloud for device 'nerves-242a'. Its connection was closed with 1000.",
+      "No request from the cloud for device 'nerves-242a'. Its connection was closed with 1000.",
     );
   });
 
   it('are waited for until a deadline', async () => {
     await expect(device.nextRequest(1)).rejects.toThrow(
-      "No request of the cloud for device 'nerves-242a' within 1 ms",
+      "No request from the cloud for device 'nerves-242a' within 1 ms",
     );
   });
 

@@ -10,7 +10,7 @@ export class Arrivals<T> {
   private ended: string | undefined;
 
   /**
-   * @param nothing says that none has come, for the errors: `No message of the cloud for device 'd1'`.
+   * @param nothing says that none has come, for the errors: `No message from the cloud for device 'd1'`.
    * @param hint what to look at if none comes.
    */
   constructor(

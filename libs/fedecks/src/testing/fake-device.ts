@@ -127,12 +127,12 @@ export class FakeDevice<C extends Contract = Contract> {
     private readonly ready: () => void,
   ) {
     this.messages = new Arrivals(
-      `No message of the cloud for device '${id}'`,
-      'did a handler take what it sent, and return something?',
+      `No message from the cloud for device '${id}'`,
+      'check that a handler accepted the sent message and returned a value.',
     );
     this.requests = new Arrivals(
-      `No request of the cloud for device '${id}'`,
-      'does the app call request() or stream() with the id of this device?',
+      `No request from the cloud for device '${id}'`,
+      'check that the app calls request() or stream() with this device id.',
     );
     ws.once('upgrade', ({ headers }) => {
       if (!speaksProtocol2(headers[PROTOCOL_HEADER])) return;
