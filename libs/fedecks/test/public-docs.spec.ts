@@ -6,7 +6,7 @@ import ts from 'typescript';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const src = join(root, 'libs/fedecks/src');
 const ENTRIES = readdirSync(src).filter(
-  (folder) => !['cli', 'faults', 'handlers', 'options', 'requests', 'results'].includes(folder),
+  (folder) => !['cli', 'delivery', 'faults', 'handlers', 'options', 'requests', 'results'].includes(folder),
 );
 
 const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
@@ -91,7 +91,7 @@ describe('The entry @fedecks/nest/wire', () => {
   const types = [
     ...['CannotBeSent', 'Compression', 'Contract', 'CredentialsToSend', 'DecodeOptions', 'EncodeOptions'],
     ...['EventMessage', 'EventName', 'EventsOf', 'MessageOf', 'MessageToSend', 'PayloadReceived'],
-    ...['PayloadToSend', 'Sendable', 'Sent', 'Term', 'TermDecodeCode', 'TupleOf'],
+    ...['PayloadToSend', 'RequestErrorCode', 'Sendable', 'Sent', 'Term', 'TermDecodeCode', 'TupleOf'],
   ];
   const values = [
     ...[
@@ -103,6 +103,7 @@ describe('The entry @fedecks/nest/wire', () => {
       'MAX_DEVICE_ID_BYTES',
       'Pid',
       'Reference',
+      'ReservedMessageError',
     ],
     ...['TermDecodeError', 'TermEncodeError', 'Tuple', 'atom', 'decodeTerm', 'encodeTerm', 'eventOf'],
     ...['float', 'tuple'],
