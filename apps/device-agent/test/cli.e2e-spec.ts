@@ -232,6 +232,13 @@ describe('device-agent', () => {
     expect(await running.ended()).toBe(EXIT.restart);
   });
 
+  it('answers a request for a restart before it exits', async () => {
+    const running = await connected();
+    expect(await cloud.request(ID, 'restart', null)).toBeNull();
+    expect(await cloud.event('restarting')).toBeNull();
+    expect(await running.ended()).toBe(EXIT.restart);
+  });
+
   it('connects without a writable state directory, and logs that commands cannot reach it', async () => {
     await writeFile(join(directory, 'file'), '');
     await writeFile(join(directory, 'login.json'), JSON.stringify(CREDENTIALS));

@@ -88,6 +88,7 @@ describe('upgrade request (§1)', () => {
       'upgrade',
       'x-fedecks-attempt',
       'x-fedecks-auth',
+      'x-fedecks-protocol',
     ]);
     const end = client.stop();
     await expect(login).rejects.toThrow(ClientStoppedError);

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { decodeTerm, isTokenPlease, tokenIn, tuple } from '@fedecks/nest/wire';
+import { decodeTerm, tuple } from '@fedecks/nest/wire';
+import { isTokenPlease, tokenIn } from '../src/wire/internal.js';
 import { startCloud } from './support/cloud.js';
 import { blocksIn, documentsIn, examples, packedDocuments, read, root } from './support/documents.js';
 import { RawPeer } from './support/raw-peer.js';
@@ -59,13 +60,21 @@ describe('PROTOCOL.md', () => {
     }
   });
 
-  it('shows bytes that decode to the terms it names (§2.1, §2.2)', () => {
+  it('shows bytes that decode to the terms it names (§2.1, §2.2, §6.3)', () => {
     const [event, please, pleaseCompressed, token, ...others] = frames.flatMap(terms);
     expect(decodeTerm(event!)).toEqual(tuple('temperature', 21.5));
     expect(isTokenPlease(decodeTerm(please!))).toBe(true);
     expect(isTokenPlease(decodeTerm(pleaseCompressed!))).toBe(true);
     expect(tokenIn(decodeTerm(token!))).toBe('abc');
-    expect(others).toEqual([]);
+    const charlist = (name: string): number[] => [...Buffer.from(name)];
+    expect(others.map((bytes) => decodeTerm(bytes))).toEqual([
+      tuple(charlist('request'), 1, 30_000, tuple('read', 3)),
+      tuple(charlist('reply'), 1, 21),
+      tuple(charlist('next'), 1, 21),
+      tuple(charlist('complete'), 1),
+      tuple(charlist('error'), 1, 'busy', ''),
+      tuple(charlist('cancel'), 1),
+    ]);
   });
 });
 

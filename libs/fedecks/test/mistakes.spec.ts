@@ -42,7 +42,7 @@ describe('missing options', () => {
     [
       'FedecksModule.forRoot()',
       FedecksModule.forRoot(nothing),
-      'FedecksModule.forRoot: The options are undefined: give it an object with at least secrets and authenticator.',
+      'FedecksModule.forRoot: The options are undefined: pass an object with at least secrets and authenticator.',
     ],
     [
       'FedecksModule.forRootAsync, useFactory',
@@ -62,7 +62,7 @@ describe('missing options', () => {
     [
       'FedecksClientModule.forRoot()',
       FedecksClientModule.forRoot(nothing),
-      'FedecksClientModule.forRoot: The options are undefined: give it an object with at least url, deviceId and tokenStore.',
+      'FedecksClientModule.forRoot: The options are undefined: pass an object with at least url, deviceId and tokenStore.',
     ],
     [
       'FedecksClientModule.forRootAsync, useFactory',

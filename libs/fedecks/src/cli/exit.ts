@@ -9,13 +9,15 @@ export const EXIT = {
   tls: 6,
   upgrade: 7,
   refused: 8,
+  noResult: 9,
+  unknown: 10,
   cancelled: 130,
 } as const;
 
 export type ExitStatus = (typeof EXIT)[keyof typeof EXIT];
 
 const MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
-  ok: 'success; `listen` and `tail`: stopped by Ctrl-C',
+  ok: 'success; `listen`, `tail` and `request --stream`: stopped by Ctrl-C',
   failure: 'failure: see the message',
   usage: 'the command line is wrong',
   dns: '`check`: the host name does not resolve',
@@ -24,6 +26,8 @@ const MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   tls: '`check`: TLS failed, or the certificate is not trusted',
   upgrade: '`check`: the server is not a fedecks cloud',
   refused: '`check`: the cloud rejects the credentials or the token',
+  noResult: '`request`: the cloud answered with an error: see the message',
+  unknown: '`request`: sent, but no answer came: it may have been handled',
   cancelled: 'interrupted by Ctrl-C',
 };
 

@@ -19,6 +19,10 @@ const COMMANDS: Readonly<
     summary: 'send an event, and print the reply if you wait for it',
     load: async () => (await import('./commands/send.js')).send,
   },
+  request: {
+    summary: 'send a request, and print the answer',
+    load: async () => (await import('./commands/request.js')).request,
+  },
   listen: {
     summary: 'print each message as a line of JSON, for other programs',
     load: async () => (await import('./commands/listen.js')).listen,

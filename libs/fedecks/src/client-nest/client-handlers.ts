@@ -8,20 +8,21 @@ import { type ClientEvent, FedecksClient } from '../client/index.js';
 import { messageOf, printable, stackOf } from '../faults/index.js';
 import {
   type DeviceContext,
+  failureOf,
   type Handler,
   HandlerExplorer,
-  HandlerRunner,
   Inbox,
   type InboxOwner,
   LONG_RUN_MS,
   refusalOf,
-  type ResultSink,
+  type Route,
   Router,
   SLICE_MS,
   turns,
   type Worker,
 } from '../handlers/index.js';
-import { type Term } from '../wire/index.js';
+import { HandlerRunner, RequestSink, type ResultSink } from '../results/index.js';
+import { type Term } from '../wire/internal.js';
 
 /**
  * The maximum number of messages that wait for a handler. A device cannot slow the cloud down, so it drops and logs further
@@ -38,10 +39,14 @@ const MAX_LINE_CHARS = 2_000;
 export type ConnectionLost = Extract<ClientEvent, { type: 'connection_lost' }>;
 
 /** A message, and the runner of its connection. */
-interface Received {
+interface ReceivedMessage {
   readonly message: Term;
   readonly runner: HandlerRunner;
 }
+
+type IncomingRequest = Parameters<FedecksClient['requestListener']>[0];
+
+type Received = ReceivedMessage | IncomingRequest;
 
 /** Starts the client with the app, passes its messages to the app's handlers, and sends their results. */
 @Injectable()
@@ -74,6 +79,7 @@ export class ClientHandlers
     this.router = new Router(this.explorer.explore());
     this.client.events$.subscribe((event) => this.onEvent(event));
     this.client.messages$.subscribe((message) => this.onMessage(message));
+    this.client.requestListener = (incoming) => this.onRequest(incoming);
     this.watching = setInterval(() => this.inbox.watch(performance.now()), WATCH_EVERY_MS).unref();
     await this.client.start();
   }
@@ -105,6 +111,11 @@ export class ClientHandlers
     else this.inbox.take({ message, runner: this.runner }, 0);
   }
 
+  private onRequest(incoming: IncomingRequest): void {
+    if (this.inbox.full) incoming.refuse();
+    else this.inbox.take(incoming, 0);
+  }
+
   /** Logged at the first dropped message and at the end only: there may be many. */
   private drop(): void {
     if (this.dropped++ > 0) return;
@@ -119,13 +130,56 @@ export class ClientHandlers
 
   // --- The inbox -------------------------------------------------------------------------------------------
 
-  handle({ message, runner }: Received): void {
+  handle(received: Received): void {
+    if ('begin' in received) return this.handleRequest(received);
+    const { message, runner } = received;
     const route = this.router.message(message);
     if (route) this.inbox.run(route.handler, route.payload, runner);
-    else
-      this.logger.warn(
-        printable(`Unhandled message from the cloud: ${this.router.whyUnhandled(message)}`, MAX_LINE_CHARS),
-      );
+    else this.warnUnhandled(message);
+  }
+
+  private handleRequest(incoming: IncomingRequest): void {
+    const begun = incoming.begin();
+    if (!begun) return;
+    const { request, message, drained } = begun;
+    const sink = new RequestSink(
+      request,
+      {
+        stop: () => this.stop(),
+        drained,
+        onFailure: (error, handler) => this.onFailure(error, handler),
+      },
+      failureOf,
+    );
+    const runner = new HandlerRunner(sink);
+    request.onEnd = () => runner.end();
+    let route: Route | undefined;
+    try {
+      route = this.routeOfFunction(message) ?? this.router.message(message);
+    } catch (error) {
+      sink.onFailure(error);
+      return;
+    }
+    if (route) {
+      this.inbox.run(route.handler, route.payload, runner);
+      request.watch(performance.now());
+    } else {
+      this.warnUnhandled(message);
+      request.error('no_handler', 'no handler takes this event');
+    }
+  }
+
+  /** The function that was given to `client.onRequest`: before all methods, as one without an event takes each. */
+  private routeOfFunction(message: Term): Route | undefined {
+    const found = this.client.requestHandlers.find(message);
+    if (!found) return undefined;
+    const call: Handler['call'] = (_payload, _device, source = this.runner) => found.call(source);
+    return { handler: { name: 'The handler of onRequest()', kind: { kind: 'any' }, call }, payload: null };
+  }
+
+  private warnUnhandled(message: Term): void {
+    const why = this.router.whyUnhandled(message);
+    this.logger.warn(printable(`Of what the cloud sent, ${why}`, MAX_LINE_CHARS));
   }
 
   onReady(): void {

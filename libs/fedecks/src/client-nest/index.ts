@@ -5,7 +5,6 @@ export {
   DeviceId,
   FromCloud,
   type HandlerDecorator,
-  type HandlerResult,
   InvalidHandlerError,
   type MessageGuard,
   OnConnected,
@@ -13,6 +12,7 @@ export {
   type OnMessageOf,
   Payload,
 } from '../handlers/index.js';
+export { type HandlerResult } from '../results/index.js';
 export { type ConnectionLost } from './client-handlers.js';
 export {
   type FedecksClientAsyncOptions,

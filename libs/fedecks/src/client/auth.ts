@@ -1,4 +1,4 @@
-import { DEVICE_ID_KEY, encodeAuthHeader, TermEncodeError, TOKEN_KEY, type Term } from '../wire/index.js';
+import { DEVICE_ID_KEY, encodeAuthHeader, TermEncodeError, TOKEN_KEY, type Term } from '../wire/internal.js';
 import { LoginFailedError } from './errors.js';
 
 /** The credentials of a login: named terms for the cloud's authenticator. They are never stored. */

@@ -1,5 +1,5 @@
 import { OptionsCheck } from '../options/index.js';
-import { MAX_DEVICE_ID_BYTES } from '../wire/index.js';
+import { MAX_DEVICE_ID_BYTES } from '../wire/internal.js';
 import { problemOfProxy, type ProxyChoice } from './proxy.js';
 import { problemsOfTls, type TlsOptions } from './tls.js';
 import { FileTokenStore, type TokenStore } from './token-store.js';

@@ -2,10 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { firstValueFrom, from, ReplaySubject, Subject, takeUntil, throwIfEmpty, type Observable } from 'rxjs';
 import { GuardedObservable, nameOf } from '../faults/index.js';
+import { type Ask, NotSupportedError, request, type RequestOptions, stream } from '../requests/index.js';
 import {
   encodeAttempt,
   encodeTerm,
   eventOf,
+  controlTypeOf,
+  looksLikeControl,
+  ReservedMessageError,
   TOKEN_PLEASE,
   tuple,
   type Contract,
@@ -16,7 +20,7 @@ import {
   type PayloadReceived,
   type PayloadToSend,
   type Term,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type AttemptLimits } from './attempt-clock.js';
 import { loginHeader, tokenHeader } from './auth.js';
 import { delayOf } from './backoff.js';
@@ -32,6 +36,12 @@ import { explain, isFailure } from './explain-event.js';
 import { Heartbeat } from './heartbeat.js';
 import { readFrame } from './inbound.js';
 import { PastMoment } from './past-moment.js';
+import {
+  type IncomingRequest,
+  type RequestContext,
+  type RequestHandler,
+  RequestHandlers,
+} from './request-handlers.js';
 import { DeviceSocket } from './socket.js';
 import {
   INITIAL_STATE,
@@ -117,6 +127,11 @@ export class FedecksClient<C extends Contract = Contract> {
   private retryTimer: NodeJS.Timeout | undefined;
   private stableTimer: NodeJS.Timeout | undefined;
   private tokenTimer: NodeJS.Timeout | undefined;
+
+  /** The functions of `onRequest`. @internal */
+  readonly requestHandlers = new RequestHandlers((error) => this.observerFailed(error));
+  /** Takes the requests of the cloud: these functions, unless others have taken its place. @internal */
+  requestListener = (incoming: IncomingRequest): void => this.requestHandlers.answer(incoming);
 
   private readonly logins = new Map<number, PendingLogin>();
   private loginCount = 0;
@@ -245,6 +260,7 @@ export class FedecksClient<C extends Contract = Contract> {
   async send(...message: [unknown] | [string, unknown]): Promise<void> {
     checkMessage(message);
     const term = (message.length === 1 ? message[0] : tuple(...message)) as Term;
+    this.refuseControl(looksLikeControl(term));
     await this.write(encodeTerm(term), term);
   }
 
@@ -253,7 +269,68 @@ export class FedecksClient<C extends Contract = Contract> {
    * term (which starts with 131): then they are a message like any other. Resolves and rejects as `send` does.
    */
   async sendRaw(bytes: Uint8Array): Promise<void> {
+    this.refuseControl(
+      controlTypeOf(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)) !== undefined,
+    );
     await this.write(bytes);
+  }
+
+  /** The cloud would take it for a control message, if it speaks protocol 2. */
+  private refuseControl(isControl: boolean): void {
+    if (isControl && this.socket?.protocol === 2) throw new ReservedMessageError();
+  }
+
+  /**
+   * Asks the cloud: its handler of the event returns the answer, `null` where it returns nothing. Each request has
+   * exactly one outcome (PROTOCOL.md §6.3).
+   * @throws {NotConnectedError} (rejects) when not connected: nothing was sent.
+   * @throws {NotSupportedError} (rejects) when the cloud speaks protocol 1: nothing was sent.
+   * @throws {RequestFailedError} (rejects) when the cloud answers that there is no result; `code` says why.
+   * @throws {RequestTimeoutError} (rejects) when no answer came in time: whether it was handled is not known.
+   * @throws {ConnectionLostError} (rejects) when the connection ended before: whether it was handled is not known.
+   * @throws {SendBufferFullError} (rejects) when more than `maxBufferedBytes` would wait for a stalled link.
+   * @throws {TermEncodeError} (rejects) when the payload holds something that is no term.
+   * @throws {ClientStoppedError} (rejects) after `stop`.
+   * @throws the reason of `signal` (rejects) when that aborts. The cloud is told to stop.
+   */
+  async request<Event extends EventName<EventsOf<C, 'up'>>, Payload>(
+    event: Event,
+    payload: PayloadToSend<EventsOf<C, 'up'>, Event, Payload>,
+    options?: RequestOptions,
+  ): Promise<Term> {
+    return request(this.asking('request', event, payload), options);
+  }
+
+  /**
+   * Asks the cloud for a stream of values: its handler returns an Observable, an async iterable or a generator. The
+   * request is sent when the stream is subscribed to; unsubscribing tells the cloud to stop. It has no deadline, ends
+   * with the connection, and fails with the errors of {@link request}.
+   */
+  stream<Event extends EventName<EventsOf<C, 'up'>>, Payload>(
+    event: Event,
+    payload: PayloadToSend<EventsOf<C, 'up'>, Event, Payload>,
+  ): Observable<Term> {
+    const values = stream(this.asking('stream', event, payload));
+    return new GuardedObservable(values, (error) => this.observerFailed(error));
+  }
+
+  /**
+   * Answers the requests of the cloud for this event. What the handler returns is the answer: a value, a promise, or an
+   * Observable, async iterable or generator of values. What it throws is answered as `failed`, without its text, and is
+   * the event `observer_failed`. Requests are not among `messages$`.
+   * @returns a function that ends it.
+   * @throws {TypeError} where `handler` is no function, or the event has a handler.
+   */
+  onRequest<Event extends EventName<EventsOf<C, 'down'>>>(
+    event: Event,
+    handler: (payload: PayloadReceived<EventsOf<C, 'down'>, Event, Term>, context: RequestContext) => unknown,
+  ): () => void {
+    if (typeof handler !== 'function') {
+      throw new TypeError(
+        `client.onRequest('${event}', handler): handler must be a function, and is ${typeof handler}.`,
+      );
+    }
+    return this.requestHandlers.add(event, handler as RequestHandler);
   }
 
   /**
@@ -294,12 +371,26 @@ export class FedecksClient<C extends Contract = Contract> {
   }
 
   private async write(bytes: Uint8Array, message?: Term): Promise<void> {
-    this.throwIfStopped();
-    if (this.state.status !== 'connected' || !this.socket) {
-      throw new NotConnectedError('not-connected', this.standing);
-    }
-    await this.socket.send(bytes);
+    await this.connectedSocket().send(bytes);
     this.trace.onSent(bytes.length, message);
+  }
+
+  /** @throws {NotConnectedError} @throws {ClientStoppedError} */
+  private connectedSocket(): DeviceSocket {
+    this.throwIfStopped();
+    if (this.state.status === 'connected' && this.socket) return this.socket;
+    throw new NotConnectedError('not-connected', this.standing);
+  }
+
+  private asking(method: string, event: string, payload: unknown): Ask {
+    if (typeof event !== 'string')
+      throw new TypeError(`client.${method}(event, payload): the name of the event must be a string.`);
+    const message: Term = tuple<[unknown, unknown]>(event, payload);
+    return (timeoutMs, answered) => {
+      const socket = this.connectedSocket();
+      if (socket.protocol === 1) throw new NotSupportedError('The cloud');
+      return socket.requests.asked.ask(message, timeoutMs, answered);
+    };
   }
 
   /** Why there is no connection: whoever sends may never have subscribed to `events$`. */
@@ -418,6 +509,7 @@ export class FedecksClient<C extends Contract = Contract> {
       {
         alive: () => this.heartbeat.alive(),
         frame: (bytes, isBinary) => this.receive(attempt, bytes, isBinary),
+        request: (incoming) => this.requestListener(incoming),
         event: (event: AttemptEvent) => this.dispatch({ ...event, attempt }),
       },
     );

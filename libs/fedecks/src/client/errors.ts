@@ -1,4 +1,4 @@
-import { FedecksError } from '../wire/index.js';
+import { FedecksError } from '../wire/internal.js';
 
 /** A message that was not written to a connection, and will not be. */
 export class NotConnectedError extends FedecksError {

@@ -1,4 +1,4 @@
-import { CLOSE } from '../wire/index.js';
+import { CLOSE } from '../wire/internal.js';
 import { type ClientEvent } from './client-event.js';
 import { explain, isFailure } from './explain-event.js';
 

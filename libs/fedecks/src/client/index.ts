@@ -24,11 +24,20 @@ export {
 } from './errors.js';
 export { InvalidOptionsError } from '../options/index.js';
 export {
+  ConnectionLostError,
+  NotSupportedError,
+  RequestFailedError,
+  type RequestOptions,
+  RequestTimeoutError,
+} from '../requests/index.js';
+export { type RequestContext } from './request-handlers.js';
+export {
   atom,
   Atom,
   type CannotBeSent,
   type Contract,
   type MessageOf,
+  ReservedMessageError,
   type Sendable,
   type Term,
   tuple,

@@ -4,16 +4,24 @@ import {
   ATTEMPT_HEADER,
   AUTH_HEADER,
   CLONE_REASON,
+  type ControlMessage,
+  controlTypeOf,
   decodeLimits,
+  encodeControlAfter,
   LIMITS_HEADER,
+  PROTOCOL_2,
+  PROTOCOL_HEADER,
   REFUSAL_HEADER,
-} from '../wire/index.js';
+  speaksProtocol2,
+} from '../wire/internal.js';
+import { Conversation } from '../requests/index.js';
 import { AttemptClock, type AttemptLimits } from './attempt-clock.js';
 import { type ConnectionLoss } from './client-event.js';
 import { connect, reasonOf, type ConnectSettings, type Reached } from './connect.js';
 import { NotConnectedError, SendBufferFullError } from './errors.js';
 import { adviseTls } from './explain.js';
 import { Pacer } from './pacer.js';
+import { incomingRequest, type IncomingRequest } from './request-handlers.js';
 import { type AttemptEvent, type CloudRefusal } from './state.js';
 import { missingCertificate } from './tls.js';
 import { Unconfirmed } from './unconfirmed.js';
@@ -38,6 +46,8 @@ export interface SocketListener {
   /** A frame has come, of any kind, on the open connection. */
   alive(): void;
   frame(bytes: Buffer, isBinary: boolean): void;
+  /** A request of the server. */
+  request(incoming: IncomingRequest): void;
   /** At most one of these events ends the socket; none follows it. */
   event(
     event: Extract<AttemptEvent, { type: 'upgraded' | 'unreachable' | 'refused' | 'errored' | 'lost' }>,
@@ -49,6 +59,7 @@ const MAX_RETRY_AFTER_MS = 24 * 60 * 60 * 1000;
 
 /** The code `ws` gives to a connection that ended without a close frame; it is never sent (RFC 6455 §7.1.5). */
 const NO_CLOSE_FRAME = 1006;
+const PROTOCOL_ERROR = 1002;
 
 /** One attempt to connect, and the connection it becomes. It is never used again once it has ended. */
 export class DeviceSocket {
@@ -67,6 +78,11 @@ export class DeviceSocket {
   /** The number of messages for which `send` has resolved. */
   private writtenMessages = 0;
   private phase: 'reaching' | 'upgrading' | 'open' | 'ended' = 'reaching';
+  /** The newest protocol that both sides speak (PROTOCOL.md §6.1). */
+  protocol: 1 | 2 = 1;
+  private conversation: Conversation | undefined;
+  /** The last control message that is being written. Never rejects. */
+  private writingControl: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly settings: SocketSettings,
@@ -86,14 +102,15 @@ export class DeviceSocket {
    * @throws {SendBufferFullError} (rejects) if too many bytes wait for that already.
    */
   send(bytes: Uint8Array, isMessage = true): Promise<void> {
+    const full = this.fullError(bytes.length);
+    return full ? Promise.reject(full) : this.write(bytes, isMessage);
+  }
+
+  private write(bytes: Uint8Array, isMessage: boolean): Promise<void> {
     const { socket } = this;
     if (!socket) return Promise.reject(new NotConnectedError('not-connected'));
-    const waiting = socket.bufferedAmount + this.pacedBytes;
-    if (waiting > 0 && waiting + bytes.length > this.settings.maxBufferedBytes) {
-      return Promise.reject(new SendBufferFullError(waiting, this.settings.maxBufferedBytes));
-    }
     return new Promise((resolve, reject) => {
-      const write = (): void => {
+      const writeNow = (): void => {
         this.unconfirmed.onSent(bytes.length, isMessage ? 1 : 0);
         socket.send(bytes, { binary: true }, (error) => {
           // Node reports success for a write that was pending when the socket was destroyed.
@@ -103,14 +120,50 @@ export class DeviceSocket {
           resolve();
         });
       };
-      if (!isMessage) return write();
+      if (!isMessage) return writeNow();
       this.pacedBytes += bytes.length;
       this.pacer.send(() => {
         this.pacedBytes -= bytes.length;
         if (this.phase === 'ended') reject(new NotConnectedError('connection-ended'));
-        else write();
+        else writeNow();
       });
     });
+  }
+
+  private fullError(bytes: number): SendBufferFullError | undefined {
+    const waiting = (this.socket?.bufferedAmount ?? 0) + this.pacedBytes;
+    const { maxBufferedBytes } = this.settings;
+    return waiting > 0 && waiting + bytes > maxBufferedBytes
+      ? new SendBufferFullError(waiting, maxBufferedBytes)
+      : undefined;
+  }
+
+  /** The requests in both directions. Made when it is first asked for. */
+  get requests(): Conversation {
+    return (this.conversation ??= new Conversation((control) => this.sendControl(control), {
+      maxBytes: this.settings.maxFrameBytes,
+    }));
+  }
+
+  /** @throws {SendBufferFullError} for what carries a value, and what encoding throws. */
+  private sendControl(control: ControlMessage): void {
+    const bytes = encodeControlAfter(0, control);
+    // What ends a request is small, and must not be lost: the other side may wait without a deadline.
+    const hasValue = 'message' in control || 'value' in control;
+    const full = hasValue ? this.fullError(bytes.length) : undefined;
+    if (full) throw full;
+    // It fails only when the connection ends: then each request has its outcome.
+    this.writingControl = this.write(bytes, true).catch(() => undefined);
+  }
+
+  private onControl(bytes: Buffer): void {
+    const { requests } = this;
+    const todo = requests.onControl(bytes, performance.now());
+    if (todo === 'handle') this.listener.request(incomingRequest(bytes, requests, () => this.writingControl));
+    if (todo !== 'close') return;
+    const reason = 'the server sent a control message that is malformed, or answers what was never asked';
+    this.listener.event({ type: 'errored', reason });
+    this.socket?.close(PROTOCOL_ERROR);
   }
 
   /** Its payload is the device id (PROTOCOL.md §2.5). */
@@ -168,7 +221,11 @@ export class DeviceSocket {
       this.clock.begin('answer');
       // The published types do not know `closeTimeout` yet.
       const options: ClientOptions & { closeTimeout: number } = {
-        headers: { [AUTH_HEADER]: settings.header, [ATTEMPT_HEADER]: settings.attempt },
+        headers: {
+          [AUTH_HEADER]: settings.header,
+          [ATTEMPT_HEADER]: settings.attempt,
+          [PROTOCOL_HEADER]: PROTOCOL_2,
+        },
         perMessageDeflate: false,
         followRedirects: false,
         maxPayload: settings.maxFrameBytes,
@@ -188,6 +245,7 @@ export class DeviceSocket {
     const { listener } = this;
     socket.once('upgrade', ({ headers }: IncomingMessage) => {
       this.pacer = this.pace(decodeLimits(headers[LIMITS_HEADER]).framesPerSecond);
+      if (speaksProtocol2(headers[PROTOCOL_HEADER])) this.protocol = 2;
     });
     socket.once('open', () => {
       this.clock.end();
@@ -225,7 +283,10 @@ export class DeviceSocket {
     socket.on('message', (data: RawData, isBinary) => {
       alive();
       // 'nodebuffer', the default `binaryType`, makes every message one Buffer.
-      if (this.phase === 'open') listener.frame(data as Buffer, isBinary);
+      if (this.phase !== 'open') return;
+      const bytes = data as Buffer;
+      if (this.protocol === 2 && isBinary && controlTypeOf(bytes) !== undefined) this.onControl(bytes);
+      else listener.frame(bytes, isBinary);
     });
   }
 
@@ -288,6 +349,7 @@ export class DeviceSocket {
     const first = this.phase !== 'ended';
     this.phase = 'ended';
     this.pacer.end();
+    this.conversation?.end();
     return first;
   }
 }

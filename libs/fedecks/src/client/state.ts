@@ -1,4 +1,4 @@
-import { CLOSE, closeCodeAdvice } from '../wire/index.js';
+import { CLOSE, closeCodeAdvice } from '../wire/internal.js';
 import { type Pace } from './backoff.js';
 import {
   type ClientEvent,

@@ -1,4 +1,5 @@
 import { type Observable } from 'rxjs';
+import { type Answered, type AskedRequest } from '../requests/index.js';
 import {
   type AuthenticatedDevice,
   type Backplane,
@@ -11,17 +12,20 @@ import {
   type PresencePage,
   type PushResult,
 } from '../server/index.js';
-import { beginsAsTerm } from '../wire/index.js';
+import { beginsAsTerm, type Term } from '../wire/internal.js';
+import { NodeResponder, REQUEST_KIND, encodeHoldsQuestion, encodeTrace } from './node-responder.js';
+import { NodeRequests } from './node-requests.js';
 import { type Bucket, type BucketState, type Entries, type Store } from './bucket.js';
 import { type ClusterOptions } from './cluster-options.js';
+import { IncomingRequests } from './incoming-requests.js';
 import { isNodeEntry, Leases, type NodeEntry, type NodeMessage, readNodeMessage } from './leases.js';
-import { type Link, Malformed, messageOf, unavailable } from './link.js';
-import { NodeRequests } from './node-requests.js';
-import { encodeHoldsQuestion, encodeTrace, NodeResponder, REQUEST_KIND } from './node-responder.js';
+import { type Link, Malformed, type Message, messageOf, unavailable } from './link.js';
+import { OutgoingRequests } from './outgoing-requests.js';
 import { PresenceReader } from './presence-reader.js';
 import { isPresenceRecord, type PresenceRecord } from './presence-record.js';
 import { PresenceWriter } from './presence-writer.js';
 import { SharedClock } from './rank.js';
+import { readRequestMessage } from './request-messages.js';
 import { isRevocation, type Revocation, RevocationBucket } from './revocation-bucket.js';
 import { Subjects } from './subjects.js';
 
@@ -53,6 +57,8 @@ export class ClusterBackplane implements Backplane {
   private readonly subjects: Subjects;
   private readonly requests: NodeRequests;
   private readonly responder: NodeResponder;
+  private readonly outgoing: OutgoingRequests;
+  private readonly incoming: IncomingRequests;
   private readonly leases: Leases;
   private readonly presence: PresenceWriter;
   private readonly reader: PresenceReader;
@@ -110,7 +116,9 @@ export class ClusterBackplane implements Backplane {
         trouble: (error) => this.onTrouble('presence', error, 'presence cannot be written'),
       },
     );
-    this.responder = new NodeResponder(this.link, this.subjects, endpoint, this.presence);
+    this.responder = new NodeResponder(this.link, this.subjects, endpoint, this.presence, this.node);
+    this.outgoing = new OutgoingRequests(this.node, this.link, this.subjects, this.requests, options);
+    this.incoming = new IncomingRequests(this.link, this.subjects, endpoint, () => this.responder.isStale());
     this.reader = new PresenceReader(endpoint.path, this.subjects, {
       lives: (node) => this.leases.lives(node),
       problem: () => this.problem ?? 'presence cannot be read',
@@ -123,6 +131,7 @@ export class ClusterBackplane implements Backplane {
     this.link.subscribe(this.subjects.all, ({ data }) => this.writeToAll(data));
     this.link.subscribe(this.subjects.nodes, ({ data }) => this.leases.received(readNodeMessage(data)));
     this.link.subscribe(this.subjects.node(this.node), this.responder.onQuestion);
+    this.link.subscribe(this.subjects.requests(this.node), (message) => this.onRequestMessage(message));
     this.responder.start(this.options.requestTimeoutMs);
     this.tidying = setInterval(() => this.tidy(), this.options.heartbeatMs).unref();
     await this.link.start({
@@ -147,6 +156,7 @@ export class ClusterBackplane implements Backplane {
     this.generation++;
     this.wake();
     this.responder.stop();
+    this.outgoing.close();
     await this.leases.stop(clean).catch(() => undefined);
     await this.responder.finish().catch(() => undefined);
     this.revocations.pause();
@@ -187,6 +197,15 @@ export class ClusterBackplane implements Backplane {
     return (await this.requests.ask(this.subjects.device(deviceId), message)) ? 'sent' : 'offline';
   }
 
+  ask(
+    deviceId: string,
+    message: Term,
+    timeoutMs: number,
+    answered: Answered,
+  ): Promise<AskedRequest | undefined> {
+    return this.outgoing.ask(deviceId, message, timeoutMs, answered);
+  }
+
   disconnect(deviceId: string): Promise<boolean> {
     return this.requests.ask(this.subjects.device(deviceId), Uint8Array.of(REQUEST_KIND.disconnect));
   }
@@ -219,18 +238,26 @@ export class ClusterBackplane implements Backplane {
     this.endpoint.writeToAll(Buffer.from(data), group);
   }
 
+  private onRequestMessage({ data, reply }: Message): void {
+    const { head, term } = readRequestMessage(data);
+    if ('from' in head) this.incoming.onMessage(head, term, reply);
+    else this.outgoing.onAnswer(head, term);
+  }
+
   private tell(message: NodeMessage): void {
     if (this.link.isUp) this.link.publish(this.subjects.nodes, Buffer.from(JSON.stringify(message)));
   }
 
   private tidy(): void {
+    this.outgoing.tick();
+    this.incoming.tick();
     const now = performance.now();
     for (const [part, { at }] of this.troubles) if (now - at > this.calmMs) this.troubles.delete(part);
     this.reportHealth();
     void this.check();
   }
 
-  /** Asks the holder of the device to rewrite its presence after a foreign write. */
+  /** NodeRequests the holder of the device to rewrite its presence after a foreign write. */
   private mend(id: string): void {
     this.presence.lookAt(id);
     if (this.link.isUp) this.link.publish(this.subjects.device(id), Uint8Array.of(REQUEST_KIND.compare));
@@ -246,6 +273,8 @@ export class ClusterBackplane implements Backplane {
   private down(): void {
     this.pauseAll();
     this.requests.fail();
+    this.outgoing.fail();
+    this.incoming.fail();
     this.problem = this.link.reason;
     this.reportHealth();
   }

@@ -9,13 +9,16 @@ import { type Link, Malformed, type Message, timeout, unavailable } from './link
 export const EXECUTED = Uint8Array.of(1);
 export const NOT_EXECUTED = Uint8Array.of(0);
 
+/** The longest answer, with what a node says beside {@link EXECUTED}: its name. */
+const MAX_ANSWER_BYTES = 512;
+
 /** The delay before a second retry, in milliseconds, so that a busy node is not flooded. */
 const RESEND_AFTER_MS = 20;
 
 interface Pending {
   readonly subject: string;
   readonly bytes: Uint8Array;
-  readonly resolve: (done: boolean) => void;
+  readonly resolve: (answer: Uint8Array | undefined) => void;
   readonly reject: (error: BackplaneError) => void;
   readonly timer: NodeJS.Timeout;
   /** Sent to a single node, whose response is final. */
@@ -44,10 +47,21 @@ export class NodeRequests {
   /**
    * True if a node has executed it, false if none holds the device.
    * @param once whether it is put to one node, and not to all that hold the device.
+   * @param withinMs how long the answer may take.
    * @throws {BackplaneError} when that cannot be known.
    */
-  async ask(subject: string, bytes: Uint8Array, once = false): Promise<boolean> {
-    const { maxPending, maxPendingBytes, requestTimeoutMs } = this.options;
+  async ask(subject: string, bytes: Uint8Array, once?: boolean, withinMs?: number): Promise<boolean> {
+    return (await this.query(subject, bytes, once, withinMs)) !== undefined;
+  }
+
+  /** As {@link ask}, with what the node has answered beside that: undefined if none holds the device. */
+  async query(
+    subject: string,
+    bytes: Uint8Array,
+    once = false,
+    withinMs = this.options.requestTimeoutMs,
+  ): Promise<Uint8Array | undefined> {
+    const { maxPending, maxPendingBytes } = this.options;
     if (this.pending.size >= maxPending || this.bytes + bytes.length > maxPendingBytes) {
       throw new BackplaneError(
         'overloaded',
@@ -58,10 +72,7 @@ export class NodeRequests {
     const address = `${this.link.inbox}.${++this.count}`;
     this.link.publish(subject, bytes, address);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => this.settle(address)?.reject(timeout(requestTimeoutMs)),
-        requestTimeoutMs,
-      );
+      const timer = setTimeout(() => this.settle(address)?.reject(timeout(withinMs)), withinMs);
       this.pending.set(address, { subject, bytes, resolve, reject, timer, once, refusals: 0 });
       this.bytes += bytes.length;
     });
@@ -74,13 +85,13 @@ export class NodeRequests {
   }
 
   private onReply({ subject, data, unheard }: Message): void {
-    const done = data.length === 1 && data[0] === EXECUTED[0];
+    const done = data[0] === EXECUTED[0] && data.length <= MAX_ANSWER_BYTES;
     if (!unheard && !done && !(data.length === 1 && data[0] === NOT_EXECUTED[0]))
       throw new Malformed('not a known answer');
     const asked = this.pending.get(subject);
     if (!asked) return;
     if (unheard || done || asked.once) {
-      this.settle(subject)?.resolve(done);
+      this.settle(subject)?.resolve(done ? data.subarray(1) : undefined);
       return;
     }
     if (++asked.refusals === 1) this.resend(subject);

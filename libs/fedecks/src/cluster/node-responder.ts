@@ -1,5 +1,5 @@
 import { type BackplaneEndpoint, type CloneTrace, type ReplacedProcess } from '../server/index.js';
-import { beginsAsTerm } from '../wire/index.js';
+import { beginsAsTerm } from '../wire/internal.js';
 import { EXECUTED, NOT_EXECUTED } from './node-requests.js';
 import { Freshness } from './freshness.js';
 import { type Link, Malformed, type Message } from './link.js';
@@ -8,7 +8,7 @@ import { type Rank } from './rank.js';
 import { type Subjects } from './subjects.js';
 
 /** The first byte of a message to the node that holds a device. */
-export const REQUEST_KIND = { push: 1, disconnect: 2, handOver: 4, compare: 5 } as const;
+export const REQUEST_KIND = { push: 1, disconnect: 2, handOver: 4, compare: 5, locate: 7 } as const;
 
 /** The maximum size of a request, including the longest device id. */
 const MAX_QUESTION_BYTES = 16 * 1024;
@@ -26,6 +26,7 @@ export class NodeResponder {
     private readonly subjects: Subjects,
     private readonly endpoint: BackplaneEndpoint,
     private readonly writer: PresenceWriter,
+    private readonly node: string,
   ) {}
 
   /** @param goodForMs the requester's timeout, after which it does not retry. */
@@ -41,6 +42,11 @@ export class NodeResponder {
   stop(): void {
     this.freshness?.stop();
     clearInterval(this.forgetting);
+  }
+
+  /** Whether what was read just now may be so old that nobody waits for its answer. */
+  isStale(): boolean {
+    return this.freshness?.isStale() ?? false;
   }
 
   /** Handles a request to the holder of a device. @throws {Malformed} */
@@ -60,11 +66,14 @@ export class NodeResponder {
     else if (kind === REQUEST_KIND.handOver) {
       this.writer.takeOver(id);
       this.answer(message, true);
+    } else if (kind === REQUEST_KIND.locate && message.reply) {
+      const isHere = this.endpoint.held(id) !== undefined;
+      this.answer(message, isHere, Buffer.from(this.node));
     } else throw new Malformed('not a known request');
   };
 
   /**
-   * Answers whether this node holds a connection that stays over the one of the node that asks, or hears which processes
+   * NodeResponder whether this node holds a connection that stays over the one of the node that asks, or hears which processes
    * of a device came before the one that it holds. @throws {Malformed}
    */
   readonly onQuestion = (message: Message): void => {
@@ -74,7 +83,7 @@ export class NodeResponder {
     else throw new Malformed('not a known request');
   };
 
-  /** Answers pending requests after this node has released its devices. */
+  /** NodeResponder pending requests after this node has released its devices. */
   async finish(): Promise<void> {
     await this.link.flush();
     await Promise.all([...this.outcomes.values(), ...this.outcomesBefore.values()]);
@@ -86,9 +95,7 @@ export class NodeResponder {
     const address = message.reply ?? '';
     // A possibly expired request is not executed: a waiting requester retries.
     const outcome =
-      this.outcomes.get(address) ??
-      this.outcomesBefore.get(address) ??
-      (this.freshness?.isStale() ? undefined : act());
+      this.outcomes.get(address) ?? this.outcomesBefore.get(address) ?? (this.isStale() ? undefined : act());
     if (outcome === undefined) {
       this.answer(message, false);
       return;
@@ -102,10 +109,11 @@ export class NodeResponder {
     });
   }
 
-  private answer(message: Message, done: boolean): void {
+  /** @param beside what to say beside {@link EXECUTED}. */
+  private answer({ reply }: Message, done: boolean, beside?: Buffer): void {
     // If the connection was lost meanwhile, nobody receives the answer.
-    if (this.link.isUp && message.reply !== undefined)
-      this.link.publish(message.reply, done ? EXECUTED : NOT_EXECUTED);
+    if (!this.link.isUp || reply === undefined) return;
+    this.link.publish(reply, done ? (beside ? Buffer.concat([EXECUTED, beside]) : EXECUTED) : NOT_EXECUTED);
   }
 }
 

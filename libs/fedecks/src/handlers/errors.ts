@@ -1,4 +1,4 @@
-import { FedecksError } from '../wire/index.js';
+import { FedecksError } from '../wire/internal.js';
 
 /** Invalid handlers or decorators. Thrown at boot; the message names the class and the fix. */
 export class InvalidHandlerError extends FedecksError {

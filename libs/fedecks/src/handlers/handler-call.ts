@@ -1,14 +1,10 @@
 import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
+import { type SignalSource } from '../results/index.js';
 import { PARAM, type ParamMetadata } from './decorators.js';
 
 /** The device, as handlers see it. Cloud and device each add properties. */
 export interface DeviceContext {
   readonly id: string | null;
-}
-
-/** Provides the signal of `@AbortSignal()`, on demand. */
-export interface SignalSource {
-  readonly signal: AbortSignal;
 }
 
 /**

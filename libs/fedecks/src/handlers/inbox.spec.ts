@@ -1,4 +1,4 @@
-import { HandlerRunner, type ResultSink } from './handler-runner.js';
+import { HandlerRunner, type ResultSink } from '../results/index.js';
 import { type Handler } from './router.js';
 import { Inbox, type InboxOwner, LONG_RUN_MS } from './inbox.js';
 

@@ -1,5 +1,5 @@
+import { type HandlerRunner } from '../results/index.js';
 import { type DeviceContext } from './handler-call.js';
-import { type HandlerRunner } from './handler-runner.js';
 import { type Handler } from './router.js';
 
 /** After this time, in ms, a running handler is reported, because later messages wait for it. */
@@ -86,6 +86,11 @@ export class Inbox<Message> {
   /** Whether the limit is reached. */
   get full(): boolean {
     return this.waiting.length >= this.limits.messages || this.waitingBytes >= this.limits.bytes;
+  }
+
+  /** Whether twice the limit is reached. */
+  get overfull(): boolean {
+    return this.waiting.length >= 2 * this.limits.messages || this.waitingBytes >= 2 * this.limits.bytes;
   }
 
   /** Whether enough was handled to resume reading. */

@@ -1,6 +1,6 @@
 import { type Observable } from 'rxjs';
-import { type EventsOf, type Contract, type MessageToSend } from '../wire/index.js';
-import { type Stop } from './result.js';
+import { type EventsOf, type Contract, type MessageToSend } from '../wire/internal.js';
+import { type Stop } from '../results/index.js';
 
 /**
  * A handler decorator that type-checks its method: each parameter must accept one of the available arguments (`Takes`, each

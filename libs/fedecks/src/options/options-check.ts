@@ -1,4 +1,4 @@
-import { FedecksError } from '../wire/index.js';
+import { FedecksError } from '../wire/internal.js';
 
 /** Options that cannot work. Thrown once, at start, with everything that is wrong with them. */
 export class InvalidOptionsError extends FedecksError {

@@ -1,4 +1,6 @@
 import { type Observable, Subject } from 'rxjs';
+import { type Answered, type AskedRequest } from '../requests/index.js';
+import { type Term } from '../wire/internal.js';
 import { type CloneTrace, type NewerConnection } from './clones.js';
 import { type AuthenticatedDevice, type ConnectedDevice, type DisconnectCause } from './device.js';
 import { type PresenceEntry, type PresencePage, type PresenceSource } from './presence.js';
@@ -26,6 +28,13 @@ export interface BackplaneEndpoint {
   all(): Iterable<ConnectedDevice>;
   /** Writes a frame to the device. Undefined if this node does not hold it, false if it disconnected before the write. */
   write(deviceId: string, bytes: Buffer): boolean | Promise<boolean> | undefined;
+  /**
+   * Sends a request to the device. Undefined where this node does not hold it.
+   * @param timeoutMs -1 for a stream, which has no deadline.
+   * @throws {NotSupportedError} when the device speaks protocol 1.
+   * @throws {RequestFailedError} `busy`, when too many are open.
+   */
+  ask(deviceId: string, message: Term, timeoutMs: number, answered: Answered): AskedRequest | undefined;
   /** Closes the connections of the device with 1000, and returns whether there was any. */
   disconnect(deviceId: string): boolean;
   /**
@@ -80,6 +89,17 @@ export interface Backplane extends PresenceSource {
    * @throws {BackplaneError} when the outcome is unknown.
    */
   push(deviceId: string, bytes: Buffer): Promise<PushResult>;
+  /**
+   * Has a request sent by the node that holds the device. Undefined when none does.
+   * @param timeoutMs as with {@link BackplaneEndpoint.ask}.
+   * @throws {BackplaneError} when it cannot be known whether it was sent.
+   */
+  ask(
+    deviceId: string,
+    message: Term,
+    timeoutMs: number,
+    answered: Answered,
+  ): Promise<AskedRequest | undefined>;
   /** Closes the device's connections on other nodes. @throws {BackplaneError} */
   disconnect(deviceId: string): Promise<boolean>;
   /** Has all other nodes write a frame, to the members of a group or to every device. @throws {BackplaneError} */
@@ -145,6 +165,10 @@ export class InProcessBackplane implements Backplane {
 
   async push(): Promise<PushResult> {
     return 'offline';
+  }
+
+  async ask(): Promise<undefined> {
+    // The device is on no other node.
   }
 
   async disconnect(): Promise<boolean> {

@@ -2,7 +2,7 @@ import { Duplex } from 'node:stream';
 import { jest } from '@jest/globals';
 import { compressedTerm, str } from '../../test/support/term-bytes.js';
 import { Router, turns } from '../handlers/index.js';
-import { encodeTerm } from '../wire/index.js';
+import { encodeTerm } from '../wire/internal.js';
 import { Connection, type Endpoint } from './connection.js';
 import { type FedecksOptions, type ResolvedOptions, resolveOptions } from './fedecks-options.js';
 import { Telemetry } from './telemetry.js';
@@ -38,7 +38,7 @@ function connect(id: string, more: Partial<Endpoint>): { connection: Connection;
   };
   const socket = new Duplex({ read: () => undefined, write: (_chunk, _encoding, taken) => taken() });
   const device = { id, remoteAddress: '', claims: undefined, endpoint: '/fedecks', since: 0 };
-  const connection = new Connection(device, socket, endpoint, { generation: 0, expiresAt: 0 }, 0);
+  const connection = new Connection(device, socket, endpoint, { generation: 0, expiresAt: 0 }, 0, 1);
   connection.start(Buffer.alloc(0));
   return { connection, socket };
 }

@@ -2,22 +2,23 @@ import { type Duplex } from 'node:stream';
 import { nameOf } from '../faults/index.js';
 import {
   type Handler,
-  HandlerRunner,
   Inbox,
   type InboxOwner,
   LONG_RUN_MS,
   refusalOf,
   type Weight,
-  type ResultSink,
   type Route,
   type Router,
   SLICE_MS,
-  type Stop,
   turns,
   type Worker,
+  failureOf,
 } from '../handlers/index.js';
+import { HandlerRunner, RequestSink, type ResultSink, type Stop } from '../results/index.js';
+import { type Answered, type AskedRequest, Conversation, isRequest } from '../requests/index.js';
 import {
   CLOSE,
+  controlTypeOf,
   type DecodeOptions,
   decodeTerm,
   isCompressedTerm,
@@ -25,12 +26,12 @@ import {
   isTokenPleaseFrame,
   type Term,
   TermDecodeError,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { type End, ENDS } from './ends.js';
 import { type ResolvedOptions } from './fedecks-options.js';
 import { type Leftover } from './leftovers.js';
-import { encodeMessage } from './message.js';
+import { encodeControl, encodeReply } from './message.js';
 import { Outbox } from './outbox.js';
 import { type SentKind, type Telemetry } from './telemetry.js';
 import { type Grant } from './token.js';
@@ -122,6 +123,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   readonly number = ++connections;
   /** The handler whose duration is being measured, and its start. */
   private timing: { readonly handler: string; readonly startedAt: number } | undefined;
+  /** The requests in both directions; undefined until there is one. */
+  private conversation: Conversation | undefined;
 
   constructor(
     readonly device: ConnectedDevice,
@@ -131,6 +134,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     readonly grant: Grant,
     /** When the upgrade was requested. */
     readonly askedAt: number,
+    /** What both sides speak (PROTOCOL.md §6.1). */
+    readonly protocol: 1 | 2,
   ) {
     const { options } = endpoint;
     this.lastDataAt = this.countedFrom = performance.now();
@@ -246,12 +251,11 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private canRead(): boolean {
     if (this.draining || (this.state === 'closed' && !this.cause)) return false;
     const { inbox } = this;
-    if (this.waitsForRoom ? inbox.roomy : !inbox.full) {
-      this.waitsForRoom = false;
-      return true;
-    }
-    this.waitsForRoom = true;
-    return false;
+    const isFull = this.waitsForRoom ? !inbox.roomy : inbox.full;
+    // The answer that a handler waits for may come after what does not fit.
+    const mayReadOn = this.conversation !== undefined && this.conversation.asked.size > 0 && !inbox.overfull;
+    this.waitsForRoom = isFull && !mayReadOn;
+    return !this.waitsForRoom;
   }
 
   private onMessage(data: Buffer, steps: number): void {
@@ -259,6 +263,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
       this.sendToken();
       return;
     }
+    if (this.protocol === 2 && controlTypeOf(data) !== undefined && !this.takeControl(data)) return;
     const { inbox } = this;
     if (inbox.busy) {
       inbox.take(withoutExcessMemory(data), data.length);
@@ -310,33 +315,70 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   // --- Messages --------------------------------------------------------------------------------------------
 
   handle(data: Buffer): void {
+    if (this.protocol === 2 && isRequest(data)) return this.handleRequest(data);
     const { router } = this.endpoint;
     const term = decode(data, this.endpoint.decoding);
     if (term === undefined) {
       const bytes = withoutExcessMemory(data);
       this.endpoint.onReceived(this.device, bytes);
-      this.dispatch(router.raw(bytes), bytes, data.length);
+      this.run(router.raw(bytes), bytes, data.length, this.runner);
     } else if (isTokenPlease(term)) {
       this.sendToken();
     } else {
       this.endpoint.onReceived(this.device, term);
-      this.dispatch(router.message(term), term, data.length);
+      this.run(router.message(term), term, data.length, this.runner);
     }
   }
 
-  private dispatch(route: Route | undefined, message: Term | Uint8Array, bytes: number): void {
+  /** Takes a control message. True if it has to wait for its turn in the mailbox. */
+  private takeControl(data: Buffer): boolean {
+    const todo = this.requests.onControl(data, performance.now());
+    if (todo === 'close') {
+      this.report('protocol_error', 'a control message is malformed, or answers an unknown request');
+      this.close('protocol_error', CLOSE.protocolError);
+    }
+    return todo === 'handle';
+  }
+
+  private handleRequest(data: Buffer): void {
+    const now = performance.now();
+    const begun = this.requests.begin(data, now);
+    if (!begun) return;
+    const { request, message } = begun;
+    const sink = new RequestSink(request, this, failureOf);
+    const runner = new HandlerRunner(sink);
+    request.onEnd = () => runner.end();
+    const { router } = this.endpoint;
+    let route: Route | undefined;
+    try {
+      route = router.message(message);
+    } catch (error) {
+      sink.onFailure(error);
+      return;
+    }
+    this.run(route, message, data.length, runner);
+    if (route) request.watch(now);
+    else request.error('no_handler', 'no handler takes this event');
+  }
+
+  private run(
+    route: Route | undefined,
+    message: Term | Uint8Array,
+    bytes: number,
+    runner: HandlerRunner,
+  ): void {
     const { telemetry } = this.endpoint;
     if (telemetry.isWatched) {
       telemetry.onReceived(this, message, bytes, route?.handler.name);
-      if (route) return this.runTimed(route);
+      if (route) return this.runTimed(route, runner);
     }
-    if (route) this.inbox.run(route.handler, route.payload, this.runner);
+    if (route) this.inbox.run(route.handler, route.payload, runner);
     else this.report('unhandled_message', this.endpoint.router.whyUnhandled(message));
   }
 
-  private runTimed({ handler, payload }: Route): void {
+  private runTimed({ handler, payload }: Route, runner: HandlerRunner): void {
     this.timing = { handler: handler.name, startedAt: performance.now() };
-    this.inbox.run(handler, payload, this.runner);
+    this.inbox.run(handler, payload, runner);
     if (!this.inbox.busy) this.onHandled();
   }
 
@@ -380,7 +422,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   // --- What handlers may do --------------------------------------------------------------------------------
 
   send(term: Term): void {
-    const frame = encodeMessage(term);
+    const frame = encodeReply(term, this.protocol);
     const sent = this.write(frame, 'reply', term);
     if (sent === true) return;
     if (sent === false) this.onUndelivered();
@@ -406,6 +448,26 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (written !== false && telemetry.isWatched)
       telemetry.onSent(this, kind, payloadOf(frame).length, message);
     return written;
+  }
+
+  /**
+   * Sends a request to the device. Undefined if the connection has ended.
+   * @param timeoutMs -1 for a stream, which has no deadline.
+   * @throws {RequestFailedError} `busy`, when too many are open: nothing was sent.
+   */
+  ask(message: Term, timeoutMs: number, answered: Answered): AskedRequest | undefined {
+    if (this.state === 'closed') return undefined;
+    const asked = this.requests.asked.ask(message, timeoutMs, answered);
+    // A handler may wait for the answer, which is read only when the socket is.
+    if (this.waitsForRoom) this.queue();
+    return asked;
+  }
+
+  private get requests(): Conversation {
+    return (this.conversation ??= new Conversation((control) => {
+      const isRequest = control.type === 'request' || control.type === 'cancel';
+      void this.write(encodeControl(control), isRequest ? 'request' : 'reply');
+    }, this.endpoint.decoding));
   }
 
   private sendToken(): void {
@@ -542,6 +604,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.state = 'closed';
     this.cause = cause;
     this.runner.end();
+    this.conversation?.end();
     if (this.isAnnounced) this.endpoint.onEnded(this, cause);
   }
 

@@ -1,4 +1,4 @@
-import { CLOSE } from '../wire/index.js';
+import { CLOSE } from '../wire/internal.js';
 import { type DisconnectCause } from './device.js';
 
 /** Ends whose close code comes from the device, a handler's `stop()` or the violation, or that have none. */

@@ -1,4 +1,23 @@
-import { type Contract, type EventsOf, type MessageToSend } from '../wire/index.js';
+import { type Observable } from 'rxjs';
+import { GuardedObservable, type OnFailure } from '../faults/index.js';
+import {
+  type Answered,
+  type Ask,
+  type AskedRequest,
+  DeviceOfflineError,
+  request,
+  type RequestOptions,
+  stream,
+} from '../requests/index.js';
+import {
+  type Contract,
+  type EventName,
+  type EventsOf,
+  type MessageToSend,
+  type PayloadToSend,
+  type Term,
+  tuple,
+} from '../wire/internal.js';
 import { type PushResult } from './backplane.js';
 import { type ConnectedDevice } from './device.js';
 import { type LocalEndpoint } from './endpoints.js';
@@ -19,6 +38,8 @@ export class FedecksEndpoint<C extends Contract = Contract> {
   constructor(
     private readonly targets: () => readonly LocalEndpoint[],
     presence: Presence,
+    /** Called with what an observer of {@link stream} throws. */
+    private readonly onObserverFailure: OnFailure,
   ) {
     this.presence = presence;
   }
@@ -40,6 +61,49 @@ export class FedecksEndpoint<C extends Contract = Contract> {
     const frame = encodeMessage(message);
     const sent = await anyOf(this.targets().map((endpoint) => pushTo(endpoint, deviceId, frame)));
     return sent ? 'sent' : 'offline';
+  }
+
+  /**
+   * Asks a device, whichever node holds it: the handler of the event on the device returns the answer, `null` where it
+   * returns nothing. Each request has exactly one outcome (PROTOCOL.md §6.3).
+   * @throws {DeviceOfflineError} (rejects) when the device is connected nowhere: nothing was sent.
+   * @throws {NotSupportedError} (rejects) when the device speaks protocol 1: nothing was sent.
+   * @throws {RequestFailedError} (rejects) when the device answers that there is no result; `code` says why.
+   * @throws {RequestTimeoutError} (rejects) when no answer came in time: whether it was handled is not known.
+   * @throws {ConnectionLostError} (rejects) when the connection ended before: whether it was handled is not known.
+   * @throws {BackplaneError} (rejects) when the other nodes could not be asked, or have not answered.
+   * @throws {TermEncodeError} (rejects) when the payload holds something that is no term.
+   * @throws the reason of `signal` (rejects) when that aborts. The device is told to stop.
+   */
+  async request<Event extends EventName<EventsOf<C, 'down'>>, Payload>(
+    deviceId: string,
+    event: Event,
+    payload: PayloadToSend<EventsOf<C, 'down'>, Event, Payload>,
+    options?: RequestOptions,
+  ): Promise<Term> {
+    return request(this.asking('request', deviceId, event, payload), options);
+  }
+
+  /**
+   * Asks a device for a stream of values: the handler on the device returns an Observable, an async iterable or a
+   * generator. The request is sent when the stream is subscribed to; unsubscribing tells the device to stop. It has no
+   * deadline, ends with its connection, and fails with the errors of {@link request}.
+   */
+  stream<Event extends EventName<EventsOf<C, 'down'>>, Payload>(
+    deviceId: string,
+    event: Event,
+    payload: PayloadToSend<EventsOf<C, 'down'>, Event, Payload>,
+  ): Observable<Term> {
+    const ask = this.asking('stream', deviceId, event, payload);
+    return new GuardedObservable(stream(ask), this.onObserverFailure);
+  }
+
+  private asking(method: string, deviceId: string, event: string, payload: unknown): Ask {
+    checkDeviceId(`${method}(deviceId, ...)`, deviceId);
+    if (typeof event !== 'string')
+      throw new TypeError(`${method}(deviceId, event, ...): the event must be a string.`);
+    const message: Term = tuple<[unknown, unknown]>(event, payload);
+    return (timeoutMs, answered) => askDevice(this.targets(), deviceId, message, timeoutMs, answered);
   }
 
   /**
@@ -128,6 +192,37 @@ export class FedecksEndpoint<C extends Contract = Contract> {
       }),
     );
   }
+}
+
+/** The device is asked where it is: on this node if it is here, and else by the node that holds it. */
+function askDevice(
+  targets: readonly LocalEndpoint[],
+  deviceId: string,
+  message: Term,
+  timeoutMs: number,
+  answered: Answered,
+): AskedRequest | Promise<AskedRequest> {
+  for (const { node } of targets) {
+    const asked = node.ask(deviceId, message, timeoutMs, answered);
+    if (asked) return asked;
+  }
+  return askElsewhere(targets, deviceId, message, timeoutMs, answered);
+}
+
+async function askElsewhere(
+  targets: readonly LocalEndpoint[],
+  deviceId: string,
+  message: Term,
+  timeoutMs: number,
+  answered: Answered,
+): Promise<AskedRequest> {
+  for (const { node, backplane } of targets) {
+    const asked = await backplane.ask(deviceId, message, timeoutMs, answered);
+    // It may have come to this node meanwhile.
+    const here = asked ?? node.ask(deviceId, message, timeoutMs, answered);
+    if (here) return here;
+  }
+  throw new DeviceOfflineError(deviceId);
 }
 
 /**

@@ -10,14 +10,17 @@ import {
 } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
-import { HandlerExplorer, HandlerRunner, Router, turns } from '../handlers/index.js';
+import { HandlerExplorer, Router, turns } from '../handlers/index.js';
+import { HandlerRunner } from '../results/index.js';
 import {
   type Attempt,
   type DecodeOptions,
   encodeLimits,
   encodeTokenMessage,
+  PROTOCOL_HEADER,
+  speaksProtocol2,
   type Term,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type Backplane } from './backplane.js';
 import { drain } from './drain.js';
 import { isOtherProcess } from './duplicates.js';
@@ -250,8 +253,9 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     const device: ConnectedDevice = { id, remoteAddress, claims, endpoint, since: Date.now(), attempt };
     this.node.decisions.replaceBy(device);
     // Only for devices that name their attempt: an Elixir device must receive the same 101, byte for byte.
-    socket.write(acceptHandshake(request, attempt && this.limits));
-    const connection = new Connection(device, socket, this, grant, askedAt);
+    const protocol = speaksProtocol2(request.headers[PROTOCOL_HEADER]) ? 2 : 1;
+    socket.write(acceptHandshake(request, attempt && this.limits, protocol));
+    const connection = new Connection(device, socket, this, grant, askedAt, protocol);
     this.node.add(connection);
     this.backplane.opened(device);
     // An observer of the replaced connection may have revoked the device before this connection was registered.

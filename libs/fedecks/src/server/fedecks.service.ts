@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { Injectable } from '@nestjs/common';
 import { type Observable } from 'rxjs';
 import { messageOf } from '../faults/index.js';
-import { type Contract, type EventsOf, type MessageToSend } from '../wire/index.js';
+import { type Contract, type EventsOf, type MessageToSend } from '../wire/internal.js';
 import { type PushResult } from './backplane.js';
 import { type ConnectedDevice } from './device.js';
 import { Downstream, type DownstreamMessage } from './downstream.js';
@@ -45,6 +45,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
         (path) => (path === undefined ? endpoints.all : [endpoints.at(path)]),
         endpoints.presenceChanges$,
       ),
+      endpoints.logFailureOf('An observer of stream()'),
     );
     this.messages$ = endpoints.messages$;
     this.connections$ = endpoints.connections$;
@@ -187,6 +188,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
     const endpoint = new FedecksEndpoint<C>(
       targets,
       new Presence(targets, this.endpoints.presenceChangesAt(path)),
+      this.endpoints.logFailureOf('An observer of stream()'),
     );
     this.byPath.set(path, endpoint);
     return endpoint;

@@ -5,7 +5,6 @@ export {
   DeviceEndpoint,
   DeviceId,
   type HandlerDecorator,
-  type HandlerResult,
   InvalidHandlerError,
   type MessageGuard,
   OnConnected,
@@ -13,9 +12,16 @@ export {
   type OnMessageOf,
   OnRawMessage,
   Payload,
-  stop,
-  type Stop,
 } from '../handlers/index.js';
+export {
+  ConnectionLostError,
+  DeviceOfflineError,
+  NotSupportedError,
+  RequestFailedError,
+  type RequestOptions,
+  RequestTimeoutError,
+} from '../requests/index.js';
+export { type HandlerResult, stop, type Stop } from '../results/index.js';
 export { InvalidOptionsError } from '../options/index.js';
 export {
   type Backplane,
@@ -36,12 +42,7 @@ export {
   type SocketError,
 } from './device.js';
 export { type Downstream, type DownstreamMessage } from './downstream.js';
-export {
-  BackplaneError,
-  type BackplaneErrorCode,
-  MessageTooLargeError,
-  ReservedMessageError,
-} from './errors.js';
+export { BackplaneError, type BackplaneErrorCode, MessageTooLargeError } from './errors.js';
 export { type Duration } from './duration.js';
 export { type FedecksOptions } from './fedecks-options.js';
 export { FedecksGateway } from './fedecks.gateway.js';
@@ -69,6 +70,7 @@ export {
   type CannotBeSent,
   type Contract,
   type MessageOf,
+  ReservedMessageError,
   type Sendable,
   type Term,
   tuple,

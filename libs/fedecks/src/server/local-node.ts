@@ -1,4 +1,6 @@
 import { messageOf } from '../faults/index.js';
+import { type Answered, type AskedRequest, NotSupportedError } from '../requests/index.js';
+import { type Term } from '../wire/internal.js';
 import { type BackplaneEndpoint, type BackplaneHealth } from './backplane.js';
 import { type CloneTrace, type NewerConnection } from './clones.js';
 import { type Connection } from './connection.js';
@@ -72,6 +74,18 @@ export class LocalNode implements BackplaneEndpoint {
     const here = this.registry.of(deviceId);
     for (const connection of here) this.groups.leave(connection, name);
     return here.length > 0;
+  }
+
+  /**
+   * Sends a request to the newest connection of the device. Undefined where this node does not hold it.
+   * @param timeoutMs -1 for a stream, which has no deadline.
+   * @throws {NotSupportedError} when the device speaks protocol 1.
+   * @throws {RequestFailedError} `busy`, when too many are open.
+   */
+  ask(deviceId: string, message: Term, timeoutMs: number, answered: Answered): AskedRequest | undefined {
+    const connection = this.registry.of(deviceId).at(-1);
+    if (connection?.protocol === 1) throw new NotSupportedError(`Device '${deviceId}'`);
+    return connection?.ask(message, timeoutMs, answered);
   }
 
   /** Closes all connections of a device whose tokens this node has revoked. */

@@ -1,19 +1,41 @@
-import { encodeTermAfter, looksLikeTokenMessage, type Term } from '../wire/index.js';
-import { MessageTooLargeError, ReservedMessageError } from './errors.js';
+import {
+  type ControlMessage,
+  encodeControlAfter,
+  encodeTermAfter,
+  looksLikeControl,
+  looksLikeTokenMessage,
+  ReservedMessageError,
+  type Term,
+} from '../wire/internal.js';
+import { MessageTooLargeError } from './errors.js';
 import { frameInGap, HEADER_BYTES } from './websocket/frame-writer.js';
 
 /** The largest message to a device, in bytes: the limit of this library's client. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 
 /**
- * Encodes a message of the application as a frame.
- * @throws {TermEncodeError} when it contains a value that is not a term.
- * @throws {ReservedMessageError} when a device would read it as a token.
+ * The frame of a message an application sends to a device of any protocol.
+ * @throws {TermEncodeError} when it holds something that is no term.
+ * @throws {ReservedMessageError} when a device would take it for a token or for a control message.
  * @throws {MessageTooLargeError} when it is larger than 16 MiB.
  */
 export function encodeMessage(message: unknown): Buffer {
-  if (looksLikeTokenMessage(message as Term)) throw new ReservedMessageError();
-  const bytes = encodeTermAfter(HEADER_BYTES, message);
+  return encodeReply(message, 2);
+}
+
+/** As {@link encodeMessage}, to a device whose protocol is known: version 1 has no control messages but the token. */
+export function encodeReply(message: unknown, protocol: 1 | 2): Buffer {
+  if (looksLikeTokenMessage(message as Term) || (protocol === 2 && looksLikeControl(message)))
+    throw new ReservedMessageError();
+  return frameOf(encodeTermAfter(HEADER_BYTES, message));
+}
+
+/** The frame of a control message. @throws as {@link encodeMessage} does. */
+export function encodeControl(control: ControlMessage): Buffer {
+  return frameOf(encodeControlAfter(HEADER_BYTES, control));
+}
+
+function frameOf(bytes: Buffer): Buffer {
   const size = bytes.length - HEADER_BYTES;
   if (size > MAX_MESSAGE_BYTES) throw new MessageTooLargeError(size, MAX_MESSAGE_BYTES);
   return frameInGap(bytes);

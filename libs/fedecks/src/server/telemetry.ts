@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import { isPromise } from '../faults/index.js';
-import { eventOf, type Term } from '../wire/index.js';
+import { eventOf, type Term } from '../wire/internal.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { type LimitedLog } from './limited-log.js';
 import { type MetricName, type MetricsRecorder } from './metrics.js';
@@ -23,7 +23,7 @@ export interface Observed {
 }
 
 /** The kinds of messages to a device. */
-export type SentKind = 'reply' | 'push' | 'token';
+export type SentKind = 'reply' | 'push' | 'token' | 'request';
 
 const MAX_NAME_CHARS = 64;
 const LAST_CODE_OF_RFC = 1015;

@@ -4,15 +4,14 @@ import {
   atom,
   BitString,
   encodeTerm,
-  encodeTermAfter,
   Float,
   float,
   ImproperList,
-  looksLikeTokenMessage,
   type Term,
   TermEncodeError,
   tuple,
 } from '@fedecks/nest/wire';
+import { encodeTermAfter, looksLikeTokenMessage } from './internal.js';
 
 function problemOf(value: unknown, options?: Parameters<typeof encodeTerm>[1]): string {
   try {

@@ -65,3 +65,16 @@ export class TermEncodeError extends FedecksError {
     super(code, `${path} ${problem}`);
   }
 }
+
+/** A message that cannot be sent: the other side would take it for a token or a control message (PROTOCOL.md §2.8, §6.2). */
+export class ReservedMessageError extends FedecksError {
+  override readonly name = 'ReservedMessageError';
+
+  constructor() {
+    super(
+      'reserved-message',
+      "A tuple that begins with the charlist 'token', 'request' or another one of the protocol would be taken for " +
+        "a message of the protocol. Write its name as a string: tuple('token', ...).",
+    );
+  }
+}

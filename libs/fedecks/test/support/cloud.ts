@@ -144,6 +144,11 @@ export class Cloud {
     return this.app.get(Fedecks);
   }
 
+  /** One of the additional handlers. */
+  get<T>(type: Type<T>): T {
+    return this.app.get(type);
+  }
+
   get messages(): Inbox<Term> {
     return this.application.messages;
   }

@@ -130,11 +130,11 @@ export class PeerConnection {
     return this.parsed;
   }
 
-  /** Writes the 101 at once, as the Elixir server does; `accept` overrides Sec-WebSocket-Accept. */
-  upgrade(accept = acceptOf(this.request.headers['sec-websocket-key'] ?? '')): void {
+  /** Writes the 101 at once, as the Elixir server does; `accept` overrides Sec-WebSocket-Accept, `headers` are added. */
+  upgrade(accept = acceptOf(this.request.headers['sec-websocket-key'] ?? ''), headers = ''): void {
     this.write(
       'HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\ndate: Mon, 23 Nov 2026 10:00:00 GMT\r\n' +
-        `sec-websocket-accept: ${accept}\r\nserver: Cowboy\r\nupgrade: websocket\r\n\r\n`,
+        `sec-websocket-accept: ${accept}\r\nserver: Cowboy\r\nupgrade: websocket\r\n${headers}\r\n`,
     );
   }
 

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { type IncomingMessage } from 'node:http';
-import { LIMITS_HEADER } from '../../wire/index.js';
+import { LIMITS_HEADER, PROTOCOL_2, PROTOCOL_HEADER } from '../../wire/internal.js';
 
 /** RFC 6455 §1.3. */
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
@@ -33,8 +33,9 @@ export function checkHandshake(
 /**
  * The 101 for a request that passed {@link checkHandshake}: no extension, no subprotocol (PROTOCOL.md §1.3).
  * @param limits the value of the header with the limits; without it the 101 has none (PROTOCOL.md §1.9).
+ * @param protocol the newest that both sides speak; of version 1 the 101 says nothing (PROTOCOL.md §6.1).
  */
-export function acceptHandshake(request: IncomingMessage, limits = ''): Buffer {
+export function acceptHandshake(request: IncomingMessage, limits = '', protocol: 1 | 2 = 1): Buffer {
   const accept = hash('sha1', `${request.headers['sec-websocket-key'] ?? ''}${GUID}`, 'base64');
   return Buffer.from(
     'HTTP/1.1 101 Switching Protocols\r\n' +
@@ -42,6 +43,7 @@ export function acceptHandshake(request: IncomingMessage, limits = ''): Buffer {
       'Connection: Upgrade\r\n' +
       `Sec-WebSocket-Accept: ${accept}\r\n` +
       (limits && `${LIMITS_HEADER}: ${limits}\r\n`) +
+      (protocol === 2 ? `${PROTOCOL_HEADER}: ${PROTOCOL_2}\r\n` : '') +
       '\r\n',
     'latin1',
   );

@@ -1,4 +1,4 @@
-/** How long, in ms, all streams together may run before they yield to the event loop. */
+/** How long, in ms, the streams of all connections may go on before everything else of the process gets its turn. */
 const SLICE_MS = 5;
 
 /** The maximum number of values per turn, as streams woken together all see remaining time. */
@@ -7,14 +7,14 @@ const SLICE_VALUES = 256;
 /** The number of waiting streams resumed per turn. */
 const BATCH = 32;
 
-/** When the slice of this turn ends; 0 before the first call in a turn. */
+/** When this turn's slice ends; 0 while nobody has asked in it. */
 let endsAt = 0;
 let values = 0;
 const waiting: (() => void)[] = [];
 
 /**
- * Called before each value of a stream. Undefined while this turn of the event loop has time left, otherwise a promise
- * that resolves in a later turn, in order of arrival.
+ * Asked before each value of a stream. Undefined while this turn of the event loop has time for it; else a
+ * promise that resolves in a later turn, after those who have waited longer.
  */
 export function giveWay(): Promise<void> | undefined {
   if (endsAt === 0) beginSlice();

@@ -1,37 +1,49 @@
 import { isObservable, type Observable } from 'rxjs';
-import { isPromise, nameOf } from '../faults/index.js';
-import { type Term } from '../wire/index.js';
-import { guardedController } from './guarded-signal.js';
-import { type SignalSource } from './handler-call.js';
+import { guardedController, isPromise, nameOf } from '../faults/index.js';
+import { type Term } from '../wire/internal.js';
 import { Intercepted, isIterator, Stop } from './result.js';
 import { PullStream, PushStream, type Stream, type StreamOwner } from './streams.js';
 
-/** The receiver of handler results: the connection. */
+/** Has the signal that `@AbortSignal()` stands for. Asked only for handlers that take it. */
+export interface SignalSource {
+  readonly signal: AbortSignal;
+}
+
+/** The connection's side of a handler: where results go. */
 export interface ResultSink {
-  /** @throws what `encodeTerm` throws. */
-  send(term: Term): void;
+  /**
+   * Sends what a handler has returned. Throws what `encodeTerm` throws.
+   * @param streamed whether it is a value of a stream.
+   */
+  send(term: Term, streamed: boolean): void;
+  /** The handler has returned nothing. */
+  onNothing?(): void;
+  /** All streams have ended that the handler has returned. */
+  onStreamsEnd?(): void;
   stop(stop: Stop): void;
-  /** Resolves when the peer has read enough to be sent more; undefined if it already has. */
+  /** Resolves when the peer has read enough of what was sent to be sent more; undefined when it has already. */
   drained(): Promise<void> | undefined;
   /**
-   * Reports an error of a handler, or of a stream that it returned. Must not throw.
-   * @param handler its name; undefined if unknown.
+   * Reports what a handler, or a stream it has returned, has thrown. Must not throw.
+   * @param handler its name; undefined where it is not known.
    */
   onFailure(error: unknown, handler?: string): void;
 }
 
 /**
- * Runs the handlers of one connection, and delivers their results until the connection ends. Reports errors of handlers
- * and streams to the sink, and never throws or rejects.
+ * Runs the handlers of one connection, and delivers what they return until the connection ends. Whatever handlers and
+ * their streams throw is reported to the sink: nothing here throws or rejects.
  */
 export class HandlerRunner implements SignalSource {
   private ended = false;
   private streams: Set<Stream> | undefined;
+  /** How many values of streams are promises that have not settled. */
+  private unsettled = 0;
   private controller: AbortController | undefined;
 
   constructor(private readonly sink: ResultSink) {}
 
-  /** Aborts when the connection ends. Created on first use. */
+  /** Aborted when the connection ends. Made when it is first asked for. */
   get signal(): AbortSignal {
     this.controller ??= guardedController((error) => this.onFailure(error));
     if (this.ended) this.controller.abort();
@@ -49,15 +61,18 @@ export class HandlerRunner implements SignalSource {
   }
 
   /**
-   * Delivers the result of a handler. Returns a promise while the handler has not finished; a handler that returned a
-   * stream has finished.
+   * Takes what a handler has returned to where it goes. A promise while the handler has not finished; one that returns a
+   * stream has.
    * @param handler its name, for reports.
-   * @param streamed whether it is a value of a stream, which is dropped silently after the end of the connection.
+   * @param streamed whether it is a value of a stream: after the end it goes nowhere, and nothing is reported.
    */
   deliver(result: unknown, handler?: string, streamed = false): Promise<void> | undefined {
-    if (result === undefined) return undefined;
+    if (result === undefined) {
+      if (!streamed) this.sink.onNothing?.();
+      return undefined;
+    }
     try {
-      if (result === null || typeof result !== 'object') this.sink.send(result as Term);
+      if (result === null || typeof result !== 'object') this.sink.send(result as Term, streamed);
       else if (result instanceof Stop) this.sink.stop(result);
       else if (isPromise(result)) return this.settle(result, handler, streamed);
       else if (isObservable(result)) this.push(result, handler);
@@ -67,14 +82,14 @@ export class HandlerRunner implements SignalSource {
       } else if (Symbol.asyncIterator in result) {
         this.pull((result as AsyncIterable<unknown>)[Symbol.asyncIterator](), handler);
       } else if (isIterator(result)) this.pull(result, handler);
-      else this.sink.send(result as Term);
+      else this.sink.send(result as Term, streamed);
     } catch (error) {
       this.onFailure(error, handler);
     }
     return undefined;
   }
 
-  /** Called when the connection has ended: ends the streams, and aborts the signal. */
+  /** The connection has ended: ends its streams, and aborts the signal. */
   end(): void {
     if (this.ended) return;
     this.ended = true;
@@ -83,7 +98,7 @@ export class HandlerRunner implements SignalSource {
     this.controller?.abort();
   }
 
-  /** Reports an error of a handler. */
+  /** Reports what a handler has thrown. */
   onFailure(error: unknown, handler?: string): void {
     // An AbortError after the end is expected.
     if (this.ended && nameOf(error) === 'AbortError') return;
@@ -95,6 +110,7 @@ export class HandlerRunner implements SignalSource {
     handler: string | undefined,
     streamed: boolean,
   ): Promise<void> {
+    if (streamed) this.unsettled++;
     try {
       const value = await result;
       if (streamed && this.ended) return;
@@ -102,6 +118,11 @@ export class HandlerRunner implements SignalSource {
       if (more) await more;
     } catch (error) {
       this.onFailure(error, handler);
+    } finally {
+      if (streamed) {
+        this.unsettled--;
+        this.checkStreams();
+      }
     }
   }
 
@@ -110,11 +131,17 @@ export class HandlerRunner implements SignalSource {
       onValue: (value) => this.deliver(value, handler, true),
       drained: () => this.sink.drained(),
       onFailure: (error) => this.onFailure(error, handler),
-      onEnd: (stream) => this.streams?.delete(stream),
+      onEnd: (stream) => {
+        if (this.streams?.delete(stream)) this.checkStreams();
+      },
     };
   }
 
-  /** @param runs set if the handler runs on subscription: resolves when it has finished. */
+  private checkStreams(): void {
+    if (this.unsettled === 0 && this.streams?.size === 0) this.sink.onStreamsEnd?.();
+  }
+
+  /** @param runs set where the handler itself runs only when subscribed to: settled when it has finished. */
   private push(values: Observable<unknown>, handler: string | undefined, runs?: Promise<void>): void {
     if (!this.ended) {
       const stream = new PushStream(this.ownerOfStreams(handler));

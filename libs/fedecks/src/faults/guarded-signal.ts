@@ -1,4 +1,4 @@
-import { isPromise, type OnFailure } from '../faults/index.js';
+import { isPromise, type OnFailure } from './guarded-subscriber.js';
 
 type AddArguments = Parameters<AbortSignal['addEventListener']>;
 type RemoveArguments = Parameters<AbortSignal['removeEventListener']>;

@@ -2,25 +2,25 @@ import { type Observable } from 'rxjs';
 import { GuardedSubscriber } from '../faults/index.js';
 import { giveWay } from './give-way.js';
 
-/** A stream that a handler returned. */
+/** A stream that a handler has returned. */
 export interface Stream {
-  /** Whether it has ended: its further values are dropped. */
+  /** Whether it has ended: no value of it goes to the device any more. */
   readonly closed: boolean;
   unsubscribe(): void;
 }
 
 /** The owner of a stream. Its methods never throw. */
 export interface StreamOwner {
-  /** Delivers a value; returns a promise until it is delivered. */
+  /** Delivers a value; a promise where it is not delivered yet. */
   onValue(value: unknown): Promise<void> | undefined;
-  /** Resolves when the device can receive more; undefined if it already can. */
+  /** Resolves when the device may be sent more; undefined when it may be at once. */
   drained(): Promise<void> | undefined;
   onFailure(error: unknown): void;
   /** Forgets the stream. */
   onEnd(stream: Stream): void;
 }
 
-/** An Observable, which cannot be paused. */
+/** An Observable: it cannot be paused, and delivers whenever it likes. */
 export class PushStream extends GuardedSubscriber<unknown> implements Stream {
   constructor(private readonly owner: StreamOwner) {
     super((error) => owner.onFailure(error));
@@ -28,7 +28,7 @@ export class PushStream extends GuardedSubscriber<unknown> implements Stream {
 
   follow(values: Observable<unknown>): void {
     try {
-      // Another library's Observable may not use this subscriber, but return its own subscription.
+      // Another library's Observable may not take this for a subscriber, and gives a subscription of its own.
       const subscription = values.subscribe(this);
       if (subscription !== this) this.add(subscription);
     } catch (error) {
@@ -79,7 +79,7 @@ export class PullStream implements Stream {
     this.owner.onEnd(this);
   }
 
-  /** Ends the stream early, and lets the iterator clean up. */
+  /** Ends it early: the iterator may clean up. */
   unsubscribe(): void {
     if (this.closed) return;
     this.closed = true;
@@ -92,7 +92,7 @@ export class PullStream implements Stream {
     }
   }
 
-  /** Sends one value to the device. False if there was none. */
+  /** Takes one value to the device. False if there was none. */
   private async step(): Promise<boolean> {
     const turn = giveWay();
     if (turn) {
@@ -102,7 +102,7 @@ export class PullStream implements Stream {
     // Untyped code may return anything.
     const result = (await this.iterator.next()) as IteratorResult<unknown> | null | undefined;
     if (typeof result !== 'object' || result === null) {
-      throw new TypeError('The iterator that the handler returned must return { value, done } from next().');
+      throw new TypeError('next() of an iterator that a handler has returned must return { value, done }.');
     }
     if (this.closed || result.done) return false;
     const { owner } = this;

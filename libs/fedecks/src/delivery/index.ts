@@ -1,0 +1,11 @@
+export {
+  nextReceiver,
+  INITIAL_RECEIVER,
+  type ReceiverEffect,
+  type ReceiverEvent,
+  type ReceiverState,
+} from './receiver.js';
+export { nextSender, openSender, type SenderEffect, type SenderEvent, type SenderState } from './sender.js';
+export { type FoundLane } from './sender-lane.js';
+export { isLane, LANES, type HandledPosition, type Position } from './terms.js';
+export { FIRST_GRANT, type Window } from './window.js';

@@ -1,0 +1,268 @@
+import { decodeTerm, type DecodeOptions } from './decode.js';
+import { encodeTermAfter } from './encode.js';
+import { INTEGER, SMALL_INTEGER, SMALL_TUPLE, STRING, VERSION } from './tags.js';
+import { type Term, Tuple, tupleFrom } from './term.js';
+
+/** The header by which both sides name the newest protocol they speak, in lower case (PROTOCOL.md §6.1). */
+export const PROTOCOL_HEADER = 'x-fedecks-protocol';
+/** The value of that header for protocol 2. */
+export const PROTOCOL_2 = '2';
+
+/** Whether a header names protocol 2 or a later one: a later peer speaks 2 as well. */
+export function speaksProtocol2(value: string | readonly string[] | undefined): boolean {
+  return typeof value === 'string' && /^[1-9]\d{0,3}$/.test(value) && Number(value) >= 2;
+}
+
+/** The code of an `error` message (PROTOCOL.md §6.3). */
+export type RequestErrorCode = 'no_handler' | 'invalid' | 'failed' | 'expired' | 'busy';
+
+const ERROR_CODES: readonly string[] = [
+  'no_handler',
+  'invalid',
+  'failed',
+  'expired',
+  'busy',
+] satisfies readonly RequestErrorCode[];
+
+/** A control message about a request (PROTOCOL.md §6.3). `remainingMs` is -1 for a stream without a deadline. */
+export type RequestControl =
+  | { readonly type: 'request'; readonly id: number; readonly remainingMs: number; readonly message: Term }
+  | { readonly type: 'reply'; readonly id: number; readonly value: Term }
+  | { readonly type: 'next'; readonly id: number; readonly value: Term }
+  | { readonly type: 'complete'; readonly id: number }
+  | {
+      readonly type: 'error';
+      readonly id: number;
+      readonly code: RequestErrorCode;
+      readonly text: string;
+    }
+  | { readonly type: 'cancel'; readonly id: number };
+
+/** The last message of a lane that one side has handled of the other (PROTOCOL.md §6.4). */
+export interface HandledInLane {
+  readonly lane: number;
+  readonly epoch: string;
+  readonly seq: number;
+}
+
+/** The code of a `nack` (PROTOCOL.md §6.4). */
+export type NackCode = 'failed' | 'invalid' | 'no_handler';
+
+const NACK_CODES: readonly string[] = ['failed', 'invalid', 'no_handler'] satisfies readonly NackCode[];
+
+/** How much of a lane may be under way (PROTOCOL.md §6.4). */
+export interface DeliveryWindow {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+/** What is read of a `deliver` before its message is decoded. `epoch` is empty where it is that of the one before. */
+export interface DeliverHead {
+  readonly type: 'deliver';
+  readonly lane: number;
+  readonly seq: number;
+  readonly epoch: string;
+  readonly attempt: number;
+  readonly nacks: number;
+  /** How long ago it was put in; -1 where that is not known. */
+  readonly ageMs: number;
+}
+
+/** A control message about deliveries (PROTOCOL.md §6.4). */
+export type DeliveryControl =
+  | { readonly type: 'resume'; readonly handled: readonly HandledInLane[]; readonly window: DeliveryWindow }
+  | (DeliverHead & { readonly message: Term })
+  | { readonly type: 'ack'; readonly lane: number; readonly seq: number; readonly window: DeliveryWindow }
+  | {
+      readonly type: 'nack';
+      readonly lane: number;
+      readonly seq: number;
+      readonly code: NackCode;
+      readonly text: string;
+    };
+
+/** A control message of protocol 2 (PROTOCOL.md §6). */
+export type ControlMessage = RequestControl | DeliveryControl;
+
+/** The type of a control message. */
+export type ControlType = ControlMessage['type'];
+
+/** Whether a control message is about deliveries. */
+export function isOfDeliveries(type: ControlType): type is DeliveryControl['type'] {
+  return type === 'resume' || type === 'deliver' || type === 'ack' || type === 'nack';
+}
+
+/** The elements of the tuple of each type, its name included. */
+const ARITY: Readonly<Record<ControlType, number>> = {
+  request: 4,
+  reply: 3,
+  next: 3,
+  complete: 2,
+  error: 4,
+  cancel: 2,
+  resume: 4,
+  deliver: 8,
+  ack: 5,
+  nack: 5,
+};
+
+/** The names by their length, so that a frame is compared with few of them. */
+const NAMES = Object.keys(ARITY) as ControlType[];
+const CHARLISTS = Object.fromEntries(
+  NAMES.map((name) => [name, [...Buffer.from(name, 'latin1')]]),
+) as unknown as Readonly<Record<ControlType, readonly number[]>>;
+
+/** The largest id: the next request after it has id 1 again. */
+export const MAX_REQUEST_ID = 2 ** 31 - 1;
+
+/** The longest text of an error, in characters. */
+export const MAX_ERROR_TEXT = 1_000;
+
+/**
+ * The type of the control message that a frame holds, or undefined for every other message. Looks at the first bytes
+ * only: `83 68 arity 6b length name`. In any other spelling it is a message like any other (PROTOCOL.md §6.2).
+ */
+export function controlTypeOf(bytes: Buffer, offset = 0): ControlType | undefined {
+  if (bytes[offset + 1] !== SMALL_TUPLE || bytes[offset + 3] !== STRING || bytes[offset] !== VERSION)
+    return undefined;
+  const length = bytes[offset + 5] ?? 0;
+  if (bytes[offset + 4] !== 0) return undefined;
+  return NAMES.find((name) => {
+    const code = CHARLISTS[name];
+    return (
+      code.length === length &&
+      bytes[offset + 2] === ARITY[name] &&
+      code.every((byte, index) => bytes[offset + 6 + index] === byte)
+    );
+  });
+}
+
+/**
+ * Whether a peer of protocol 2 would take a message of the application for a control message: a tuple whose first
+ * element is the name of one as a charlist, with any number of elements.
+ */
+export function looksLikeControl(message: unknown): boolean {
+  if (!(message instanceof Tuple)) return false;
+  const first = message[0];
+  if (!Array.isArray(first) || first instanceof Tuple) return false;
+  return NAMES.some((name) => {
+    const code = CHARLISTS[name];
+    return code.length === first.length && code.every((byte, index) => first[index] === byte);
+  });
+}
+
+/**
+ * Writes a control message behind a gap, as {@link encodeTermAfter} does.
+ * @throws {TermEncodeError} when its message or value is no term.
+ */
+export function encodeControlAfter(gap: number, control: ControlMessage): Buffer {
+  return encodeTermAfter(gap, tupleFrom([CHARLISTS[control.type], ...fieldsOf(control)]));
+}
+
+function fieldsOf(control: ControlMessage): Term[] {
+  switch (control.type) {
+    case 'request':
+      return [control.id, control.remainingMs, control.message];
+    case 'reply':
+    case 'next':
+      return [control.id, control.value];
+    case 'error':
+      return [control.id, control.code, control.text.slice(0, MAX_ERROR_TEXT)];
+    case 'complete':
+    case 'cancel':
+      return [control.id];
+    case 'resume':
+      return [
+        control.handled.map(({ lane, epoch, seq }) => tupleFrom([lane, epoch, seq])),
+        control.window.messages,
+        control.window.bytes,
+      ];
+    case 'deliver': {
+      const { lane, seq, epoch, attempt, nacks, ageMs, message } = control;
+      return [lane, seq, epoch, attempt, nacks, ageMs, message];
+    }
+    case 'ack':
+      return [control.lane, control.seq, control.window.messages, control.window.bytes];
+    case 'nack':
+      return [control.lane, control.seq, control.code, control.text.slice(0, MAX_ERROR_TEXT)];
+  }
+}
+
+/** What is read of a control message about a request before it is decoded. */
+export interface ControlHead {
+  /** Which message it is. */
+  readonly type: RequestControl['type'];
+  /** The id of the request it belongs to. */
+  readonly id: number;
+  /** Of a request; otherwise -1. */
+  readonly remainingMs: number;
+}
+
+/** The head of a control message about a request. Undefined when it is malformed. */
+export function readControlHead(bytes: Buffer, type: RequestControl['type']): ControlHead | undefined {
+  const at = 6 + type.length;
+  const id = readInteger(bytes, at);
+  if (!isId(id)) return undefined;
+  if (type !== 'request') return { type, id, remainingMs: -1 };
+  const remainingMs = readInteger(bytes, at + (bytes[at] === SMALL_INTEGER ? 2 : 5));
+  return isRemaining(remainingMs) ? { type, id, remainingMs } : undefined;
+}
+
+function readInteger(bytes: Buffer, at: number): number | undefined {
+  if (bytes[at] === SMALL_INTEGER) return bytes[at + 1];
+  return bytes[at] === INTEGER && at + 5 <= bytes.length ? bytes.readInt32BE(at + 1) : undefined;
+}
+
+/**
+ * Reads a control message. Undefined when it is malformed: a field is missing or impossible, or is no safe term.
+ * @param type as {@link controlTypeOf} found it.
+ */
+export function decodeControl(
+  bytes: Buffer,
+  type: RequestControl['type'],
+  options?: DecodeOptions,
+): RequestControl | undefined {
+  const elements = elementsOf(bytes, options);
+  if (!elements) return undefined;
+  const [, id, second, third] = elements;
+  if (!isId(id)) return undefined;
+  switch (type) {
+    case 'request':
+      return isRemaining(second) ? { type, id, remainingMs: second, message: third as Term } : undefined;
+    case 'reply':
+    case 'next':
+      return { type, id, value: second as Term };
+    case 'error':
+      return isErrorCode(second) && typeof third === 'string'
+        ? { type, id, code: second, text: third.slice(0, MAX_ERROR_TEXT) }
+        : undefined;
+    case 'complete':
+    case 'cancel':
+      return { type, id };
+  }
+}
+
+/** The elements of the tuple in a control message; undefined when it is no safe term. */
+export function elementsOf(bytes: Buffer, options?: DecodeOptions): Tuple | undefined {
+  try {
+    return decodeTerm(bytes, options) as Tuple;
+  } catch {
+    return undefined;
+  }
+}
+
+export function isNackCode(term: Term | undefined): term is NackCode {
+  return typeof term === 'string' && NACK_CODES.includes(term);
+}
+
+function isId(term: Term | undefined): term is number {
+  return typeof term === 'number' && Number.isInteger(term) && term >= 1 && term <= MAX_REQUEST_ID;
+}
+
+function isRemaining(term: Term | undefined): term is number {
+  return typeof term === 'number' && Number.isInteger(term) && term >= -1 && term <= MAX_REQUEST_ID;
+}
+
+function isErrorCode(term: Term | undefined): term is RequestErrorCode {
+  return typeof term === 'string' && ERROR_CODES.includes(term);
+}
