@@ -35,9 +35,6 @@ const WATCH_EVERY_MS = 1_000;
 
 const MAX_LINE_CHARS = 2_000;
 
-/** What `@OnDisconnected` receives on a device: the `connection_lost` event of the client. */
-export type ConnectionLost = Extract<ClientEvent, { type: 'connection_lost' }>;
-
 /** A message, and the runner of its connection. */
 interface ReceivedMessage {
   readonly message: Term;

@@ -1,6 +1,9 @@
+import { type ClientEvent } from '../client/index.js';
 import * as handlers from '../handlers/index.js';
 import { type Contract } from '../wire/internal.js';
-import { type ConnectionLost } from './client-handlers.js';
+
+/** What `@OnDisconnected` receives on a device: the `connection_lost` event of the client. */
+export type ConnectionLost = Extract<ClientEvent, { type: 'connection_lost' }>;
 
 /**
  * Runs once after each connection. The payload is a {@link ConnectionLost}. The result is ignored.
