@@ -8,7 +8,7 @@ import { type Rank } from './rank.js';
 import { type Subjects } from './subjects.js';
 
 /** The first byte of a message to the node that holds a device. */
-export const KIND = { push: 1, disconnect: 2, handOver: 4, compare: 5 } as const;
+export const KIND = { push: 1, disconnect: 2, handOver: 4, compare: 5, locate: 7 } as const;
 
 /** The maximum size of a request, including the longest device id. */
 const MAX_QUESTION_BYTES = 16 * 1024;
@@ -26,6 +26,7 @@ export class Answers {
     private readonly subjects: Subjects,
     private readonly endpoint: BackplaneEndpoint,
     private readonly book: PresenceBook,
+    private readonly node: string,
   ) {}
 
   /** @param goodForMs the requester's timeout, after which it does not retry. */
@@ -41,6 +42,11 @@ export class Answers {
   stop(): void {
     this.freshness?.stop();
     clearInterval(this.forgetting);
+  }
+
+  /** Whether what was read just now may be so old that nobody waits for its answer. */
+  isStale(): boolean {
+    return this.freshness?.isStale() ?? false;
   }
 
   /** Handles a request to the holder of a device. @throws {Malformed} */
@@ -60,6 +66,9 @@ export class Answers {
     else if (kind === KIND.handOver) {
       this.book.takeOver(id);
       this.answer(message, true);
+    } else if (kind === KIND.locate && message.reply) {
+      const isHere = this.endpoint.held(id) !== undefined;
+      this.answer(message, isHere, Buffer.from(this.node));
     } else throw new Malformed('it is not what nodes ask each other');
   };
 
@@ -86,9 +95,7 @@ export class Answers {
     const address = message.reply ?? '';
     // A possibly expired request is not executed: a waiting requester retries.
     const outcome =
-      this.outcomes.get(address) ??
-      this.outcomesBefore.get(address) ??
-      (this.freshness?.isStale() ? undefined : act());
+      this.outcomes.get(address) ?? this.outcomesBefore.get(address) ?? (this.isStale() ? undefined : act());
     if (outcome === undefined) {
       this.answer(message, false);
       return;
@@ -102,9 +109,11 @@ export class Answers {
     });
   }
 
-  private answer(message: Message, done: boolean): void {
+  /** @param beside what to say beside {@link DONE}. */
+  private answer({ reply }: Message, done: boolean, beside?: Buffer): void {
     // If the connection was lost meanwhile, nobody receives the answer.
-    if (this.link.isUp && message.reply !== undefined) this.link.publish(message.reply, done ? DONE : GONE);
+    if (!this.link.isUp || reply === undefined) return;
+    this.link.publish(reply, done ? (beside ? Buffer.concat([DONE, beside]) : DONE) : GONE);
   }
 }
 

@@ -9,13 +9,16 @@ import { type Link, Malformed, type Message, timeout, unavailable } from './link
 export const DONE = Uint8Array.of(1);
 export const GONE = Uint8Array.of(0);
 
+/** The longest answer, with what a node says beside {@link DONE}: its name. */
+const MAX_ANSWER_BYTES = 512;
+
 /** The delay before a second retry, in milliseconds, so that a busy node is not flooded. */
 const PUT_AGAIN_MS = 20;
 
 interface Pending {
   readonly subject: string;
   readonly bytes: Uint8Array;
-  readonly resolve: (done: boolean) => void;
+  readonly resolve: (answer: Uint8Array | undefined) => void;
   readonly reject: (error: BackplaneError) => void;
   readonly timer: NodeJS.Timeout;
   /** Sent to a single node, whose response is final. */
@@ -44,10 +47,21 @@ export class Asks {
   /**
    * True if a node has executed it, false if none holds the device.
    * @param once whether it is put to one node, and not to all that hold the device.
+   * @param withinMs how long the answer may take.
    * @throws {BackplaneError} when that cannot be known.
    */
-  async ask(subject: string, bytes: Uint8Array, once = false): Promise<boolean> {
-    const { maxPending, maxPendingBytes, requestTimeoutMs } = this.options;
+  async ask(subject: string, bytes: Uint8Array, once?: boolean, withinMs?: number): Promise<boolean> {
+    return (await this.query(subject, bytes, once, withinMs)) !== undefined;
+  }
+
+  /** As {@link ask}, with what the node has answered beside that: undefined if none holds the device. */
+  async query(
+    subject: string,
+    bytes: Uint8Array,
+    once = false,
+    withinMs = this.options.requestTimeoutMs,
+  ): Promise<Uint8Array | undefined> {
+    const { maxPending, maxPendingBytes } = this.options;
     if (this.pending.size >= maxPending || this.bytes + bytes.length > maxPendingBytes) {
       throw new BackplaneError(
         'overloaded',
@@ -57,10 +71,7 @@ export class Asks {
     const address = `${this.link.inbox}.${++this.count}`;
     this.link.publish(subject, bytes, address);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => this.settle(address)?.reject(timeout(requestTimeoutMs)),
-        requestTimeoutMs,
-      );
+      const timer = setTimeout(() => this.settle(address)?.reject(timeout(withinMs)), withinMs);
       this.pending.set(address, { subject, bytes, resolve, reject, timer, once, refusals: 0 });
       this.bytes += bytes.length;
     });
@@ -73,13 +84,13 @@ export class Asks {
   }
 
   private answered({ subject, data, unheard }: Message): void {
-    const done = data.length === 1 && data[0] === DONE[0];
+    const done = data[0] === DONE[0] && data.length <= MAX_ANSWER_BYTES;
     if (!unheard && !done && !(data.length === 1 && data[0] === GONE[0]))
       throw new Malformed('it is no answer');
     const asked = this.pending.get(subject);
     if (!asked) return;
     if (unheard || done || asked.once) {
-      this.settle(subject)?.resolve(done);
+      this.settle(subject)?.resolve(done ? data.subarray(1) : undefined);
       return;
     }
     if (++asked.refusals === 1) this.putAgain(subject);

@@ -1,4 +1,5 @@
 import { type Observable } from 'rxjs';
+import { type Answered, type AskedRequest } from '../requests/index.js';
 import {
   type AuthenticatedDevice,
   type Backplane,
@@ -11,17 +12,20 @@ import {
   type PresencePage,
   type PushResult,
 } from '../server/index.js';
-import { beginsAsTerm } from '../wire/index.js';
+import { beginsAsTerm, type Term } from '../wire/index.js';
 import { Answers, KIND, questionOf, traceMessage } from './answers.js';
 import { Asks } from './asks.js';
 import { type Bucket, type BucketState, type Entries, type Store } from './bucket.js';
 import { type ClusterOptions } from './cluster-options.js';
+import { IncomingRequests } from './incoming-requests.js';
 import { isNodeEntry, Leases, type NodeEntry, type NodeMessage, readNodeMessage } from './leases.js';
-import { type Link, Malformed, messageOf, unavailable } from './link.js';
+import { type Link, Malformed, type Message, messageOf, unavailable } from './link.js';
+import { OutgoingRequests } from './outgoing-requests.js';
 import { PresenceBook } from './presence-book.js';
 import { PresenceReader } from './presence-reader.js';
 import { isPresenceRecord, type PresenceRecord } from './presence-record.js';
 import { SharedClock } from './rank.js';
+import { readRequestMessage } from './request-messages.js';
 import { isRevocation, type Revocation, RevocationBucket } from './revocation-bucket.js';
 import { Subjects } from './subjects.js';
 
@@ -53,6 +57,8 @@ export class ClusterBackplane implements Backplane {
   private readonly subjects: Subjects;
   private readonly asks: Asks;
   private readonly answers: Answers;
+  private readonly outgoing: OutgoingRequests;
+  private readonly incoming: IncomingRequests;
   private readonly leases: Leases;
   private readonly book: PresenceBook;
   private readonly reader: PresenceReader;
@@ -102,7 +108,9 @@ export class ClusterBackplane implements Backplane {
       handOver: (id) => this.asks.ask(this.subjects.device(id), Uint8Array.of(KIND.handOver)),
       trouble: (error) => this.onTrouble('presence', error, 'presence cannot be written'),
     });
-    this.answers = new Answers(this.link, this.subjects, endpoint, this.book);
+    this.answers = new Answers(this.link, this.subjects, endpoint, this.book, this.node);
+    this.outgoing = new OutgoingRequests(this.node, this.link, this.subjects, this.asks, options);
+    this.incoming = new IncomingRequests(this.link, this.subjects, endpoint, () => this.answers.isStale());
     this.reader = new PresenceReader(endpoint.path, this.subjects, {
       lives: (node) => this.leases.lives(node),
       problem: () => this.problem ?? 'presence cannot be read',
@@ -115,6 +123,7 @@ export class ClusterBackplane implements Backplane {
     this.link.subscribe(this.subjects.all, ({ data }) => this.writeToAll(data));
     this.link.subscribe(this.subjects.nodes, ({ data }) => this.leases.received(readNodeMessage(data)));
     this.link.subscribe(this.subjects.node(this.node), this.answers.onQuestion);
+    this.link.subscribe(this.subjects.requests(this.node), (message) => this.onRequestMessage(message));
     this.answers.start(this.options.requestTimeoutMs);
     this.tidying = setInterval(() => this.tidy(), this.options.heartbeatMs).unref();
     await this.link.start({
@@ -139,6 +148,7 @@ export class ClusterBackplane implements Backplane {
     this.turn++;
     this.wake();
     this.answers.stop();
+    this.outgoing.close();
     await this.leases.stop(clean).catch(() => undefined);
     await this.answers.finish().catch(() => undefined);
     this.revocations.pause();
@@ -179,6 +189,15 @@ export class ClusterBackplane implements Backplane {
     return (await this.asks.ask(this.subjects.device(deviceId), message)) ? 'sent' : 'offline';
   }
 
+  ask(
+    deviceId: string,
+    message: Term,
+    timeoutMs: number,
+    answered: Answered,
+  ): Promise<AskedRequest | undefined> {
+    return this.outgoing.ask(deviceId, message, timeoutMs, answered);
+  }
+
   disconnect(deviceId: string): Promise<boolean> {
     return this.asks.ask(this.subjects.device(deviceId), Uint8Array.of(KIND.disconnect));
   }
@@ -211,11 +230,19 @@ export class ClusterBackplane implements Backplane {
     this.endpoint.writeToAll(Buffer.from(data), group);
   }
 
+  private onRequestMessage({ data, reply }: Message): void {
+    const { head, term } = readRequestMessage(data);
+    if ('from' in head) this.incoming.onMessage(head, term, reply);
+    else this.outgoing.onAnswer(head, term);
+  }
+
   private tell(message: NodeMessage): void {
     if (this.link.isUp) this.link.publish(this.subjects.nodes, Buffer.from(JSON.stringify(message)));
   }
 
   private tidy(): void {
+    this.outgoing.tick();
+    this.incoming.tick();
     const now = performance.now();
     for (const [part, { at }] of this.troubles) if (now - at > this.calmMs) this.troubles.delete(part);
     this.tellHealth();
@@ -238,6 +265,8 @@ export class ClusterBackplane implements Backplane {
   private down(): void {
     this.pauseAll();
     this.asks.fail();
+    this.outgoing.fail();
+    this.incoming.fail();
     this.problem = this.link.reason;
     this.tellHealth();
   }

@@ -4,7 +4,7 @@ import { isTime, type SharedClock } from './rank.js';
 import { type Subjects } from './subjects.js';
 
 /** The number of missed heartbeats after which a node is lost. */
-const LEASE_BEATS = 3;
+export const LEASE_BEATS = 3;
 const CHECKS_PER_BEAT = 5;
 /** The maximum number of nodes, to bound memory. */
 const MAX_NODES = 1_000;

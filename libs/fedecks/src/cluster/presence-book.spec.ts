@@ -58,6 +58,7 @@ class TestNode {
       held: (id) => this.connected.get(id),
       all: () => this.connected.values(),
       write: () => undefined,
+      ask: () => undefined,
       disconnect: () => false,
       replace: (id) => {
         this.replaced.push(id);

@@ -51,7 +51,11 @@ export interface NatsBackplaneOptions {
    * @default 2_592_000_000, 30 days
    */
   readonly presenceRetentionMs?: number | undefined;
-  /** How many pushes to other nodes may wait for their answers. More reject with `overloaded`. @default 10_000 */
+  /**
+   * How many pushes to other nodes may wait for their answers, and how many requests may be open there. More reject with
+   * `overloaded`.
+   * @default 10_000
+   */
   readonly maxPending?: number | undefined;
   /** How many bytes of them. @default 67_108_864 */
   readonly maxPendingBytes?: number | undefined;

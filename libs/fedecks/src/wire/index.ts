@@ -38,7 +38,7 @@ export {
   type RequestErrorCode,
   speaksProtocol2,
 } from './control.js';
-export { type DecodeOptions, decodeTerm } from './decode.js';
+export { type DecodeOptions, decodeTerm, decodeToForward } from './decode.js';
 export { decodeDeliveryControl, readDelivered, readDeliverHead } from './delivery-control.js';
 export { type EncodeOptions, encodeTerm, encodeTermAfter } from './encode.js';
 export { type Compression } from './inflate.js';
