@@ -95,7 +95,7 @@ export function chosenPeers(type: object): readonly Peer[] {
  * generator sends each of its values, {@link stop} closes the connection, and a promise of any of these works.
  *
  * The compiler refuses a method whose result cannot be sent. It refuses one behind a type guard whose parameters take
- * neither what the guard accepts, nor the device, its id or the signal; `Also` lists further types, if a pipe or a
+ * neither what the guard accepts, nor the device, its id, the signal or the delivery; `Also` lists further types, if a pipe or a
  * parameter decorator of your own makes it.
  * @throws {InvalidHandlerError} at boot, when it stands on anything but an instance method.
  */
@@ -176,7 +176,7 @@ export function FromCloud(): ClassDecorator {
 }
 
 /** Parameter types. The payload's is the number of Nest's "body", which is what makes a ValidationPipe look at it. */
-export const PARAM = { payload: 3, deviceId: 101, device: 102, signal: 103 } as const;
+export const PARAM = { payload: 3, deviceId: 101, device: 102, signal: 103, delivery: 104 } as const;
 
 export interface ParamMetadata {
   readonly index: number;
@@ -236,4 +236,12 @@ export function Device(): ParameterDecorator {
  */
 export function AbortSignal(): ParameterDecorator {
   return param(PARAM.signal, undefined, []);
+}
+
+/**
+ * The place of the message among the deliveries of the device: a `DeliveryInfo`. Undefined for what the device has sent
+ * without `deliver`, and in handlers that are not for messages.
+ */
+export function Delivery(): ParameterDecorator {
+  return param(PARAM.delivery, undefined, []);
 }

@@ -1,6 +1,6 @@
 import { type Observable } from 'rxjs';
 import { type EventsOf, type Contract, type MessageToSend } from '../wire/index.js';
-import { type Stop } from '../results/index.js';
+import { type DeliveryInfo, type Stop } from '../results/index.js';
 
 /**
  * A decorator of a handler, which has the compiler look at the method it stands on: that each parameter takes one of
@@ -24,8 +24,8 @@ export interface HandlerDecorator<Takes, Answers> {
   ): void;
 }
 
-/** The parameters a handler may have beside the payload: the id of the device, the device, the signal, and `Also`. */
-export type Beside<Also> = [string] | [AnyDevice] | [AbortSignal] | Boxed<Also>;
+/** The parameters a handler may have beside the payload: the device, its id, the signal, the delivery, and `Also`. */
+export type Beside<Also> = [string] | [AnyDevice] | [AbortSignal] | [DeliveryInfo | undefined] | Boxed<Also>;
 
 /** What there is beside a failure, which need not be of a device that is known: its id, in `@Device()` too. */
 export type BesideFailure<Also> =
@@ -71,7 +71,7 @@ type Checked<Method, Takes, Answers> = Method extends (...args: infer Args) => i
           Unsendable<Result, Answers>
         >
     : CannotHandle<
-        'a parameter takes neither its payload nor the device, the id of the device, or the signal',
+        'a parameter takes neither its payload nor the device, the id of the device, the signal, or the delivery',
         Unfit<Args, Takes>
       >
   : Method;

@@ -3,6 +3,7 @@ import { OptionsCheck } from '../options/index.js';
 import { DEFAULT_PATH } from '../wire/index.js';
 import { type DeviceAuthenticator } from './device.js';
 import { type BackplaneFactory, InProcessBackplane } from './backplane.js';
+import { type DeliveryStore, MemoryDeliveryStore } from './deliveries/delivery-store.js';
 import { type Duration, durationMs } from './duration.js';
 import { type MetricsRecorder } from './metrics.js';
 import { MemoryRevocations, type RevocationStore } from './revocations.js';
@@ -180,6 +181,12 @@ export interface FedecksOptions {
   readonly backplane?: BackplaneFactory;
 
   /**
+   * Where it is kept which deliveries of devices were handled: a provider of the app, by its class, or an object.
+   * @default the backplane's where there is one, and otherwise `MemoryDeliveryStore`, which a restart empties
+   */
+  readonly deliveryStore?: Type<DeliveryStore> | DeliveryStore;
+
+  /**
    * Lets devices come over from an Elixir Fedecks server: its tokens (of plug_crypto 1 and 2) open the
    * connection, and the device gets one of ours in return. `secret` and `salt` are those of its socket.
    * @default tokens of an Elixir server are refused
@@ -238,6 +245,7 @@ const DEFAULTS = Object.freeze({
   trustedProxies: [],
   revocations: MemoryRevocations,
   backplane: inProcess,
+  deliveryStore: MemoryDeliveryStore,
   phoenix: undefined,
   drainMs: 5_000,
   metrics: undefined,
@@ -305,6 +313,17 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
   } else if (options.backplane !== inProcess && options.revocations !== MemoryRevocations) {
     check.problem(
       "'revocations' must be left out where there is a 'backplane': it keeps them, and tells the other nodes.",
+    );
+  }
+  if (!isProvider(options.deliveryStore, ['claim', 'setHandled'])) {
+    check.problem(
+      "'deliveryStore' must be a class or object with claim(endpoint, deviceId) and " +
+        'setHandled(endpoint, deviceId, generation, handled).',
+    );
+  } else if (options.backplane !== inProcess && options.deliveryStore instanceof MemoryDeliveryStore) {
+    check.problem(
+      "'deliveryStore' must not be a MemoryDeliveryStore where there is a 'backplane', as other nodes do not see it: " +
+        'leave it out.',
     );
   }
   if (options.metrics !== undefined && !isProvider(options.metrics, ['count', 'observe'])) {
