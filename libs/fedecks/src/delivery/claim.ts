@@ -29,6 +29,7 @@ export function withHandled(
   return { generation, handled: [...known.filter((each) => each !== before), handled] };
 }
 
+/** Whether a value of a store is a claim. */
 export function isDeliveryClaim(value: unknown): value is DeliveryClaim {
   const { generation, handled } = (value ?? {}) as Record<string, unknown>;
   return (

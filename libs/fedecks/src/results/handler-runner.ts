@@ -10,7 +10,7 @@ export interface CallContext {
   /** What `@AbortSignal()` stands for. */
   readonly signal: AbortSignal;
   /** What `@Delivery()` stands for. */
-  readonly delivery: DeliveryInfo | undefined;
+  readonly delivery?: DeliveryInfo;
 }
 
 /** The connection's side of a handler: where results go. */
@@ -49,7 +49,7 @@ export class HandlerRunner implements CallContext {
 
   constructor(
     private readonly sink: ResultSink,
-    readonly delivery: DeliveryInfo | undefined = undefined,
+    readonly delivery?: DeliveryInfo,
   ) {}
 
   /** Aborted when the connection ends. Made when it is first asked for. */

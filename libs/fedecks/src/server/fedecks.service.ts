@@ -28,8 +28,9 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
    */
   readonly downstream: Downstream<C>;
   /**
-   * Every message of every device, before its handler. Costs nothing without an observer. What an observer throws or
-   * rejects with is logged, and the observer goes on; a stream it is merged into (`merge`, `concat`) must see to its own.
+   * Every message of every device, before its handler: one that is delivered, whenever it is handled anew. Costs nothing
+   * without an observer. What an observer throws or rejects with is logged, and the observer goes on; a stream it is
+   * merged into (`merge`, `concat`) must see to its own.
    */
   readonly messages$: Observable<UpstreamMessage>;
   /** Every connect and disconnect. Observers may fail, as with `messages$`. */
