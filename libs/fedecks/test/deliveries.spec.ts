@@ -466,6 +466,18 @@ describe('a device that comes back', () => {
 });
 
 describe('a shutdown', () => {
+  it('tells handlers to stop that still run after drainMs: the end of their connection does not', async () => {
+    await start({ drainMs: 0 });
+    const peer = await openDelivering(cloud, id);
+    peer.sendBinary(deliver(1, event('endless')));
+    expect(await happened.next()).toBe('begun');
+    peer.reset();
+    await cloud.disconnected.next();
+    expect(happened.size).toBe(0);
+    await cloud.shutDown();
+    expect(await happened.next()).toBe('aborted');
+  });
+
   it('acknowledges what is being handled, and begins nothing more', async () => {
     await start();
     const peer = await openDelivering(cloud, id);
@@ -493,9 +505,13 @@ describe('a shutdown', () => {
     let release!: () => void;
     store.held = new Promise((resolve) => (release = resolve));
     const handlers = cloud.get(Handlers);
-    const closed = cloud.shutDown();
+    let isClosed = false;
+    const closed = cloud.shutDown().then(() => (isClosed = true));
     handlers.finish.shift()!();
     await calls(2);
+    await cloud.disconnected.next();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(isClosed).toBe(false);
     release();
     await closed;
     await expect(store.claim('/fedecks', id)).resolves.toMatchObject({ handled: [{ seq: 1 }] });
@@ -503,9 +519,15 @@ describe('a shutdown', () => {
 });
 
 describe('an app', () => {
-  it('answers no_handler for an event that no handler takes, and reports it', async () => {
+  it('answers no_handler for an event that no handler takes, and logs once that its store is in memory', async () => {
     await start();
-    const app = await startApp({ providers: [Handlers] });
+    const lines: string[] = [];
+    const record = (line: unknown): number => lines.push(String(line));
+    const app = await startApp({
+      providers: [Handlers],
+      setUp: (nest) => nest.useLogger({ log: record, warn: record, error: record }),
+    });
+    expect(lines.join()).not.toMatch(/kept in memory/);
     const peer = await RawPeer.connect(portOf(app));
     peer.write(upgradeRequest({ headers: { ...PROTOCOL_2, 'x-fedecks-auth': loginHeader(id) } }));
     await peer.response();
@@ -514,6 +536,9 @@ describe('an app', () => {
     peer.sendBinary(deliver(1, event('unknown')));
     await expectBinary(peer, nack(1, 'no_handler', 'no handler takes this event'));
     expect(await app.errors.next()).toMatchObject({ deviceId: id, type: 'unhandled_message' });
+    expect(
+      lines.filter((line) => line.includes('Which deliveries were handled is kept in memory')),
+    ).toHaveLength(1);
     peer.destroy();
     await app.close();
   });

@@ -232,7 +232,8 @@ export function Device(): ParameterDecorator {
  * An `AbortSignal` that is aborted when the connection ends, whatever ends it: the drain deadline of the app does, too.
  * Give it to what the handler waits for (`fetch`, `events.on`, timers), so that nothing waits for a device that is gone.
  * An `AbortError` of a handler whose connection has ended is not reported. In `@OnDisconnected` the signal is aborted
- * already; in `@OnSocketError`, which belongs to no connection, it never is.
+ * already; in `@OnSocketError`, which belongs to no connection, it never is. A handler of a delivery goes on when the
+ * connection ends: there it is aborted when another node has the device, and when the app ends.
  */
 export function AbortSignal(): ParameterDecorator {
   return param(PARAM.signal, undefined, []);

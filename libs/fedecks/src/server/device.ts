@@ -51,7 +51,7 @@ export interface DisconnectCause {
    * - `closed_by_device`: its close frame. `connection_lost`: TCP ended without one.
    * - `idle_timeout`: no byte came for `idleTimeoutMs`, or a message came too slowly.
    * - `stopped`: a handler returned `stop()`. `disconnected`, `revoked`: the method of `Fedecks`.
-   * - `replaced`: the device has connected again. `draining`: the app shuts down.
+   * - `replaced`: the device has connected again, or delivers on a newer connection. `draining`: the app shuts down.
    * - `slow_consumer`: more than `maxBufferedBytes` waited for it. `rate_limited`: more than `messagesPerSecond` frames
    * came.
    * - `message_too_big`: more than `maxFrameBytes`. `protocol_error`: frames that RFC 6455 forbids.

@@ -115,7 +115,8 @@ export interface FedecksOptions {
 
   /**
    * What happens when a device id connects twice: `newest` closes the older connection with 4152, `oldest`
-   * refuses the newer upgrade with 503, `allow` keeps both, and pushes go to both.
+   * refuses the newer upgrade with 503, `allow` keeps both, and pushes go to both. Only one of them may deliver: the
+   * older is closed with 4152 when the newer begins to.
    * @default 'newest'
    */
   readonly duplicates?: 'newest' | 'oldest' | 'allow';

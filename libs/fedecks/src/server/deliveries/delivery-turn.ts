@@ -9,7 +9,7 @@ export type DeliveryOutcome =
 export class DeliveryTurn {
   private hasEnded = false;
   private isRunning = false;
-  /** Called once, when it has ended or is to stop. */
+  /** Called when it has ended, and before that when its handler is to stop. */
   onEnd: (() => void) | undefined;
 
   constructor(
