@@ -1,6 +1,6 @@
 import { type FakeDevice } from '@fedecks/nest/testing';
 import { type Term, type Tuple } from '@fedecks/nest/wire';
-import { type ControlMessage, encodeControlAfter } from '../src/wire/index.js';
+import { type ControlMessage, encodeControlAfter } from '../src/wire/internal.js';
 import { eventually } from './support/eventually.js';
 import { Fleet, type FleetNode } from './support/fleet.js';
 import { NatsServer } from './support/nats-server.js';

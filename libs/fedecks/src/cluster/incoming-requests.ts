@@ -7,8 +7,8 @@ import {
   RequestTimeoutError,
 } from '../requests/index.js';
 import { type BackplaneEndpoint, BackplaneError } from '../server/index.js';
-import { FedecksError, type Term } from '../wire/index.js';
-import { DONE, GONE } from './asks.js';
+import { FedecksError, type Term } from '../wire/internal.js';
+import { EXECUTED, NOT_EXECUTED } from './node-requests.js';
 import { LEASE_BEATS } from './leases.js';
 import { type Link, Malformed } from './link.js';
 import { encodeRequestMessage, type FarErrorCode, readMessage, type ToHolder } from './request-messages.js';
@@ -130,7 +130,7 @@ export class IncomingRequests {
   }
 
   private answer(reply: string, done: boolean): void {
-    if (this.link.isUp) this.link.publish(reply, done ? DONE : GONE);
+    if (this.link.isUp) this.link.publish(reply, done ? EXECUTED : NOT_EXECUTED);
   }
 }
 

@@ -1,6 +1,6 @@
 import { lastValueFrom, toArray } from 'rxjs';
 import { stream } from '../requests/index.js';
-import { type Asks } from './asks.js';
+import { type NodeRequests } from './node-requests.js';
 import { type ClusterOptions } from './cluster-options.js';
 import { type Link } from './link.js';
 import { OutgoingRequests } from './outgoing-requests.js';
@@ -15,7 +15,10 @@ function start(): { outgoing: OutgoingRequests; published: string[] } {
     isUp: true,
     publish: (_subject: string, bytes: Uint8Array) => void published.push(Buffer.from(bytes).toString()),
   } as Partial<Link> as Link;
-  const asks = { query: async () => Buffer.from('two'), ask: async () => true } as Partial<Asks> as Asks;
+  const asks = {
+    query: async () => Buffer.from('two'),
+    ask: async () => true,
+  } as Partial<NodeRequests> as NodeRequests;
   return {
     outgoing: new OutgoingRequests('one', link, new Subjects('fleet', '/x'), asks, options),
     published,

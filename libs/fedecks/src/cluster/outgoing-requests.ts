@@ -7,9 +7,9 @@ import {
   RequestTimeoutError,
 } from '../requests/index.js';
 import { BackplaneError } from '../server/index.js';
-import { encodeTerm, type Term } from '../wire/index.js';
-import { KIND } from './answers.js';
-import { type Asks } from './asks.js';
+import { encodeTerm, type Term } from '../wire/internal.js';
+import { REQUEST_KIND } from './node-responder.js';
+import { type NodeRequests } from './node-requests.js';
 import { type ClusterOptions } from './cluster-options.js';
 import { LEASE_BEATS } from './leases.js';
 import { type Link, timeout, unavailable } from './link.js';
@@ -56,7 +56,7 @@ export class OutgoingRequests {
     private readonly node: string,
     private readonly link: Link,
     private readonly subjects: Subjects,
-    private readonly asks: Asks,
+    private readonly requests: NodeRequests,
     private readonly options: ClusterOptions,
   ) {}
 
@@ -74,8 +74,8 @@ export class OutgoingRequests {
     const patienceMs = timeoutMs < 0 ? requestTimeoutMs : Math.min(timeoutMs, requestTimeoutMs);
     for (let looks = 1; ; looks++) {
       if (leftOf(patienceMs) <= 0) throw timeout(patienceMs);
-      const locate = Uint8Array.of(KIND.locate);
-      const name = await this.asks.query(this.subjects.device(device), locate, false, leftOf(patienceMs));
+      const locate = Uint8Array.of(REQUEST_KIND.locate);
+      const name = await this.requests.query(this.subjects.device(device), locate, false, leftOf(patienceMs));
       if (name === undefined) return undefined;
       if (leftOf(patienceMs) <= 0) throw timeout(patienceMs);
       const request = {
@@ -164,7 +164,7 @@ export class OutgoingRequests {
     try {
       const head = encodeRequestMessage({ type: 'ask', from: this.node, id, device, remainingMs });
       const subject = this.subjects.requests(name);
-      if (!(await this.asks.ask(subject, Buffer.concat([head, term]), true, patienceMs))) {
+      if (!(await this.requests.ask(subject, Buffer.concat([head, term]), true, patienceMs))) {
         this.take(id);
         return undefined;
       }
@@ -193,7 +193,7 @@ export class OutgoingRequests {
     for (let at = 0; at < sent.length; at += MAX_IDS) {
       const ids = sent.slice(at, at + MAX_IDS);
       const bytes = encodeRequestMessage({ type: 'renew', from: this.node, ids });
-      this.asks.ask(this.subjects.requests(holder.name), bytes, true).then(
+      this.requests.ask(this.subjects.requests(holder.name), bytes, true).then(
         (isThere) => {
           if (isThere) holder.silentBeats = 0;
           else this.loseAll(ids);

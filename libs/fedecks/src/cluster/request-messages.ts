@@ -4,7 +4,7 @@ import {
   encodeTermAfter,
   type RequestErrorCode,
   type Term,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { Malformed } from './link.js';
 
 /** The most requests that are renewed with one message. */

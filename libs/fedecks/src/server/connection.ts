@@ -32,7 +32,7 @@ import {
   readDeliverHead,
   type Term,
   TermDecodeError,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type Deliveries } from './deliveries/deliveries.js';
 import { DeliverySink } from './deliveries/delivery-sink.js';
 import { DeliveryTurn } from './deliveries/delivery-turn.js';

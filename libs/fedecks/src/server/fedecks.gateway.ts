@@ -20,7 +20,7 @@ import {
   PROTOCOL_HEADER,
   speaksProtocol2,
   type Term,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type Backplane } from './backplane.js';
 import { Deliveries } from './deliveries/deliveries.js';
 import { type DeliveryStore, MemoryDeliveryStore } from './deliveries/delivery-store.js';

@@ -22,7 +22,7 @@ import {
   type NewerConnection,
 } from '@fedecks/nest';
 import { Observable } from 'rxjs';
-import { type Attempt, type Term } from '@fedecks/nest/wire';
+import { type Term } from '@fedecks/nest/wire';
 import {
   type Answered,
   type AskedRequest,
@@ -32,7 +32,7 @@ import {
   request,
   stream,
 } from '../../src/requests/index.js';
-import { type ControlMessage } from '../../src/wire/index.js';
+import { type Attempt, type ControlMessage } from '../../src/wire/internal.js';
 import { Duplicates } from '../../src/server/duplicates.js';
 import { Revocations } from '../../src/server/revocations.js';
 import { type SimulatedProcess } from './simulation.js';

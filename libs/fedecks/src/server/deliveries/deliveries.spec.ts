@@ -1,5 +1,5 @@
 import { type DeliveryClaim } from '../../delivery/index.js';
-import { type DeliveryControl } from '../../wire/index.js';
+import { type DeliveryControl } from '../../wire/internal.js';
 import { Deliveries } from './deliveries.js';
 import { MemoryDeliveryStore } from './delivery-store.js';
 import { type DeliveryTurn } from './delivery-turn.js';

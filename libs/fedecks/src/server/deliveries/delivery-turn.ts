@@ -1,4 +1,4 @@
-import { type NackCode } from '../../wire/index.js';
+import { type NackCode } from '../../wire/internal.js';
 import { type DeliveryInfo } from '../../results/index.js';
 
 /** What came of the handler of a delivery. */

@@ -8,7 +8,7 @@ import {
   type ReceiverEffect,
   type ReceiverEvent,
 } from '../../delivery/index.js';
-import { type DeliverHead, type DeliveryControl } from '../../wire/index.js';
+import { type DeliverHead, type DeliveryControl } from '../../wire/internal.js';
 import { type DeliveryOutcome, DeliveryTurn } from './delivery-turn.js';
 import { insist } from './insist.js';
 
