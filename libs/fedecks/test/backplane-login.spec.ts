@@ -1,3 +1,4 @@
+import { FedecksGateway } from '@fedecks/nest';
 import { natsBackplane, type NatsBackplaneOptions } from '@fedecks/nest/nats';
 import { startApp, type StartedApp } from './support/app.js';
 import { Certificates } from './support/certificates.js';
@@ -51,6 +52,11 @@ async function expectNodesWork(nats: NatsServer, login: Login): Promise<void> {
   expect(await two.fedecks.push(device.id, 'hi')).toBe('sent');
   expect(await device.next()).toBe('hi');
   expect((await two.fedecks.presence.list()).entries).toHaveLength(1);
+  expect(await two.nest.get(FedecksGateway).backplane.deliveries!.claim('/fedecks', device.id)).toMatchObject(
+    {
+      handled: [],
+    },
+  );
   await two.fedecks.revoke(device.id);
   expect(await device.closed).toMatchObject({ code: 4150 });
   await eventually(

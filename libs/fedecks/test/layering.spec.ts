@@ -20,7 +20,7 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
     folders: ['wire', 'options', 'faults', 'delivery', 'requests', 'results', 'handlers'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/,
   },
-  cluster: { folders: ['wire', 'requests', 'server'], packages: /^rxjs$/ },
+  cluster: { folders: ['wire', 'delivery', 'requests', 'server'], packages: /^rxjs$/ },
   nats: {
     folders: ['options', 'server', 'cluster'],
     packages: /^(@nats-io\/(transport-node|jetstream|kv)|node:.*)$/,

@@ -2,6 +2,8 @@ import { applyDecorators } from '@nestjs/common';
 import {
   AbortSignal as Signal,
   type ConnectedDevice,
+  Delivery,
+  type DeliveryInfo,
   Device,
   DeviceId,
   type DisconnectCause,
@@ -83,6 +85,10 @@ test('decorators take methods that fit', () => {
     @OnMessage(isBatch) batch(@Payload() _batch: Batch): Promise<Reading> {
       return Promise.resolve({ celsius: 1 });
     }
+    @OnMessage(isBatch) delivered(
+      @Payload() _batch: Batch,
+      @Delivery() _delivery: DeliveryInfo | undefined,
+    ): void {}
     @OnMessage(isBatch) part(@Payload('readings') _readings: readonly number[]) {}
     @OnMessage('x') any(@Payload() _anything: { x: 1 }) {
       return { event: 'x', data: null };
@@ -127,6 +133,10 @@ test('decorators take methods that fit', () => {
 
 test('decorators refuse methods that do not fit', () => {
   class Unfit {
+    // @ts-expect-error a parameter accepts neither the payload, nor the device
+    @OnMessage(isBatch)
+    sentOnly(@Payload() _batch: Batch, @Delivery() _delivery: DeliveryInfo): void {}
+
     // @ts-expect-error a parameter accepts neither the payload, nor the device
     @OnRawMessage()
     raw(@Payload() _reading: Reading): void {}

@@ -12,11 +12,13 @@ import {
   type PresencePage,
   type PushResult,
 } from '../server/index.js';
+import { isDeliveryClaim } from '../delivery/index.js';
 import { beginsAsTerm, type Term } from '../wire/internal.js';
 import { NodeResponder, REQUEST_KIND, encodeHoldsQuestion, encodeTrace } from './node-responder.js';
 import { NodeRequests } from './node-requests.js';
 import { type Bucket, type BucketState, type Entries, type Store } from './bucket.js';
 import { type ClusterOptions } from './cluster-options.js';
+import { DeliveryBucket } from './delivery-bucket.js';
 import { IncomingRequests } from './incoming-requests.js';
 import { isNodeEntry, Leases, type NodeEntry, type NodeMessage, readNodeMessage } from './leases.js';
 import { type Link, Malformed, type Message, messageOf, unavailable } from './link.js';
@@ -54,6 +56,7 @@ interface Opened<T> {
 /** One endpoint of one node, linked to those of the same path on other nodes. */
 export class ClusterBackplane implements Backplane {
   readonly revocations: RevocationBucket;
+  readonly deliveries: DeliveryBucket;
   private readonly subjects: Subjects;
   private readonly requests: NodeRequests;
   private readonly responder: NodeResponder;
@@ -88,6 +91,10 @@ export class ClusterBackplane implements Backplane {
     this.subjects = new Subjects(options.namespace, endpoint.path);
     this.requests = new NodeRequests(this.link, options);
     this.revocations = new RevocationBucket(endpoint, this.subjects, (error) => this.reopen(error));
+    this.deliveries = new DeliveryBucket(this.subjects, async () => {
+      if (!this.link.isUp) throw unavailable('deliveries cannot be claimed or kept');
+      return (await this.bucket('deliveries', isDeliveryClaim)).bucket;
+    });
     const clock = new SharedClock();
     this.leases = new Leases(this.node, clock, this.subjects, options.heartbeatMs, {
       tell: (message) => this.tell(message),
@@ -296,6 +303,7 @@ export class ClusterBackplane implements Backplane {
     this.presence.pause();
     this.leases.pause();
     this.revocations.pause();
+    this.deliveries.pause();
   }
 
   private beginToPrepare(): void {

@@ -1,3 +1,4 @@
+export { claimAfter, type DeliveryClaim, isDeliveryClaim, withHandled } from './claim.js';
 export {
   nextReceiver,
   INITIAL_RECEIVER,

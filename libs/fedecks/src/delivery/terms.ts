@@ -10,12 +10,15 @@ export function isLane(lane: number): boolean {
  * copies of a store, or a store that lost its tail, may give one sequence number to two messages, but in two epochs.
  */
 export interface Position {
+  /** At most 32 characters. */
   readonly epoch: string;
+  /** From 1. */
   readonly seq: number;
 }
 
 /** The last message that the receiver has handled in a lane. */
 export interface HandledPosition extends Position {
+  /** 0 to 7. */
   readonly lane: number;
 }
 

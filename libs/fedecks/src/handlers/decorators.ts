@@ -95,7 +95,8 @@ export function chosenPeers(type: object): readonly Peer[] {
  * {@link stop} closes the connection, and a promise of any of these works.
  *
  * The compiler rejects a method whose result cannot be sent. With a type guard, each parameter must accept the guarded
- * type, the device, its id or the signal. `Also` adds types that your own pipes or parameter decorators produce.
+ * type, the device, its id, the signal or the delivery. `Also` adds types that your own pipes or parameter decorators
+ * produce.
  * @throws {InvalidHandlerError} at boot, when the decorator is not on an instance method.
  */
 export function OnMessage<T extends Term, Also = never>(
@@ -174,7 +175,7 @@ export function FromCloud(): ClassDecorator {
 }
 
 /** Parameter types. The payload has the number of Nest's "body", so that a ValidationPipe validates it. */
-export const PARAM = { payload: 3, deviceId: 101, device: 102, signal: 103 } as const;
+export const PARAM = { payload: 3, deviceId: 101, device: 102, signal: 103, delivery: 104 } as const;
 
 export interface ParamMetadata {
   readonly index: number;
@@ -229,8 +230,17 @@ export function Device(): ParameterDecorator {
  * An `AbortSignal` that aborts when the connection ends, for any cause, including the drain deadline of the app. Pass it
  * to what the handler awaits (`fetch`, `events.on`, timers), so that nothing waits for a disconnected device. An
  * `AbortError` of a handler whose connection has ended is not reported. In `@OnDisconnected` the signal is already
- * aborted; in `@OnSocketError`, which belongs to no connection, it never aborts.
+ * aborted; in `@OnSocketError`, which belongs to no connection, it never aborts. The handler of a delivery continues when
+ * the connection ends: its signal aborts when another node has the device, and when the app ends.
  */
 export function AbortSignal(): ParameterDecorator {
   return param(PARAM.signal, undefined, []);
+}
+
+/**
+ * The place of the message among the deliveries of the device: a `DeliveryInfo`. Undefined for what the device has sent
+ * without `deliver`, and in handlers that are not for messages.
+ */
+export function Delivery(): ParameterDecorator {
+  return param(PARAM.delivery, undefined, []);
 }

@@ -75,9 +75,10 @@ export class EnhancedCalls {
     hostId: string,
     contextId?: ContextId,
   ): HandlerCall {
-    const takesSignal = Object.keys(paramsOf(instance.constructor, name)).some((key) =>
-      key.startsWith(`${PARAM.signal}:`),
-    );
+    const params = Object.keys(paramsOf(instance.constructor, name));
+    const takes = (type: number): boolean => params.some((key) => key.startsWith(`${type}:`));
+    const takesSignal = takes(PARAM.signal);
+    const takesDelivery = takes(PARAM.delivery);
     const target = streaming(this.creator, `${instance.constructor.name}.${name}`).create(
       instance,
       method,
@@ -87,9 +88,13 @@ export class EnhancedCalls {
         exchangeKeyForValue: (
           type,
           data,
-          // The third is the signal, where one is taken.
-          [device, payload, signal]: [DeviceContext, unknown, unknown],
-        ) => (type === PARAM.signal ? signal : argument(type, data as string | undefined, payload, device)),
+          // The others where they are taken: the delivery is last but one, before the pattern.
+          [device, payload, ...others]: [DeviceContext, unknown, ...unknown[]],
+        ) => {
+          if (type === PARAM.signal) return others[0];
+          if (type === PARAM.delivery) return others.at(-2);
+          return argument(type, data as string | undefined, payload, device);
+        },
       },
       contextId,
       hostId,
@@ -97,8 +102,15 @@ export class EnhancedCalls {
       'ws',
     );
     // Nest takes the last for the pattern.
-    if (!takesSignal) return (payload, device): unknown => target(device, payload, pattern);
-    return (payload, device, connection): unknown => target(device, payload, signalOf(connection), pattern);
+    if (!takesSignal && !takesDelivery) return (payload, device): unknown => target(device, payload, pattern);
+    return (payload, device, context): unknown =>
+      target(
+        device,
+        payload,
+        ...(takesSignal ? [signalOf(context)] : []),
+        ...(takesDelivery ? [context?.delivery] : []),
+        pattern,
+      );
   }
 }
 
@@ -114,6 +126,9 @@ function paramsKey(type: object, name: string): string {
   Reflect.defineMetadata(UNDECORATED, PAYLOAD_AND_DEVICE, type, name);
   return UNDECORATED;
 }
+
+/** What no device has sent. */
+const OURS: readonly number[] = [PARAM.deviceId, PARAM.device, PARAM.signal, PARAM.delivery];
 
 /**
  * Nest's creator waits for the last value of a stream, and shows its filters only what is thrown before that.
@@ -173,7 +188,7 @@ function streaming(creator: ExternalContextCreator, name: string): ExternalConte
     // A pipe of a method or class is about what the device has sent, not about the device.
     async getParamValue(value, param, pipes) {
       const { type, data } = param;
-      if (type === PARAM.deviceId || type === PARAM.device || type === PARAM.signal) return value;
+      if (typeof type === 'number' && OURS.includes(type)) return value;
       try {
         return await nest.getParamValue.call(creator, value, param, pipes);
       } catch (error) {

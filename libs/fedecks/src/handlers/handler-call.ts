@@ -1,5 +1,5 @@
 import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
-import { type SignalSource } from '../results/index.js';
+import { type CallContext } from '../results/index.js';
 import { PARAM, type ParamMetadata } from './decorators.js';
 
 /** The device, as handlers see it. Cloud and device each add properties. */
@@ -9,9 +9,9 @@ export interface DeviceContext {
 
 /**
  * Calls a handler with a payload from, or about, a device.
- * @param connection its connection, if any.
+ * @param context what else it may take, if it runs for a connection.
  */
-export type HandlerCall = (payload: unknown, device: DeviceContext, connection?: SignalSource) => unknown;
+export type HandlerCall = (payload: unknown, device: DeviceContext, context?: CallContext) => unknown;
 
 export type Method = (...args: unknown[]) => unknown;
 
@@ -26,11 +26,12 @@ export function argument(
   property: string | undefined,
   payload: unknown,
   device: DeviceContext,
-  connection?: SignalSource,
+  context?: CallContext,
 ): unknown {
   if (type === PARAM.deviceId) return device.id;
   if (type === PARAM.device) return device;
-  if (type === PARAM.signal) return signalOf(connection);
+  if (type === PARAM.signal) return signalOf(context);
+  if (type === PARAM.delivery) return context?.delivery;
   if (property === undefined) return payload;
   // Own properties only: `@Payload('constructor')` must not find an inherited property.
   return typeof payload === 'object' && payload !== null && Object.hasOwn(payload, property)
@@ -39,8 +40,8 @@ export function argument(
 }
 
 /** Without a connection, a new signal: listeners would accumulate on a shared one that never aborts. */
-export function signalOf(connection: SignalSource | undefined): AbortSignal {
-  return connection ? connection.signal : new AbortController().signal;
+export function signalOf(context: CallContext | undefined): AbortSignal {
+  return context ? context.signal : new AbortController().signal;
 }
 
 /** Calls a method directly that has no guards, pipes, interceptors or filters. */
@@ -57,10 +58,9 @@ export function directCall(instance: object, method: Method, name: string): Hand
     return (payload) => method.call(instance, payload);
   }
   const length = Math.max(...params.map(({ index }) => index)) + 1;
-  return (payload, device, connection) => {
+  return (payload, device, context) => {
     const args = new Array<unknown>(length).fill(undefined);
-    for (const { index, type, data } of params)
-      args[index] = argument(type, data, payload, device, connection);
+    for (const { index, type, data } of params) args[index] = argument(type, data, payload, device, context);
     return method.apply(instance, args);
   };
 }

@@ -112,14 +112,14 @@ export class HandlerExplorer {
         : directCall(instance, method, name);
     }
     // A request-scoped or transient provider is created per message; its REQUEST is { device, payload }.
-    return async (payload, device, connection) => {
+    return async (payload, device, context) => {
       const contextId = ContextIdFactory.create();
       this.moduleRef.registerRequestByContextId({ device, payload }, contextId);
       const made = await this.moduleRef.resolve<object>(wrapper.token, contextId, { strict: false });
       const call = enhanced
         ? this.enhanced.create(made, method, name, pattern, wrapper.id, contextId)
         : directCall(made, method, name);
-      return call(payload, device, connection);
+      return call(payload, device, context);
     };
   }
 

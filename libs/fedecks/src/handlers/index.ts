@@ -1,5 +1,6 @@
 export {
   AbortSignal,
+  Delivery,
   Device,
   DeviceEndpoint,
   DeviceId,

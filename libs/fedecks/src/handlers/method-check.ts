@@ -1,6 +1,6 @@
 import { type Observable } from 'rxjs';
 import { type EventsOf, type Contract, type MessageToSend } from '../wire/internal.js';
-import { type Stop } from '../results/index.js';
+import { type DeliveryInfo, type Stop } from '../results/index.js';
 
 /**
  * A handler decorator that type-checks its method: each parameter must accept one of the available arguments (`Takes`, each
@@ -24,8 +24,8 @@ export interface HandlerDecorator<Takes, Answers> {
   ): void;
 }
 
-/** The parameters of a handler besides the payload: the device id, the device, the signal, and `Also`. */
-export type Beside<Also> = [string] | [AnyDevice] | [AbortSignal] | Boxed<Also>;
+/** The parameters of a handler besides the payload: the device id, the device, the signal, the delivery, and `Also`. */
+export type Beside<Also> = [string] | [AnyDevice] | [AbortSignal] | [DeliveryInfo | undefined] | Boxed<Also>;
 
 /** The parameters besides a failure, whose device id may be unknown, also in `@Device()`. */
 export type BesideFailure<Also> =
@@ -71,7 +71,7 @@ type Checked<Method, Takes, Answers> = Method extends (...args: infer Args) => i
           Unsendable<Result, Answers>
         >
     : CannotHandle<
-        'a parameter accepts neither the payload, nor the device, its id or the signal',
+        'a parameter accepts neither the payload, nor the device, its id, the signal or the delivery',
         Unfit<Args, Takes>
       >
   : Method;

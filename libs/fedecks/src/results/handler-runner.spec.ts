@@ -10,6 +10,7 @@ class Sink implements ResultSink {
   private readonly failed: unknown[] = [];
   readonly runner = new HandlerRunner(this);
   onSend: (term: Term) => void = () => undefined;
+  aborted = 0;
   private blocked: (() => void) | undefined;
   constructor(private readonly slow = false) {}
 
@@ -28,6 +29,9 @@ class Sink implements ResultSink {
   }
   onFailure(error: unknown): void {
     this.failed.push(error);
+  }
+  onAborted(): void {
+    this.aborted++;
   }
   /** The reported error messages. */
   get failures(): unknown[] {
@@ -383,6 +387,29 @@ describe('the signal of a connection', () => {
     sink.runner.end();
     await sink.runner.deliver(Promise.reject(aborted));
     expect(sink.failures).toHaveLength(1);
+    expect(sink.aborted).toBe(1);
+  });
+
+  it.each([
+    ['a stream that the end cuts short', () => NEVER],
+    ['an iterable that the end cuts short', () => idle(() => undefined)],
+  ])('is aborted: %s', (_what, result) => {
+    void sink.runner.deliver(result());
+    expect(sink.aborted).toBe(0);
+    sink.runner.end();
+    expect(sink.aborted).toBe(1);
+  });
+
+  it.each([
+    ['an Observable', () => of(1)],
+    ['an iterable', () => idle(() => undefined)],
+    ['values of interceptors', () => new Intercepted(of(1), Promise.resolve())],
+  ])('is aborted when it comes after the end: %s', async (_what, result) => {
+    sink.runner.end();
+    await sink.runner.deliver(result());
+    await turn();
+    expect(sink.aborted).toBeGreaterThan(0);
+    expect(sink.sent).toEqual([]);
   });
 });
 

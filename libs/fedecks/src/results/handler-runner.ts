@@ -1,12 +1,16 @@
 import { isObservable, type Observable } from 'rxjs';
 import { guardedController, isPromise, nameOf } from '../faults/index.js';
 import { type Term } from '../wire/internal.js';
+import { type DeliveryInfo } from './delivery-info.js';
 import { Intercepted, isIterator, Stop } from './result.js';
 import { PullStream, PushStream, type Stream, type StreamOwner } from './streams.js';
 
-/** Has the signal that `@AbortSignal()` stands for. Asked only for handlers that take it. */
-export interface SignalSource {
+/** What a handler may take beside the payload and the device. Asked only for handlers that take it. */
+export interface CallContext {
+  /** What `@AbortSignal()` stands for. */
   readonly signal: AbortSignal;
+  /** What `@Delivery()` stands for. */
+  readonly delivery?: DeliveryInfo;
 }
 
 /** The connection's side of a handler: where results go. */
@@ -20,6 +24,8 @@ export interface ResultSink {
   onNothing?(): void;
   /** All streams have ended that the handler has returned. */
   onStreamsEnd?(): void;
+  /** After the end of the runner: a handler has stopped early, or what it streams goes nowhere. */
+  onAborted?(): void;
   stop(stop: Stop): void;
   /** Resolves when the peer has read enough of what was sent to be sent more; undefined when it has already. */
   drained(): Promise<void> | undefined;
@@ -34,14 +40,17 @@ export interface ResultSink {
  * Runs the handlers of one connection, and delivers what they return until the connection ends. Whatever handlers and
  * their streams throw is reported to the sink: nothing here throws or rejects.
  */
-export class HandlerRunner implements SignalSource {
+export class HandlerRunner implements CallContext {
   private ended = false;
   private streams: Set<Stream> | undefined;
   /** How many values of streams are promises that have not settled. */
   private unsettled = 0;
   private controller: AbortController | undefined;
 
-  constructor(private readonly sink: ResultSink) {}
+  constructor(
+    private readonly sink: ResultSink,
+    readonly delivery?: DeliveryInfo,
+  ) {}
 
   /** Aborted when the connection ends. Made when it is first asked for. */
   get signal(): AbortSignal {
@@ -101,7 +110,10 @@ export class HandlerRunner implements SignalSource {
   /** Reports what a handler has thrown. */
   onFailure(error: unknown, handler?: string): void {
     // An AbortError after the end is expected.
-    if (this.ended && nameOf(error) === 'AbortError') return;
+    if (this.ended && nameOf(error) === 'AbortError') {
+      this.sink.onAborted?.();
+      return;
+    }
     this.sink.onFailure(error, handler);
   }
 
@@ -138,7 +150,9 @@ export class HandlerRunner implements SignalSource {
   }
 
   private checkStreams(): void {
-    if (this.unsettled === 0 && this.streams?.size === 0) this.sink.onStreamsEnd?.();
+    if (this.unsettled > 0 || this.streams?.size !== 0) return;
+    if (this.ended) this.sink.onAborted?.();
+    else this.sink.onStreamsEnd?.();
   }
 
   /** @param runs set where the handler itself runs only when subscribed to: settled when it has finished. */
@@ -153,17 +167,18 @@ export class HandlerRunner implements SignalSource {
         onValue: () => undefined,
         drained: () => undefined,
         onFailure: (error) => this.onFailure(error, handler),
-        onEnd: () => undefined,
+        onEnd: () => this.sink.onAborted?.(),
       });
       stream.follow(values);
       void runs.then(() => stream.unsubscribe());
-    }
+    } else this.sink.onAborted?.();
   }
 
   private pull(iterator: AsyncIterator<unknown> | Iterator<unknown>, handler: string | undefined): void {
     const stream = new PullStream(iterator, this.ownerOfStreams(handler));
     if (this.ended) {
       stream.unsubscribe();
+      this.sink.onAborted?.();
       return;
     }
     this.add(stream);

@@ -1,6 +1,7 @@
 import { type Observable, Subject } from 'rxjs';
 import { type Answered, type AskedRequest } from '../requests/index.js';
 import { type Term } from '../wire/internal.js';
+import { type DeliveryStore } from './deliveries/delivery-store.js';
 import { type CloneTrace, type NewerConnection } from './clones.js';
 import { type AuthenticatedDevice, type ConnectedDevice, type DisconnectCause } from './device.js';
 import { type PresenceEntry, type PresencePage, type PresenceSource } from './presence.js';
@@ -108,6 +109,8 @@ export interface Backplane extends PresenceSource {
   hasMembers(group: string, any: boolean): void;
   /** The store of revocations, unless this process keeps them. */
   readonly revocations: RevocationStore | undefined;
+  /** Where it is kept which deliveries were handled, if not in this process. */
+  readonly deliveries: DeliveryStore | undefined;
 }
 
 /** Creates the link of one endpoint: the type of the option `backplane`. */
@@ -120,6 +123,7 @@ const REMEMBERED = 10_000;
 export class InProcessBackplane implements Backplane {
   readonly health = { status: 'up' } as const;
   readonly revocations = undefined;
+  readonly deliveries = undefined;
   readonly presenceChanges$: Observable<PresenceEntry>;
   private readonly changes = new Subject<PresenceEntry>();
   private readonly left = new Map<string, PresenceEntry>();

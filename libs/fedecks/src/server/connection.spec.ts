@@ -4,6 +4,7 @@ import { compressedTerm, str } from '../../test/support/term-bytes.js';
 import { Router, turns } from '../handlers/index.js';
 import { encodeTerm } from '../wire/internal.js';
 import { Connection, type Endpoint } from './connection.js';
+import { Deliveries } from './deliveries/deliveries.js';
 import { type FedecksOptions, type ResolvedOptions, resolveOptions } from './fedecks-options.js';
 import { Telemetry } from './telemetry.js';
 
@@ -29,6 +30,7 @@ function connect(id: string, more: Partial<Endpoint>): { connection: Connection;
     options: optionsOf({}),
     router: new Router([]),
     telemetry: new Telemetry('/fedecks', { debug: () => undefined, error: () => undefined }, () => false),
+    deliveries: new Deliveries('/fedecks', { warn: () => undefined, error: () => undefined }),
     decoding: {},
     tokenFrame: () => Buffer.alloc(0),
     report: () => undefined,

@@ -18,15 +18,25 @@ import { HandlerRunner, RequestSink, type ResultSink, type Stop } from '../resul
 import { type Answered, type AskedRequest, Conversation, isRequest } from '../requests/index.js';
 import {
   CLOSE,
+  type ControlType,
   controlTypeOf,
+  decodeDeliveryControl,
   type DecodeOptions,
   decodeTerm,
+  type DeliveryControl,
   isCompressedTerm,
+  isOfDeliveries,
   isTokenPlease,
   isTokenPleaseFrame,
+  readDelivered,
+  readDeliverHead,
   type Term,
   TermDecodeError,
 } from '../wire/internal.js';
+import { type Deliveries } from './deliveries/deliveries.js';
+import { DeliverySink } from './deliveries/delivery-sink.js';
+import { DeliveryTurn } from './deliveries/delivery-turn.js';
+import { type DeliveryPeer, type DeviceReceiver } from './deliveries/device-receiver.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { type End, ENDS } from './ends.js';
 import { type ResolvedOptions } from './fedecks-options.js';
@@ -57,6 +67,9 @@ const HEAVY_BYTES = 4 * 1024;
 /** The minimum rate, in bytes per ms, of a message that takes longer than `idleTimeoutMs`. */
 const SLOWEST_BYTES_PER_MS = 1;
 
+/** What waits in the mailbox. */
+type Inbound = Buffer | DeliveryTurn;
+
 /** The socket of a device. It knows its connection, so that all devices share one set of listeners. */
 interface DeviceSocket extends Duplex {
   connection?: Connection;
@@ -67,6 +80,7 @@ export interface Endpoint {
   readonly options: ResolvedOptions;
   readonly router: Router;
   readonly telemetry: Telemetry;
+  readonly deliveries: Deliveries;
   /** How the messages of devices are decoded. */
   readonly decoding: DecodeOptions;
   /** The frame that carries a fresh token for a connection. */
@@ -83,11 +97,11 @@ export interface Endpoint {
  * `mailboxBytes`; then it pauses the socket. The work for one device per turn of the event loop is bounded too: the rest
  * waits in `turns`. Messages received before the end are handled after it, and `@OnDisconnected` comes last.
  */
-export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Leftover {
+export class Connection implements InboxOwner<Inbound>, ResultSink, DeliveryPeer, Worker, Leftover {
   private state: 'open' | 'closed' = 'open';
   private readonly reader: FrameReader;
   private readonly outbox: Outbox;
-  private readonly inbox: Inbox<Buffer>;
+  private readonly inbox: Inbox<Inbound>;
   /** When bytes last arrived. Monotonic, as all times here. */
   private lastDataAt: number;
   private refreshTokenAt: number;
@@ -125,6 +139,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private timing: { readonly handler: string; readonly startedAt: number } | undefined;
   /** The requests in both directions; undefined until there is one. */
   private conversation: Conversation | undefined;
+  /** The deliveries of the device; undefined until it has sent its resume. */
+  private receiver: DeviceReceiver | undefined;
 
   constructor(
     readonly device: ConnectedDevice,
@@ -185,7 +201,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
 
   get weight(): Weight {
     const { next } = this.inbox;
-    if (next !== undefined && isHeavy(next)) return 'heavy';
+    if (next !== undefined && isHeavy(next instanceof DeliveryTurn ? next.frame : next)) return 'heavy';
     return this.usedSlice || this.reader.pendingBytes > HEAVY_BYTES ? 'bulk' : 'light';
   }
 
@@ -230,12 +246,17 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
         this.onClose();
         return false;
     }
-    if (this.exceedsRate()) {
+    const isMessage = found === FOUND.binary;
+    const control = isMessage && this.protocol === 2 ? controlTypeOf(this.reader.payload) : undefined;
+    const isDelivery = control !== undefined && isOfDeliveries(control);
+    // The window limits deliveries.
+    if (!isDelivery && this.exceedsRate()) {
       this.end('rate_limited');
       return false;
     }
     this.outbox.release();
-    if (found === FOUND.binary) this.onMessage(this.reader.payload, steps);
+    if (isDelivery) this.takeDelivery(this.reader.payload, control);
+    else if (isMessage) this.onMessage(this.reader.payload, steps, control);
     else if (found === FOUND.ping) void this.outbox.write(pongFrame(this.reader.payload));
     if (found === FOUND.binary || found === FOUND.text) this.unfinishedSince = 0;
     return true;
@@ -258,12 +279,12 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     return !this.waitsForRoom;
   }
 
-  private onMessage(data: Buffer, steps: number): void {
+  private onMessage(data: Buffer, steps: number, control: ControlType | undefined): void {
     if (isTokenPleaseFrame(data)) {
       this.sendToken();
       return;
     }
-    if (this.protocol === 2 && controlTypeOf(data) !== undefined && !this.takeControl(data)) return;
+    if (control !== undefined && !this.takeControl(data)) return;
     const { inbox } = this;
     if (inbox.busy) {
       inbox.take(withoutExcessMemory(data), data.length);
@@ -314,7 +335,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
 
   // --- Messages --------------------------------------------------------------------------------------------
 
-  handle(data: Buffer): void {
+  handle(data: Inbound): void {
+    if (data instanceof DeliveryTurn) return this.handleDelivery(data);
     if (this.protocol === 2 && isRequest(data)) return this.handleRequest(data);
     const { router } = this.endpoint;
     const term = decode(data, this.endpoint.decoding);
@@ -333,11 +355,15 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   /** Takes a control message. True if it has to wait for its turn in the mailbox. */
   private takeControl(data: Buffer): boolean {
     const todo = this.requests.onControl(data, performance.now());
-    if (todo === 'close') {
-      this.report('protocol_error', 'a control message is malformed, or answers an unknown request');
-      this.close('protocol_error', CLOSE.protocolError);
-    }
+    if (todo === 'close') this.breach('a control message is malformed, or answers an unknown request');
     return todo === 'handle';
+  }
+
+  /** Closes after a control message that cannot be right. */
+  breach(reason: string): void {
+    if (this.state === 'closed') return;
+    this.report('protocol_error', reason);
+    this.close('protocol_error', CLOSE.protocolError);
   }
 
   private handleRequest(data: Buffer): void {
@@ -359,6 +385,64 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.run(route, message, data.length, runner);
     if (route) request.watch(now);
     else request.error('no_handler', 'no handler takes this event');
+  }
+
+  /** Takes a control message about deliveries. */
+  private takeDelivery(data: Buffer, type: DeliveryControl['type']): void {
+    if (this.state === 'closed') return;
+    const head = type === 'deliver' ? readDeliverHead(data) : decodeDeliveryControl(data, type);
+    if (!head) return this.breach(`a ${type} is malformed`);
+    const { receiver } = this;
+    if (head.type === 'resume') {
+      if (receiver) this.breach('it resumes twice');
+      else this.receiver = this.endpoint.deliveries.open(this.device.id, this);
+    } else if (head.type !== 'deliver') {
+      this.breach(`it answers with ${type} what was never delivered`);
+    } else if (!receiver) {
+      this.breach('it delivers before the resume');
+    } else if (!receiver.deliver(this, head, withoutExcessMemory(data)) && this.exceedsRate()) {
+      this.end('rate_limited');
+    }
+  }
+
+  takeTurn(turn: DeliveryTurn): void {
+    this.inbox.defer(turn, turn.frame.length);
+    // Otherwise it is handled when the handler that runs has finished.
+    if (!this.inbox.busy) this.queue();
+  }
+
+  sendDeliveryControl(control: DeliveryControl): void {
+    void this.write(encodeControl(control), 'ack');
+  }
+
+  replaced(): void {
+    this.end('replaced');
+  }
+
+  private handleDelivery(turn: DeliveryTurn): void {
+    if (!turn.begin()) return;
+    const { router, decoding } = this.endpoint;
+    const sink = new DeliverySink(turn, this, failureOf);
+    const runner = new HandlerRunner(sink, turn.info);
+    turn.onEnd = () => runner.end();
+    const delivered = readDelivered(turn.frame, decoding);
+    if (!delivered) {
+      const text = 'it is no safe term, or too large a one';
+      this.report('unhandled_message', `a delivery cannot be read: ${text}`);
+      turn.finish({ result: 'invalid', text });
+      return;
+    }
+    const { message } = delivered;
+    this.endpoint.onReceived(this.device, message);
+    let route: Route | undefined;
+    try {
+      route = router.message(message);
+    } catch (error) {
+      sink.onFailure(error);
+      return;
+    }
+    this.run(route, message, turn.frame.length, runner);
+    if (!route) turn.finish({ result: 'no_handler', text: 'no handler takes this event' });
   }
 
   private run(
@@ -526,6 +610,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.draining = true;
     this.updateReading();
     await this.inbox.done();
+    await this.receiver?.quiet();
     this.drainNow();
     await this.inbox.done();
   }
@@ -605,6 +690,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.cause = cause;
     this.runner.end();
     this.conversation?.end();
+    this.receiver?.lost(this);
     if (this.isAnnounced) this.endpoint.onEnded(this, cause);
   }
 

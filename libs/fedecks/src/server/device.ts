@@ -51,10 +51,11 @@ export interface DisconnectCause {
    * - `closed_by_device`: the device sent a close frame. `connection_lost`: TCP ended without one.
    * - `idle_timeout`: no byte arrived for `idleTimeoutMs`, or a message arrived too slowly.
    * - `stopped`: a handler returned `stop()`. `disconnected`, `revoked`: the app called that method of `Fedecks`.
-   * - `replaced`: the device has connected again. `draining`: the app shuts down.
+   * - `replaced`: the device has connected again, or delivers on a newer connection. `draining`: the app shuts down.
    * - `slow_consumer`: more than `maxBufferedBytes` were buffered for the device. `rate_limited`: it sent more than
    *   `messagesPerSecond` frames.
-   * - `message_too_big`: a message exceeded `maxFrameBytes`. `protocol_error`: a frame violated RFC 6455.
+   * - `message_too_big`: a message exceeded `maxFrameBytes`. `protocol_error`: a frame violated RFC 6455, or a control
+   *   message PROTOCOL.md §6.
    */
   readonly type:
     | 'closed_by_device'

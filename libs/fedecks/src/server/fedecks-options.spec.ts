@@ -1,4 +1,6 @@
 import { InvalidOptionsError } from '../options/index.js';
+import { type BackplaneEndpoint, InProcessBackplane } from './backplane.js';
+import { MemoryDeliveryStore } from './deliveries/delivery-store.js';
 import { MemoryRevocations } from './revocations.js';
 import { type FedecksOptions, resolveOptions } from './fedecks-options.js';
 
@@ -36,6 +38,7 @@ describe('resolveOptions', () => {
       upgradesPerAddressPerMinute: 6_000,
       trustedProxies: [],
       revocations: MemoryRevocations,
+      deliveryStore: MemoryDeliveryStore,
       phoenix: undefined,
       drainMs: 5_000,
     });
@@ -86,10 +89,25 @@ describe('resolveOptions', () => {
     ['phoenix', null],
     ['phoenix', { secret: 'a secret' }],
     ['phoenix', { secret: 'a secret', salt: '' }],
+    ['deliveryStore', { claim: () => undefined }],
     ['trustedProxies', 'loopback'],
     ['trustedProxies', ['example.com']],
   ])('rejects the %s %j', (key, value) => {
     expect(problems({ secrets: [secret], authenticator, [key]: value })).toContain(`'${key}' must`);
+  });
+
+  it('rejects deliveries in memory together with a backplane, and takes a store of the app', () => {
+    const given = {
+      secrets: [secret],
+      authenticator,
+      backplane: (endpoint: BackplaneEndpoint) => new InProcessBackplane(endpoint),
+    };
+    expect(problems({ ...given, deliveryStore: new MemoryDeliveryStore() })).toContain(
+      "'deliveryStore' must not be a MemoryDeliveryStore where there is a 'backplane'",
+    );
+    const own = { claim: () => undefined, setHandled: () => undefined };
+    expect(problems({ ...given, deliveryStore: own })).toBe('');
+    expect(problems(given)).toBe('');
   });
 
   it('reports all problems at once', () => {

@@ -3,6 +3,7 @@ import { OptionsCheck } from '../options/index.js';
 import { DEFAULT_PATH } from '../wire/internal.js';
 import { type DeviceAuthenticator } from './device.js';
 import { type BackplaneFactory, InProcessBackplane } from './backplane.js';
+import { type DeliveryStore, MemoryDeliveryStore } from './deliveries/delivery-store.js';
 import { type Duration, durationMs } from './duration.js';
 import { type MetricsRecorder } from './metrics.js';
 import { MemoryRevocations, type RevocationStore } from './revocations.js';
@@ -114,7 +115,8 @@ export interface FedecksOptions {
 
   /**
    * What happens when a device id connects twice: `newest` closes the older connection with 4152, `oldest` rejects the
-   * newer upgrade with 503, `allow` keeps both, and pushes go to both.
+   * newer upgrade with 503, `allow` keeps both, and pushes go to both. Only one of them may deliver: the cloud closes the
+   * older with 4152 when the newer begins to.
    * @default 'newest'
    */
   readonly duplicates?: 'newest' | 'oldest' | 'allow';
@@ -178,6 +180,12 @@ export interface FedecksOptions {
   readonly backplane?: BackplaneFactory;
 
   /**
+   * Where the cloud keeps which deliveries of devices were handled: a provider of the app, by its class, or an object.
+   * @default the backplane's if there is one, otherwise `MemoryDeliveryStore`, which a restart empties
+   */
+  readonly deliveryStore?: Type<DeliveryStore> | DeliveryStore;
+
+  /**
    * Lets devices migrate from an Elixir Fedecks server: the cloud accepts its tokens (plug_crypto 1 and 2), and replaces
    * them with its own. `secret` and `salt` are those of the Elixir server's socket.
    * @default none: rejects tokens of an Elixir server
@@ -235,6 +243,7 @@ const DEFAULTS = Object.freeze({
   trustedProxies: [],
   revocations: MemoryRevocations,
   backplane: inProcess,
+  deliveryStore: MemoryDeliveryStore,
   phoenix: undefined,
   drainMs: 5_000,
   metrics: undefined,
@@ -304,6 +313,17 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
   } else if (options.backplane !== inProcess && options.revocations !== MemoryRevocations) {
     check.problem(
       "Remove 'revocations': the 'backplane' stores revocations, and sends them to the other nodes.",
+    );
+  }
+  if (!isProvider(options.deliveryStore, ['claim', 'setHandled'])) {
+    check.problem(
+      "'deliveryStore' must be a class or object with claim(endpoint, deviceId) and " +
+        'setHandled(endpoint, deviceId, generation, handled).',
+    );
+  } else if (options.backplane !== inProcess && options.deliveryStore instanceof MemoryDeliveryStore) {
+    check.problem(
+      "'deliveryStore' must not be a MemoryDeliveryStore where there is a 'backplane', as other nodes do not see it: " +
+        'leave it out.',
     );
   }
   if (options.metrics !== undefined && !isProvider(options.metrics, ['count', 'observe'])) {

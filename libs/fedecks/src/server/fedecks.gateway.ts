@@ -22,6 +22,8 @@ import {
   type Term,
 } from '../wire/internal.js';
 import { type Backplane } from './backplane.js';
+import { Deliveries } from './deliveries/deliveries.js';
+import { type DeliveryStore, MemoryDeliveryStore } from './deliveries/delivery-store.js';
 import { drain } from './drain.js';
 import { isOtherProcess } from './duplicates.js';
 import { Endpoints } from './endpoints.js';
@@ -52,6 +54,11 @@ const REFUSALS: ReadonlySet<SocketError['type']> = new Set([
   'refused_by_guard',
 ]);
 
+/** Logged when the first device delivers, and no store was chosen. */
+const FORGETS_AT_RESTART =
+  'The cloud keeps in memory which deliveries were handled: after a restart of this process, a message may be handled again ' +
+  "whose handler had finished and whose acknowledgement had not arrived. Set 'deliveryStore' to keep it elsewhere.";
+
 /** One endpoint: handles the upgrades of its path, and owns the connections of its devices. */
 @Injectable()
 export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
@@ -63,6 +70,8 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   router = new Router([]);
   /** @internal */
   readonly telemetry: Telemetry;
+  /** @internal */
+  readonly deliveries: Deliveries;
   private readonly logger: Logger;
   private readonly limited: LimitedLog;
   /** A separate limit, so that unauthenticated clients do not use up the other log. */
@@ -92,6 +101,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     this.limited = new LimitedLog(this.logger);
     this.strangers = new LimitedLog(this.logger);
     this.telemetry = new Telemetry(options.path, new LimitedLog(this.logger), isDebugLogged);
+    this.deliveries = new Deliveries(options.path, new LimitedLog(this.logger));
     this.node = new LocalNode(
       options,
       revocations,
@@ -113,7 +123,18 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     this.revocations.useStore(
       this.backplane.revocations ?? storeOf(this.moduleRef, this.options.revocations),
     );
+    this.keepDeliveries();
     this.endpoints.add(this);
+  }
+
+  private keepDeliveries(): void {
+    const { deliveryStore: given } = this.options;
+    const ofBackplane = this.backplane.deliveries;
+    if (given !== MemoryDeliveryStore) {
+      const methods = ['claim', 'setHandled'] as const;
+      this.deliveries.keepIn(providerOf<DeliveryStore>(this.moduleRef, given, 'deliveryStore', methods));
+    } else if (ofBackplane) this.deliveries.keepIn(ofBackplane);
+    else this.deliveries.keepIn(new MemoryDeliveryStore(), FORGETS_AT_RESTART);
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -131,7 +152,9 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   /** Rejects new devices, lets handlers finish, and closes the connections in stages over `drainMs`. @internal */
   async shutDown(): Promise<void> {
     this.admission.drain();
+    this.deliveries.beginToClose();
     await drain([...this.node.connections(), ...this.leftovers.all()], this.options.drainMs);
+    await this.deliveries.close();
     clearInterval(this.tickTimer);
     await this.backplane.close();
   }

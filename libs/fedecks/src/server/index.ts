@@ -1,6 +1,7 @@
 export {
   AbortSignal,
   type CannotHandle,
+  Delivery,
   Device,
   DeviceEndpoint,
   DeviceId,
@@ -13,6 +14,7 @@ export {
   OnRawMessage,
   Payload,
 } from '../handlers/index.js';
+export { type DeliveryClaim, type HandledPosition } from '../delivery/index.js';
 export {
   ConnectionLostError,
   DeviceOfflineError,
@@ -21,7 +23,7 @@ export {
   type RequestOptions,
   RequestTimeoutError,
 } from '../requests/index.js';
-export { type HandlerResult, stop, type Stop } from '../results/index.js';
+export { type DeliveryInfo, type HandlerResult, stop, type Stop } from '../results/index.js';
 export { InvalidOptionsError } from '../options/index.js';
 export {
   type Backplane,
@@ -30,6 +32,7 @@ export {
   type BackplaneHealth,
   type PushResult,
 } from './backplane.js';
+export { type DeliveryStore, MemoryDeliveryStore } from './deliveries/delivery-store.js';
 export { type CloneTrace, type NewerConnection, type ReplacedProcess } from './clones.js';
 export {
   type AuthenticatedDevice,

@@ -37,7 +37,7 @@ export const FEDECKS_METRICS = [
   ),
   counter('fedecks_messages_received_total', 'Messages from devices, by handler.', 'handler'),
   counter('fedecks_received_bytes_total', 'Bytes of messages from devices.'),
-  counter('fedecks_messages_sent_total', 'Messages to devices: reply, push, token or request.', 'kind'),
+  counter('fedecks_messages_sent_total', 'Messages to devices: reply, push, token, request or ack.', 'kind'),
   counter('fedecks_sent_bytes_total', 'Bytes of messages to devices.'),
   counter(
     'fedecks_errors_total',
