@@ -1,0 +1,289 @@
+import { resolve } from 'node:path';
+import { DirectoryLock } from './directory-lock.js';
+import { explainFailure, notOpen, OutboxStoreError } from './errors.js';
+import { type Files, nodeFiles } from './files.js';
+import { beginGeneration } from './generation.js';
+import { Journal, type JournalState } from './journal.js';
+import { load } from './load.js';
+import { machineHash } from './machine.js';
+import { type Moment, momentNow } from './moment.js';
+import {
+  type Durability,
+  type Expired,
+  type OutboxListener,
+  type OutboxMessage,
+  type OutboxRecord,
+  type OutboxState,
+  type OutboxStore,
+} from './outbox-store.js';
+import { checkFrame, decodePut, encodePut, frameBytes } from './record.js';
+import { type OutboxCounters, type OutboxLimits, Waiting } from './waiting.js';
+import { IN_MEMORY, type Unwritten, Writer } from './writer.js';
+
+export interface FileOutboxOptions extends OutboxLimits {
+  /** The store takes a new epoch when another device finds it: an SD card has been cloned. */
+  readonly deviceId: string;
+  /** How long what is written may wait for the disk to flush it. @default 1,000 ms */
+  readonly syncMs?: number;
+  /** A file that is longer is not added to. @default 1 MiB */
+  readonly segmentBytes?: number;
+}
+
+/** What a test replaces. */
+export interface OutboxEnvironment {
+  readonly files: Files;
+  /** A hash of 16 bytes. */
+  readonly machine: Uint8Array;
+  readonly now: () => Moment;
+}
+
+interface Opened {
+  readonly listener: OutboxListener;
+  readonly lock: DirectoryLock;
+  readonly writer: Writer;
+  journal: Journal;
+  waiting: Waiting;
+}
+
+/**
+ * Keeps messages in a directory of its own, which it makes if need be (mode 0700; files 0600). Files are only appended to,
+ * and removed when nothing in them waits. They take at most twice what waits, and 2 MiB. One process at a time can use
+ * a directory.
+ *
+ * A million messages take less than 50 MB of memory, as what they say is on disk. Each waiting message with a `key`
+ * takes about 200 bytes more.
+ */
+export class FileOutboxStore implements OutboxStore {
+  private readonly directory: string;
+  private readonly environment: OutboxEnvironment;
+  private opened: Opened | undefined;
+  /** Settles when the new epoch has begun that was asked for last. */
+  private renewing: Promise<unknown> | undefined;
+  readonly counters: OutboxCounters = { dropped: 0, rejected: 0, replaced: 0 };
+
+  constructor(
+    directory: string,
+    private readonly options: FileOutboxOptions,
+    environment: Partial<OutboxEnvironment> = {},
+  ) {
+    this.directory = resolve(directory);
+    this.environment = {
+      files: nodeFiles,
+      machine: machineHash(options.deviceId),
+      now: momentNow,
+      ...environment,
+    };
+  }
+
+  async open(listener: OutboxListener): Promise<OutboxState> {
+    const { files, now } = this.environment;
+    let lock: DirectoryLock | undefined;
+    try {
+      await files.makeDirectory(this.directory);
+      lock = await DirectoryLock.take(files, this.directory, now().bootId);
+      return await this.load(listener, lock);
+    } catch (error) {
+      if (lock !== undefined) this.opened = undefined;
+      await lock?.release().catch(() => undefined);
+      if (error instanceof OutboxStoreError) throw error;
+      throw new OutboxStoreError('outbox-unusable', explainFailure(error, this.directory), error);
+    }
+  }
+
+  private async load(listener: OutboxListener, lock: DirectoryLock): Promise<OutboxState> {
+    const { files, machine, now } = this.environment;
+    const { directory } = this;
+    const found = new Waiting(this.options, 1, this.counters);
+    const onDamage = (reason: string): void => listener.onFailure({ cause: 'damaged', reason });
+    const loaded = await load({ files, directory, machine, now: now(), waiting: found, onDamage });
+    // Numbers below the ceiling may have been given by the process before.
+    const waiting = found.startNumbers(loaded.isNew ? 1 : loaded.header.ceiling);
+    const journal = this.journalOf(loaded);
+    const writer = new Writer(journal, waiting, {
+      files,
+      directory,
+      segmentBytes: this.segmentBytes,
+      syncMs: this.options.syncMs ?? 1_000,
+      monotonicNow: () => now().monotonicMs,
+      onFailure: (failure) => listener.onFailure(failure),
+      onKept: (record) => this.onKept(record),
+    });
+    this.opened = { listener, lock, writer, journal, waiting };
+    const isElsewhere = Buffer.compare(loaded.header.machine, machine) !== 0;
+    return isElsewhere || loaded.isNumberingLost ? this.newEpoch() : this.state();
+  }
+
+  async append(message: OutboxMessage, durability: Durability): Promise<number> {
+    while (this.renewing !== undefined) await this.renewing.catch(() => undefined);
+    const { listener, waiting, writer } = this.required();
+    waiting.check(message);
+    const { lane, ttlMs } = message;
+    const bytes = frameBytes(message);
+    waiting.makeRoom(bytes, (oldestLane, oldest) => {
+      this.remove(oldestLane, oldest);
+      listener.onRemoved(oldestLane, oldest, 'dropped');
+    });
+    const putAt = this.environment.now();
+    const seq = waiting.takeNumber(lane);
+    const frame = encodePut({ ...message, seq, putAt });
+    waiting.add(lane, seq, { segment: IN_MEMORY, offset: 0, bytes }, putAt.monotonicMs + ttlMs);
+    const dueAt = putAt.monotonicMs + (this.options.syncMs ?? 1_000);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        const record = { lane, seq, frame, durability, dueAt, isWriting: false, isRemoved: false };
+        writer.put({ ...record, resolve, reject });
+      });
+    } catch (error) {
+      this.remove(lane, seq);
+      throw error;
+    }
+    return seq;
+  }
+
+  async read(lane: string, seq: number): Promise<OutboxRecord | undefined> {
+    const { journal, waiting, writer } = this.required();
+    for (;;) {
+      const place = waiting.at(lane, seq);
+      if (place === undefined) return undefined;
+      if (place.segment === IN_MEMORY) return recordIn(writer.get(lane, seq)?.frame);
+      const segment = journal.segment(place.segment);
+      const frame = Buffer.allocUnsafe(place.bytes);
+      const isRead = segment !== undefined && (await journal.read(segment, frame, place.offset));
+      if (isRead && checkFrame(frame, 0, frame.length) === frame.length) return recordIn(frame);
+      const after = waiting.at(lane, seq);
+      // Its segment was removed while it moved.
+      if (after?.segment === place.segment) this.onUnreadable(lane, seq);
+    }
+  }
+
+  following(lane: string, seq: number): number | undefined {
+    return this.required().waiting.following(lane, seq);
+  }
+
+  remove(lane: string, seq: number): void {
+    if (this.forget(lane, seq)) this.required().writer.remove(lane, seq, seq);
+  }
+
+  acknowledge(lane: string, through: number): void {
+    const { waiting, writer } = this.required();
+    let isOnDisk = false;
+    let seq = waiting.following(lane, 0);
+    for (; seq !== undefined && seq <= through; seq = waiting.following(lane, seq)) {
+      isOnDisk = this.forget(lane, seq) || isOnDisk;
+    }
+    if (isOnDisk) writer.remove(lane, 1, through);
+  }
+
+  expired(limit: number): Expired {
+    return this.required().waiting.expired(this.environment.now().monotonicMs, limit);
+  }
+
+  state(): OutboxState {
+    const { journal, waiting } = this.required();
+    return waiting.state(journal.header.epoch);
+  }
+
+  async newEpoch(): Promise<OutboxState> {
+    const opened = this.required();
+    const renewing = opened.writer.exclusively(() => this.renew(opened));
+    this.renewing = renewing;
+    try {
+      await renewing;
+    } catch (error) {
+      if (error instanceof OutboxStoreError) throw error;
+      throw new OutboxStoreError('outbox-write-failed', explainFailure(error, this.directory), error);
+    } finally {
+      this.renewing = undefined;
+    }
+    return this.state();
+  }
+
+  async flush(): Promise<void> {
+    const { writer } = this.required();
+    await writer.exclusively(() => writer.writeAll());
+    await writer.sync();
+  }
+
+  async close(): Promise<void> {
+    const { writer, journal, lock } = this.required();
+    try {
+      await this.flush();
+    } finally {
+      this.opened = undefined;
+      writer.stop();
+      await journal.close();
+      await lock.release();
+    }
+  }
+
+  private async renew(opened: Opened): Promise<void> {
+    const { writer, journal, waiting, listener } = opened;
+    const { files, machine } = this.environment;
+    await writer.writeAll();
+    const next = await beginGeneration(
+      { files, directory: this.directory, machine, now: this.environment.now() },
+      journal,
+      waiting,
+      (reason) => listener.onFailure({ cause: 'damaged', reason }),
+    );
+    opened.waiting = next.waiting;
+    opened.journal = this.journalOf(next);
+    writer.replace(opened.journal, opened.waiting);
+    // What is left over is removed by the next open.
+    await journal.removeAll().catch((error: unknown) => {
+      const reason = `Old files cannot be removed: ${explainFailure(error, this.directory)}`;
+      listener.onFailure({ cause: 'write-failed', reason });
+    });
+  }
+
+  private onKept({ lane, seq, frame }: Unwritten): void {
+    const { waiting, listener } = this.required();
+    const { key } = decodePut(frame, 0);
+    const replaced = key === undefined ? undefined : waiting.claimKey(lane, seq, key);
+    if (replaced === undefined) return;
+    this.counters.replaced++;
+    this.remove(lane, replaced);
+    listener.onRemoved(lane, replaced, 'replaced');
+  }
+
+  private onUnreadable(lane: string, seq: number): void {
+    const { listener } = this.required();
+    this.remove(lane, seq);
+    const reason = `Message ${seq} of lane '${lane}' in ${this.directory} is damaged and lost. Check the disk.`;
+    listener.onFailure({ cause: 'damaged', reason });
+    listener.onRemoved(lane, seq, 'damaged');
+  }
+
+  /** The record no longer waits. Returns whether it is on disk. */
+  private forget(lane: string, seq: number): boolean {
+    const { journal, waiting, writer } = this.required();
+    const place = waiting.at(lane, seq);
+    if (place === undefined) return false;
+    waiting.remove(lane, seq);
+    if (place.segment === IN_MEMORY) return writer.forget(lane, seq) === 'on disk';
+    const segment = journal.segment(place.segment);
+    if (segment === undefined) return true;
+    segment.live--;
+    segment.liveBytes -= place.bytes;
+    return true;
+  }
+
+  private journalOf(state: JournalState): Journal {
+    return new Journal(this.environment.files, this.directory, this.segmentBytes, state);
+  }
+
+  private get segmentBytes(): number {
+    return this.options.segmentBytes ?? 1024 * 1024;
+  }
+
+  private required(): Opened {
+    if (this.opened === undefined) throw notOpen();
+    return this.opened;
+  }
+}
+
+function recordIn(frame: Buffer | undefined): OutboxRecord | undefined {
+  if (frame === undefined) return undefined;
+  const { messageStart, ...head } = decodePut(frame, 0);
+  return { ...head, message: Uint8Array.prototype.slice.call(frame, messageStart) };
+}

@@ -1,0 +1,119 @@
+import { type Moment } from './moment.js';
+
+/** A message to keep until the cloud has acknowledged it. */
+export interface OutboxMessage {
+  /** Messages of a lane are delivered in order. 1 to 64 bytes; a store has at most 8 lanes. */
+  readonly lane: string;
+  /** A newer message with the same key takes the place of one that waits in the same lane. At most 256 bytes. */
+  readonly key?: string | undefined;
+  readonly ttlMs: number;
+  /** Encoded once, when it is put in. */
+  readonly message: Uint8Array;
+}
+
+/** A message that is kept. */
+export interface OutboxRecord extends OutboxMessage {
+  /** A number that no other message of the lane ever has in this epoch: from 1, rising, with gaps. */
+  readonly seq: number;
+  readonly putAt: Moment;
+}
+
+/**
+ * What a message survives, once it is kept:
+ * - `memory`: an outage. It is written to disk by `flush`, and when it is still there after `syncMs`.
+ * - `disk`: also `kill -9`, at once; and a power cut after `syncMs`.
+ * - `power`: also a power cut, at once.
+ */
+export type Durability = 'memory' | 'disk' | 'power';
+
+export interface LaneState {
+  readonly lane: string;
+  /** The lowest number that waits; `next` if none does. */
+  readonly first: number;
+  /** All numbers from this one on were never given to a message. */
+  readonly next: number;
+  readonly count: number;
+  readonly bytes: number;
+}
+
+export interface OutboxState {
+  /** 16 random bytes: numbers mean something only within it. */
+  readonly epoch: Uint8Array;
+  /** At most 8. A lane that is not among them begins at `nextOfNewLanes`. */
+  readonly lanes: readonly LaneState[];
+  readonly nextOfNewLanes: number;
+}
+
+/** What went wrong with messages that were kept, as a sentence: what, what was lost, and what to do. */
+export interface OutboxFailure {
+  /**
+   * - `damaged`: a file is damaged. What was in it from there on is lost.
+   * - `write-failed`: something could not be written. It is tried again, unless an `append` has rejected for it.
+   * - `sync-failed`: what was written since the last sync may not survive a power cut.
+   */
+  readonly cause: 'damaged' | 'write-failed' | 'sync-failed';
+  readonly reason: string;
+}
+
+/** What a store tells its owner. */
+export interface OutboxListener {
+  onFailure(failure: OutboxFailure): void;
+  /**
+   * A message no longer waits, though nobody has removed it.
+   * - `dropped`: to make room for a newer one.
+   * - `replaced`: by a newer one with its key.
+   * - `damaged`: it cannot be read any more. A failure has said why.
+   */
+  onRemoved(lane: string, seq: number, cause: 'dropped' | 'replaced' | 'damaged'): void;
+}
+
+export interface Expired {
+  readonly due: readonly { readonly lane: string; readonly seq: number }[];
+  /** How long until the next one expires; 0 if more have expired, Infinity if none will. */
+  readonly nextInMs: number;
+}
+
+/**
+ * Keeps the messages of a device that the cloud has not acknowledged. An application may have its own. All but `open`
+ * are called only while it is open.
+ */
+export interface OutboxStore {
+  /** Called once, before anything else. A rejection says what to change. What was damaged is told to the listener. */
+  open(listener: OutboxListener): Promise<OutboxState>;
+
+  /**
+   * Numbers a message and keeps it. Resolves with its number when it survives what `durability` says: only then may it be
+   * sent. Numbers rise in the order of the calls.
+   * A rejection says that it is not kept: OutboxFullError, OutboxStoreError.
+   */
+  append(message: OutboxMessage, durability: Durability): Promise<number>;
+
+  /** The message with this number; undefined if it no longer waits. */
+  read(lane: string, seq: number): Promise<OutboxRecord | undefined>;
+
+  /** The lowest number above `seq` that waits in the lane. */
+  following(lane: string, seq: number): number | undefined;
+
+  /** One message no longer waits: it was rejected or has expired. Does nothing if it does not wait. */
+  remove(lane: string, seq: number): void;
+
+  /** The cloud has handled the lane up to this number. */
+  acknowledge(lane: string, through: number): void;
+
+  /** Messages whose ttl has passed, at most `limit`. They wait until they are removed. */
+  expired(limit: number): Expired;
+
+  state(): OutboxState;
+
+  /**
+   * Takes a new epoch, and numbers what waits from 1 in each lane, in the same order. After a rejection all is as it was.
+   * Until it settles, nothing may be called but `append` and `state`.
+   */
+  newEpoch(): Promise<OutboxState>;
+
+  /** Resolves when all that waits survives a power cut, also messages of degree `memory`. Called when the connection ends. */
+  flush(): Promise<void>;
+
+  /** Flushes, and lets go of the files. */
+  close(): Promise<void>;
+}
