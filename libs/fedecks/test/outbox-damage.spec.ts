@@ -14,7 +14,7 @@ const TEXTS = Array.from({ length: 14 }, (_, index) => `message ${index} `.padEn
 let disk: PowerCutDisk;
 let epoch: Uint8Array;
 
-/** Three segments, the last of them in use: 14 messages, of which 2 are acknowledged and one is removed. */
+/** Four segments, the last of them in use: 14 messages, of which 2 are acknowledged and one is removed. */
 beforeAll(async () => {
   disk = new PowerCutDisk();
   const store = fileStore(disk, new TestClock(), { segmentBytes: 700 });
@@ -39,10 +39,8 @@ async function intact(): Promise<Map<string, string[]>> {
   const held = new Map<string, string[]>();
   for (const path of segments()) {
     const content = disk.names.get(path)!.content.toString('latin1');
-    held.set(
-      path,
-      TEXTS.filter((text) => content.includes(text)),
-    );
+    const texts = TEXTS.filter((text) => content.includes(text));
+    held.set(path, texts);
   }
   return held;
 }
@@ -53,7 +51,7 @@ async function check(path: string, at: number, damaged: PowerCutDisk, isSilent: 
   const inDamaged = (await intact()).get(path)!;
   const original = disk.names.get(path)!.content.toString('latin1');
   const texts = new Set(Object.values(found));
-  const expected = TEXTS.filter((text, index) => index > 1 && index !== 8);
+  const expected = TEXTS.filter((_text, index) => index > 1 && index !== 8);
   // What stands before the damage, or in another file, is there.
   const lost = expected.filter((text) => !texts.has(text));
   const mayBeLost = inDamaged.filter((text) => at < 56 || original.indexOf(text) + text.length > at);
@@ -83,7 +81,7 @@ const seqOf = (id: string): number => Number(id.split(' ')[1]);
 describe('a store with a damaged file', () => {
   it('is intact before it is damaged', async () => {
     const { store, told, found } = await reopen(disk.clone());
-    expect(segments().filter((path) => path.endsWith('.outbox'))).toHaveLength(3);
+    expect(segments().filter((path) => path.endsWith('.outbox'))).toHaveLength(4);
     expect(told.failures).toEqual([]);
     expect(Object.keys(found)).toHaveLength(11);
     await store.close();
@@ -132,7 +130,7 @@ describe('a store with a damaged file', () => {
     const store = fileStore(newer, new TestClock(), { segmentBytes: 700 });
     await expect(store.open(new Told())).rejects.toMatchObject({
       code: 'outbox-unusable',
-      message: expect.stringContaining('use that version, or another directory'),
+      message: expect.stringContaining('use that version, or another directory') as string,
     });
     expect(newer.names.get(path)!.content).toEqual(content);
     expect(newer.names.has(`${DIRECTORY}/lock`)).toBe(false);

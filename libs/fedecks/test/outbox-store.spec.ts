@@ -30,7 +30,11 @@ describe.each<[string, (limits?: OutboxLimits) => OutboxStore]>([
 
   it('has no lane and a random epoch at first', async () => {
     const [one, other] = [await open(), await open()];
-    expect(one.state()).toEqual({ epoch: expect.any(Uint8Array), lanes: [], nextOfNewLanes: 1 });
+    expect(one.state()).toEqual({
+      epoch: expect.any(Uint8Array) as Uint8Array,
+      lanes: [],
+      nextOfNewLanes: 1,
+    });
     expect(one.state().epoch).toHaveLength(16);
     expect(one.state().epoch).not.toEqual(other.state().epoch);
   });
@@ -137,7 +141,7 @@ describe.each<[string, (limits?: OutboxLimits) => OutboxStore]>([
     await store.append(message('a'), 'disk');
     await expect(store.append(message('b'), 'disk')).rejects.toMatchObject({
       code: 'outbox-full',
-      message: expect.stringContaining("raise 'maxMessages', 1"),
+      message: expect.stringContaining("raise 'maxMessages', 1") as string,
     });
     expect(await contents(store)).toEqual({ 'default 1': 'a' });
     store.acknowledge('default', 1);

@@ -161,8 +161,9 @@ function survivor(inode: Inode, operations: readonly Operation[], random: () => 
   operations.forEach((operation, index) => {
     if (!('inode' in operation) || operation.inode !== inode || operation.type === 'name') return;
     if (index <= flushed) copy.apply(operation);
-    else if (operation.type === 'truncate') random() < survives && copy.apply(operation);
-    else if (operation.type === 'write')
+    else if (operation.type === 'truncate') {
+      if (random() < survives) copy.apply(operation);
+    } else if (operation.type === 'write')
       tear(copy, operation.position, operation.bytes, () => random() < survives);
   });
   return copy;

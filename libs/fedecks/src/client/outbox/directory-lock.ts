@@ -91,13 +91,15 @@ function isRunning({ pid, startedAt, bootId }: Owner, currentBoot: string): bool
 }
 
 /** When a process began, in ticks since the boot; `-` where the system does not say it. */
-function startOf(pid: number): string {
+export function startOf(pid: number): string {
   try {
     // The name of the program, in parentheses, may contain anything.
     const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
       .replace(/^.*\) /s, '')
       .split(' ');
-    return fields[19] ?? '-';
+    // Killed, and not yet reaped by its parent.
+    const isZombie = fields[0] === 'Z';
+    return isZombie ? 'ended' : (fields[19] ?? '-');
   } catch {
     return '-';
   }

@@ -209,8 +209,8 @@ export class FileOutboxStore implements OutboxStore {
     try {
       await this.flush();
     } finally {
+      await writer.stop();
       this.opened = undefined;
-      writer.stop();
       await journal.close();
       await lock.release();
     }
@@ -261,10 +261,7 @@ export class FileOutboxStore implements OutboxStore {
     if (place === undefined) return false;
     waiting.remove(lane, seq);
     if (place.segment === IN_MEMORY) return writer.forget(lane, seq) === 'on disk';
-    const segment = journal.segment(place.segment);
-    if (segment === undefined) return true;
-    segment.live--;
-    segment.liveBytes -= place.bytes;
+    journal.count(place.segment, -1, -place.bytes);
     return true;
   }
 

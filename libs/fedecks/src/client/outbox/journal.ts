@@ -60,6 +60,14 @@ export class Journal {
     return this.segments[number - this.oldest.number];
   }
 
+  /** So many more records wait in a segment. */
+  count(number: number, records: number, bytes: number): void {
+    const segment = this.segment(number);
+    if (segment === undefined) return;
+    segment.live += records;
+    segment.liveBytes += bytes;
+  }
+
   get oldest(): Segment {
     return this.segments[0] as Segment;
   }

@@ -32,8 +32,8 @@ export class LaneIndex {
 
   at(seq: number): Place | undefined {
     const chunk = this.chunks[this.position(seq)];
-    const index = chunk === undefined ? -1 : seq - chunk.base;
-    if (chunk === undefined || index < 0) return undefined;
+    const index = seq - (chunk?.base ?? 0);
+    if (chunk === undefined || index >= SPAN) return undefined;
     const segment = chunk.segments[index] as number;
     if (segment === 0) return undefined;
     return { segment, offset: chunk.offsets[index] as number, bytes: chunk.bytes[index] as number };

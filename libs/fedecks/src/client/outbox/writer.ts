@@ -1,10 +1,10 @@
-import { explainFailure, OutboxStoreError } from './errors.js';
+import { explainFailure, notOpen, OutboxStoreError } from './errors.js';
 import { type Files } from './files.js';
 import { type Journal, RESERVED_NUMBERS } from './journal.js';
-import { type LiveFrame, readLiveFrames } from './live-frames.js';
 import { type Durability, type OutboxFailure } from './outbox-store.js';
 import { encodeRemoval } from './record.js';
 import { PendingRemovals } from './pending-removals.js';
+import { Sweeper } from './sweeper.js';
 import { type Waiting } from './waiting.js';
 
 /** Stands for a segment in the index while a record is in memory only. */
@@ -48,11 +48,11 @@ export class Writer {
   private removals = new PendingRemovals();
   private hasUnsyncedRecords = false;
   private isScheduled = false;
+  private isStopped = false;
   /** A failure is reported once, until a write succeeds. */
   private isFailing = false;
   private isTrimFailing = false;
-  /** False once a segment turned out to be damaged: the next open cuts it off. */
-  private canCompact = true;
+  private readonly sweeper: Sweeper;
   private timer: NodeJS.Timeout | undefined;
   private working: Promise<unknown> = Promise.resolve();
 
@@ -60,7 +60,9 @@ export class Writer {
     private journal: Journal,
     private waiting: Waiting,
     private readonly options: WriterOptions,
-  ) {}
+  ) {
+    this.sweeper = new Sweeper(options.files, options.segmentBytes);
+  }
 
   /** The waiting record in memory with this number. */
   get(lane: string, seq: number): Unwritten | undefined {
@@ -68,6 +70,10 @@ export class Writer {
   }
 
   put(record: Unwritten): void {
+    if (this.isStopped) {
+      record.reject(notOpen());
+      return;
+    }
     const { lane, seq, durability } = record;
     const ofLane = this.unwritten.get(lane) ?? new Map<number, Unwritten>();
     this.unwritten.set(lane, ofLane.set(seq, record));
@@ -132,16 +138,17 @@ export class Writer {
     this.journal = journal;
     this.waiting = waiting;
     this.removals = new PendingRemovals();
-    this.canCompact = true;
   }
 
-  stop(): void {
+  /** Work that is under way ends first. None begins later: the directory may be another store's then. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
     clearTimeout(this.timer);
-    this.timer = undefined;
+    await this.working;
   }
 
   private schedule(): void {
-    if (this.isScheduled) return;
+    if (this.isScheduled || this.isStopped) return;
     this.isScheduled = true;
     void this.exclusively(async () => {
       this.isScheduled = false;
@@ -199,20 +206,13 @@ export class Writer {
       if (record.isRemoved) this.remove(lane, seq, seq);
       else {
         this.waiting.move(lane, seq, number, offset);
-        this.count(number, 1, frame.length);
+        this.journal.count(number, 1, frame.length);
         this.unwritten.get(lane)?.delete(seq);
         this.held.delete(record);
         if (durability === 'disk') this.keep(record);
       }
       offset += frame.length;
     }
-  }
-
-  private count(number: number, records: number, bytes: number): void {
-    const segment = this.journal.segment(number);
-    if (segment === undefined) return;
-    segment.live += records;
-    segment.liveBytes += bytes;
   }
 
   private async reserveThrough(seq: number): Promise<void> {
@@ -244,7 +244,7 @@ export class Writer {
 
   /** Sets a timer if anything is to be written or flushed later. While nothing is, there is none. */
   private arm(): void {
-    if (this.timer !== undefined) return;
+    if (this.timer !== undefined || this.isStopped) return;
     const [oldest] = this.held;
     if (oldest === undefined && this.removals.isEmpty && !this.hasUnsyncedRecords) return;
     const { syncMs, monotonicNow } = this.options;
@@ -266,49 +266,15 @@ export class Writer {
   }
 
   private async trim(): Promise<void> {
+    if (this.isStopped) return;
     try {
-      if (await this.removeOldest()) this.schedule();
+      const { journal, waiting } = this;
+      if (await this.sweeper.removeOldest(journal, waiting, () => this.sync())) this.schedule();
       this.isTrimFailing = false;
     } catch (error) {
       const reason = `A file that is no longer needed cannot be removed: ${this.explain(error)}`;
       if (!this.isTrimFailing) this.options.onFailure({ cause: 'write-failed', reason });
       this.isTrimFailing = true;
-    }
-  }
-
-  /**
-   * Removes the oldest segment if nothing in it waits. Copies what waits there if too much around it is dead.
-   * @returns whether there may be more to remove.
-   */
-  private async removeOldest(): Promise<boolean> {
-    const { journal } = this;
-    if (journal.segments.length === 1) return false;
-    const { oldest } = journal;
-    if (oldest.live > 0) {
-      const isSparse = journal.bytes > 2 * journal.liveBytes + 2 * this.options.segmentBytes;
-      if (!isSparse || !this.canCompact) return false;
-      const { files } = this.options;
-      this.canCompact = await readLiveFrames(files, oldest, this.waiting, (batch) => this.copy(batch));
-      if (oldest.live > 0) return false;
-    }
-    // What has taken the place of its records must not be lost with them.
-    await this.sync();
-    await journal.removeOldest();
-    return true;
-  }
-
-  private async copy(batch: readonly LiveFrame[]): Promise<void> {
-    const from = this.journal.oldest.number;
-    const { segment, offset } = await this.journal.append(Buffer.concat(batch.map(({ frame }) => frame)));
-    let at = offset;
-    for (const { head, frame } of batch) {
-      // Meanwhile it may have been removed.
-      if (this.waiting.at(head.lane, head.seq)?.segment === from) {
-        this.waiting.move(head.lane, head.seq, segment.number, at);
-        this.count(from, -1, -frame.length);
-        this.count(segment.number, 1, frame.length);
-      }
-      at += frame.length;
     }
   }
 }

@@ -1,0 +1,266 @@
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pass } from 'node:timers/promises';
+import { FileOutboxStore } from '../src/client/outbox/file-outbox-store.js';
+import {
+  contents,
+  DIRECTORY,
+  fileStore,
+  MACHINE,
+  message,
+  TestClock,
+  Told,
+} from './support/outbox-stores.js';
+import { PowerCutDisk } from './support/power-cut-disk.js';
+
+const TEXT = 'x'.repeat(300);
+let disk: PowerCutDisk;
+let clock: TestClock;
+let told: Told;
+
+beforeEach(() => {
+  disk = new PowerCutDisk();
+  clock = new TestClock();
+  told = new Told();
+});
+
+const count = (type: string): number => disk.log.filter((each) => each.type === type).length;
+const segments = (): string[] => [...disk.names.keys()].filter((path) => path.endsWith('.outbox'));
+
+describe('FileOutboxStore', () => {
+  it('writes nothing while nothing happens, also over an open and a close', async () => {
+    await opened((store) => store.append(message('a'), 'disk'));
+    const { length } = disk.log.filter(({ type }) => type !== 'name');
+    await opened(() => pass(20), { syncMs: 1 });
+    // A lock is made and removed.
+    expect(disk.log.filter(({ type }) => type !== 'name')).toHaveLength(length + 1);
+  });
+
+  it('writes all that is appended in one turn at once, and flushes it once for syncMs', async () => {
+    await opened(
+      async (store) => {
+        await store.append(message('first'), 'disk');
+        await pass(40);
+        const before = [count('write'), count('sync')];
+        await Promise.all(Array.from({ length: 10 }, () => store.append(message(TEXT), 'disk')));
+        await Promise.all(Array.from({ length: 10 }, () => store.append(message(TEXT), 'disk')));
+        expect([count('write'), count('sync')]).toEqual([before[0]! + 2, before[1]]);
+        await pass(40);
+        expect([count('write'), count('sync')]).toEqual([before[0]! + 2, before[1]! + 1]);
+      },
+      { syncMs: 20, segmentBytes: 1_048_576 },
+    );
+  });
+
+  it('flushes before it resolves: power', async () => {
+    await opened(async (store) => {
+      const before = count('sync');
+      await store.append(message(TEXT), 'power');
+      expect(count('sync')).toBe(before + 1);
+    });
+  });
+
+  it('never writes a message of degree memory that is acknowledged before syncMs', async () => {
+    await opened(
+      async (store) => {
+        const before = disk.log.length;
+        for (let seq = 1; seq <= 3; seq++) await store.append(message(TEXT), 'memory');
+        store.acknowledge('default', 3);
+        await pass(60);
+        expect(disk.log).toHaveLength(before);
+      },
+      { syncMs: 20 },
+    );
+  });
+
+  it('writes and flushes a message of degree memory after syncMs', async () => {
+    await opened(
+      async (store) => {
+        await store.append(message(TEXT), 'memory');
+        clock.pass(20);
+        await pass(60);
+        expect(disk.names.get(segments()[0]!)!.content.includes(TEXT)).toBe(true);
+        expect(disk.log.at(-1)).toMatchObject({ type: 'sync' });
+        expect(await contents(store)).toEqual({ 'default 1': TEXT });
+      },
+      { syncMs: 20 },
+    );
+  });
+
+  it('gives no number twice, though a message of degree memory was never written', async () => {
+    let last = 0;
+    await opened(async (store) => {
+      for (let index = 0; index < 9; index++) last = await store.append(message('x'), 'memory');
+      store.acknowledge('default', last);
+    });
+    await opened(async (store) => expect(await store.append(message('x'), 'memory')).toBeGreaterThan(last));
+  });
+
+  it('removes files in which nothing waits, and moves what waits among what does not', async () => {
+    await opened(async (store) => {
+      await store.append(message('alarm that stays', { lane: 'alarms' }), 'disk');
+      for (let round = 0; round < 40; round++) {
+        const seqs = Array.from({ length: 5 }, () => store.append(message(TEXT), 'disk'));
+        store.acknowledge('default', Math.max(...(await Promise.all(seqs))));
+      }
+      await store.flush();
+      expect(segments().length).toBeLessThan(6);
+      expect(await contents(store)).toEqual({ 'alarms 1': 'alarm that stays' });
+    });
+    await opened(async (store) => expect(await contents(store)).toEqual({ 'alarms 1': 'alarm that stays' }));
+    expect(told.failures).toEqual([]);
+  });
+
+  it('rejects what a full disk does not take, says what to do, keeps the rest, and goes on', async () => {
+    await opened(async (store) => {
+      await store.append(message('before'), 'disk');
+      disk.fail = (what) => (what === 'write' ? 'ENOSPC' : undefined);
+      for (const durability of ['disk', 'power'] as const) {
+        await expect(store.append(message('lost'), durability)).rejects.toMatchObject({
+          code: 'outbox-write-failed',
+          message: expect.stringContaining('Free space on the disk') as string,
+        });
+      }
+      const seq = await store.append(message('in memory'), 'memory');
+      await expect(store.flush()).rejects.toMatchObject({ code: 'outbox-write-failed' });
+      disk.fail = () => undefined;
+      expect(await contents(store)).toEqual({ 'default 1': 'before', [`default ${seq}`]: 'in memory' });
+      await store.append(message('after'), 'disk');
+    });
+    expect(told.failures.map(({ cause }) => cause)).toEqual(['write-failed']);
+    await opened(async (store) =>
+      expect(Object.values(await contents(store))).toEqual(['before', 'in memory', 'after']),
+    );
+    expect(told.failures).toHaveLength(1);
+  });
+
+  it('begins another file when a write can be neither finished nor undone', async () => {
+    await opened(async (store) => {
+      await store.append(message('before'), 'disk');
+      disk.fail = (what) => (what === 'write' || what === 'truncate' ? 'EIO' : undefined);
+      await expect(store.append(message('lost'), 'disk')).rejects.toMatchObject({
+        code: 'outbox-write-failed',
+      });
+      disk.fail = () => undefined;
+      await store.append(message('after'), 'disk');
+    });
+    await opened(async (store) => expect(Object.values(await contents(store))).toEqual(['before', 'after']));
+  });
+
+  it('rejects what cannot be flushed: power', async () => {
+    await opened(async (store) => {
+      disk.fail = (what) => (what === 'sync' ? 'EIO' : undefined);
+      await expect(store.append(message('lost'), 'power')).rejects.toThrow('Replace the disk');
+      disk.fail = () => undefined;
+      await store.append(message('after'), 'power');
+      expect(Object.values(await contents(store))).toEqual(['after']);
+    });
+    expect(told.failures.map(({ cause }) => cause)).toEqual(['sync-failed']);
+  });
+
+  it('keeps the old numbers when a new epoch cannot be written', async () => {
+    await opened(async (store) => {
+      await store.append(message('a'), 'disk');
+      const before = store.state();
+      disk.fail = (what) => (what === 'create' ? 'EROFS' : undefined);
+      await expect(store.newEpoch()).rejects.toThrow('Mount the file system writable');
+      disk.fail = () => undefined;
+      expect(store.state()).toEqual(before);
+      expect(await store.append(message('b'), 'disk')).toBe(2);
+    });
+  });
+
+  it('keeps its epoch on its machine, and takes a new one on another, numbered from 1', async () => {
+    const epochs: Uint8Array[] = [];
+    for (const machine of [MACHINE, MACHINE, MACHINE.map(() => 8), MACHINE.map(() => 8)]) {
+      const store = fileStore(disk, clock, {}, machine);
+      epochs.push((await store.open(told)).epoch);
+      await store.append(message('x'), 'disk');
+      await store.close();
+    }
+    expect(epochs[1]).toEqual(epochs[0]);
+    expect(epochs[2]).not.toEqual(epochs[1]);
+    expect(epochs[3]).toEqual(epochs[2]);
+    await opened(async (store) => expect(store.following('default', 1)).toBe(2), {}, MACHINE);
+  });
+
+  it.each([
+    ['after the wall time since then, across boots', 3_600_000, 1_000],
+    ['from when it was found, if the clock went back', -3_600_000, 3_601_000],
+  ])('lets a message expire %s', async (_what, offForMs, nextInMs) => {
+    await opened((store) => store.append(message('x', { ttlMs: 3_601_000 }), 'disk'));
+    clock.reboot(offForMs);
+    await opened(async (store) => expect(store.expired(1)).toEqual({ due: [], nextInMs }));
+  });
+
+  it('replaces by key after a reopen, too', async () => {
+    await opened((store) => store.append(message('old', { key: 'k' }), 'disk'));
+    await opened((store) => store.append(message('new', { key: 'k' }), 'disk'));
+    await opened(async (store) => expect(Object.values(await contents(store))).toEqual(['new']));
+    expect(told.removed).toEqual(['default 1 replaced']);
+  });
+
+  it.each([
+    ['of another process that runs', process.ppid, false],
+    ['of a process that has ended', 2 ** 22 - 3, true],
+  ])('is %s: a lock', async (_what, pid, isOpen) => {
+    const { startOf } = await import('../src/client/outbox/directory-lock.js');
+    const lock = await disk.open(`${DIRECTORY}/lock`, 'create');
+    await lock.write(Buffer.from(`${pid} ${startOf(pid)} ${clock.bootId}\n`), 0);
+    const store = fileStore(disk, clock);
+    if (!isOpen) {
+      await expect(store.open(told)).rejects.toMatchObject({
+        code: 'outbox-locked',
+        message: expect.stringContaining(`Process ${pid} uses the outbox`) as string,
+      });
+      clock.reboot();
+    }
+    await store.open(told);
+    await store.close();
+    expect(disk.names.has(`${DIRECTORY}/lock`)).toBe(false);
+  });
+
+  async function opened(
+    use: (store: FileOutboxStore) => Promise<unknown>,
+    options: Parameters<typeof fileStore>[2] = {},
+    machine = MACHINE,
+  ): Promise<void> {
+    const store = fileStore(disk, clock, options, machine);
+    await store.open(told);
+    await use(store);
+    await store.close();
+  }
+});
+
+describe('FileOutboxStore on a real disk', () => {
+  let parent: string;
+  beforeEach(async () => (parent = await mkdtemp(join(tmpdir(), 'fedecks-outbox-'))));
+  afterEach(() => rm(parent, { recursive: true }));
+
+  it('makes its directory for this user alone, and is used by one store at a time', async () => {
+    const directory = join(parent, 'made', 'here');
+    const store = new FileOutboxStore(directory, { deviceId: 'a' });
+    await store.open(told);
+    await store.append(message('x'), 'disk');
+    const second = new FileOutboxStore(directory, { deviceId: 'a' });
+    await expect(second.open(told)).rejects.toThrow('This process uses the outbox in');
+    expect((await stat(directory)).mode & 0o777).toBe(0o700);
+    for (const name of await readdir(directory)) {
+      expect((await stat(join(directory, name))).mode & 0o777).toBe(0o600);
+    }
+    await store.close();
+    await second.open(told);
+    expect(await contents(second)).toEqual({ 'default 1': 'x' });
+    await second.close();
+  });
+
+  it('says what to do when its directory is a file', async () => {
+    await writeFile(join(parent, 'file'), '');
+    const store = new FileOutboxStore(join(parent, 'file'), { deviceId: 'a' });
+    await expect(store.open(told)).rejects.toMatchObject({
+      code: 'outbox-unusable',
+      message: expect.stringContaining('Choose a path that is a directory') as string,
+    });
+  });
+});
