@@ -32,7 +32,7 @@ const files = {
 };
 const listener = { onFailure: ({ reason }) => console.error(reason), onRemoved: () => undefined };
 const message = { lane: 'telemetry', ttlMs: 7 * 86_400_000, message: new Uint8Array(300).fill(65) };
-const limits = { deviceId: 'bench', maxMessages: 2 * RECORDS, maxBytes: 2 ** 40 };
+const limits = { maxMessages: 2 * RECORDS, maxBytes: 2 ** 40 };
 const store = (name) => new FileOutboxStore(join(directory, name), limits, { files });
 // The kernel counts the memory that a page cache does not: VmRSS.
 const rss = () => {

@@ -3,15 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pass } from 'node:timers/promises';
 import { FileOutboxStore } from '../src/client/outbox/file-outbox-store.js';
-import {
-  contents,
-  DIRECTORY,
-  fileStore,
-  MACHINE,
-  message,
-  TestClock,
-  Told,
-} from './support/outbox-stores.js';
+import { contents, DIRECTORY, epochs, fileStore, message, TestClock, Told } from './support/outbox-stores.js';
 import { PowerCutDisk } from './support/power-cut-disk.js';
 
 const TEXT = 'x'.repeat(300);
@@ -29,12 +21,15 @@ const count = (type: string): number => disk.log.filter((each) => each.type === 
 const segments = (): string[] => [...disk.names.keys()].filter((path) => path.endsWith('.outbox'));
 
 describe('FileOutboxStore', () => {
-  it('writes nothing while nothing happens, also over an open and a close', async () => {
+  it('writes nothing while nothing happens, but one header when it opens', async () => {
     await opened((store) => store.append(message('a'), 'disk'));
-    const { length } = disk.log.filter(({ type }) => type !== 'name');
+    const before = { writes: count('write'), syncs: count('sync') };
     await opened(() => pass(20), { syncMs: 1 });
-    // A lock is made and removed.
-    expect(disk.log.filter(({ type }) => type !== 'name')).toHaveLength(length + 1);
+    // The other write is that of the lock.
+    expect({ writes: count('write'), syncs: count('sync') }).toEqual({
+      writes: before.writes + 2,
+      syncs: before.syncs + 1,
+    });
   });
 
   it('writes all that is appended in one turn at once, and flushes it once for syncMs', async () => {
@@ -88,13 +83,16 @@ describe('FileOutboxStore', () => {
     );
   });
 
-  it('gives no number twice, though a message of degree memory was never written', async () => {
-    let last = 0;
-    await opened(async (store) => {
-      for (let index = 0; index < 9; index++) last = await store.append(message('x'), 'memory');
-      store.acknowledge('default', last);
-    });
-    await opened(async (store) => expect(await store.append(message('x'), 'memory')).toBeGreaterThan(last));
+  it('gives a number again only in another epoch, if a message of degree memory was never written', async () => {
+    const names: string[] = [];
+    for (let run = 0; run < 2; run++) {
+      await opened(async (store) => {
+        const seq = await store.append(message('x'), 'memory');
+        names.push(`${store.state().epoch}/${seq}`);
+        store.acknowledge('default', seq);
+      });
+    }
+    expect(new Set(names).size).toBe(2);
   });
 
   it('removes files in which nothing waits, and moves what waits among what does not', async () => {
@@ -163,7 +161,7 @@ describe('FileOutboxStore', () => {
     await opened(async (store) => {
       await store.append(message('a'), 'disk');
       const before = store.state();
-      disk.fail = (what) => (what === 'create' ? 'EROFS' : undefined);
+      disk.fail = (what) => (what === 'write' ? 'EROFS' : undefined);
       await expect(store.newEpoch()).rejects.toThrow('Mount the file system writable');
       disk.fail = () => undefined;
       expect(store.state()).toEqual(before);
@@ -171,18 +169,71 @@ describe('FileOutboxStore', () => {
     });
   });
 
-  it('keeps its epoch on its machine, and takes a new one on another, numbered from 1', async () => {
-    const epochs: Uint8Array[] = [];
-    for (const machine of [MACHINE, MACHINE, MACHINE.map(() => 8), MACHINE.map(() => 8)]) {
-      const store = fileStore(disk, clock, {}, machine);
-      epochs.push((await store.open(told)).epoch);
-      await store.append(message('x'), 'disk');
-      await store.close();
+  it('takes a new epoch with each open, and knows under which a message was put in', async () => {
+    const taken: string[] = [];
+    for (let run = 1; run <= 4; run++) {
+      await opened(async (store) => {
+        taken.push(store.state().epoch);
+        // The third run puts nothing in, and the number goes on all the same.
+        if (run !== 3) await store.append(message(`${run}`), 'disk');
+      });
     }
-    expect(epochs[1]).toEqual(epochs[0]);
-    expect(epochs[2]).not.toEqual(epochs[1]);
-    expect(epochs[3]).toEqual(epochs[2]);
-    await opened(async (store) => expect(store.following('default', 1)).toBe(2), {}, MACHINE);
+    expect(new Set(taken).size).toBe(4);
+    await opened(async (store) => {
+      expect(await contents(store)).toEqual({ 'default 1': '1', 'default 2': '2', 'default 3': '4' });
+      expect(epochs(store)).toEqual({ 'default 1': taken[0], 'default 2': taken[1], 'default 3': taken[3] });
+      const { held, spans, next } = store.positions()[0]!;
+      expect([held, next]).toEqual([[{ from: 1, to: 3 }], 4]);
+      expect(spans.map(({ epoch, from }) => [taken.indexOf(epoch), from])).toEqual([
+        [0, 1],
+        [1, 2],
+        [2, 3],
+        [3, 3],
+        [-1, 4],
+      ]);
+    });
+  });
+
+  it('goes on counting after all files but the newest are removed', async () => {
+    let last = 0;
+    let first = '';
+    await opened(async (store) => {
+      first = segments()[0]!;
+      for (let index = 0; index < 30; index++) last = await store.append(message(TEXT), 'disk');
+      store.acknowledge('default', last);
+      await store.flush();
+      await store.append(message('x'), 'disk');
+      store.acknowledge('default', last + 1);
+    });
+    expect(segments()).not.toContain(first);
+    await opened(async (store) => expect(await store.append(message('y'), 'disk')).toBeGreaterThan(last));
+  });
+
+  it('forgets epochs of which nothing waits, but the last hundred behind what waits', async () => {
+    await opened((store) => store.append(message('x'), 'disk'));
+    for (let run = 0; run < 150; run++) await opened(async () => undefined);
+    await opened(async (store) => {
+      expect(store.positions()[0]!.spans).toHaveLength(102);
+      expect(await contents(store)).toEqual({ 'default 1': 'x' });
+      store.acknowledge('default', 1);
+    });
+    await opened(async (store) => expect(store.positions()[0]!.spans).toHaveLength(1));
+  });
+
+  it('gives each lane its number again, and that of an empty lane to another', async () => {
+    await opened(async (store) => {
+      for (const lane of ['a', 'b', 'c']) await store.append(message('x', { lane }), 'memory');
+      store.acknowledge('a', 1);
+    });
+    await opened(async (store) => {
+      await store.append(message('x', { lane: 'd' }), 'disk');
+      expect(
+        store
+          .state()
+          .lanes.map(({ lane, number }) => `${lane}${number}`)
+          .sort(),
+      ).toEqual(['b1', 'c2', 'd0']);
+    });
   });
 
   it.each([
@@ -224,9 +275,8 @@ describe('FileOutboxStore', () => {
   async function opened(
     use: (store: FileOutboxStore) => Promise<unknown>,
     options: Parameters<typeof fileStore>[2] = {},
-    machine = MACHINE,
   ): Promise<void> {
-    const store = fileStore(disk, clock, options, machine);
+    const store = fileStore(disk, clock, options);
     await store.open(told);
     await use(store);
     await store.close();
@@ -240,10 +290,10 @@ describe('FileOutboxStore on a real disk', () => {
 
   it('makes its directory for this user alone, and is used by one store at a time', async () => {
     const directory = join(parent, 'made', 'here');
-    const store = new FileOutboxStore(directory, { deviceId: 'a' });
+    const store = new FileOutboxStore(directory);
     await store.open(told);
     await store.append(message('x'), 'disk');
-    const second = new FileOutboxStore(directory, { deviceId: 'a' });
+    const second = new FileOutboxStore(directory);
     await expect(second.open(told)).rejects.toThrow('This process uses the outbox in');
     expect((await stat(directory)).mode & 0o777).toBe(0o700);
     for (const name of await readdir(directory)) {
@@ -257,7 +307,7 @@ describe('FileOutboxStore on a real disk', () => {
 
   it('says what to do when its directory is a file', async () => {
     await writeFile(join(parent, 'file'), '');
-    const store = new FileOutboxStore(join(parent, 'file'), { deviceId: 'a' });
+    const store = new FileOutboxStore(join(parent, 'file'));
     await expect(store.open(told)).rejects.toMatchObject({
       code: 'outbox-unusable',
       message: expect.stringContaining('Choose a path that is a directory') as string,

@@ -10,7 +10,7 @@ const KILLS = Number(process.env['OUTBOX_KILLS'] ?? 50);
 const SEED = Number(process.env['OUTBOX_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
 it(
-  `has each message that was kept before one of ${KILLS} kill -9, and gives no number twice (OUTBOX_SEED=${SEED})`,
+  `has each message that was kept before one of ${KILLS} kill -9, and repeats no number (OUTBOX_SEED=${SEED})`,
   async () => {
     const random = seeded(SEED);
     const directory = await mkdtemp(join(tmpdir(), 'fedecks-outbox-'));
@@ -38,7 +38,7 @@ it(
         expect((await child.exited(10_000)).signal).toBe('SIGKILL');
         expect(child.stderr).toBe('');
         const told = new Told();
-        const store = new FileOutboxStore(directory, { deviceId: 'nerves-242a', segmentBytes: 8_192 });
+        const store = new FileOutboxStore(directory, { segmentBytes: 8_192 });
         await store.open(told);
         const found = await contents(store);
         const lost = [...kept].filter(([seq, text]) => {

@@ -21,15 +21,6 @@ class Model {
     this.waiting = this.waiting.filter(predicate);
   }
 
-  /** Numbers from 1 in each lane. */
-  renumber(): void {
-    const next = new Map<string, number>();
-    for (const each of this.waiting) {
-      each.seq = (next.get(each.lane) ?? 0) + 1;
-      next.set(each.lane, each.seq);
-    }
-  }
-
   contents(): Record<string, string> {
     return Object.fromEntries(this.waiting.map(({ lane, seq, text }) => [`${lane} ${seq}`, text]));
   }
@@ -66,10 +57,8 @@ describe.each<[string, boolean]>([
           store.remove(lane, seq);
           model.keep((each) => each.lane !== lane || each.seq !== seq);
         } else if (dice < 0.94) await store.flush();
-        else if (dice < 0.96) {
-          await store.newEpoch();
-          model.renumber();
-        } else if (isFile) {
+        else if (dice < 0.96) await store.newEpoch();
+        else if (isFile) {
           await store.close();
           if (random() < 0.5) clock.reboot();
           store = make();

@@ -1,7 +1,7 @@
 /** Appends to an outbox until it is killed, and prints the number and text of each message that was kept. */
 import { FileOutboxStore } from '../../src/client/outbox/file-outbox-store.js';
 
-const store = new FileOutboxStore(process.argv[2] ?? '', { deviceId: 'nerves-242a', segmentBytes: 8_192 });
+const store = new FileOutboxStore(process.argv[2] ?? '', { segmentBytes: 8_192 });
 await store.open({ onFailure: ({ reason }) => console.error(reason), onRemoved: () => undefined });
 const lane = 'default';
 for (let count = 0; ; count++) {

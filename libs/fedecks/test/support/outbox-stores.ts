@@ -9,7 +9,6 @@ import {
 } from '../../src/client/outbox/outbox-store.js';
 
 export const DAY_MS = 86_400_000;
-export const MACHINE = new Uint8Array(16).fill(7);
 export const BOOT = 'ab'.repeat(16);
 export const OTHER_BOOT = 'cd'.repeat(16);
 export const WALL_MS = Date.UTC(2026, 5, 1);
@@ -58,18 +57,25 @@ export const DIRECTORY = '/outbox';
 export function fileStore(
   files: Files,
   clock = new TestClock(),
-  options: Partial<FileOutboxOptions> = {},
-  machine = MACHINE,
+  options: FileOutboxOptions = {},
 ): FileOutboxStore {
-  return new FileOutboxStore(
-    DIRECTORY,
-    { deviceId: 'nerves-242a', segmentBytes: 2_048, ...options },
-    { files, machine, now: clock.now },
-  );
+  return new FileOutboxStore(DIRECTORY, { segmentBytes: 2_048, ...options }, { files, now: clock.now });
 }
 
 export function message(text: string, more: Partial<OutboxMessage> = {}): OutboxMessage {
   return { lane: 'default', ttlMs: 7 * DAY_MS, message: Buffer.from(text), ...more };
+}
+
+/** The epoch of each message that waits, by its lane and number. */
+export function epochs(store: OutboxStore): Record<string, string> {
+  const all: Record<string, string> = {};
+  for (const { lane, number } of store.state().lanes) {
+    const { spans } = store.positions()[number]!;
+    for (let seq = store.following(lane, 0); seq !== undefined; seq = store.following(lane, seq)) {
+      all[`${lane} ${seq}`] = spans.findLast(({ from }) => from <= seq!)!.epoch;
+    }
+  }
+  return all;
 }
 
 /** All that waits: the text of each message under its lane and number. */

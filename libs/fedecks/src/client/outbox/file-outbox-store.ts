@@ -2,10 +2,10 @@ import { resolve } from 'node:path';
 import { DirectoryLock } from './directory-lock.js';
 import { explainFailure, notOpen, OutboxStoreError } from './errors.js';
 import { type Files, nodeFiles } from './files.js';
-import { beginGeneration } from './generation.js';
-import { Journal, type JournalState } from './journal.js';
+import { type FoundLane } from '../../delivery/index.js';
+import { newEpoch } from './epoch.js';
+import { Journal } from './journal.js';
 import { load } from './load.js';
-import { machineHash } from './machine.js';
 import { type Moment, momentNow } from './moment.js';
 import {
   type Durability,
@@ -16,13 +16,11 @@ import {
   type OutboxState,
   type OutboxStore,
 } from './outbox-store.js';
-import { checkFrame, decodePut, encodePut, frameBytes } from './record.js';
+import { checkFrame, decodePut, encodePut, frameBytes, type Opening } from './record.js';
 import { type OutboxCounters, type OutboxLimits, Waiting } from './waiting.js';
 import { IN_MEMORY, type Unwritten, Writer } from './writer.js';
 
 export interface FileOutboxOptions extends OutboxLimits {
-  /** The store takes a new epoch when another device finds it: an SD card has been cloned. */
-  readonly deviceId: string;
   /** How long what is written may wait for the disk to flush it. @default 1,000 ms */
   readonly syncMs?: number;
   /** A file that is longer is not added to. @default 1 MiB */
@@ -32,8 +30,6 @@ export interface FileOutboxOptions extends OutboxLimits {
 /** What a test replaces. */
 export interface OutboxEnvironment {
   readonly files: Files;
-  /** A hash of 16 bytes. */
-  readonly machine: Uint8Array;
   readonly now: () => Moment;
 }
 
@@ -41,8 +37,9 @@ interface Opened {
   readonly listener: OutboxListener;
   readonly lock: DirectoryLock;
   readonly writer: Writer;
-  journal: Journal;
-  waiting: Waiting;
+  readonly journal: Journal;
+  readonly waiting: Waiting;
+  openings: readonly Opening[];
 }
 
 /**
@@ -57,19 +54,16 @@ export class FileOutboxStore implements OutboxStore {
   private readonly directory: string;
   private readonly environment: OutboxEnvironment;
   private opened: Opened | undefined;
-  /** Settles when the new epoch has begun that was asked for last. */
-  private renewing: Promise<unknown> | undefined;
   readonly counters: OutboxCounters = { dropped: 0, rejected: 0, replaced: 0 };
 
   constructor(
     directory: string,
-    private readonly options: FileOutboxOptions,
+    private readonly options: FileOutboxOptions = {},
     environment: Partial<OutboxEnvironment> = {},
   ) {
     this.directory = resolve(directory);
     this.environment = {
       files: nodeFiles,
-      machine: machineHash(options.deviceId),
       now: momentNow,
       ...environment,
     };
@@ -91,30 +85,33 @@ export class FileOutboxStore implements OutboxStore {
   }
 
   private async load(listener: OutboxListener, lock: DirectoryLock): Promise<OutboxState> {
-    const { files, machine, now } = this.environment;
-    const { directory } = this;
-    const found = new Waiting(this.options, 1, this.counters);
+    const { files, now } = this.environment;
+    const { directory, segmentBytes } = this;
+    const waiting = new Waiting(this.options, this.counters);
     const onDamage = (reason: string): void => listener.onFailure({ cause: 'damaged', reason });
-    const loaded = await load({ files, directory, machine, now: now(), waiting: found, onDamage });
-    // Numbers below the ceiling may have been given by the process before.
-    const waiting = found.startNumbers(loaded.isNew ? 1 : loaded.header.ceiling);
-    const journal = this.journalOf(loaded);
+    const loaded = await load({ files, directory, now: now(), waiting, onDamage });
+    waiting.forgetEmptyLanes();
+    const openings = waiting.open(loaded.openings, newEpoch());
+    const journal = new Journal(files, directory, segmentBytes, loaded.segments, () => ({
+      openings: opened.openings,
+      ...waiting.lanesOfHeader(),
+    }));
     const writer = new Writer(journal, waiting, {
       files,
       directory,
-      segmentBytes: this.segmentBytes,
+      segmentBytes,
       syncMs: this.options.syncMs ?? 1_000,
       monotonicNow: () => now().monotonicMs,
       onFailure: (failure) => listener.onFailure(failure),
       onKept: (record) => this.onKept(record),
     });
-    this.opened = { listener, lock, writer, journal, waiting };
-    const isElsewhere = Buffer.compare(loaded.header.machine, machine) !== 0;
-    return isElsewhere || loaded.isNumberingLost ? this.newEpoch() : this.state();
+    const opened: Opened = { listener, lock, writer, journal, waiting, openings };
+    await journal.writeHeader();
+    this.opened = opened;
+    return this.state();
   }
 
   async append(message: OutboxMessage, durability: Durability): Promise<number> {
-    while (this.renewing !== undefined) await this.renewing.catch(() => undefined);
     const { listener, waiting, writer } = this.required();
     waiting.check(message);
     const { lane, ttlMs } = message;
@@ -125,7 +122,7 @@ export class FileOutboxStore implements OutboxStore {
     });
     const putAt = this.environment.now();
     const seq = waiting.takeNumber(lane);
-    const frame = encodePut({ ...message, seq, putAt });
+    const frame = encodePut({ ...message, seq, putAt }, waiting.numberOf(lane));
     waiting.add(lane, seq, { segment: IN_MEMORY, offset: 0, bytes }, putAt.monotonicMs + ttlMs);
     const dueAt = putAt.monotonicMs + (this.options.syncMs ?? 1_000);
     try {
@@ -179,21 +176,30 @@ export class FileOutboxStore implements OutboxStore {
   }
 
   state(): OutboxState {
-    const { journal, waiting } = this.required();
-    return waiting.state(journal.header.epoch);
+    const { openings, waiting } = this.required();
+    return { epoch: openings.at(-1)?.epoch ?? '', lanes: waiting.state() };
+  }
+
+  numberOf(lane: string): number {
+    return this.required().waiting.numberOf(lane);
+  }
+
+  positions(): readonly FoundLane[] {
+    const { openings, waiting } = this.required();
+    return waiting.positions(openings);
   }
 
   async newEpoch(): Promise<OutboxState> {
     const opened = this.required();
-    const renewing = opened.writer.exclusively(() => this.renew(opened));
-    this.renewing = renewing;
+    const { writer, journal, waiting, openings } = opened;
     try {
-      await renewing;
+      await writer.exclusively(async () => {
+        opened.openings = waiting.reopen(newEpoch());
+        await journal.writeHeader();
+      });
     } catch (error) {
-      if (error instanceof OutboxStoreError) throw error;
+      opened.openings = openings;
       throw new OutboxStoreError('outbox-write-failed', explainFailure(error, this.directory), error);
-    } finally {
-      this.renewing = undefined;
     }
     return this.state();
   }
@@ -214,26 +220,6 @@ export class FileOutboxStore implements OutboxStore {
       await journal.close();
       await lock.release();
     }
-  }
-
-  private async renew(opened: Opened): Promise<void> {
-    const { writer, journal, waiting, listener } = opened;
-    const { files, machine } = this.environment;
-    await writer.writeAll();
-    const next = await beginGeneration(
-      { files, directory: this.directory, machine, now: this.environment.now() },
-      journal,
-      waiting,
-      (reason) => listener.onFailure({ cause: 'damaged', reason }),
-    );
-    opened.waiting = next.waiting;
-    opened.journal = this.journalOf(next);
-    writer.replace(opened.journal, opened.waiting);
-    // What is left over is removed by the next open.
-    await journal.removeAll().catch((error: unknown) => {
-      const reason = `Old files cannot be removed: ${explainFailure(error, this.directory)}`;
-      listener.onFailure({ cause: 'write-failed', reason });
-    });
   }
 
   private onKept({ lane, seq, frame }: Unwritten): void {
@@ -265,10 +251,6 @@ export class FileOutboxStore implements OutboxStore {
     return true;
   }
 
-  private journalOf(state: JournalState): Journal {
-    return new Journal(this.environment.files, this.directory, this.segmentBytes, state);
-  }
-
   private get segmentBytes(): number {
     return this.options.segmentBytes ?? 1024 * 1024;
   }
@@ -281,6 +263,6 @@ export class FileOutboxStore implements OutboxStore {
 
 function recordIn(frame: Buffer | undefined): OutboxRecord | undefined {
   if (frame === undefined) return undefined;
-  const { messageStart, ...head } = decodePut(frame, 0);
-  return { ...head, message: Uint8Array.prototype.slice.call(frame, messageStart) };
+  const { lane, seq, key, ttlMs, putAt, messageStart } = decodePut(frame, 0);
+  return { lane, seq, key, ttlMs, putAt, message: Uint8Array.from(frame.subarray(messageStart)) };
 }

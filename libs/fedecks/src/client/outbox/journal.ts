@@ -4,27 +4,10 @@ import { encodeHeader, encodeSeal, type Header } from './record.js';
 import { fill, type Segment, segmentName } from './segment.js';
 
 /**
- * How many numbers are reserved at once. The reservation survives any power cut, and numbers below it are not used again
- * by the next process: so what was sent and acknowledged, and never written, does not lend its number to another message.
- */
-export const RESERVED_NUMBERS = 65_536;
-
-/** What a directory of segments holds when it is opened. */
-export interface JournalState {
-  readonly generation: number;
-  /** Oldest first. The last one is written to. */
-  readonly segments: Segment[];
-  readonly header: Header;
-}
-
-/**
  * The files of a store: appends to the newest segment, begins another when it is full, removes the oldest when nothing in
  * it waits. Only the oldest is ever removed: what says that a record is gone must not go before the record.
  */
 export class Journal {
-  readonly generation: number;
-  readonly segments: Segment[];
-  private currentHeader: Header;
   private isDirty = false;
   /** The newest segment cannot be written to: a write has failed and could not be undone. */
   private isBroken = false;
@@ -37,16 +20,10 @@ export class Journal {
     private readonly files: Files,
     private readonly directory: string,
     private readonly segmentBytes: number,
-    state: JournalState,
-  ) {
-    this.generation = state.generation;
-    this.segments = state.segments;
-    this.currentHeader = state.header;
-  }
-
-  get header(): Header {
-    return this.currentHeader;
-  }
+    /** Oldest first. The last one is written to. */
+    readonly segments: Segment[],
+    private readonly headerNow: () => Header,
+  ) {}
 
   get bytes(): number {
     return this.segments.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -76,14 +53,15 @@ export class Journal {
     return this.segments[this.segments.length - 1] as Segment;
   }
 
-  /** Reserves numbers up to below `ceiling`. Resolves when that survives a power cut. */
-  async reserve(ceiling: number): Promise<void> {
-    if (ceiling > this.header.ceiling) await this.beginSegment({ ...this.header, ceiling });
+  /** Writes the header once more. Resolves when it survives a power cut. */
+  async writeHeader(): Promise<void> {
+    await this.append(encodeHeader(this.headerNow()));
+    await this.sync();
   }
 
   /** Resolves when the bytes survive the end of the process, with where they are. */
   async append(bytes: Uint8Array): Promise<{ readonly segment: Segment; readonly offset: number }> {
-    if (this.newest.bytes >= this.segmentBytes || this.isBroken) await this.beginSegment(this.header);
+    if (this.newest.bytes >= this.segmentBytes || this.isBroken) await this.beginSegment();
     const segment = this.newest;
     const offset = segment.bytes;
     await this.write(segment, bytes);
@@ -122,15 +100,14 @@ export class Journal {
     }
   }
 
-  private async beginSegment(header: Header): Promise<void> {
+  private async beginSegment(): Promise<void> {
     const last = this.newest;
     if (!this.isBroken) {
       await this.write(last, encodeSeal());
       await this.sync();
     }
-    const segment = await createSegment(this.files, this.directory, this.generation, last.number + 1, header);
+    const segment = await createSegment(this.files, this.directory, last.number + 1, this.headerNow());
     this.segments.push(segment);
-    this.currentHeader = header;
     this.isBroken = false;
     await this.inTurn(() => this.closeFile(last));
   }
@@ -156,12 +133,6 @@ export class Journal {
       this.segments.shift();
       await this.files.syncDirectory(this.directory);
     });
-  }
-
-  /** Removes all its files: another generation has taken over. */
-  async removeAll(): Promise<void> {
-    await this.close();
-    for (const { path } of this.segments) await this.files.unlink(path);
   }
 
   async close(): Promise<void> {
@@ -196,32 +167,21 @@ export class Journal {
   }
 }
 
-/**
- * Makes a segment with a header, and what else shall be in it. It appears in one step, when all of it survives a power
- * cut.
- * @param fillIn its `write` resolves with where the bytes are.
- */
+/** Makes a segment with a header, and more frames. It appears in one step, when all of it survives a power cut. */
 export async function createSegment(
   files: Files,
   directory: string,
-  generation: number,
   number: number,
   header: Header,
-  fillIn: (write: (bytes: Uint8Array) => Promise<number>) => Promise<unknown> = async () => undefined,
+  ...frames: Buffer[]
 ): Promise<Segment> {
-  const path = join(directory, segmentName(generation, number));
+  const path = join(directory, segmentName(number));
   const unfinished = `${path}.new`;
   await files.unlink(unfinished).catch(() => undefined);
   const file = await files.open(unfinished, 'create');
-  let bytes = 0;
-  const write = async (more: Uint8Array): Promise<number> => {
-    await file.write(more, bytes);
-    bytes += more.length;
-    return bytes - more.length;
-  };
+  const bytes = Buffer.concat([encodeHeader(header), ...frames]);
   try {
-    await write(encodeHeader(header));
-    await fillIn(write);
+    await file.write(bytes, 0);
     await file.sync();
     await files.rename(unfinished, path);
   } catch (error) {
@@ -230,7 +190,7 @@ export async function createSegment(
     throw error;
   }
   await files.syncDirectory(directory);
-  return { number, path, bytes, live: 0, liveBytes: 0, file };
+  return { number, path, bytes: bytes.length, live: 0, liveBytes: 0, file };
 }
 
 function ifUnreadable(error: unknown): number {

@@ -15,13 +15,19 @@ describe('LaneIndex', () => {
     expect([index.count, index.bytes, index.at(1_023)]).toEqual([1_023, 102_300, place]);
   });
 
-  it('finds what follows across gaps, and how many stand before', () => {
+  it('finds what follows across gaps, and lists ranges', () => {
     for (const seq of [2 ** 40, 3, 70_000, 255, 256]) index.add(seq, place, 5);
     const seqs = [0, 3, 255, 256, 70_000, 2 ** 40];
     expect(seqs.map((seq) => index.following(seq))).toEqual([3, 255, 256, 70_000, 2 ** 40, undefined]);
-    expect(seqs.map((seq) => index.rank(seq))).toEqual([0, 0, 1, 2, 3, 4]);
+    const [big] = seqs.slice(-1) as [number];
+    expect(index.ranges()).toEqual([
+      { from: 3, to: 3 },
+      { from: 255, to: 256 },
+      { from: 70_000, to: 70_000 },
+      { from: big, to: big },
+    ]);
     index.delete(255);
     index.delete(255);
-    expect([index.following(3), index.rank(70_000), index.count, index.bytes]).toEqual([256, 2, 4, 400]);
+    expect([index.following(3), index.count, index.bytes]).toEqual([256, 4, 400]);
   });
 });

@@ -1,3 +1,5 @@
+import { type Range } from '../../delivery/index.js';
+
 /** How many numbers a chunk covers. */
 const SPAN = 256;
 
@@ -81,15 +83,18 @@ export class LaneIndex {
     return undefined;
   }
 
-  /** How many records with a lower number wait. */
-  rank(seq: number): number {
-    let rank = 0;
-    for (const { base, count, segments } of this.chunks) {
-      if (base > seq) break;
-      if (base + SPAN <= seq) rank += count;
-      else for (let index = 0; index < seq - base; index++) if (segments[index] !== 0) rank++;
+  /** All numbers, as ranges. */
+  ranges(): Range[] {
+    const ranges: { from: number; to: number }[] = [];
+    for (const { base, segments } of this.chunks) {
+      for (let index = 0; index < SPAN; index++) {
+        if (segments[index] === 0) continue;
+        const last = ranges.at(-1);
+        if (last?.to === base + index - 1) last.to++;
+        else ranges.push({ from: base + index, to: base + index });
+      }
     }
-    return rank;
+    return ranges;
   }
 
   /** Takes up to `limit` numbers of records that have expired by `now` into `due`. Returns when the earliest expires. */

@@ -1,15 +1,15 @@
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { OutboxStoreError } from './errors.js';
 import { type Files, type OpenFile } from './files.js';
-import { createSegment, type JournalState, RESERVED_NUMBERS } from './journal.js';
+import { createSegment } from './journal.js';
 import { ageOf, type Moment } from './moment.js';
 import {
   decodeHeader,
   decodePut,
   decodeRemoval,
   encodeSeal,
-  type Header,
+  HEADER,
+  type Opening,
   PUT,
   REMOVE,
   SEAL,
@@ -18,18 +18,16 @@ import {
 import { parseSegmentName, readFrames, type Segment, segmentName } from './segment.js';
 import { type Waiting } from './waiting.js';
 
-/** What the files of a directory say. */
-export interface Loaded extends JournalState {
-  /** The newest header is damaged: which numbers were given is unknown, so they are not to be used on. */
-  readonly isNumberingLost: boolean;
-  /** There was no segment. */
-  readonly isNew: boolean;
+/** What the files of a directory say, beside what waits. */
+export interface Loaded {
+  /** Oldest first. */
+  readonly segments: Segment[];
+  readonly openings: readonly Opening[];
 }
 
 export interface LoadOptions {
   readonly files: Files;
   readonly directory: string;
-  readonly machine: Uint8Array;
   readonly now: Moment;
   /** Takes what waits. */
   readonly waiting: Waiting;
@@ -45,25 +43,15 @@ export async function load(options: LoadOptions): Promise<Loaded> {
   const { files, directory } = options;
   const names = await files.list(directory);
   for (const name of names) if (name.endsWith('.outbox.new')) await files.unlink(join(directory, name));
-  const found = names.flatMap((name) => parseSegmentName(name) ?? []).sort((a, b) => a.number - b.number);
-  const generation = Math.max(1, ...found.map((each) => each.generation));
-  // An older generation is what a newer one has replaced.
-  for (const old of found.filter((each) => each.generation < generation)) {
-    await files.unlink(join(directory, segmentName(old.generation, old.number)));
-  }
-  const numbers = found.filter((each) => each.generation === generation).map(({ number }) => number);
-  return new Loader(options, generation).load(numbers);
+  const numbers = names.flatMap((name) => parseSegmentName(name) ?? []).sort((a, b) => a - b);
+  return new Loader(options).load(numbers);
 }
 
 class Loader {
   private readonly segments: Segment[] = [];
-  private header: Header | undefined;
-  private isNumberingLost = false;
+  private openings: readonly Opening[] = [];
 
-  constructor(
-    private readonly options: LoadOptions,
-    private readonly generation: number,
-  ) {}
+  constructor(private readonly options: LoadOptions) {}
 
   async load(numbers: readonly number[]): Promise<Loaded> {
     const last = numbers.at(-1);
@@ -71,29 +59,19 @@ class Loader {
       if (numbers.includes(number)) await this.loadSegment(number, number === last);
       else await this.replaceMissing(number);
     }
-    const header = this.header ?? this.newHeader();
-    if (last === undefined) this.segments.push(await this.create(1, header));
-    const { generation, segments, isNumberingLost } = this;
-    return { generation, segments, header, isNumberingLost, isNew: last === undefined };
+    if (last === undefined) this.segments.push(await this.create(1));
+    const { segments, openings } = this;
+    return { segments, openings };
   }
 
-  private newHeader(): Header {
-    return {
-      epoch: Uint8Array.from(randomBytes(16)),
-      machine: this.options.machine,
-      ceiling: RESERVED_NUMBERS + 1,
-    };
-  }
-
-  private create(number: number, header: Header, isSealed = false): Promise<Segment> {
-    const { files, directory } = this.options;
-    return createSegment(files, directory, this.generation, number, header, (write) =>
-      isSealed ? write(encodeSeal()) : Promise.resolve(),
-    );
+  private create(number: number, ...frames: Buffer[]): Promise<Segment> {
+    const { files, directory, waiting } = this.options;
+    const header = { openings: this.openings, ...waiting.lanesOfHeader() };
+    return createSegment(files, directory, number, header, ...frames);
   }
 
   private path(number: number): string {
-    return join(this.options.directory, segmentName(this.generation, number));
+    return join(this.options.directory, segmentName(number));
   }
 
   private async loadSegment(number: number, isLast: boolean): Promise<void> {
@@ -101,22 +79,20 @@ class Loader {
     const file = await this.options.files.open(path, 'update');
     const segment: Segment = { number, path, bytes: 0, live: 0, liveBytes: 0, file };
     const size = await file.size();
-    const seen: { header?: Header | undefined; isSealed: boolean } = { isSealed: false };
+    const seen = { hasHeader: false, isSealed: false };
     this.segments.push(segment);
     const end = await readFrames(file, size, (bytes, start, length, offset) => {
-      if (offset === 0) seen.header = this.headerIn(bytes, start);
-      else if (seen.header !== undefined) this.apply(segment, bytes, start, length, offset);
+      if (offset === 0) seen.hasHeader = this.applyHeader(bytes, start);
+      else if (seen.hasHeader) this.apply(segment, bytes, start, length, offset);
       seen.isSealed = typeAt(bytes, start) === SEAL;
       return undefined;
     });
-    const { header, isSealed } = seen;
-    if (header === undefined) {
+    const { hasHeader, isSealed } = seen;
+    if (!hasHeader) {
       this.damaged(`The start of ${path} is damaged: its ${size} bytes are lost.`);
-      // The newest one stays as it is until a new epoch has replaced it.
-      this.isNumberingLost = isLast;
-      if (!isLast) await this.replace(segment);
+      await closeFile(segment);
+      Object.assign(segment, await this.create(number, ...(isLast ? [] : [encodeSeal()])));
     } else {
-      this.header = header;
       segment.bytes = end;
       if (end < size) this.damaged(`${path} is damaged or cut at byte ${end}: ${size - end} bytes are lost.`);
       else if (!isLast && !isSealed)
@@ -126,31 +102,33 @@ class Loader {
     if (!isLast) await closeFile(segment);
   }
 
-  /** Puts an empty segment in the place of one whose start is damaged. */
-  private async replace(segment: Segment): Promise<void> {
-    await closeFile(segment);
-    Object.assign(segment, await this.create(segment.number, this.header ?? this.newHeader(), true));
-  }
-
-  private headerIn(bytes: Buffer, start: number): Header | undefined {
+  /** Returns false if there is none. */
+  private applyHeader(bytes: Buffer, start: number): boolean {
     const header = decodeHeader(bytes, start);
-    if (header !== 'newer') return header;
-    throw new OutboxStoreError(
-      'outbox-unusable',
-      `A newer version has written the outbox in ${this.options.directory}: use that version, or another directory.`,
-    );
+    if (header === 'newer') {
+      throw new OutboxStoreError(
+        'outbox-unusable',
+        `A newer version has written the outbox in ${this.options.directory}: use that version, or another directory.`,
+      );
+    }
+    if (header === undefined) return false;
+    this.openings = header.openings;
+    this.options.waiting.applyHeader(header, (lane, seq) => this.remove(lane, seq));
+    return true;
   }
 
   private apply(segment: Segment, bytes: Buffer, start: number, length: number, offset: number): void {
     const { waiting, now } = this.options;
     const type = typeAt(bytes, start);
+    if (type === HEADER) this.applyHeader(bytes, start);
     if (type === REMOVE) {
       const { lane, from, through } = decodeRemoval(bytes, start);
       let seq = waiting.following(lane, from - 1);
       for (; seq !== undefined && seq <= through; seq = waiting.following(lane, seq)) this.remove(lane, seq);
     }
     if (type !== PUT) return;
-    const { lane, seq, key, ttlMs, putAt } = decodePut(bytes, start);
+    const { lane, laneNumber, seq, key, ttlMs, putAt } = decodePut(bytes, start);
+    waiting.observe(lane, laneNumber, seq);
     // A copy of a record that was about to move when the process ended.
     this.remove(lane, seq);
     const age = ageOf(putAt, now);
@@ -176,7 +154,7 @@ class Loader {
 
   private async replaceMissing(number: number): Promise<void> {
     this.damaged(`${this.path(number)} is missing: what was in it is lost.`);
-    const segment = await this.create(number, this.header ?? this.newHeader(), true);
+    const segment = await this.create(number, encodeSeal());
     this.segments.push(segment);
     await closeFile(segment);
   }

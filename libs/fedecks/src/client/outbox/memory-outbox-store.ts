@@ -1,4 +1,5 @@
-import { randomBytes } from 'node:crypto';
+import { type FoundLane } from '../../delivery/index.js';
+import { newEpoch } from './epoch.js';
 import { notOpen } from './errors.js';
 import { type Moment, momentNow } from './moment.js';
 import {
@@ -10,26 +11,27 @@ import {
   type OutboxState,
   type OutboxStore,
 } from './outbox-store.js';
-import { frameBytes } from './record.js';
+import { frameBytes, type Opening } from './record.js';
 import { type OutboxCounters, type OutboxLimits, Waiting } from './waiting.js';
 
 /** Keeps messages for as long as the process runs: for tests, and for devices without a disk. All degrees are `memory`. */
 export class MemoryOutboxStore implements OutboxStore {
   private listener: OutboxListener | undefined;
-  private waiting: Waiting;
-  private epoch = newEpoch();
-  private records = new Map<string, Map<number, OutboxRecord>>();
+  private readonly waiting: Waiting;
+  private openings: readonly Opening[] = [];
+  private readonly records = new Map<string, Map<number, OutboxRecord>>();
   readonly counters: OutboxCounters = { dropped: 0, rejected: 0, replaced: 0 };
   private readonly now: () => Moment;
 
   /** @param now what a test replaces. */
   constructor(limits: OutboxLimits = {}, now: () => Moment = momentNow) {
-    this.waiting = new Waiting(limits, 1, this.counters);
+    this.waiting = new Waiting(limits, this.counters);
     this.now = now;
   }
 
   async open(listener: OutboxListener): Promise<OutboxState> {
     this.listener = listener;
+    this.openings = this.waiting.open(this.openings, newEpoch());
     return this.state();
   }
 
@@ -81,25 +83,19 @@ export class MemoryOutboxStore implements OutboxStore {
   }
 
   state(): OutboxState {
-    return this.required().waiting.state(this.epoch);
+    return { epoch: this.openings.at(-1)?.epoch ?? '', lanes: this.required().waiting.state() };
+  }
+
+  numberOf(lane: string): number {
+    return this.required().waiting.numberOf(lane);
+  }
+
+  positions(): readonly FoundLane[] {
+    return this.required().waiting.positions(this.openings);
   }
 
   async newEpoch(): Promise<OutboxState> {
-    const { waiting } = this.required();
-    const fresh = waiting.emptied(1);
-    const records = new Map<string, Map<number, OutboxRecord>>();
-    for (const [lane, ofLane] of this.records) {
-      const renumbered = [...ofLane.values()].map((record, index) => ({ ...record, seq: index + 1 }));
-      records.set(lane, new Map(renumbered.map((record) => [record.seq, record])));
-      for (const { seq, key, putAt, ttlMs, ...message } of renumbered) {
-        const expiry = putAt.monotonicMs + ttlMs;
-        fresh.add(lane, seq, { segment: 1, offset: 0, bytes: frameBytes({ ...message, key }) }, expiry);
-        if (key !== undefined) fresh.claimKey(lane, seq, key);
-      }
-    }
-    this.waiting = fresh;
-    this.records = records;
-    this.epoch = newEpoch();
+    this.openings = this.required().waiting.reopen(newEpoch());
     return this.state();
   }
 
@@ -116,8 +112,4 @@ export class MemoryOutboxStore implements OutboxStore {
     if (this.listener === undefined) throw notOpen();
     return { listener: this.listener, waiting: this.waiting };
   }
-}
-
-function newEpoch(): Uint8Array {
-  return Uint8Array.from(randomBytes(16));
 }

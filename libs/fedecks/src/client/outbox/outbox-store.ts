@@ -1,3 +1,4 @@
+import { type FoundLane } from '../../delivery/index.js';
 import { type Moment } from './moment.js';
 
 /** A message to keep until the cloud has acknowledged it. */
@@ -13,7 +14,7 @@ export interface OutboxMessage {
 
 /** A message that is kept. */
 export interface OutboxRecord extends OutboxMessage {
-  /** A number that no other message of the lane ever has in this epoch: from 1, rising, with gaps. */
+  /** Greater than those of all other messages of the lane. */
   readonly seq: number;
   readonly putAt: Moment;
 }
@@ -28,20 +29,21 @@ export type Durability = 'memory' | 'disk' | 'power';
 
 export interface LaneState {
   readonly lane: string;
+  /** What the peer calls it: 0 to 7. */
+  readonly number: number;
   /** The lowest number that waits; `next` if none does. */
   readonly first: number;
-  /** All numbers from this one on were never given to a message. */
+  /** The next message gets this number. */
   readonly next: number;
   readonly count: number;
   readonly bytes: number;
 }
 
 export interface OutboxState {
-  /** 16 random bytes: numbers mean something only within it. */
-  readonly epoch: Uint8Array;
-  /** At most 8. A lane that is not among them begins at `nextOfNewLanes`. */
+  /** New messages belong to it: 1 to 32 characters of ASCII. */
+  readonly epoch: string;
+  /** At most 8. */
   readonly lanes: readonly LaneState[];
-  readonly nextOfNewLanes: number;
 }
 
 /** What went wrong with messages that were kept, as a sentence: what, what was lost, and what to do. */
@@ -78,11 +80,15 @@ export interface Expired {
  * are called only while it is open.
  */
 export interface OutboxStore {
-  /** Called once, before anything else. A rejection says what to change. What was damaged is told to the listener. */
+  /**
+   * Called before anything else; once more after a rejection, which says what to change. What was damaged is told to the
+   * listener. Begins a new epoch, random, for all messages from now on. Resolves when that survives a power cut: a
+   * message is known by its epoch, its lane and its number, also when copies of the store go different ways.
+   */
   open(listener: OutboxListener): Promise<OutboxState>;
 
   /**
-   * Numbers a message and keeps it. Resolves with its number when it survives what `durability` says: only then may it be
+   * Numbers a message and keeps it. Resolves with its number in the lane when it survives what `durability` says: only then may it be
    * sent. Numbers rise in the order of the calls.
    * A rejection says that it is not kept: OutboxFullError, OutboxStoreError.
    */
@@ -105,9 +111,15 @@ export interface OutboxStore {
 
   state(): OutboxState;
 
+  /** The number of the lane to which a message was appended. */
+  numberOf(lane: string): number;
+
+  /** Each of the 8 lanes by number, also those without a name: what waits, and which epochs its numbers are of. */
+  positions(): readonly FoundLane[];
+
   /**
-   * Takes a new epoch, and numbers what waits from 1 in each lane, in the same order. After a rejection all is as it was.
-   * Until it settles, nothing may be called but `append` and `state`.
+   * Begins a new epoch for all that waits, and all from now on: the peer has seen these numbers for other messages.
+   * Resolves when that survives a power cut. No `append` is under way meanwhile.
    */
   newEpoch(): Promise<OutboxState>;
 

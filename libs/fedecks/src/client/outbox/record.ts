@@ -1,5 +1,6 @@
 import { crc32c } from './crc32c.js';
 import { type Moment } from './moment.js';
+import { LANES } from '../../delivery/index.js';
 import { type OutboxRecord } from './outbox-store.js';
 
 // A frame: CRC-32C of what follows (4 bytes), length of the body (4 bytes), body. All numbers are little-endian. The
@@ -9,7 +10,7 @@ const FRAME_HEADER = 8;
 /** A longer frame is damaged. A message cannot be longer than a frame of a websocket, which is far below. */
 const MAX_FRAME_BYTES = 256 * 1024 * 1024;
 
-/** The first frame of a segment. */
+/** The first frame of each segment, and the one with which an epoch begins. */
 export const HEADER = 1;
 /** A record that was appended. */
 export const PUT = 2;
@@ -21,27 +22,38 @@ export const SEAL = 4;
 const MAGIC = 'FDKOUT';
 const VERSION = 1;
 const NO_KEY = 0xffff;
+const EPOCH_BYTES = 22;
 // Offsets in a frame of type PUT.
 const SEQ = FRAME_HEADER + 1;
 const TTL = SEQ + 8;
 const BOOT = TTL + 8;
 const MONOTONIC = BOOT + 16;
 const WALL = MONOTONIC + 8;
-const LANE = WALL + 8;
+const NUMBER = WALL + 8;
+const LANE = NUMBER + 1;
 
-/** What all segments of a store say at their start. */
+/** A process that has opened the store, or a new beginning: all numbers from these on, up to the next one's, are its own. */
+export interface Opening {
+  /** 22 characters of ASCII. */
+  readonly epoch: string;
+  /** By the number of the lane. */
+  readonly from: readonly number[];
+}
+
+/** What a store knows beside its records. */
 export interface Header {
-  /** 16 bytes. */
-  readonly epoch: Uint8Array;
-  /** A hash of the machine and the device: 16 bytes. */
-  readonly machine: Uint8Array;
-  /** No number from this one on was ever given to a message. */
-  readonly ceiling: number;
+  /** Oldest first. The last one is that of the process that has written the header. */
+  readonly openings: readonly Opening[];
+  /** The names of the lanes by number; empty for a number without one. Nothing waited in any other lane. */
+  readonly names: readonly string[];
+  /** The next number of each lane, by the number of the lane. */
+  readonly next: readonly number[];
 }
 
 /** A record without its message, as it is read when the store opens. */
 export interface PutHead {
   readonly lane: string;
+  readonly laneNumber: number;
   readonly seq: number;
   readonly key: string | undefined;
   readonly ttlMs: number;
@@ -60,7 +72,7 @@ export function frameBytes({ lane, key, message }: Pick<OutboxRecord, 'lane' | '
   return LANE + 1 + text + 2 + message.length;
 }
 
-export function encodePut(record: OutboxRecord): Buffer {
+export function encodePut(record: OutboxRecord, laneNumber: number): Buffer {
   const { lane, key, message, putAt } = record;
   const frame = newFrame(PUT, frameBytes(record));
   frame.writeDoubleLE(record.seq, SEQ);
@@ -68,6 +80,7 @@ export function encodePut(record: OutboxRecord): Buffer {
   frame.write(putAt.bootId, BOOT, 16, 'hex');
   frame.writeDoubleLE(putAt.monotonicMs, MONOTONIC);
   frame.writeDoubleLE(putAt.wallMs, WALL);
+  frame[NUMBER] = laneNumber;
   let offset = writeLane(frame, lane, LANE);
   const keyBytes = key === undefined ? 0 : frame.write(key, offset + 2);
   frame.writeUInt16LE(key === undefined ? NO_KEY : keyBytes, offset);
@@ -84,6 +97,7 @@ export function decodePut(bytes: Buffer, start: number): PutHead & { readonly me
   const keyEnd = keyBytes === NO_KEY ? keyStart : keyStart + keyBytes;
   return {
     lane: lane.name,
+    laneNumber: bytes[start + NUMBER] as number,
     seq: bytes.readDoubleLE(start + SEQ),
     key: keyBytes === NO_KEY ? undefined : bytes.toString('utf8', keyStart, keyEnd),
     ttlMs: bytes.readDoubleLE(start + TTL),
@@ -94,13 +108,6 @@ export function decodePut(bytes: Buffer, start: number): PutHead & { readonly me
     },
     messageStart: keyEnd,
   };
-}
-
-/** A copy of a PUT with another number. */
-export function renumber(frame: Buffer, seq: number): Buffer {
-  const copy = Buffer.from(frame);
-  copy.writeDoubleLE(seq, SEQ);
-  return seal(copy);
 }
 
 export function encodeRemoval({ lane, from, through }: Removal): Buffer {
@@ -119,14 +126,21 @@ export function decodeRemoval(bytes: Buffer, start: number): Removal {
   };
 }
 
-export function encodeHeader({ epoch, machine, ceiling }: Header): Buffer {
-  const frame = newFrame(HEADER, FRAME_HEADER + 1 + MAGIC.length + 1 + 16 + 16 + 8);
+export function encodeHeader({ openings, names, next }: Header): Buffer {
+  const nameBytes = names.reduce((sum, name) => sum + 1 + Buffer.byteLength(name), 0);
+  const openingBytes = openings.length * (EPOCH_BYTES + 8 * LANES);
+  const length = FRAME_HEADER + 1 + MAGIC.length + 1 + nameBytes + 8 * LANES + 4 + openingBytes;
+  const frame = newFrame(HEADER, length);
   let offset = FRAME_HEADER + 1;
   offset += frame.write(MAGIC, offset, 'latin1');
   offset = frame.writeUInt8(VERSION, offset);
-  frame.set(epoch, offset);
-  frame.set(machine, offset + 16);
-  frame.writeDoubleLE(ceiling, offset + 32);
+  for (const name of names) offset = writeLane(frame, name, offset);
+  for (const seq of next) offset = frame.writeDoubleLE(seq, offset);
+  offset = frame.writeUInt32LE(openings.length, offset);
+  for (const { epoch, from } of openings) {
+    offset += frame.write(epoch, offset, EPOCH_BYTES, 'latin1');
+    for (const seq of from) offset = frame.writeDoubleLE(seq, offset);
+  }
   return seal(frame);
 }
 
@@ -137,11 +151,24 @@ export function decodeHeader(bytes: Buffer, start: number): Header | 'newer' | u
   if (bytes.toString('latin1', offset, offset + MAGIC.length) !== MAGIC) return undefined;
   offset += MAGIC.length;
   if (bytes.readUInt8(offset++) !== VERSION) return 'newer';
-  return {
-    epoch: Uint8Array.from(bytes.subarray(offset, offset + 16)),
-    machine: Uint8Array.from(bytes.subarray(offset + 16, offset + 32)),
-    ceiling: bytes.readDoubleLE(offset + 32),
-  };
+  const names = Array.from({ length: LANES }, () => {
+    const { name, end } = readLane(bytes, offset);
+    offset = end;
+    return name;
+  });
+  const numbers = (): number[] =>
+    Array.from({ length: LANES }, () => {
+      offset += 8;
+      return bytes.readDoubleLE(offset - 8);
+    });
+  const next = numbers();
+  const count = bytes.readUInt32LE(offset);
+  offset += 4;
+  const openings = Array.from({ length: count }, () => {
+    offset += EPOCH_BYTES;
+    return { epoch: bytes.toString('latin1', offset - EPOCH_BYTES, offset), from: numbers() };
+  });
+  return { openings, names, next };
 }
 
 export function encodeSeal(): Buffer {

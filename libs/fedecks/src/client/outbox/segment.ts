@@ -2,7 +2,7 @@ import { type OpenFile } from './files.js';
 import { checkFrame } from './record.js';
 
 const CHUNK_BYTES = 256 * 1024;
-const NAME = /^([0-9a-f]{8})-([0-9a-f]{8})\.outbox$/;
+const NAME = /^([0-9a-f]{8})\.outbox$/;
 
 /** A file of frames: a header, then what happened, in order. */
 export interface Segment {
@@ -17,24 +17,13 @@ export interface Segment {
   file: OpenFile | undefined;
 }
 
-/**
- * A generation replaces all files of the one before: it begins with one file that has everything that waits, which appears
- * in one step.
- */
-export function segmentName(generation: number, number: number): string {
-  return `${hex(generation)}-${hex(number)}.outbox`;
+export function segmentName(number: number): string {
+  return `${number.toString(16).padStart(8, '0')}.outbox`;
 }
 
-export function parseSegmentName(
-  name: string,
-): { readonly generation: number; readonly number: number } | undefined {
-  const [, generation, number] = NAME.exec(name) ?? [];
-  if (generation === undefined || number === undefined) return undefined;
-  return { generation: parseInt(generation, 16), number: parseInt(number, 16) };
-}
-
-function hex(number: number): string {
-  return number.toString(16).padStart(8, '0');
+export function parseSegmentName(name: string): number | undefined {
+  const digits = NAME.exec(name)?.[1];
+  return digits === undefined ? undefined : parseInt(digits, 16);
 }
 
 /**

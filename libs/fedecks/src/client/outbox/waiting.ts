@@ -1,10 +1,16 @@
+import { type FoundLane, LANES } from '../../delivery/index.js';
 import { OutboxFullError } from './errors.js';
 import { LaneIndex, type Place } from './lane-index.js';
-import { type Expired, type OutboxMessage, type OutboxState } from './outbox-store.js';
+import { type Expired, type LaneState, type OutboxMessage } from './outbox-store.js';
+import { type Header, type Opening } from './record.js';
 
-const MAX_LANES = 8;
 const MAX_LANE_BYTES = 64;
 const MAX_KEY_BYTES = 256;
+/**
+ * How many openings are remembered of which nothing waits. One that is forgotten matters only if its messages were the
+ * last that the cloud has handled, and a power cut has brought back older ones.
+ */
+const MAX_EMPTY_OPENINGS = 100;
 
 export interface OutboxLimits {
   /** @default 10,000 */
@@ -24,26 +30,27 @@ export interface OutboxCounters {
 
 interface Lane {
   readonly name: string;
+  /** What the peer calls it: 0 to 7. */
+  readonly number: number;
   readonly index: LaneIndex;
   /** The newest message that waits, by key. */
   readonly keys: Map<string, number>;
   /** The other way round, to forget the key with its message. */
   readonly keyOf: Map<number, string>;
-  next: number;
 }
 
 /** What waits, by lane and number; and what there is room for. It knows where messages are, and not what they say. */
 export class Waiting {
   private readonly lanes = new Map<string, Lane>();
+  /** The next number of each lane, by the number of the lane: also of those without a name. */
+  private next: number[] = Array.from({ length: LANES }, () => 1);
   private readonly maxMessages: number;
   private readonly maxBytes: number;
   private readonly full: 'drop-oldest' | 'reject';
 
-  /** @param start the first number of a lane that is new. */
   constructor(
-    private readonly limits: OutboxLimits,
-    private readonly start: number,
-    readonly counters: OutboxCounters = { dropped: 0, rejected: 0, replaced: 0 },
+    limits: OutboxLimits,
+    private readonly counters: OutboxCounters = { dropped: 0, rejected: 0, replaced: 0 },
   ) {
     this.maxMessages = limits.maxMessages ?? 10_000;
     this.maxBytes = limits.maxBytes ?? 16 * 1024 * 1024;
@@ -55,9 +62,9 @@ export class Waiting {
     if (lane === '' || Buffer.byteLength(lane) > MAX_LANE_BYTES) {
       throw new RangeError(`A lane must have 1 to ${MAX_LANE_BYTES} bytes, not ${Buffer.byteLength(lane)}.`);
     }
-    if (!this.lanes.has(lane) && this.lanes.size >= MAX_LANES) {
+    if (!this.lanes.has(lane) && this.lanes.size >= LANES) {
       const names = [...this.lanes.keys()].join(', ');
-      throw new RangeError(`Lane '${lane}' is one too many: use one of the ${MAX_LANES} lanes ${names}.`);
+      throw new RangeError(`Lane '${lane}' is one too many: use one of the ${LANES} lanes ${names}.`);
     }
     if (key !== undefined && Buffer.byteLength(key) > MAX_KEY_BYTES) {
       throw new RangeError(`A key must have at most ${MAX_KEY_BYTES} bytes, not ${Buffer.byteLength(key)}.`);
@@ -111,14 +118,26 @@ export class Waiting {
     return sum;
   }
 
+  /** The number of a lane. A lane that is new gets a free one. */
+  numberOf(lane: string): number {
+    return this.lane(lane).number;
+  }
+
   takeNumber(lane: string): number {
-    return this.lane(lane).next++;
+    const { number } = this.lane(lane);
+    const seq = this.next[number] as number;
+    this.next[number] = seq + 1;
+    return seq;
+  }
+
+  /** Goes on after a number that was found. */
+  observe(lane: string, laneNumber: number, seq: number): void {
+    if (!this.lanes.has(lane)) this.makeLane(lane, laneNumber);
+    this.next[laneNumber] = Math.max(this.next[laneNumber] ?? 1, seq + 1);
   }
 
   add(lane: string, seq: number, place: Place, expiry: number): void {
-    const found = this.lane(lane);
-    found.index.add(seq, place, expiry);
-    found.next = Math.max(found.next, seq + 1);
+    this.lane(lane).index.add(seq, place, expiry);
   }
 
   at(lane: string, seq: number): Place | undefined {
@@ -152,11 +171,6 @@ export class Waiting {
     return this.lanes.get(lane)?.index.following(seq);
   }
 
-  /** How many records of the lane wait below `seq`. */
-  rank(lane: string, seq: number): number {
-    return this.lane(lane).index.rank(seq);
-  }
-
   expired(now: number, limit: number): Expired {
     const due: { lane: string; seq: number }[] = [];
     let earliest = Infinity;
@@ -168,37 +182,100 @@ export class Waiting {
     return { due, nextInMs: Math.max(0, earliest - now) };
   }
 
-  state(epoch: Uint8Array): OutboxState {
-    const lanes = [...this.lanes.values()].map(({ name, index, next }) => ({
+  state(): LaneState[] {
+    return [...this.lanes.values()].map(({ name, number, index }) => ({
       lane: name,
-      first: index.following(0) ?? next,
-      next,
+      number,
+      first: index.following(0) ?? this.nextOf(number),
+      next: this.nextOf(number),
       count: index.count,
       bytes: index.bytes,
     }));
-    return { epoch, lanes, nextOfNewLanes: this.start };
   }
 
-  /** Forgets lanes without a message, and begins all others at `start`. */
-  startNumbers(start: number): Waiting {
-    const fresh = this.emptied(start);
-    for (const lane of this.lanes.values()) {
-      if (lane.index.count > 0) fresh.lanes.set(lane.name, { ...lane, next: start });
+  /** What waits in each lane, by number. */
+  positions(openings: readonly Opening[]): FoundLane[] {
+    const byNumber = new Map([...this.lanes.values()].map((lane) => [lane.number, lane]));
+    return this.next.map((next, lane) => ({
+      lane,
+      next,
+      held: byNumber.get(lane)?.index.ranges() ?? [],
+      spans: openings.map(({ epoch, from }) => ({ epoch, from: from[lane] ?? 1 })),
+    }));
+  }
+
+  /** What a header says of lanes. */
+  lanesOfHeader(): Pick<Header, 'names' | 'next'> {
+    const names = this.next.map(() => '');
+    for (const { name, number } of this.lanes.values()) names[number] = name;
+    return { names, next: [...this.next] };
+  }
+
+  /** Takes what a header says. Nothing waited in other lanes when it was written: what was found there is a ghost. */
+  applyHeader({ names, next }: Header, remove: (lane: string, seq: number) => void): void {
+    for (const { name, number, index } of [...this.lanes.values()]) {
+      if (names[number] === name) continue;
+      for (let seq = index.following(0); seq !== undefined; seq = index.following(seq)) remove(name, seq);
+      this.lanes.delete(name);
     }
-    return fresh;
+    for (const [number, name] of names.entries()) {
+      if (name !== '' && !this.lanes.has(name)) this.makeLane(name, number);
+    }
+    this.next = next.map((seq, number) => Math.max(seq, this.nextOf(number)));
   }
 
-  /** The same limits and counters, and no message. */
-  emptied(start: number): Waiting {
-    return new Waiting(this.limits, start, this.counters);
+  /** Forgets the names of lanes without a message: others may take their numbers, and go on counting there. */
+  forgetEmptyLanes(): void {
+    for (const { name, index } of [...this.lanes.values()]) if (index.count === 0) this.lanes.delete(name);
+  }
+
+  /** The openings that still mean something, and a new one. */
+  open(openings: readonly Opening[], epoch: string): Opening[] {
+    const all = [...openings, { epoch, from: [...this.next] }];
+    // Those before the one that holds the first number of each lane are over.
+    const first = all.findLastIndex(({ from }) => from.every((seq, number) => seq <= this.firstOf(number)));
+    const kept = all.slice(Math.max(0, first));
+    const isRecent = (index: number): boolean => index >= kept.length - 1 - MAX_EMPTY_OPENINGS;
+    return kept.filter(
+      ({ from }, index) => isRecent(index) || this.hasBetween(from, kept[index + 1]?.from ?? this.next),
+    );
+  }
+
+  /** Whether anything waits from the first numbers on, up to below the others. */
+  private hasBetween(from: readonly number[], to: readonly number[]): boolean {
+    return [...this.lanes.values()].some(({ number, index }) => {
+      const seq = index.following((from[number] ?? 1) - 1);
+      return seq !== undefined && seq < (to[number] ?? 1);
+    });
+  }
+
+  /** A new epoch for all that waits: nobody has seen its numbers under it. */
+  reopen(epoch: string): Opening[] {
+    return [{ epoch, from: this.next.map((_, number) => this.firstOf(number)) }];
+  }
+
+  private firstOf(number: number): number {
+    const lane = [...this.lanes.values()].find((each) => each.number === number);
+    return lane?.index.following(0) ?? this.nextOf(number);
+  }
+
+  private nextOf(number: number): number {
+    return this.next[number] ?? 1;
   }
 
   private lane(name: string): Lane {
-    let lane = this.lanes.get(name);
-    if (lane === undefined) {
-      lane = { name, index: new LaneIndex(), keys: new Map(), keyOf: new Map(), next: this.start };
-      this.lanes.set(name, lane);
-    }
+    const lane = this.lanes.get(name);
+    if (lane !== undefined) return lane;
+    const numbers = new Set([...this.lanes.values()].map(({ number }) => number));
+    return this.makeLane(
+      name,
+      this.next.findIndex((_, number) => !numbers.has(number)),
+    );
+  }
+
+  private makeLane(name: string, number: number): Lane {
+    const lane = { name, number, index: new LaneIndex(), keys: new Map(), keyOf: new Map() };
+    this.lanes.set(name, lane);
     return lane;
   }
 }

@@ -1,6 +1,6 @@
 import { explainFailure, notOpen, OutboxStoreError } from './errors.js';
 import { type Files } from './files.js';
-import { type Journal, RESERVED_NUMBERS } from './journal.js';
+import { type Journal } from './journal.js';
 import { type Durability, type OutboxFailure } from './outbox-store.js';
 import { encodeRemoval } from './record.js';
 import { PendingRemovals } from './pending-removals.js';
@@ -57,8 +57,8 @@ export class Writer {
   private working: Promise<unknown> = Promise.resolve();
 
   constructor(
-    private journal: Journal,
-    private waiting: Waiting,
+    private readonly journal: Journal,
+    private readonly waiting: Waiting,
     private readonly options: WriterOptions,
   ) {
     this.sweeper = new Sweeper(options.files, options.segmentBytes);
@@ -84,12 +84,7 @@ export class Writer {
     }
     this.held.add(record);
     this.arm();
-    if (seq < this.journal.header.ceiling) this.keep(record);
-    else
-      void this.exclusively(() => this.reserveThrough(seq)).then(
-        () => this.keep(record),
-        this.failing([record]),
-      );
+    this.keep(record);
   }
 
   /** The record no longer waits. Removals of a whole range are told with `removeThrough`. */
@@ -133,13 +128,6 @@ export class Writer {
     }
   }
 
-  /** Goes on with another generation of files. Called exclusively, with nothing unwritten. */
-  replace(journal: Journal, waiting: Waiting): void {
-    this.journal = journal;
-    this.waiting = waiting;
-    this.removals = new PendingRemovals();
-  }
-
   /** Work that is under way ends first. None begins later: the directory may be another store's then. */
   async stop(): Promise<void> {
     this.isStopped = true;
@@ -172,7 +160,6 @@ export class Writer {
     this.removals = new PendingRemovals();
     for (const record of records) record.isWriting = true;
     try {
-      await this.reserveThrough(Math.max(0, ...records.map(({ seq }) => seq)));
       const frames = [...records.map(({ frame }) => frame), ...removals.list().map(encodeRemoval)];
       const { segment, offset } = await this.journal.append(Buffer.concat(frames));
       this.place(records, segment.number, offset);
@@ -213,10 +200,6 @@ export class Writer {
       }
       offset += frame.length;
     }
-  }
-
-  private async reserveThrough(seq: number): Promise<void> {
-    if (seq >= this.journal.header.ceiling) await this.journal.reserve(seq + RESERVED_NUMBERS);
   }
 
   private keep(record: Unwritten): void {
