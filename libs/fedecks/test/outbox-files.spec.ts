@@ -126,7 +126,7 @@ describe('FileOutboxStore', () => {
       expect(await contents(store)).toEqual({ 'default 1': 'before', [`default ${seq}`]: 'in memory' });
       await store.append(message('after'), 'disk');
     });
-    expect(told.failures.map(({ cause }) => cause)).toEqual(['write-failed']);
+    expect(told.failures.map(({ cause }) => cause)).toEqual(['write_failed']);
     await opened(async (store) =>
       expect(Object.values(await contents(store))).toEqual(['before', 'in memory', 'after']),
     );
@@ -154,7 +154,7 @@ describe('FileOutboxStore', () => {
       await store.append(message('after'), 'power');
       expect(Object.values(await contents(store))).toEqual(['after']);
     });
-    expect(told.failures.map(({ cause }) => cause)).toEqual(['sync-failed']);
+    expect(told.failures.map(({ cause }) => cause)).toEqual(['sync_failed']);
   });
 
   it('keeps the old numbers when a new epoch cannot be written', async () => {

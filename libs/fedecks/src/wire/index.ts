@@ -26,6 +26,7 @@ export {
   type DeliveryControl,
   type DeliveryWindow,
   encodeControlAfter,
+  encodeDeliverAfter,
   type HandledInLane,
   isOfDeliveries,
   looksLikeControl,

@@ -16,9 +16,10 @@ export class OutboxFullError extends FedecksError {
  * - `outbox-unusable`: the directory cannot be made, read or written, or a newer version has written it.
  * - `outbox-write-failed`: the disk did not take it. `cause` is the error of the system.
  * - `outbox-closed`: the store is not open.
+ * - `no-outbox`: the client has none.
  */
 export type OutboxStoreFailure =
-  'outbox-locked' | 'outbox-unusable' | 'outbox-write-failed' | 'outbox-closed';
+  'outbox-locked' | 'outbox-unusable' | 'outbox-write-failed' | 'outbox-closed' | 'no-outbox';
 
 export class OutboxStoreError extends FedecksError {
   override readonly name = 'OutboxStoreError';

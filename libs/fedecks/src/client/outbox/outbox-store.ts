@@ -50,10 +50,10 @@ export interface OutboxState {
 export interface OutboxFailure {
   /**
    * - `damaged`: a file is damaged. What was in it from there on is lost.
-   * - `write-failed`: something could not be written. It is tried again, unless an `append` has rejected for it.
-   * - `sync-failed`: what was written since the last sync may not survive a power cut.
+   * - `write_failed`: something could not be written. It is tried again, unless an `append` has rejected for it.
+   * - `sync_failed`: what was written since the last sync may not survive a power cut.
    */
-  readonly cause: 'damaged' | 'write-failed' | 'sync-failed';
+  readonly cause: 'damaged' | 'write_failed' | 'sync_failed';
   readonly reason: string;
 }
 

@@ -123,7 +123,7 @@ export class Writer {
       await this.journal.sync();
     } catch (error) {
       const reason = `What was written last may not survive a power cut: ${this.explain(error)}`;
-      this.options.onFailure({ cause: 'sync-failed', reason });
+      this.options.onFailure({ cause: 'sync_failed', reason });
       throw this.failure(error);
     }
   }
@@ -211,7 +211,7 @@ export class Writer {
   private failing(records: readonly Unwritten[]): (error: unknown) => void {
     return (error) => {
       const failure = this.failure(error);
-      if (!this.isFailing) this.options.onFailure({ cause: 'write-failed', reason: failure.message });
+      if (!this.isFailing) this.options.onFailure({ cause: 'write_failed', reason: failure.message });
       this.isFailing = true;
       for (const record of records) record.reject(failure);
     };
@@ -256,7 +256,7 @@ export class Writer {
       this.isTrimFailing = false;
     } catch (error) {
       const reason = `A file that is no longer needed cannot be removed: ${this.explain(error)}`;
-      if (!this.isTrimFailing) this.options.onFailure({ cause: 'write-failed', reason });
+      if (!this.isTrimFailing) this.options.onFailure({ cause: 'write_failed', reason });
       this.isTrimFailing = true;
     }
   }
