@@ -329,6 +329,9 @@ describe('a client with an outbox', () => {
       code: 'unsupported-type',
     });
     await expect(client.deliver('log', 1, { ttlMs: 0 })).rejects.toThrow('ttlMs must be a number above 0');
+    await expect(client.deliver('log', 'x'.repeat(262_000))).rejects.toThrow(
+      'at most 261120 can be delivered',
+    );
     await expect(client.deliver('log', 1, { durable: 'tape' as never })).rejects.toThrow("'durable' must be");
     await client.stop();
     await expect(client.deliver('log', 1)).rejects.toMatchObject({ code: 'client-stopped' });

@@ -20,6 +20,8 @@ import { type DeviceSocket } from './socket.js';
 const WEEK_MS = 7 * 24 * 60 * 60 * 1_000;
 /** How long until a store that has failed is asked again. */
 const RETRY_MS = 5_000;
+/** A cloud takes 256 KiB in a frame, and closes the connection for more: it would be delivered, in vain, for ever. */
+const MAX_MESSAGE_BYTES = 255 * 1_024;
 /** The longest that `finish` waits for the store: a disk may hang. */
 const FINISH_WITHIN_MS = 3_000;
 
@@ -119,6 +121,11 @@ export class Deliveries {
     const { ttlMs = WEEK_MS, key, lane = 'default', durable = 'disk' } = options;
     if (!['memory', 'disk', 'power'].includes(durable))
       throw new RangeError(`'durable' must be 'memory', 'disk' or 'power', not '${String(durable)}'.`);
+    if (message.length > MAX_MESSAGE_BYTES) {
+      throw new RangeError(
+        `Not kept: the message has ${message.length} bytes, and at most ${MAX_MESSAGE_BYTES} can be delivered. Split it, or send a URL.`,
+      );
+    }
     await this.open();
     const kept = this.guard.watch(
       'Keeping a message',
@@ -240,7 +247,7 @@ export class Deliveries {
         );
         return;
       case 'renumber':
-        return void this.renumber();
+        return this.renumber();
       case 'close':
         return this.link?.socket.breach(effect.reason);
     }
@@ -287,16 +294,20 @@ export class Deliveries {
     });
   }
 
-  private async renumber(): Promise<void> {
+  private renumber(): void {
     this.sender = undefined;
     this.link?.socket.breach('it has handled messages that this device has never sent');
+    void this.beginEpoch();
+  }
+
+  private async beginEpoch(): Promise<void> {
     try {
       await this.guard.watch('Beginning a new epoch', this.store.newEpoch());
     } catch (error) {
       if (this.isFinished) return;
       this.hasFailed = true;
       this.guard.failed('write_failed', String(error));
-      setTimeout(() => void this.renumber(), RETRY_MS).unref();
+      setTimeout(() => void this.beginEpoch(), RETRY_MS).unref();
       return;
     }
     this.begin();

@@ -1,6 +1,7 @@
 import { type DeliveryOutcome } from './delivery-outcomes.js';
 import { type Durability } from './outbox/outbox-store.js';
 
+/** How a message is kept and delivered. */
 export interface DeliverOptions {
   /** How long the message means something, in milliseconds. @default 7 days */
   readonly ttlMs?: number;
@@ -39,6 +40,8 @@ export type OutboxFlow = 'flowing' | 'waiting' | 'offline' | 'not_supported' | '
 export interface OutboxDetails {
   /** The number of messages. */
   readonly size: number;
+  /** Their bytes, with about 70 for each. */
   readonly bytes: number;
+  /** Why they flow, or not. */
   readonly state: OutboxFlow;
 }

@@ -17,12 +17,17 @@ export { MemoryOutboxStore } from './outbox/memory-outbox-store.js';
 export { type OutboxOptions } from './outbox/outbox-options.js';
 export {
   type Durability,
+  type Expired,
+  type LaneState,
   type OutboxFailure,
   type OutboxListener,
   type OutboxMessage,
   type OutboxRecord,
+  type OutboxState,
   type OutboxStore,
 } from './outbox/outbox-store.js';
+export { type Moment } from './outbox/moment.js';
+export { type FoundLane } from '../delivery/index.js';
 export { PastMoment } from './past-moment.js';
 export { proxyFromEnvironment, type ProxyChoice } from './proxy.js';
 export { type TlsOptions } from './tls.js';

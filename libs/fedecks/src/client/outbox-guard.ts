@@ -4,17 +4,19 @@ type OutboxFailed = Extract<ClientEvent, { type: 'outbox_failed' }>;
 
 /** When a store that has not answered is reported. */
 const STALLED_AFTER_MS = 10_000;
+const REPEATED_AFTER_MS = 60_000;
 
 /** Calls a store that may throw or hang, and reports that. */
 export class OutboxGuard {
-  private lastReason: string | undefined;
+  private last: { readonly reason: string; readonly atMs: number } | undefined;
 
   constructor(private readonly report: (event: ClientEvent) => void) {}
 
-  /** Reports a failure, unless it is the one that was reported last. */
+  /** Reports a failure, unless it is the one that was reported last, within a minute. */
   failed(cause: OutboxFailed['cause'], reason: string): void {
-    if (reason === this.lastReason) return;
-    this.lastReason = reason;
+    const now = performance.now();
+    if (this.last?.reason === reason && now - this.last.atMs < REPEATED_AFTER_MS) return;
+    this.last = { reason, atMs: now };
     this.report({ type: 'outbox_failed', cause, reason });
   }
 

@@ -21,6 +21,7 @@ export class OutboxFullError extends FedecksError {
 export type OutboxStoreFailure =
   'outbox-locked' | 'outbox-unusable' | 'outbox-write-failed' | 'outbox-closed' | 'no-outbox';
 
+/** A message that is not kept, since the store cannot do what it should. */
 export class OutboxStoreError extends FedecksError {
   override readonly name = 'OutboxStoreError';
   declare readonly code: OutboxStoreFailure;

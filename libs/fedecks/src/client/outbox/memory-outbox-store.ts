@@ -20,6 +20,7 @@ export class MemoryOutboxStore implements OutboxStore {
   private readonly waiting: Waiting;
   private openings: readonly Opening[] = [];
   private readonly records = new Map<string, Map<number, OutboxRecord>>();
+  /** How many messages were lost to a limit, or to a newer one. */
   readonly counters: OutboxCounters = { dropped: 0, rejected: 0, replaced: 0 };
   private readonly now: () => Moment;
 
@@ -82,6 +83,7 @@ export class MemoryOutboxStore implements OutboxStore {
     return this.required().waiting.expired(this.now().monotonicMs, limit);
   }
 
+  /** What waits. */
   state(): OutboxState {
     return { epoch: this.openings.at(-1)?.epoch ?? '', lanes: this.required().waiting.state() };
   }

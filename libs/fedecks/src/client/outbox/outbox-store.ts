@@ -7,6 +7,7 @@ export interface OutboxMessage {
   readonly lane: string;
   /** A newer message with the same key takes the place of one that waits in the same lane. At most 256 bytes. */
   readonly key?: string | undefined;
+  /** How long it means something, in milliseconds. */
   readonly ttlMs: number;
   /** Encoded once, when it is put in. */
   readonly message: Uint8Array;
@@ -16,6 +17,7 @@ export interface OutboxMessage {
 export interface OutboxRecord extends OutboxMessage {
   /** Greater than those of all other messages of the lane. */
   readonly seq: number;
+  /** When it was put in. */
   readonly putAt: Moment;
 }
 
@@ -27,7 +29,9 @@ export interface OutboxRecord extends OutboxMessage {
  */
 export type Durability = 'memory' | 'disk' | 'power';
 
+/** What waits in a lane. */
 export interface LaneState {
+  /** Its name. */
   readonly lane: string;
   /** What the peer calls it: 0 to 7. */
   readonly number: number;
@@ -35,10 +39,13 @@ export interface LaneState {
   readonly first: number;
   /** The next message gets this number. */
   readonly next: number;
+  /** How many messages wait. */
   readonly count: number;
+  /** Their bytes. */
   readonly bytes: number;
 }
 
+/** What waits in a store. */
 export interface OutboxState {
   /** New messages belong to it: 1 to 32 characters of ASCII. */
   readonly epoch: string;
@@ -54,11 +61,13 @@ export interface OutboxFailure {
    * - `sync_failed`: what was written since the last sync may not survive a power cut.
    */
   readonly cause: 'damaged' | 'write_failed' | 'sync_failed';
+  /** A sentence for people. */
   readonly reason: string;
 }
 
 /** What a store tells its owner. */
 export interface OutboxListener {
+  /** Something went wrong. */
   onFailure(failure: OutboxFailure): void;
   /**
    * A message no longer waits, though nobody has removed it.
@@ -69,7 +78,9 @@ export interface OutboxListener {
   onRemoved(lane: string, seq: number, cause: 'dropped' | 'replaced' | 'damaged'): void;
 }
 
+/** Messages whose time has passed. */
 export interface Expired {
+  /** Their lanes and numbers. */
   readonly due: readonly { readonly lane: string; readonly seq: number }[];
   /** How long until the next one expires; 0 if more have expired, Infinity if none will. */
   readonly nextInMs: number;
@@ -109,6 +120,7 @@ export interface OutboxStore {
   /** Messages whose ttl has passed, at most `limit`. They wait until they are removed. */
   expired(limit: number): Expired;
 
+  /** What waits, at once. */
   state(): OutboxState;
 
   /** The number of the lane to which a message was appended. */
