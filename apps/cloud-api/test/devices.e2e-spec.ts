@@ -70,6 +70,78 @@ describe('the devices of cloud-api', () => {
     });
   });
 
+  describe('asked over HTTP', () => {
+    function ask(body: object, id = 'greenhouse-1') {
+      return cloud.http('POST', `/devices/${id}/requests`, { body: JSON.stringify(body) });
+    }
+
+    it('answer 200 with what their handler returns', async () => {
+      const { device } = await cloud.connect('greenhouse-1');
+      device.onRequest('read', (payload) => ({ read: payload, at: new Date(0) }));
+      expect(await ask({ event: 'read', payload: { sensor: 3 } })).toEqual({
+        status: 200,
+        body: { answer: { read: { sensor: 3 }, at: '1970-01-01T00:00:00.000Z' } },
+      });
+      expect(await ask({ event: 'read' })).toMatchObject({ body: { answer: { read: null } } });
+    });
+
+    it('answer 401 without the key', async () => {
+      const { device } = await cloud.connect('greenhouse-1');
+      let calls = 0;
+      device.onRequest('read', () => ++calls);
+      const request = { headers: {}, body: '{"event":"read"}' };
+      expect(await cloud.http('POST', '/devices/greenhouse-1/requests', request)).toMatchObject({
+        status: 401,
+      });
+      expect(await ask({ event: 'read' })).toEqual({ status: 200, body: { answer: 1 } });
+    });
+
+    it('answer 409 when they are offline', async () => {
+      const answer = await ask({ event: 'read' });
+      expect(answer).toMatchObject({ status: 409, body: { code: 'offline' } });
+    });
+
+    it('answer 501 when they speak protocol 1', async () => {
+      const peer = await cloud.connectProtocol1('greenhouse-1');
+      const answer = await ask({ event: 'read' });
+      expect(answer).toMatchObject({ status: 501, body: { code: 'not_supported' } });
+      peer.destroy();
+    });
+
+    it('answer 502 with the code and text of their error', async () => {
+      const { device } = await cloud.connect('greenhouse-1');
+      expect(await ask({ event: 'read' })).toEqual({
+        status: 502,
+        body: { code: 'no_handler', text: 'no handler takes this event' },
+      });
+      device.onRequest('read', () => {
+        throw new Error('the password is swordfish');
+      });
+      expect(await ask({ event: 'read' })).toEqual({
+        status: 502,
+        body: { code: 'failed', text: 'internal error' },
+      });
+    });
+
+    it('answer 504 when no answer comes', async () => {
+      const { device } = await cloud.connect('greenhouse-1');
+      device.onRequest('read', () => new Promise(() => undefined));
+      const late = await ask({ event: 'read', timeoutMs: 50 });
+      expect(late).toMatchObject({ status: 504, body: { code: 'timeout' } });
+      device.onRequest('stop', () => device.stop());
+      const lost = await ask({ event: 'stop' });
+      expect(lost).toMatchObject({ status: 504, body: { code: 'connection_lost' } });
+    });
+
+    it.each([
+      ['no event', {}],
+      ['a timeout beyond the maximum', { event: 'read', timeoutMs: 600_001 }],
+      ['an event that is not a string', { event: 1 }],
+    ])('answer 400 to %s', async (_what, body) => {
+      expect(await ask(body)).toMatchObject({ status: 400 });
+    });
+  });
+
   describe('at login', () => {
     const refused = { name: 'LoginFailedError', code: 'upgrade-failed', status: 403 };
 

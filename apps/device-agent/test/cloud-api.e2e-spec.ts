@@ -6,6 +6,7 @@ import { NestFactory } from '@nestjs/core';
 import { CloudApi, CREDENTIALS } from '../../cloud-api/test/support/cloud-api.js';
 import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
 import { AppModule } from '../src/app.module.js';
+import { Restart } from '../src/commands/restart.js';
 import { readConfig } from '../src/config.js';
 import { type AgentStatus } from '../src/control/status.js';
 import { StatusReport } from '../src/control/status-report.js';
@@ -104,5 +105,27 @@ describe('device-agent with a login file, connected to cloud-api', () => {
     await eventually(status, ({ fileLogin }) => fileLogin?.lastError?.includes('403') === true);
     expect(status()).toMatchObject({ tokenHeld: true, tokenRefused: true });
     expect(cloud.fedecks.devices()).toEqual([]);
+  });
+
+  it('answers requests for commands with what it would reply to messages', async () => {
+    await start();
+    await connected();
+    const ask = async (event: string, payload: unknown): Promise<unknown> => {
+      const body = JSON.stringify({ event, payload });
+      const response = await cloud.http('POST', `/devices/${ID}/requests`, { body });
+      expect(response.status).toBe(200);
+      return (response.body as { answer: unknown }).answer;
+    };
+    expect(await ask('ping', [1, 'a'])).toEqual({ event: 'pong', data: [1, 'a'] });
+    expect(await ask('identify', null)).toMatchObject({ event: 'identity', data: { deviceId: ID } });
+    const interval = { intervalMs: 5_000 };
+    expect(await ask('set_interval', interval)).toEqual({ event: 'interval_set', data: interval });
+    expect(await ask('set_interval', { intervalMs: 0 })).toMatchObject({
+      event: 'invalid',
+      data: { problems: [expect.any(String)] },
+    });
+    expect(await ask('nonsense', null)).toEqual({ event: 'unsupported', data: { event: 'nonsense' } });
+    expect(await ask('restart', null)).toBeNull();
+    await agent!.get(Restart).requested;
   });
 });

@@ -22,6 +22,14 @@ const GARBAGE: readonly Uint8Array[] = [
   ...['{"type":"dances","node":"x"}', '{"type":"sweeping","node":"x","lost":7}', '\u{1f331}'],
   ...['{"since":"now"}', '{"at":null,"until":1}', '{"at":1e400,"until":2}', '{"state":"online"}'],
   ...['{"state":"online","node":"x","since":1,"at":1}', 'x'.repeat(1_000_000)],
+  ...[
+    '{"type":"ask","from":"x","id":1,"device":"lamp","remainingMs":9}\n',
+    '{"type":"renew","from":"x","ids":[-1]}\n',
+  ],
+  ...[
+    '{"type":"ask","from":"x","id":1,"device":"lamp","remainingMs":-2}\n',
+    '{"type":"reply","id":1,"n":0}\n',
+  ],
 ]
   .map((text): Uint8Array => Buffer.from(text))
   .concat(
@@ -158,7 +166,7 @@ describe('Garbage that no node has sent', () => {
   it('is dropped on every subject that nodes subscribe to, and stops nothing else', async () => {
     const all = await subjects();
     const ours = (what: string): RegExp => new RegExp(`^fedecks\\.${ENDPOINT}\\.${what}`);
-    for (const what of ['all$', 'nodes$', 'device\\.', 'group\\.']) {
+    for (const what of ['all$', 'nodes$', 'device\\.', 'group\\.', 'requests\\.']) {
       expect(all.find((subject) => ours(what).test(subject))).toBeDefined();
     }
     for (const subject of all) {
@@ -271,8 +279,8 @@ it('logs dropped messages with a rate limit, and without their content', async (
     // The server delivers in order, so the node has received all of it.
     await app.fedecks.broadcast('after it');
     expect(warnings.slice(0, 2)).toEqual([
-      `The backplane failed to read "${ENDPOINT}.${key}" of logged_presence_${ENDPOINT}: it is not what nodes keep there`,
-      `The backplane failed to read a message on "logged.${ENDPOINT}.nodes": it is no JSON`,
+      `The backplane failed to read "${ENDPOINT}.${key}" of logged_presence_${ENDPOINT}: not a valid entry`,
+      `The backplane failed to read a message on "logged.${ENDPOINT}.nodes": not JSON`,
     ]);
     // At most 20 lines per ten seconds, and one that counts the rest. How long the test takes depends on the machine.
     expect(warnings.length).toBeLessThanOrEqual(21 * Math.ceil((Date.now() - began + 1) / 10_000) + 21);

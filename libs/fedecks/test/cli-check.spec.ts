@@ -198,7 +198,7 @@ describe('fedecks check', () => {
     ],
     ['a proxy that drops the upgrade header', () => answering(426), 'proxy_set_header Upgrade'],
     ['an overload', () => answering(503, { 'retry-after': '7' }), 'come again in 7 s'],
-    ['a reverse proxy without an app', () => answering(502), 'the proxy before the cloud does not reach it'],
+    ['a reverse proxy without an app', () => answering(502), 'the reverse proxy cannot reach the cloud'],
     [
       'nginx at a TLS port',
       () => answering(400, {}, 'The plain HTTP request was sent to HTTPS port'),

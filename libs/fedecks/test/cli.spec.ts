@@ -107,7 +107,7 @@ describe('fedecks login', () => {
 
   it('reports that the cloud rejects the credentials, without printing them', async () => {
     const { code, stderr } = await cli.run(['login', url, '--id', ID], { input: '{"password":"sesame"}' });
-    expect(stderr).toContain('the cloud refuses these credentials');
+    expect(stderr).toContain('the cloud rejected the credentials or the token');
     expect(stderr).toContain(`fedecks check ${url} --id ${ID} --login`);
     expect(stderr).not.toContain('"sesame"');
     expect(code).toBe(1);
@@ -164,7 +164,7 @@ describe('fedecks login', () => {
       ['--id', ID],
       JSON.stringify({ p: 'x'.repeat(2000) }),
       1,
-      '1023 is the most',
+      'at most 1023 are allowed',
     ],
     ['input that is too long', ['--id', ID], 'x'.repeat(20_000), 1, 'longer than 16384 bytes'],
     ['no id', [], CREDENTIALS, 2, '--id is missing'],
@@ -177,7 +177,7 @@ describe('fedecks login', () => {
 
   it.each<[string, string]>([
     ['http://localhost:3000', "must start with 'ws://' instead of 'http://'"],
-    ['ws://user:hunter2@localhost', 'must not hold a user name or password'],
+    ['ws://user:hunter2@localhost', 'must not contain a user name or password'],
     ['localhost', 'must be a URL'],
   ])('rejects the URL %s with exit status 2', async (wrong, message) => {
     const { code, stderr } = await cli.run(['login', wrong, '--id', ID], { input: CREDENTIALS });

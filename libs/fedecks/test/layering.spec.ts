@@ -13,7 +13,7 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
   requests: { folders: ['wire', 'faults'], packages: /^rxjs$/ },
   results: { folders: ['wire', 'faults', 'requests'], packages: /^rxjs$/ },
   handlers: {
-    folders: ['wire', 'faults', 'requests', 'results'],
+    folders: ['wire', 'faults', 'options', 'requests', 'results'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/,
   },
   server: {
@@ -34,7 +34,7 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs)$/,
   },
   cli: { folders: ['wire', 'client'], packages: /^(rxjs|ws|node:.*)$/ },
-  testing: { folders: ['wire'], packages: /^(@nestjs\/common|ws|node:.*)$/ },
+  testing: { folders: ['wire', 'requests'], packages: /^(@nestjs\/common|rxjs|ws|node:.*)$/ },
 };
 
 /** The files in `server` that may import Nest. The rest is plain TypeScript that a test can construct with `new`. */
@@ -105,15 +105,34 @@ describe('layering', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('imports other folders through their index only, and never its own index', () => {
+  it('imports other folders through their index or internal only, and never its own index', () => {
     const wrong = sources.flatMap((source) =>
       source.imports
         .filter(({ specifier }) => specifier.startsWith('.'))
         .map(({ specifier }) => target(source, specifier))
         .filter((file) => {
           const own = file.split('/')[0] === source.folder;
-          return own ? file === `${source.folder}/index.ts` : !file.endsWith('/index.ts');
+          // internal.ts is index.ts and more.
+          if (own)
+            return file === `${source.folder}/index.ts` && source.file !== `${source.folder}/internal.ts`;
+          return !/^[\w-]+\/(index|internal)\.ts$/.test(file);
         })
+        .map((file) => `${source.file} imports ${file}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('imports each folder that has an internal.ts through it, except in an index.ts', () => {
+    const internals = sources.filter(({ file }) => /^[\w-]+\/internal\.ts$/.test(file));
+    expect(internals.map(({ file }) => file)).toEqual(['wire/internal.ts']);
+    const wrong = sources.flatMap((source) =>
+      source.imports
+        .filter(({ specifier }) => specifier.startsWith('.'))
+        .map(({ specifier }) => target(source, specifier))
+        .filter((file) =>
+          internals.some(({ folder }) => folder !== source.folder && file.startsWith(`${folder}/`)),
+        )
+        .filter((file) => file.endsWith('/index.ts') !== source.file.endsWith('/index.ts'))
         .map((file) => `${source.file} imports ${file}`),
     );
     expect(wrong).toEqual([]);

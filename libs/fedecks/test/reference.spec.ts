@@ -7,7 +7,7 @@ import {
 import { MemoryTokenStore } from '../src/client/token-store.js';
 import { type NatsBackplaneOptions, resolveNatsOptions } from '../src/nats/nats-options.js';
 import { type FedecksOptions, resolveOptions } from '../src/server/fedecks-options.js';
-import { CLOSE, closeCodeAdvice } from '../src/wire/index.js';
+import { CLOSE, closeCodeAdvice } from '../src/wire/internal.js';
 import { read } from './support/documents.js';
 
 const DOCS = 'libs/fedecks/docs/reference';

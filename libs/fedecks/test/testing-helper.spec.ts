@@ -7,11 +7,16 @@ import {
   FedecksModule,
   OnMessage,
   OnRawMessage,
+  ConnectionLostError,
+  NotSupportedError,
   Payload,
+  RequestFailedError,
+  RequestTimeoutError,
   stop,
 } from '@fedecks/nest';
 import { FakeDevice, FakeDeviceRefused } from '@fedecks/nest/testing';
 import { type Term } from '@fedecks/nest/wire';
+import { lastValueFrom, toArray } from 'rxjs';
 
 @Injectable()
 class Login {
@@ -33,6 +38,17 @@ class Greenhouse {
   @OnMessage('stop')
   stop() {
     return stop(4321, 'enough');
+  }
+
+  @OnMessage('count')
+  *count() {
+    yield 1;
+    yield 2;
+  }
+
+  @OnMessage('wait')
+  wait() {
+    return new Promise<void>(() => undefined);
   }
 
   @OnMessage('quiet')
@@ -157,9 +173,158 @@ describe('FakeDevice', () => {
   it('rejects next() after its deadline, and does not lose a later message', async () => {
     const device = await FakeDevice.connect(app, { id: 'ninth', credentials });
     device.send('quiet', null);
-    await expect(device.next(1)).rejects.toThrow("No message of the cloud for device 'ninth' within 1 ms");
+    await expect(device.next(1)).rejects.toThrow("No message from the cloud for device 'ninth' within 1 ms");
     device.send('marker');
     await expect(device.next()).resolves.toBe('marker');
     await device.disconnect();
+  });
+});
+
+type Contract = {
+  up: { temperature: { celsius: number } };
+  down: { read: { sensor: number }; restart: null };
+};
+
+describe('requests of a FakeDevice', () => {
+  let app: INestApplication;
+  let device: FakeDevice;
+  beforeAll(async () => {
+    app = await greenhouse();
+  });
+  afterAll(() => app.close());
+  beforeEach(async () => {
+    device = await FakeDevice.connect(app, { id: 'asker', credentials });
+  });
+  afterEach(() => device.disconnect());
+
+  it('resolve with the answer of the cloud', async () => {
+    await expect(device.request('temperature', { celsius: 31 })).resolves.toEqual({
+      event: 'open window',
+      data: 'asker',
+    });
+    await expect(device.request('quiet', null)).resolves.toBeNull();
+    await expect(lastValueFrom(device.stream('count', null).pipe(toArray()))).resolves.toEqual([1, 2]);
+  });
+
+  it('reject as on a device', async () => {
+    await expect(device.request('wait', null, { timeoutMs: 1 })).rejects.toBeInstanceOf(RequestTimeoutError);
+    const signal = AbortSignal.abort(new Error('not needed'));
+    await expect(device.request('wait', null, { signal })).rejects.toThrow('not needed');
+    const old = await FakeDevice.connect(app, { id: 'old', credentials, protocol: 1 });
+    await expect(old.request('quiet', null)).rejects.toBeInstanceOf(NotSupportedError);
+    await old.disconnect();
+    await expect(old.request('quiet', null)).rejects.toThrow('cannot ask. Its connection was closed');
+  });
+
+  it('reject when the connection ends before the answer', async () => {
+    const request = device.request('stop', null);
+    await expect(request).rejects.toBeInstanceOf(ConnectionLostError);
+    await expect(device.closed).resolves.toEqual({ code: 4321, reason: 'enough' });
+  });
+});
+
+describe('requests of the cloud at a FakeDevice', () => {
+  let app: INestApplication;
+  let fedecks: Fedecks;
+  let device: FakeDevice<Contract>;
+  beforeAll(async () => {
+    app = await greenhouse();
+    fedecks = app.get(Fedecks);
+  });
+  afterAll(() => app.close());
+  beforeEach(async () => {
+    device = await FakeDevice.connect<Contract>(app, { id: 'nerves-242a', credentials });
+  });
+  afterEach(() => device.disconnect());
+
+  it('are answered by the test, and are not among its messages', async () => {
+    const reading = fedecks.request('nerves-242a', 'read', { sensor: 3 }, { timeoutMs: 4_000 });
+    const request = await device.nextRequest();
+    expect(request).toMatchObject({ event: 'read', payload: { sensor: 3 }, remainingMs: 4_000 });
+    request.reply(21.5);
+    await expect(reading).resolves.toBe(21.5);
+    await fedecks.push('nerves-242a', 'marker');
+    await expect(device.next()).resolves.toBe('marker');
+  });
+
+  it('are answered in any order', async () => {
+    const [first, second] = [
+      fedecks.request('nerves-242a', 'read', { sensor: 1 }),
+      fedecks.request('nerves-242a', 'read', { sensor: 2 }),
+    ];
+    const requests = [await device.nextRequest(), await device.nextRequest()];
+    requests[1]?.reply('two');
+    await expect(second).resolves.toBe('two');
+    requests[0]?.reply('one');
+    await expect(first).resolves.toBe('one');
+  });
+
+  it('are answered with several values', async () => {
+    const values = lastValueFrom(fedecks.stream('nerves-242a', 'read', { sensor: 1 }).pipe(toArray()));
+    const request = await device.nextRequest();
+    expect(request.remainingMs).toBe(-1);
+    request.next('a');
+    request.next('b');
+    request.complete();
+    await expect(values).resolves.toEqual(['a', 'b']);
+  });
+
+  it('fail with the code and text that the test gives', async () => {
+    const restart = fedecks.request('nerves-242a', 'restart', null);
+    (await device.nextRequest()).fail('busy', 'an update runs');
+    await expect(restart).rejects.toBeInstanceOf(RequestFailedError);
+    await expect(restart).rejects.toMatchObject({ code: 'busy', text: 'an update runs' });
+  });
+
+  it('say when the cloud no longer waits', async () => {
+    const controller = new AbortController();
+    const cancelled = fedecks.request('nerves-242a', 'restart', null, { signal: controller.signal });
+    const first = await device.nextRequest();
+    controller.abort(new Error('not needed'));
+    await expect(cancelled).rejects.toThrow('not needed');
+    await first.cancelled;
+    first.reply('too late');
+
+    const late = fedecks.request('nerves-242a', 'restart', null, { timeoutMs: 20 });
+    const second = await device.nextRequest();
+    await expect(late).rejects.toBeInstanceOf(RequestTimeoutError);
+    await second.cancelled;
+  });
+
+  it('say that a request is cancelled only when it was not answered', async () => {
+    const restart = fedecks.request('nerves-242a', 'restart', null);
+    const request = await device.nextRequest();
+    const seen: string[] = [];
+    void request.cancelled.then(() => seen.push('cancelled'));
+    request.reply(null);
+    await restart;
+    await device.disconnect();
+    expect(seen).toEqual([]);
+  });
+
+  it('end with the connection', async () => {
+    const restart = fedecks.request('nerves-242a', 'restart', null);
+    const request = await device.nextRequest();
+    const [outcome] = await Promise.all([
+      restart.catch((error: unknown) => error),
+      device.disconnect(),
+      request.cancelled,
+    ]);
+    expect(outcome).toBeInstanceOf(ConnectionLostError);
+    await expect(device.nextRequest()).rejects.toThrow(
+      "No request from the cloud for device 'nerves-242a'. Its connection was closed with 1000.",
+    );
+  });
+
+  it('are waited for until a deadline', async () => {
+    await expect(device.nextRequest(1)).rejects.toThrow(
+      "No request from the cloud for device 'nerves-242a' within 1 ms",
+    );
+  });
+
+  it('do not reach a device that speaks protocol 1', async () => {
+    const old = await FakeDevice.connect(app, { id: 'old', credentials, protocol: 1 });
+    await expect(fedecks.request('old', 'read', null)).rejects.toBeInstanceOf(NotSupportedError);
+    await old.disconnect();
   });
 });

@@ -1,18 +1,33 @@
 import {
+  BadGatewayException,
   BadRequestException,
   Body,
   ConflictException,
   Controller,
+  GatewayTimeoutException,
   Get,
   HttpCode,
+  NotImplementedException,
   Param,
   Post,
   ServiceUnavailableException,
   UseGuards,
+  ValidationPipe,
 } from '@nestjs/common';
-import { BackplaneError, Fedecks, type PushResult } from '@fedecks/nest';
+import {
+  BackplaneError,
+  ConnectionLostError,
+  DeviceOfflineError,
+  Fedecks,
+  NotSupportedError,
+  type PushResult,
+  RequestFailedError,
+  RequestTimeoutError,
+} from '@fedecks/nest';
 import { type Term, TermEncodeError } from '@fedecks/nest/wire';
 import { ApiKeyGuard } from '../api-key/api-key.guard.js';
+import { type Json, toJson } from '../live/term-json.js';
+import { RequestDto } from './request.dto.js';
 
 /** What operators do with devices over HTTP. All of it needs the API key. */
 @Controller('devices')
@@ -48,4 +63,38 @@ export class DevicesController {
     if (result === 'offline') throw new ConflictException({ result });
     return { result };
   }
+
+  /**
+   * Asks a device, on whichever node: 200 and `{ "answer": ... }`. Otherwise `{ "code": ..., "text": ... }` with 409
+   * `offline`, 501 `not_supported`, 502 with the code of the device's error, 504 `timeout` or `connection_lost`. After
+   * 504 and 503 nobody knows whether the device has handled it.
+   */
+  @Post(':id/requests')
+  @HttpCode(200)
+  async request(
+    @Param('id') id: string,
+    @Body(new ValidationPipe()) { event, payload, timeoutMs }: RequestDto,
+  ): Promise<{ answer: Json }> {
+    const options = timeoutMs === undefined ? {} : { timeoutMs };
+    try {
+      return { answer: toJson(await this.fedecks.request(id, event, payload, options)) };
+    } catch (error) {
+      throw httpErrorOf(error);
+    }
+  }
+}
+
+function httpErrorOf(error: unknown): unknown {
+  if (error instanceof TermEncodeError) return new BadRequestException(error.message);
+  if (error instanceof BackplaneError) return new ServiceUnavailableException(error.message);
+  if (error instanceof RequestFailedError)
+    return new BadGatewayException({ code: error.code, text: error.text });
+  if (error instanceof DeviceOfflineError) return new ConflictException(outcomeOf(error));
+  if (error instanceof NotSupportedError) return new NotImplementedException(outcomeOf(error));
+  const isUnknown = error instanceof RequestTimeoutError || error instanceof ConnectionLostError;
+  return isUnknown ? new GatewayTimeoutException(outcomeOf(error)) : error;
+}
+
+function outcomeOf({ code, message }: { readonly code: string; readonly message: string }): object {
+  return { code, text: message };
 }

@@ -106,20 +106,23 @@ export class CloudApi {
     return { device, received };
   }
 
+  /** Connects a device that speaks protocol 1, as Elixir devices do. */
+  async connectProtocol1(deviceId: string): Promise<RawPeer> {
+    const peer = await RawPeer.connect(this.port);
+    const auth = loginOf(deviceId, CREDENTIALS.password);
+    peer.write(upgradeRequest({ headers: { 'x-fedecks-auth': auth } }));
+    const { statusLine } = await peer.response(15_000);
+    expect(statusLine).toBe('HTTP/1.1 101 Switching Protocols');
+    return peer;
+  }
+
   /** The status for a device that logs in from this local address, with an X-Forwarded-For header. */
   async statusOfLogin(
     deviceId: string,
     { password = CREDENTIALS.password, localAddress = '127.0.0.1', forwardedFor }: RawLogin = {},
   ): Promise<number> {
     const peer = await RawPeer.connect(this.port, { localAddress });
-    const auth = term(
-      strMap({
-        'fedecks-device-id': str(deviceId),
-        username: str(CREDENTIALS.username),
-        password: str(password),
-      }),
-    );
-    const headers = { 'x-fedecks-auth': auth.toString('base64'), 'x-forwarded-for': forwardedFor };
+    const headers = { 'x-fedecks-auth': loginOf(deviceId, password), 'x-forwarded-for': forwardedFor };
     peer.write(upgradeRequest({ headers }));
     try {
       const { statusLine } = await peer.response(15_000);
@@ -170,4 +173,14 @@ export class CloudApi {
     await this.app.close();
     await rm(this.directory, { recursive: true });
   }
+}
+
+/** The auth header of a login. */
+function loginOf(deviceId: string, password: string): string {
+  const fields = {
+    'fedecks-device-id': str(deviceId),
+    username: str(CREDENTIALS.username),
+    password: str(password),
+  };
+  return term(strMap(fields)).toString('base64');
 }

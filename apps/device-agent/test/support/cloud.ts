@@ -95,6 +95,11 @@ export class Cloud {
     expect(await this.app.get(Fedecks).push(deviceId, message)).toBe('sent');
   }
 
+  /** The answer of the device to a request. */
+  async request(deviceId: string, event: string, payload: Term): Promise<Term> {
+    return this.app.get(Fedecks).request(deviceId, event, payload);
+  }
+
   /** The payload of the next event of that name; skips other messages. */
   async event(name: string): Promise<Term> {
     for (;;) {

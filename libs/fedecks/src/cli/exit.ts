@@ -9,13 +9,15 @@ export const EXIT = {
   tls: 6,
   upgrade: 7,
   refused: 8,
+  noResult: 9,
+  unknown: 10,
   cancelled: 130,
 } as const;
 
 export type ExitStatus = (typeof EXIT)[keyof typeof EXIT];
 
 const MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
-  ok: 'done; `listen` and `tail`: ended by Ctrl-C',
+  ok: 'done; `listen`, `tail` and `request --stream`: ended by Ctrl-C',
   failure: 'not done, as the message says',
   usage: 'the command line is wrong',
   dns: '`check`: the name of the host is not known',
@@ -24,6 +26,8 @@ const MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   tls: '`check`: TLS failed, or the certificate is not trusted',
   upgrade: '`check`: what answers does not answer as a fedecks cloud',
   refused: '`check`: the cloud refuses the credentials or the token',
+  noResult: '`request`: the cloud answered that there is no result',
+  unknown: '`request`: sent, but no answer came: whether it was handled is not known',
   cancelled: 'Ctrl-C before it was done',
 };
 

@@ -1,6 +1,9 @@
-import { type Term } from '../wire/index.js';
-import { CommandError } from './exit.js';
+import { type Term } from '../wire/internal.js';
+import { Cancelled, CommandError } from './exit.js';
+import { readStdin } from './input.js';
 import { fromJson, type Json, NotationError } from './term-json.js';
+
+const MAX_PAYLOAD_BYTES = 16 * 1024 * 1024;
 
 /** What the help says of the notation of terms. */
 export const NOTATION_NOTE = [
@@ -29,6 +32,17 @@ export function parseTerm(text: string, what: string): Term {
     if (error instanceof NotationError) throw new CommandError(`${what}: ${error.message}.`);
     throw error;
   }
+}
+
+/**
+ * The payload of an event.
+ * @param json `-` for standard input.
+ * @throws {CommandError} (rejects) if it is no term, or at Ctrl-C.
+ */
+export async function readPayload(json: string, signal: AbortSignal): Promise<Term> {
+  const text = json === '-' ? (await readStdin(MAX_PAYLOAD_BYTES, signal)).toString() : json;
+  if (signal.aborted) throw new Cancelled();
+  return parseTerm(text, 'The payload');
 }
 
 /** Where the parser stopped, without the text it quotes. */

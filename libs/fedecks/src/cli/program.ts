@@ -19,6 +19,10 @@ const COMMANDS: Readonly<
     summary: 'send an event, and show what comes back',
     load: async () => (await import('./commands/send.js')).send,
   },
+  request: {
+    summary: 'ask the cloud, and print its answer',
+    load: async () => (await import('./commands/request.js')).request,
+  },
   listen: {
     summary: 'print the messages of the cloud, a line of JSON each, for other programs',
     load: async () => (await import('./commands/listen.js')).listen,

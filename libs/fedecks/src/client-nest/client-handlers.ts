@@ -22,7 +22,7 @@ import {
   type Worker,
 } from '../handlers/index.js';
 import { HandlerRunner, RequestSink, type ResultSink } from '../results/index.js';
-import { type Term } from '../wire/index.js';
+import { type Term } from '../wire/internal.js';
 
 /**
  * How many messages of the cloud may wait for a handler. The cloud cannot be slowed down: the next one is dropped, and
@@ -155,7 +155,7 @@ export class ClientHandlers
     request.onEnd = () => runner.end();
     let route: Route | undefined;
     try {
-      route = this.router.message(message) ?? this.routeOfFunction(message);
+      route = this.routeOfFunction(message) ?? this.router.message(message);
     } catch (error) {
       sink.onFailure(error);
       return;
@@ -169,7 +169,7 @@ export class ClientHandlers
     }
   }
 
-  /** The function that was given to `client.onRequest`. */
+  /** The function that was given to `client.onRequest`: before all methods, as one without an event takes each. */
   private routeOfFunction(message: Term): Route | undefined {
     const found = this.client.requestHandlers.find(message);
     if (!found) return undefined;

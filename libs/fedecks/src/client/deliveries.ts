@@ -6,7 +6,7 @@ import {
   type SenderEvent,
   type SenderState,
 } from '../delivery/index.js';
-import { type DeliveryControl, encodeControlAfter, encodeDeliverAfter } from '../wire/index.js';
+import { type DeliveryControl, encodeControlAfter, encodeDeliverAfter } from '../wire/internal.js';
 import { type ClientEvent } from './client-event.js';
 import { type Delivery, type DeliverOptions, type OutboxDetails, type OutboxFlow } from './delivery.js';
 import { DeliveryOutcomes } from './delivery-outcomes.js';

@@ -1,4 +1,4 @@
-import { CLOSE } from '../wire/index.js';
+import { CLOSE } from '../wire/internal.js';
 import { type ClientEvent } from './client-event.js';
 import { explain, isFailure } from './explain-event.js';
 
@@ -29,8 +29,8 @@ describe('explain', () => {
       'The server could not be reached: the name server does not answer: getaddrinfo EAI_AGAIN cloud.example.com',
     ],
     [
-      { type: 'connection_failed', reason: "its key is none of 'tls.pins'" },
-      "The server could not be reached: its key is none of 'tls.pins'",
+      { type: 'connection_failed', reason: "'tls.pins' does not contain its key" },
+      "The server could not be reached: 'tls.pins' does not contain its key",
     ],
     [
       { type: 'upgrade_failed', reason: 'no answer' },
@@ -38,11 +38,11 @@ describe('explain', () => {
     ],
     [
       { type: 'upgrade_failed', status: 502 },
-      'The server refused with HTTP status 502: the proxy before the cloud does not reach it: is the cloud running, at the port the proxy knows?',
+      'The server refused with HTTP status 502: the reverse proxy cannot reach the cloud: check that the cloud runs, on the port that the proxy uses',
     ],
     [
       { type: 'upgrade_failed', status: 403, hasBody: true },
-      'The server refused with HTTP status 403: a proxy, firewall or captive portal on the way has refused, and not the cloud',
+      'The server refused with HTTP status 403: a proxy, firewall or captive portal rejected the request, not the cloud',
     ],
     [{ type: 'upgrade_failed', status: 418 }, 'The server refused with HTTP status 418'],
     [

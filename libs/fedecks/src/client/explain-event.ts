@@ -1,4 +1,4 @@
-import { closeCodeWords } from '../wire/index.js';
+import { closeCodeWords } from '../wire/internal.js';
 import { type ClientEvent, type ConnectionLoss } from './client-event.js';
 import { explainStatus } from './explain.js';
 

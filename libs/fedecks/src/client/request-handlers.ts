@@ -1,6 +1,6 @@
 import { type Conversation, type ReceivedRequest } from '../requests/index.js';
 import { HandlerRunner, type RequestFailure, RequestSink, type ResultSink } from '../results/index.js';
-import { eventOf, type Term } from '../wire/index.js';
+import { eventOf, type Term } from '../wire/internal.js';
 
 /** What a handler of a request is given beside the payload. */
 export interface RequestContext {

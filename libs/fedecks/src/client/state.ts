@@ -1,4 +1,4 @@
-import { CLOSE, closeCodeAdvice } from '../wire/index.js';
+import { CLOSE, closeCodeAdvice } from '../wire/internal.js';
 import { type Pace } from './backoff.js';
 import {
   type ClientEvent,
@@ -27,7 +27,7 @@ export interface State {
   /** When connections were last closed because the device id had connected elsewhere, by a monotonic clock, in ms. */
   readonly replacements: readonly number[];
   /** The index of the next URL (modulo their number); unchanged while one works. */
-  readonly turn: number;
+  readonly urlIndex: number;
   /** The auth header that presents the token held. A login replaces it only when the new token has arrived. */
   readonly header: string | undefined;
   /** When that token expires, in milliseconds since 1970; undefined if it does not tell, or there is none. */
@@ -85,9 +85,9 @@ export type Effect =
   | {
       readonly do: 'open';
       readonly attempt: number;
-      readonly turn: number;
+      readonly urlIndex: number;
       /** The factor of its timeouts. */
-      readonly patience: number;
+      readonly timeoutFactor: number;
       readonly with: 'token' | 'credentials';
       readonly header: string;
     }
@@ -132,7 +132,7 @@ export const INITIAL_STATE: State = Object.freeze({
   timeouts: 0,
   refusals: 0,
   replacements: [],
-  turn: 0,
+  urlIndex: 0,
   header: undefined,
   expiresAtMs: undefined,
   login: undefined,
@@ -270,17 +270,17 @@ function connectAgain(state: State): Step {
 }
 
 /** How many attempts must run out of time for the next ones to be given twice as much. */
-const TIMEOUTS_BEFORE_PATIENCE = 3;
+const TIMEOUTS_BEFORE_DOUBLING = 3;
 
 function open(state: State, attempt: number, by: 'token' | 'credentials', header: string): Effect {
-  const patience = 2 ** Math.floor(state.timeouts / TIMEOUTS_BEFORE_PATIENCE);
-  return { do: 'open', attempt, turn: state.turn, patience, with: by, header };
+  const timeoutFactor = 2 ** Math.floor(state.timeouts / TIMEOUTS_BEFORE_DOUBLING);
+  return { do: 'open', attempt, urlIndex: state.urlIndex, timeoutFactor, with: by, header };
 }
 
 /** Keeps the increased timeouts until a quick connection. */
 function countTimeout(state: State, isTimeout: boolean): State {
   const { timeouts } = state;
-  return { ...state, timeouts: isTimeout ? timeouts + 1 : timeouts - (timeouts % TIMEOUTS_BEFORE_PATIENCE) };
+  return { ...state, timeouts: isTimeout ? timeouts + 1 : timeouts - (timeouts % TIMEOUTS_BEFORE_DOUBLING) };
 }
 
 function connected(before: State, isQuick: boolean): Step {
@@ -307,7 +307,7 @@ function unreachable(
   const state = countTimeout(before, isTimeout);
   const cause = state.login === undefined ? 'connection_failed' : 'login_failed';
   const event: ClientEvent = { type: 'connection_failed', reason };
-  return resume(elsewhere(state), { cause, pace: 'backoff', notBeforeMs: 0 }, [
+  return resume(useNextUrl(state), { cause, pace: 'backoff', notBeforeMs: 0 }, [
     report(event),
     ...failLogin(state, 'connection-failed', detailOf(event)),
   ]);
@@ -324,7 +324,7 @@ function refused(
   const state = isOfToken ? { ...counted, refusals: counted.refusals + 1 } : counted;
   const event: ClientEvent = { type: 'upgrade_failed', ...failure };
   return resume(
-    elsewhere(state),
+    useNextUrl(state),
     {
       cause: byToken ? 'upgrade_failed' : 'login_failed',
       pace: isOfToken ? 'refused' : 'backoff',
@@ -342,27 +342,28 @@ function refused(
 /** A single rejection may be a mistake, for example during start-up, but not for an expired token. */
 function refuseToken({ expiresAtMs, refusals }: State, { timeMs }: CloudRefusal): Effect[] {
   const isExpired = expiresAtMs !== undefined && timeMs >= expiresAtMs;
-  if (!isExpired && refusals < REFUSALS_THAT_COUNT) return [];
+  if (!isExpired && refusals < REFUSALS_BEFORE_REPORT) return [];
   const cause: TokenRefusal = isExpired ? 'expired' : 'refused';
   return [report({ type: 'token_refused', cause })];
 }
 
-const REFUSALS_THAT_COUNT = 2;
+const REFUSALS_BEFORE_REPORT = 2;
 
 function lost(
   before: State,
   { loss, isClone = false }: { readonly loss: ConnectionLoss; readonly isClone?: boolean },
   now: number,
 ): Step {
-  const replacements = loss.code === CLOSE.replaced ? lately(before.replacements, now) : before.replacements;
-  const state = { ...(before.failures < FAITHFUL_FOR ? before : elsewhere(before)), replacements };
+  const replacements =
+    loss.code === CLOSE.replaced ? addReplacement(before.replacements, now) : before.replacements;
+  const state = { ...(before.failures < LOSSES_BEFORE_NEXT_URL ? before : useNextUrl(before)), replacements };
   const effects: Effect[] = [{ do: 'unwatch' }, { do: 'drop' }, report({ type: 'connection_lost', ...loss })];
   const isReplacedOften = loss.code === CLOSE.replaced && replacements.length >= MAX_REPLACEMENTS;
   if (isClone || isReplacedOften) effects.push(CLONE_SUSPECTED);
   if (state.login !== undefined) {
     // Whatever the close code says, it is about these credentials and not about the token held from before.
     const code = loss.cause === 'no_token' ? 'no-token' : 'connection-lost';
-    effects.push(...failLogin(state, code, `connected, but the token did not arrive: ${explainLoss(loss)}.`));
+    effects.push(...failLogin(state, code, `connected, but no token arrived: ${explainLoss(loss)}.`));
     return resume(state, { cause: 'login_failed', pace: 'backoff', notBeforeMs: 0 }, effects);
   }
   const advice = loss.cause === 'closed' ? closeCodeAdvice(loss.code) : 'retry';
@@ -390,15 +391,15 @@ const MAX_REPLACEMENTS = 3;
 const REPLACED_WITHIN_MS = 5 * 60_000;
 
 /** Adds a replacement to those that still count. */
-function lately(replacements: readonly number[], now: number): readonly number[] {
+function addReplacement(replacements: readonly number[], now: number): readonly number[] {
   return [...replacements.filter((at) => now - at < REPLACED_WITHIN_MS), now].slice(-MAX_REPLACEMENTS);
 }
 
 /** Prefers a URL that worked, but moves on if it only accepts and closes. */
-const FAITHFUL_FOR = 3;
+const LOSSES_BEFORE_NEXT_URL = 3;
 
-function elsewhere(state: State): State {
-  return { ...state, turn: state.turn + 1 };
+function useNextUrl(state: State): State {
+  return { ...state, urlIndex: state.urlIndex + 1 };
 }
 
 const LOST = { cause: 'connection_lost', notBeforeMs: 0 } as const;
@@ -420,7 +421,7 @@ function failLogin(state: State, code: LoginFailure, detail: string, status?: nu
 /** What an event says, as the end of a sentence. */
 function detailOf(event: ClientEvent): string {
   const words = explain(event);
-  return `${words.charAt(0).toLowerCase()}${words.slice(1)}${words.endsWith('?') ? '' : '.'}`;
+  return `${words.charAt(0).toLowerCase()}${words.slice(1)}.`;
 }
 
 function report(event: ClientEvent): Effect {

@@ -1,7 +1,7 @@
 import { channel } from 'node:diagnostics_channel';
 import { debuglog } from 'node:util';
 import { printable } from '../faults/index.js';
-import { eventOf, type Term } from '../wire/index.js';
+import { eventOf, type Term } from '../wire/internal.js';
 import { type ClientEvent } from './client-event.js';
 import { explain } from './explain-event.js';
 
@@ -49,5 +49,5 @@ function nameOfEvent(message: Term | undefined): string | undefined {
 }
 
 function shown(event: string | undefined): string {
-  return event === undefined ? 'no event' : `event ${JSON.stringify(event)}`;
+  return event === undefined ? 'a message' : `event ${JSON.stringify(event)}`;
 }

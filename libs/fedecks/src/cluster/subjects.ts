@@ -29,6 +29,11 @@ export class Subjects {
     return `${this.root}.node.${token(name)}`;
   }
 
+  /** That node alone listens here, for what is said about requests to devices. */
+  requests(name: string): string {
+    return `${this.root}.requests.${token(name)}`;
+  }
+
   /** Nodes with members of the group listen here. */
   group(name: string): string {
     return `${this.root}.group.${token(name)}`;

@@ -6,7 +6,7 @@ import {
   type EventsOf,
   type PayloadReceived,
   type Term,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { InvalidHandlerError } from './errors.js';
 import {
   type AnyAnswer,

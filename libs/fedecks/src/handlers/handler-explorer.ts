@@ -11,10 +11,9 @@ import { endpointsOf, type HandlerKind, handlerKindsOf, patternOf, type Peer } f
 import { EnhancedCalls, enhancerClasses, hasScopedGlobals, isEnhanced } from './enhanced-call.js';
 import { InvalidHandlerError } from './errors.js';
 import { directCall, type HandlerCall, type Method } from './handler-call.js';
+import { checkNest, type ProviderWrapper } from './nest-internals.js';
 import { methodsFor, PEER } from './peers.js';
 import { type Handler } from './router.js';
-
-type ProviderWrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
 /** A handler, and the endpoints its class has chosen by their paths. */
 export interface FoundHandler extends Handler {
@@ -42,7 +41,7 @@ export class HandlerExplorer {
     private readonly scanner: MetadataScanner,
     private readonly moduleRef: ModuleRef,
     private readonly config: ApplicationConfig,
-    creator: ExternalContextCreator,
+    private readonly creator: ExternalContextCreator,
     @Inject(PEER) private readonly peer: Peer,
   ) {
     this.enhanced = new EnhancedCalls(creator);
@@ -51,9 +50,11 @@ export class HandlerExplorer {
   /**
    * In the order of modules and providers, and within a class of declaration.
    * @throws {InvalidHandlerError} when a handler cannot work as its class is decorated or provided.
+   * @throws {Error} when this version of Nest lacks what finding and calling them takes.
    */
   explore(): FoundHandler[] {
     const providers = this.discovery.getProviders();
+    checkNest(this.creator, providers.find(({ instance }) => instance === this) ?? providers[0]);
     const markers = providers.filter(({ token }) => token === PEER);
     const peers = new Set(markers.map(({ instance }) => instance as Peer));
     const methods = this.methodsIn([...providers, ...this.discovery.getControllers()]);

@@ -18,6 +18,7 @@ export { InvalidHandlerError } from './errors.js';
 export { type DeviceContext } from './handler-call.js';
 export { type FoundHandler, HandlerExplorer } from './handler-explorer.js';
 export { Inbox, type InboxLimits, type InboxOwner, LONG_RUN_MS } from './inbox.js';
+export { type AsyncOptions, OptionsProvider } from './options-provider.js';
 export { PEER } from './peers.js';
 export { refusalOf } from './pipe-refusal.js';
 export { failureOf } from './request-failure.js';

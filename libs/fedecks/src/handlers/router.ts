@@ -1,4 +1,4 @@
-import { eventOf, type Term } from '../wire/index.js';
+import { eventOf, type Term } from '../wire/internal.js';
 import { type HandlerKind } from './decorators.js';
 import { InvalidHandlerError } from './errors.js';
 import { type HandlerCall } from './handler-call.js';

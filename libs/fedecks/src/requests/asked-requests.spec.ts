@@ -1,4 +1,4 @@
-import { type RequestControl, MAX_REQUEST_ID, type Term } from '../wire/index.js';
+import { type RequestControl, MAX_REQUEST_ID, type Term } from '../wire/internal.js';
 import { type Answered, AskedRequests } from './asked-requests.js';
 import { ConnectionLostError, RequestFailedError } from './errors.js';
 

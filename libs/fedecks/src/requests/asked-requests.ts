@@ -1,4 +1,4 @@
-import { type RequestControl, MAX_REQUEST_ID, type Term } from '../wire/index.js';
+import { type RequestControl, MAX_REQUEST_ID, type Term } from '../wire/internal.js';
 import { ConnectionLostError, RequestFailedError, RequestTimeoutError } from './errors.js';
 
 /** The most requests that may be open on a connection in one direction. */

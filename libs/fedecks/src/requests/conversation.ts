@@ -7,7 +7,7 @@ import {
   isOfDeliveries,
   readControlHead,
   type Term,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { AskedRequests } from './asked-requests.js';
 import { type ReceivedRequest, ReceivedRequests } from './received-requests.js';
 

@@ -1,4 +1,4 @@
-import { FedecksError, type RequestErrorCode } from '../wire/index.js';
+import { FedecksError, type RequestErrorCode } from '../wire/internal.js';
 
 /** The device is connected to no node, so nothing was sent to it. */
 export class DeviceOfflineError extends FedecksError {

@@ -1,4 +1,4 @@
-import { type RequestControl, type RequestErrorCode, type Term } from '../wire/index.js';
+import { type RequestControl, type RequestErrorCode, type Term } from '../wire/internal.js';
 import { MAX_OPEN_REQUESTS } from './asked-requests.js';
 
 /** A request of the other side: answered once, with a value, an error, or any number of values and their end. */

@@ -1,5 +1,5 @@
 import { Observable } from 'rxjs';
-import { type Term } from '../wire/index.js';
+import { type Term } from '../wire/internal.js';
 import {
   type Answered,
   type AskedRequest,

@@ -1,6 +1,6 @@
 import { isObservable, type Observable } from 'rxjs';
 import { guardedController, isPromise, nameOf } from '../faults/index.js';
-import { type Term } from '../wire/index.js';
+import { type Term } from '../wire/internal.js';
 import { Intercepted, isIterator, Stop } from './result.js';
 import { PullStream, PushStream, type Stream, type StreamOwner } from './streams.js';
 

@@ -1,5 +1,5 @@
 import { type ReceivedRequest } from '../requests/index.js';
-import { type RequestErrorCode, type Term } from '../wire/index.js';
+import { type RequestErrorCode, type Term } from '../wire/internal.js';
 import { type ResultSink } from './handler-runner.js';
 import { type Stop } from './result.js';
 

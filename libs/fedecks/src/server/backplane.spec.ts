@@ -7,6 +7,7 @@ const NOBODY: BackplaneEndpoint = {
   held: () => undefined,
   all: () => [],
   write: () => undefined,
+  ask: () => undefined,
   disconnect: () => false,
   replace: () => undefined,
   refuse: () => false,

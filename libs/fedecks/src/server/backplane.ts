@@ -1,6 +1,6 @@
 import { type Observable, Subject } from 'rxjs';
 import { type Answered, type AskedRequest } from '../requests/index.js';
-import { type Term } from '../wire/index.js';
+import { type Term } from '../wire/internal.js';
 import { type CloneTrace, type NewerConnection } from './clones.js';
 import { type AuthenticatedDevice, type ConnectedDevice, type DisconnectCause } from './device.js';
 import { type PresenceEntry, type PresencePage, type PresenceSource } from './presence.js';

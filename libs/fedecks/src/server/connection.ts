@@ -26,7 +26,7 @@ import {
   isTokenPleaseFrame,
   type Term,
   TermDecodeError,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { type End, ENDS } from './ends.js';
 import { type ResolvedOptions } from './fedecks-options.js';

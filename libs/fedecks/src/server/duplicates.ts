@@ -1,4 +1,4 @@
-import { type Attempt, CLONE_REASON } from '../wire/index.js';
+import { type Attempt, CLONE_REASON } from '../wire/internal.js';
 import { Clones, type CloneTrace, type NewerConnection } from './clones.js';
 import { type ConnectedDevice, type SocketError } from './device.js';
 import { type ResolvedOptions } from './fedecks-options.js';

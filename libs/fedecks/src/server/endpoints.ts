@@ -2,7 +2,7 @@ import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShut
 import { defer, filter, from, merge, mergeMap, type Observable, Subject } from 'rxjs';
 import { GuardedObservable } from '../faults/index.js';
 import { type FoundHandler, type HandlerExplorer, InvalidHandlerError } from '../handlers/index.js';
-import { DEFAULT_PATH, type Term } from '../wire/index.js';
+import { DEFAULT_PATH, type Term } from '../wire/internal.js';
 import { type Backplane } from './backplane.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { LimitedLog } from './limited-log.js';

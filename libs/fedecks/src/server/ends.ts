@@ -1,4 +1,4 @@
-import { CLOSE } from '../wire/index.js';
+import { CLOSE } from '../wire/internal.js';
 import { type DisconnectCause } from './device.js';
 
 /** Whose close code comes from elsewhere: the device, a handler's `stop()`, the frame that broke the protocol, or nobody. */

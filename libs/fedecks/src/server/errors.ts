@@ -1,4 +1,4 @@
-import { FedecksError } from '../wire/index.js';
+import { FedecksError } from '../wire/internal.js';
 
 /** A message that is larger than a device can be sent in one piece. Nothing of it was sent. */
 export class MessageTooLargeError extends FedecksError {

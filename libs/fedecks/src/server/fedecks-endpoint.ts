@@ -17,7 +17,7 @@ import {
   type PayloadToSend,
   type Term,
   tuple,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type PushResult } from './backplane.js';
 import { type ConnectedDevice } from './device.js';
 import { type LocalEndpoint } from './endpoints.js';
@@ -216,9 +216,11 @@ async function askElsewhere(
   timeoutMs: number,
   answered: Answered,
 ): Promise<AskedRequest> {
-  for (const { backplane } of targets) {
+  for (const { node, backplane } of targets) {
     const asked = await backplane.ask(deviceId, message, timeoutMs, answered);
-    if (asked) return asked;
+    // It may have come to this node meanwhile.
+    const here = asked ?? node.ask(deviceId, message, timeoutMs, answered);
+    if (here) return here;
   }
   throw new DeviceOfflineError(deviceId);
 }

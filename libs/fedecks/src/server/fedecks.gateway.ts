@@ -20,7 +20,7 @@ import {
   PROTOCOL_HEADER,
   speaksProtocol2,
   type Term,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type Backplane } from './backplane.js';
 import { drain } from './drain.js';
 import { isOtherProcess } from './duplicates.js';

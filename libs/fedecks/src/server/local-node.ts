@@ -1,6 +1,6 @@
 import { messageOf } from '../faults/index.js';
 import { type Answered, type AskedRequest, NotSupportedError } from '../requests/index.js';
-import { type Term } from '../wire/index.js';
+import { type Term } from '../wire/internal.js';
 import { type BackplaneEndpoint, type BackplaneHealth } from './backplane.js';
 import { type CloneTrace, type NewerConnection } from './clones.js';
 import { type Connection } from './connection.js';

@@ -6,7 +6,7 @@ import {
   looksLikeTokenMessage,
   ReservedMessageError,
   type Term,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { MessageTooLargeError } from './errors.js';
 import { frameInGap, HEADER_BYTES } from './websocket/frame-writer.js';
 

@@ -41,7 +41,7 @@ export const FEDECKS_METRICS = [
     'handler',
   ),
   counter('fedecks_received_bytes_total', 'Bytes of the messages of devices.'),
-  counter('fedecks_messages_sent_total', 'Messages to devices: reply, push or token.', 'kind'),
+  counter('fedecks_messages_sent_total', 'Messages to devices: reply, push, token or request.', 'kind'),
   counter('fedecks_sent_bytes_total', 'Bytes of the messages to devices.'),
   counter(
     'fedecks_errors_total',

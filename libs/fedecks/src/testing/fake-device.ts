@@ -13,36 +13,60 @@
  *     await device.disconnect();
  *     await app.close();
  *
+ * It asks and answers, as a device does:
+ *
+ *     expect(await device.request('config', { version: 7 })).toEqual({ mode: 'night' });
+ *     const reading = fedecks.request('nerves-242a', 'read', { sensor: 3 });
+ *     (await device.nextRequest()).reply(21.5);
+ *     expect(await reading).toBe(21.5);
+ *
  * The app listens on a free port of loopback if it does not listen yet. Where the cloud refuses the device,
  * `connect` rejects with a {@link FakeDeviceRefused} that holds the HTTP status. To show that the cloud sends
  * nothing, make it send something else, and see that arrive next.
  */
 import { type AddressInfo, type Server } from 'node:net';
 import { type INestApplication } from '@nestjs/common';
+import { type Observable } from 'rxjs';
 import { WebSocket } from 'ws';
 import {
+  type Ask,
+  Conversation,
+  NotSupportedError,
+  request,
+  type RequestOptions,
+  stream,
+} from '../requests/index.js';
+import {
   AUTH_HEADER,
+  CLOSE,
   type Contract,
+  controlTypeOf,
   type CredentialsToSend,
   decodeTerm,
   DEFAULT_PATH,
   DEVICE_ID_KEY,
   encodeAuthHeader,
+  encodeControlAfter,
   encodeTerm,
   type EventName,
+  eventOf,
   type EventsOf,
   FedecksError,
   type MessageToSend,
   type PayloadToSend,
   PROTOCOL_2,
   PROTOCOL_HEADER,
+  readControlHead,
+  speaksProtocol2,
   type Term,
   TOKEN_KEY,
   TOKEN_PLEASE,
   tokenIn,
   tuple,
   WEBSOCKET_SUFFIX,
-} from '../wire/index.js';
+} from '../wire/internal.js';
+import { Arrivals } from './arrivals.js';
+import { FakeRequest, type FakeRequestOf } from './fake-request.js';
 
 /** The identity and credentials of a fake device. */
 export interface FakeDeviceOptions<Fields extends object = Readonly<Record<string, Term>>> {
@@ -77,14 +101,9 @@ export class FakeDeviceRefused extends FedecksError {
   ) {
     super(
       'refused',
-      `The cloud has refused device '${id}' with ${status}: what @OnSocketError receives says why.`,
+      `The cloud rejected device '${id}' with HTTP status ${status}: @OnSocketError receives the reason.`,
     );
   }
-}
-
-interface Waiting {
-  readonly arrived: (message: Term) => void;
-  readonly never: (why: string) => void;
 }
 
 /**
@@ -95,8 +114,10 @@ interface Waiting {
 export class FakeDevice<C extends Contract = Contract> {
   /** Resolves when the connection has ended, whoever ended it. */
   readonly closed: Promise<FakeDeviceClose>;
-  private readonly messages: Term[] = [];
-  private readonly waiting: Waiting[] = [];
+  private readonly messages: Arrivals<Term>;
+  private readonly requests: Arrivals<FakeRequest>;
+  /** The requests in both directions; undefined where the other side speaks protocol 1. */
+  private conversation: Conversation | undefined;
   private latestToken: string | undefined;
   private end: FakeDeviceClose | undefined;
 
@@ -105,14 +126,30 @@ export class FakeDevice<C extends Contract = Contract> {
     private readonly ws: WebSocket,
     private readonly ready: () => void,
   ) {
-    ws.on('message', (data: Buffer) => this.received(decodeTerm(data)));
+    this.messages = new Arrivals(
+      `No message from the cloud for device '${id}'`,
+      'check that a handler accepted the sent message and returned a value.',
+    );
+    this.requests = new Arrivals(
+      `No request from the cloud for device '${id}'`,
+      'check that the app calls request() or stream() with this device id.',
+    );
+    ws.once('upgrade', ({ headers }) => {
+      if (!speaksProtocol2(headers[PROTOCOL_HEADER])) return;
+      this.conversation = new Conversation((control) => {
+        if (!this.end) ws.send(encodeControlAfter(0, control));
+      }, undefined);
+    });
+    ws.on('message', (data: Buffer) => this.onFrame(data));
     // An error is followed by the close it causes.
     ws.on('error', () => undefined);
     ws.once('open', () => ws.send(TOKEN_PLEASE));
     this.closed = new Promise((resolve) => {
       ws.once('close', (code, reason) => {
         this.end = { code, reason: reason.toString() };
-        for (const { never } of this.waiting.splice(0)) never(this.ended());
+        this.conversation?.end();
+        this.messages.end(this.ended());
+        this.requests.end(this.ended());
         this.ready();
         resolve(this.end);
       });
@@ -152,8 +189,7 @@ export class FakeDevice<C extends Contract = Contract> {
 
   /** The token it was given last: connect with it to see what a device sees that comes back. */
   get token(): string {
-    if (this.latestToken === undefined)
-      throw new Error(`Device '${this.id}' was given no token. ${this.ended()}`);
+    if (this.latestToken === undefined) throw new Error(`Device '${this.id}' has no token. ${this.ended()}`);
     return this.latestToken;
   }
 
@@ -174,35 +210,44 @@ export class FakeDevice<C extends Contract = Contract> {
   }
 
   /**
-   * The oldest message of the cloud that nobody has taken; tokens are not among them.
+   * The oldest message of the cloud that nobody has taken; tokens and requests are not among them.
    * @param deadlineMs after which it rejects, in milliseconds; 5,000 by default. Where the connection has ended it
    *   rejects at once, and says how.
    */
-  async next(deadlineMs = 5_000): Promise<Term> {
-    if (this.messages.length > 0) return this.messages.shift() as Term;
-    const nothing = `No message of the cloud for device '${this.id}'`;
-    if (this.end) throw new Error(`${nothing}. ${this.ended()}`);
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.waiting.splice(this.waiting.indexOf(waiting), 1);
-        reject(
-          new Error(
-            `${nothing} within ${deadlineMs} ms: did a handler take what it sent, and return something?`,
-          ),
-        );
-      }, deadlineMs);
-      const waiting: Waiting = {
-        arrived: (message) => {
-          clearTimeout(timer);
-          resolve(message);
-        },
-        never: (why) => {
-          clearTimeout(timer);
-          reject(new Error(`${nothing}. ${why}`));
-        },
-      };
-      this.waiting.push(waiting);
-    });
+  next(deadlineMs = 5_000): Promise<Term> {
+    return this.messages.next(deadlineMs);
+  }
+
+  /**
+   * Asks the cloud, as a device does: resolves with what the handler of the event returns, and `null` where it returns
+   * nothing.
+   * @throws {NotSupportedError} (rejects) when the device speaks protocol 1: nothing was sent.
+   * @throws {RequestFailedError} (rejects) when the cloud answers that there is no result; `code` says why.
+   * @throws {RequestTimeoutError} (rejects) when no answer came in time.
+   * @throws {ConnectionLostError} (rejects) when the connection ended before the answer.
+   */
+  async request<Event extends EventName<EventsOf<C, 'up'>>, Payload>(
+    event: Event,
+    payload: PayloadToSend<EventsOf<C, 'up'>, Event, Payload>,
+    options?: RequestOptions,
+  ): Promise<Term> {
+    return request(this.asking(event, payload), options);
+  }
+
+  /** Asks the cloud for a stream of values. It is sent when it is subscribed to; unsubscribing cancels it. */
+  stream<Event extends EventName<EventsOf<C, 'up'>>, Payload>(
+    event: Event,
+    payload: PayloadToSend<EventsOf<C, 'up'>, Event, Payload>,
+  ): Observable<Term> {
+    return stream(this.asking(event, payload));
+  }
+
+  /**
+   * The oldest request of the cloud that nobody has taken. It waits until the test answers it.
+   * @param deadlineMs as with {@link next}.
+   */
+  nextRequest(deadlineMs = 5_000): Promise<FakeRequestOf<C>> {
+    return this.requests.next(deadlineMs) as Promise<FakeRequestOf<C>>;
   }
 
   /** Closes the connection with 1000, as a device that stops does, and resolves when it is closed. */
@@ -211,20 +256,40 @@ export class FakeDevice<C extends Contract = Contract> {
     await this.closed;
   }
 
+  private asking(event: string, payload: unknown): Ask {
+    const message: Term = tuple<[unknown, unknown]>(event, payload);
+    return (timeoutMs, answered) => {
+      if (this.end) throw new Error(`Device '${this.id}' cannot ask. ${this.ended()}`);
+      if (!this.conversation) throw new NotSupportedError(`Device '${this.id}'`);
+      return this.conversation.asked.ask(message, timeoutMs, answered);
+    };
+  }
+
+  private onFrame(data: Buffer): void {
+    const { conversation } = this;
+    if (!conversation || controlTypeOf(data) === undefined) return this.received(decodeTerm(data));
+    const todo = conversation.onControl(data, performance.now());
+    if (todo === 'handle') this.onRequest(data, conversation);
+    else if (todo === 'close') this.ws.close(CLOSE.protocolError);
+  }
+
+  private onRequest(data: Buffer, conversation: Conversation): void {
+    const head = readControlHead(data, 'request');
+    const begun = conversation.begin(data, performance.now());
+    const event = begun && eventOf(begun.message);
+    if (!head || !event) return;
+    this.requests.put(new FakeRequest(begun.request, event.name, event.payload, head.remainingMs));
+  }
+
   private received(message: Term): void {
     const token = tokenIn(message);
-    if (token !== undefined) {
-      this.latestToken = token;
-      this.ready();
-      return;
-    }
-    const waiting = this.waiting.shift();
-    if (waiting) waiting.arrived(message);
-    else this.messages.push(message);
+    if (token === undefined) return this.messages.put(message);
+    this.latestToken = token;
+    this.ready();
   }
 
   private ended(): string {
-    if (!this.end) return 'It is connected.';
+    if (!this.end) return 'The device is connected.';
     const { code, reason } = this.end;
     return `Its connection was closed with ${code}${reason && ` (${reason})`}.`;
   }

@@ -4,3 +4,4 @@ export {
   type FakeDeviceOptions,
   FakeDeviceRefused,
 } from './fake-device.js';
+export { FakeRequest, type FakeRequestOf } from './fake-request.js';

@@ -204,7 +204,9 @@ function fieldsOf(control: ControlMessage): Term[] {
 
 /** What is read of a control message about a request before it is decoded. */
 export interface ControlHead {
+  /** Which message it is. */
   readonly type: RequestControl['type'];
+  /** The id of the request it belongs to. */
   readonly id: number;
   /** Of a request; otherwise -1. */
   readonly remainingMs: number;

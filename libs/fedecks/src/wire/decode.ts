@@ -106,6 +106,14 @@ export function decodeOutermostMap(given: Uint8Array, options: DecodeOptions): T
   return decode(given);
 }
 
+/** Reads one term of {@link encodeTerm}, to be encoded again: nothing is lost, and text stays text. */
+export function decodeToForward(given: Uint8Array, options: DecodeOptions = {}): Term {
+  onlyOutermost = false;
+  take(options);
+  asMaps = exactFloats = true;
+  return decode(given);
+}
+
 /** Quicker than taking them from an object. */
 function takeDefaults(): void {
   depthLeft = DEFAULT_MAX_DEPTH;

@@ -8,6 +8,7 @@
  *     node.held('lamp');  node.leave('lamp');
  *     await other.present('lamp', token);
  *     node.written;                                          // the pushes the node has executed
+ *     node.onControl = (id, control, answer) => ...;         // what a device is sent about requests, and its answer
  *     node.open('lamp', 'a2');                               // the second attempt of the process 'a'
  */
 import {
@@ -20,7 +21,18 @@ import {
   type DisconnectCause,
   type NewerConnection,
 } from '@fedecks/nest';
-import { type Attempt } from '@fedecks/nest/wire';
+import { Observable } from 'rxjs';
+import { type Term } from '@fedecks/nest/wire';
+import {
+  type Answered,
+  type AskedRequest,
+  AskedRequests,
+  DeviceOfflineError,
+  NotSupportedError,
+  request,
+  stream,
+} from '../../src/requests/index.js';
+import { type Attempt, type ControlMessage } from '../../src/wire/internal.js';
 import { Duplicates } from '../../src/server/duplicates.js';
 import { Revocations } from '../../src/server/revocations.js';
 import { type SimulatedProcess } from './simulation.js';
@@ -38,6 +50,7 @@ interface Held {
   readonly token: BareToken;
   readonly askedAt: number;
   readonly hasSpoken: boolean;
+  readonly requests: AskedRequests;
 }
 
 export class BareNode implements BackplaneEndpoint {
@@ -52,6 +65,11 @@ export class BareNode implements BackplaneEndpoint {
   readonly ended: { readonly id: string; readonly cause: DisconnectCause['type'] }[] = [];
   /** The reports about devices. */
   readonly reports: string[] = [];
+  /** Called with each control message to a device, and with what takes its answers on that connection. */
+  onControl: (id: string, control: ControlMessage, answer: AskedRequests['onAnswer']) => void = () =>
+    undefined;
+  /** The devices that speak protocol 1. */
+  readonly old = new Set<string>();
   private readonly decisions: Duplicates;
   private readonly connections = new Map<string, Held>();
   private readonly revocations = new Revocations(TOKEN_LIFE_MS, UPGRADE_TIMEOUT_MS, { latestExpiry: 0 });
@@ -117,6 +135,25 @@ export class BareNode implements BackplaneEndpoint {
     );
   }
 
+  /** Asks a device of another node, as `Fedecks.request` does. */
+  request(id: string, message: Term, options?: { timeoutMs?: number; signal?: AbortSignal }): Promise<Term> {
+    return this.run(() => request(this.asking(id, message), options));
+  }
+
+  /** As `Fedecks.stream` does. */
+  stream(id: string, message: Term): Observable<Term> {
+    const values = stream(this.asking(id, message));
+    return new Observable((subscriber) => this.run(() => values.subscribe(subscriber)));
+  }
+
+  private asking(id: string, message: Term) {
+    return async (timeoutMs: number, answered: Answered): Promise<AskedRequest> => {
+      const asked = await this.backplane.ask(id, message, timeoutMs, answered);
+      if (!asked) throw new DeviceOfflineError(id);
+      return asked;
+    };
+  }
+
   revoke(id: string): Promise<void> {
     return this.run(async () => {
       const written = this.revocations.revoke(id);
@@ -139,6 +176,11 @@ export class BareNode implements BackplaneEndpoint {
     if (!this.connections.has(id)) return undefined;
     this.written.push(bytes.subarray(6).toString());
     return true;
+  }
+
+  ask(id: string, message: Term, timeoutMs: number, answered: Answered): AskedRequest | undefined {
+    if (this.old.has(id)) throw new NotSupportedError(`Device '${id}'`);
+    return this.connections.get(id)?.requests.ask(message, timeoutMs, answered);
   }
 
   disconnect(id: string): boolean {
@@ -202,7 +244,13 @@ export class BareNode implements BackplaneEndpoint {
       since: Date.now(),
       attempt,
     };
-    this.connections.set(id, { device, token, askedAt: performance.now(), hasSpoken });
+    const requests: AskedRequests = new AskedRequests((control) =>
+      // A device answers after it was asked, and never within that call.
+      queueMicrotask(() =>
+        this.onControl(id, control, (answer) => this.run(() => requests.onAnswer(answer))),
+      ),
+    );
+    this.connections.set(id, { device, token, askedAt: performance.now(), hasSpoken, requests });
     this.backplane.opened(device);
   }
 
@@ -221,6 +269,7 @@ export class BareNode implements BackplaneEndpoint {
     const held = this.connections.get(id);
     if (!held) return;
     this.connections.delete(id);
+    held.requests.end();
     this.backplane.closed(held.device, { type } as DisconnectCause);
   }
 

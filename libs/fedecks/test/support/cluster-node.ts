@@ -9,6 +9,7 @@ import { NestFactory } from '@nestjs/core';
 import { Fedecks, FedecksModule, type FedecksOptions, OnMessage, Payload } from '@fedecks/nest';
 import { natsBackplane, type NatsBackplaneOptions } from '@fedecks/nest/nats';
 import { type Term } from '@fedecks/nest/wire';
+import { lastValueFrom, take, toArray } from 'rxjs';
 import { setClock } from './stepped-clock.js';
 
 const { nats, options, clockAheadMs } = JSON.parse(process.argv[2] ?? '{}') as {
@@ -47,6 +48,10 @@ await app.listen(0, '127.0.0.1');
 /** The commands of a test, by name. */
 const ACTIONS: Record<string, (...args: never[]) => unknown> = {
   push: (id: string, message: Term) => fedecks.push(id, message),
+  request: (id: string, event: string, payload: Term, timeoutMs: number) =>
+    fedecks.request(id, event, payload, { timeoutMs }),
+  stream: (id: string, event: string, payload: Term, count: number) =>
+    lastValueFrom(fedecks.stream(id, event, payload).pipe(take(count), toArray())),
   disconnect: (id: string) => fedecks.disconnect(id),
   revoke: (id: string) => fedecks.revoke(id),
   broadcast: (message: Term) => fedecks.broadcast(message),

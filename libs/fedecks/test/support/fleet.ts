@@ -109,6 +109,11 @@ export class FleetNode {
   }
 
   push = (id: string, message: Term) => this.call<'sent' | 'offline'>('push', id, message);
+  request = (id: string, event: string, payload: Term, timeoutMs = 10_000) =>
+    this.call<Term>('request', id, event, payload, timeoutMs);
+  /** The values of a stream, which is unsubscribed from after so many. */
+  stream = (id: string, event: string, payload: Term, count: number) =>
+    this.call<Term[]>('stream', id, event, payload, count);
   disconnect = (id: string) => this.call<boolean>('disconnect', id);
   revoke = (id: string) => this.call<undefined>('revoke', id);
   broadcast = (message: Term) => this.call<undefined>('broadcast', message);
@@ -157,7 +162,7 @@ export class FleetNode {
       const timer = setTimeout(() => {
         this.waiting.delete(call);
         reject(new Error(`the node did not answer '${action}' within ${ANSWERS_WITHIN_MS} ms`));
-      }, ANSWERS_WITHIN_MS);
+      }, ANSWERS_WITHIN_MS).unref();
       this.waiting.set(call, ({ result, error }) => {
         clearTimeout(timer);
         this.waiting.delete(call);

@@ -1,5 +1,5 @@
 import { explain } from '../../client/index.js';
-import { DEFAULT_PATH, WEBSOCKET_SUFFIX } from '../../wire/index.js';
+import { DEFAULT_PATH, WEBSOCKET_SUFFIX } from '../../wire/internal.js';
 import { EXIT } from '../exit.js';
 import { plain } from '../printable.js';
 import { StepFailure } from './steps.js';

@@ -1,16 +1,13 @@
 import { type Subscription } from 'rxjs';
 import { explain, type FedecksClient } from '../../client/index.js';
-import { type Term, TermEncodeError } from '../../wire/index.js';
+import { type Term, TermEncodeError } from '../../wire/internal.js';
 import { type Command } from '../command.js';
 import { connect, deviceOf } from '../device.js';
 import { Cancelled, CommandError, EXIT } from '../exit.js';
-import { readStdin } from '../input.js';
 import { jsonLine } from '../printable.js';
 import { LOGIN_OPTIONS, loginOf } from '../logins.js';
-import { parseTerm, NOTATION_NOTE } from '../notation.js';
+import { NOTATION_NOTE, readPayload } from '../notation.js';
 import { toJson } from '../term-json.js';
-
-const MAX_PAYLOAD_BYTES = 16 * 1024 * 1024;
 
 export const send: Command = {
   name: 'send',
@@ -38,9 +35,7 @@ export const send: Command = {
   async run(args, signal) {
     const [event = '', json = 'null'] = args.operands;
     const waitS = args.number('wait', { min: 0.001, max: 86_400 });
-    const text = json === '-' ? (await readStdin(MAX_PAYLOAD_BYTES, signal)).toString() : json;
-    if (signal.aborted) throw new Cancelled();
-    const payload = parseTerm(text, 'The payload');
+    const payload = await readPayload(json, signal);
     const login = await loginOf(args);
     const device = await deviceOf(login);
     try {

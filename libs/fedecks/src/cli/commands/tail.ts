@@ -1,5 +1,5 @@
 import { explain } from '../../client/index.js';
-import { decodeTerm, encodeTerm, type Term } from '../../wire/index.js';
+import { decodeTerm, encodeTerm, type Term } from '../../wire/internal.js';
 import { type Command } from '../command.js';
 import { deviceOf } from '../device.js';
 import { toElixir } from '../elixir.js';

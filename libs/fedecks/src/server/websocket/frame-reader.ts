@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { CLOSE as CLOSE_CODE } from '../../wire/index.js';
+import { CLOSE as CLOSE_CODE } from '../../wire/internal.js';
 import { copyOf, EMPTY, MessageBuffer, View } from './bytes.js';
 import {
   BINARY,
