@@ -348,7 +348,7 @@ describe('a client with an outbox', () => {
     device.binary(resume());
     device.binary(bytes);
     expect(await log.until('connection_error')).toMatchObject({
-      reason: expect.stringContaining('broke the protocol'),
+      reason: expect.stringContaining('broke the protocol') as string,
     });
     expect((await device.frame()).payload.readUInt16BE()).toBe(1002);
   });
@@ -379,7 +379,7 @@ describe('a client without an outbox', () => {
 describe('a store that fails', () => {
   it('does not keep the client from connecting, and is opened with the next delivery', async () => {
     const outbox = new MemoryOutboxStore();
-    const { open } = outbox;
+    const open = outbox.open.bind(outbox);
     outbox.open = () => Promise.reject(new Error('no disk'));
     makeClient({ outbox });
     await client.start();
@@ -488,7 +488,7 @@ describe('an outbox in a directory', () => {
       await device.frame();
       device.binary(resume());
       const again = await delivery();
-      expect(again).toMatchObject({ ...before, attempt: 2, ageMs: expect.any(Number) });
+      expect(again).toMatchObject({ ...before, attempt: 2, ageMs: expect.any(Number) as number });
       expect(again.ageMs).toBeGreaterThan(before.ageMs);
       device.binary(ack(0, 1));
       expect(await delivered).toBe(`delivered ${id}`);

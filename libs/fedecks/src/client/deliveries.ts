@@ -120,7 +120,7 @@ export class Deliveries {
   async deliver(message: Uint8Array, options: DeliverOptions = {}): Promise<Delivery> {
     const { ttlMs = WEEK_MS, key, lane = 'default', durable = 'disk' } = options;
     if (!['memory', 'disk', 'power'].includes(durable))
-      throw new RangeError(`'durable' must be 'memory', 'disk' or 'power', not '${String(durable)}'.`);
+      throw new RangeError(`'durable' must be 'memory', 'disk' or 'power', not '${durable}'.`);
     if (message.length > MAX_MESSAGE_BYTES) {
       throw new RangeError(
         `Not kept: the message has ${message.length} bytes, and at most ${MAX_MESSAGE_BYTES} can be delivered. Split it, or send a URL.`,
@@ -234,7 +234,8 @@ export class Deliveries {
   private perform(effect: SenderEffect): void {
     switch (effect.do) {
       case 'load':
-        return void this.loadMessage(effect.lane, effect.seq);
+        void this.loadMessage(effect.lane, effect.seq);
+        return;
       case 'deliver':
         return this.send(effect);
       case 'settle':
@@ -265,7 +266,10 @@ export class Deliveries {
     }
     // Nobody waits for it any more.
     if (this.sender?.lanes.get(lane)?.loading !== seq) return;
-    if (!record) return this.drop(lane, seq, 'damaged');
+    if (!record) {
+      this.drop(lane, seq, 'damaged');
+      return;
+    }
     this.loaded.set(lane, record);
     this.dispatch({ type: 'loaded', lane, seq, bytes: record.message.length });
   }

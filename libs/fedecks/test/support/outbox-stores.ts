@@ -72,7 +72,7 @@ export function epochs(store: OutboxStore): Record<string, string> {
   for (const { lane, number } of store.state().lanes) {
     const { spans } = store.positions()[number]!;
     for (let seq = store.following(lane, 0); seq !== undefined; seq = store.following(lane, seq)) {
-      all[`${lane} ${seq}`] = spans.findLast(({ from }) => from <= seq!)!.epoch;
+      all[`${lane} ${seq}`] = spans.findLast(({ from }) => from <= seq)!.epoch;
     }
   }
   return all;
