@@ -1,7 +1,7 @@
 // Devices made of plain sockets and prebuilt frames, as a load generator must cost less than the server it measures.
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
-import { encodeTerm, TOKEN_PLEASE } from '../libs/fedecks/dist/wire/index.js';
+import { encodeTerm, TOKEN_PLEASE } from '../libs/fedecks/dist/wire/internal.js';
 
 /** The number of prebuilt frames with different masks: masking is expensive. */
 const MASKS = 16;

@@ -5,7 +5,7 @@ import 'reflect-metadata';
 import { createHmac, createSecretKey } from 'node:crypto';
 import { createServer } from 'node:http';
 import { WebSocketServer } from 'ws';
-import { decodeTerm, encodeTerm, TOKEN_PLEASE, tuple } from '../libs/fedecks/dist/wire/index.js';
+import { decodeTerm, encodeTerm, TOKEN_PLEASE, tuple } from '../libs/fedecks/dist/wire/internal.js';
 import { serve } from './server.mjs';
 
 const key = createSecretKey(Buffer.from('a secret of thirty-two bytes, or more'));

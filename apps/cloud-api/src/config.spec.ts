@@ -94,8 +94,8 @@ describe('readConfig', () => {
   it.each([
     ['is not JSON', 'hunter2', 'not JSON'],
     ['holds a list', '["hunter2"]', 'an object'],
-    ['holds a password in clear', '{"bob":{"password":"hunter2","devices":["*"]}}', '"bob" is no hash'],
-    ['holds nothing for a name', '{"bob":null}', '"bob" is no hash'],
+    ['holds a password in clear', '{"bob":{"password":"hunter2","devices":["*"]}}', '"bob" is not a hash'],
+    ['holds nothing for a name', '{"bob":null}', '"bob" is not a hash'],
   ])('rejects a logins file that %s, without showing it', (_what, text, expected) => {
     const message = messageFor({ ...good, DEVICE_LOGINS_FILE: logins(text) });
     expect(message).toContain(expected);

@@ -42,18 +42,19 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
 
   const port = /^\d{1,5}$/.test(PORT) ? Number(PORT) : NaN;
   if (!(port <= MAX_PORT)) problems.push(`PORT must be a number from 0 to ${MAX_PORT}.`);
-  if (host === '') problems.push('HOST must be an address to listen on: 0.0.0.0 is all of them.');
+  if (host === '')
+    problems.push('HOST must be an address to listen on, for example 0.0.0.0 for all interfaces.');
 
   const secrets = (env['FEDECKS_SECRET'] ?? '').split(',').map((secret) => secret.trim());
   if (secrets.some((secret) => Buffer.byteLength(secret) < MIN_SECRET_BYTES)) {
     problems.push(
-      `FEDECKS_SECRET must be set: secrets of at least ${MIN_SECRET_BYTES} bytes, separated by commas, of which the ` +
-        'first signs. Make one with: openssl rand -base64 48',
+      `FEDECKS_SECRET must be set: secrets of at least ${MIN_SECRET_BYTES} bytes, separated by commas; the ` +
+        'first one signs. Create one with: openssl rand -base64 48',
     );
   }
   if (apiKey.length < MIN_API_KEY_LENGTH) {
     problems.push(
-      `API_KEY must be set: at least ${MIN_API_KEY_LENGTH} characters. Make one with: openssl rand -hex 24`,
+      `API_KEY must be set: at least ${MIN_API_KEY_LENGTH} characters. Create one with: openssl rand -hex 24`,
     );
   }
   const loginsProblem = problemOfLogins(DEVICE_LOGINS_FILE);
@@ -61,14 +62,16 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
 
   const natsServers = listIn(env['NATS_URL']);
   if (!natsServers.every((url) => /^(nats|tls):\/\/\S+$/.test(url))) {
-    problems.push('NATS_URL must be the URLs of NATS servers, separated by commas: nats://127.0.0.1:4222');
+    problems.push(
+      'NATS_URL must be the URLs of NATS servers, separated by commas, for example nats://127.0.0.1:4222',
+    );
   }
 
   const trustedProxies = listIn(env['TRUSTED_PROXIES']);
   if (!trustedProxies.every(isProxy)) {
     problems.push(
-      'TRUSTED_PROXIES must be addresses or CIDR ranges, separated by commas, or loopback, linklocal, uniquelocal: ' +
-        'loopback,10.0.0.0/8',
+      'TRUSTED_PROXIES must be addresses or CIDR ranges, separated by commas, or loopback, linklocal or uniquelocal, ' +
+        'for example loopback,10.0.0.0/8',
     );
   }
 
@@ -95,19 +98,19 @@ function problemOfLogins(path: string): string | undefined {
   if (path === '') {
     return (
       'must be set: the path of a JSON file with the logins of the devices. ' +
-      'Make an entry with: node <this app>/device-password.js <username> <device id>'
+      'Create an entry with: node <this app>/device-password.js <username> <device id>'
     );
   }
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    return `names a file that cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'}).`;
+    return `names a file that cloud-api cannot read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'}).`;
   }
   try {
     parseLogins(text);
     return undefined;
   } catch (error) {
-    return `names a file with a mistake: ${(error as Error).message}`;
+    return `names an invalid file: ${(error as Error).message}`;
   }
 }

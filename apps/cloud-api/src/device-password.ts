@@ -17,7 +17,7 @@ const password = await input.question('');
 input.close();
 if (process.stdin.isTTY) process.stderr.write('\n');
 if (password === '') {
-  console.error('The password is empty: nothing was made.');
+  console.error('The password is empty: enter one to create an entry.');
   process.exit(2);
 }
 console.log(JSON.stringify({ [username]: { password: await hashPassword(password), devices } }, null, 2));

@@ -116,17 +116,17 @@ describe('readConfig', () => {
     const names = [
       'FEDECKS_URL must be set',
       'FEDECKS_DEVICE_ID must',
-      'FEDECKS_STATE_DIR is too long by 25 bytes',
+      'FEDECKS_STATE_DIR is 25 bytes too long',
       'FEDECKS_START_DELAY_MS must',
       'FEDECKS_PHASE_TIMEOUT_MS must be a whole number of milliseconds, from 1000 to 120000.',
       'FEDECKS_UPGRADE_TIMEOUT_MS must',
-      'FEDECKS_CA_FILE names a file that cannot be read (ENOENT)',
+      'FEDECKS_CA_FILE names a file that the agent cannot read (ENOENT)',
       'FEDECKS_CERT_FILE and FEDECKS_KEY_FILE go together',
-      'FEDECKS_PINS must',
+      'Each of FEDECKS_PINS must',
       'TELEMETRY_INTERVAL_MS must',
     ];
     for (const name of names) expect(message).toContain(`- ${name}`);
-    expect(message).toContain('sets FEDECKS_ULR, which does not exist');
+    expect(message).toContain('sets unknown variables: FEDECKS_ULR');
     expect(message).not.toContain('hunter2');
   });
 
@@ -158,8 +158,8 @@ describe('readConfig', () => {
       FEDECKS_KEY_FILE: path,
     };
     const message = await messageFor(readConfig(undefined, env));
-    expect(message).toContain('- FEDECKS_CA_FILE must name a file of certificates');
-    expect(message).toContain('- FEDECKS_CERT_FILE and FEDECKS_KEY_FILE must name a certificate and its');
+    expect(message).toContain('- FEDECKS_CA_FILE must name a file of PEM certificates');
+    expect(message).toContain('- FEDECKS_CERT_FILE and FEDECKS_KEY_FILE must name a PEM certificate and its');
     expect(message).not.toContain('hunter2');
   });
 
@@ -170,7 +170,7 @@ describe('readConfig', () => {
 
   it('rejects a config file that does not exist', async () => {
     const message = await messageFor(readConfig(join(directory, 'no.env'), { FEDECKS_URL: url }));
-    expect(message).toContain('no.env cannot be read (ENOENT)');
+    expect(message).toContain('no.env (ENOENT)');
   });
 });
 

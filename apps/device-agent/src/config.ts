@@ -61,22 +61,22 @@ const HANDED_ON_BY = 'FEDECKS_URL';
 
 /** Every variable there is, but for those that name a proxy, and what it is for, as the help shows it. */
 export const VARIABLES = {
-  FEDECKS_URL: 'where the cloud is: wss://...; several, divided by commas or spaces, are tried in turn',
-  FEDECKS_DEVICE_ID: `what the device is called, at most ${MAX_DEVICE_ID_BYTES} bytes (default: the host name)`,
+  FEDECKS_URL:
+    'the URL of the cloud, wss://...; the agent tries several, separated by commas or spaces, in turn',
+  FEDECKS_DEVICE_ID: `the id of the device, at most ${MAX_DEVICE_ID_BYTES} bytes (default: the host name)`,
   FEDECKS_STATE_DIR: 'the directory of the token and the control socket',
-  FEDECKS_LOGIN_FILE: 'a JSON file with the credentials of an unattended login',
-  FEDECKS_HEALTH_FILE:
-    'a file that is written every minute while the agent is connected, and removed otherwise',
-  FEDECKS_CA_FILE: 'PEM certificates of the CAs to trust, in place of the well-known ones',
-  FEDECKS_CERT_FILE: 'the PEM certificate of the device, with FEDECKS_KEY_FILE',
+  FEDECKS_LOGIN_FILE: 'a JSON file with credentials, for a login without a person',
+  FEDECKS_HEALTH_FILE: 'a file that the agent writes every minute while connected, and removes otherwise',
+  FEDECKS_CA_FILE: 'PEM certificates of the CAs to trust, instead of the default CAs',
+  FEDECKS_CERT_FILE: 'the PEM certificate of the device; needs FEDECKS_KEY_FILE',
   FEDECKS_KEY_FILE: 'the PEM private key of that certificate',
   FEDECKS_SERVERNAME: "the name in the cloud's certificate (default: the host of the URL)",
-  FEDECKS_PINS: 'sha256/... of public keys, one of which the cloud must hold, divided by commas or spaces',
-  FEDECKS_START_DELAY_MS: 'the first connection begins after a random part of it (default: 5000)',
-  FEDECKS_PING_INTERVAL_MS: `from one ping to the next, ${PING_INTERVAL.minMs} to ${PING_INTERVAL.maxMs}; the cloud ends a connection after 60 s of silence (default: 19000)`,
-  FEDECKS_PHASE_TIMEOUT_MS: `how long DNS, TCP, TLS and the answer may take, each, ${TIMEOUT.minMs} to ${TIMEOUT.maxMs}; doubled after three timeouts (default: 20000)`,
-  FEDECKS_UPGRADE_TIMEOUT_MS: `how long they may take together, ${TIMEOUT.minMs} to ${TIMEOUT.maxMs}; doubled with it (default: 60000)`,
-  TELEMETRY_INTERVAL_MS: `from one telemetry to the next, ${INTERVAL.minMs} to ${INTERVAL.maxMs} (default: ${DEFAULT_INTERVAL_MS})`,
+  FEDECKS_PINS: 'sha256/... of public keys, separated by commas or spaces; the cloud must have one of them',
+  FEDECKS_START_DELAY_MS: 'the longest random delay before the first connection (default: 5000)',
+  FEDECKS_PING_INTERVAL_MS: `the time between pings, ${PING_INTERVAL.minMs} to ${PING_INTERVAL.maxMs}; the cloud closes a connection after 60 s of silence (default: 19000)`,
+  FEDECKS_PHASE_TIMEOUT_MS: `the timeout of each of DNS, TCP, TLS and the upgrade, ${TIMEOUT.minMs} to ${TIMEOUT.maxMs}; doubles after three timeouts (default: 20000)`,
+  FEDECKS_UPGRADE_TIMEOUT_MS: `the timeout of all of them together, ${TIMEOUT.minMs} to ${TIMEOUT.maxMs}; doubles too (default: 60000)`,
+  TELEMETRY_INTERVAL_MS: `the time between telemetry events, ${INTERVAL.minMs} to ${INTERVAL.maxMs} (default: ${DEFAULT_INTERVAL_MS})`,
 } as const;
 
 /**
@@ -94,14 +94,14 @@ export async function readConfig(file?: string, env: Environment = process.env):
   const urls = list(get('FEDECKS_URL'));
   const urlProblem = urls.map(problemOfUrl).find((problem) => problem !== undefined);
   const [url, ...otherUrls] = urls;
-  if (url === undefined) problems.push(`FEDECKS_URL must be set: where the cloud is, ${URL_EXAMPLE}.`);
+  if (url === undefined) problems.push(`FEDECKS_URL must be set to the URL of the cloud, ${URL_EXAMPLE}.`);
   if (urlProblem !== undefined) problems.push(`FEDECKS_URL ${urlProblem}`);
 
   const deviceId = get('FEDECKS_DEVICE_ID') ?? hostname();
   const idBytes = Buffer.byteLength(deviceId);
   if (idBytes === 0 || idBytes > MAX_DEVICE_ID_BYTES) {
     problems.push(
-      `FEDECKS_DEVICE_ID must have 1 to ${MAX_DEVICE_ID_BYTES} bytes. Unset, it is the host name.`,
+      `FEDECKS_DEVICE_ID must have 1 to ${MAX_DEVICE_ID_BYTES} bytes. The default is the host name.`,
     );
   }
 
@@ -109,7 +109,7 @@ export async function readConfig(file?: string, env: Environment = process.env):
   const pathBytes = Buffer.byteLength(socketPath(stateDir));
   if (pathBytes > MAX_SOCKET_PATH_BYTES) {
     problems.push(
-      `FEDECKS_STATE_DIR is too long by ${pathBytes - MAX_SOCKET_PATH_BYTES} bytes for a unix socket in it.`,
+      `FEDECKS_STATE_DIR is ${pathBytes - MAX_SOCKET_PATH_BYTES} bytes too long for the path of a unix socket: use a shorter path.`,
     );
   }
 
@@ -141,7 +141,7 @@ export async function readConfig(file?: string, env: Environment = process.env):
     problems,
   );
   if (tls !== undefined && urls.length > 0 && urls.every((each) => each.startsWith('ws:'))) {
-    problems.push('FEDECKS_URL must start with wss:// where certificates or pins are configured.');
+    problems.push('FEDECKS_URL must start with wss:// if certificates or pins are configured.');
   }
 
   if (url === undefined || problems.length > 0) throw new ConfigError(problems);
@@ -189,14 +189,14 @@ async function readConfigFile(
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
     const isHandedOn = code === 'EACCES' && env[HANDED_ON_BY];
     if (file !== undefined || (code !== 'ENOENT' && !isHandedOn))
-      problems.push(`The file ${path} cannot be read (${code}).`);
+      problems.push(`The agent cannot read the file ${path} (${code}).`);
     return {};
   }
   const variables = parseEnv(text) as Environment;
   const ours = Object.keys(variables).filter((name) => /^(FEDECKS|TELEMETRY)_/.test(name));
   const unknown = ours.filter((name) => !Object.hasOwn(VARIABLES, name));
   if (unknown.length > 0) {
-    problems.push(`${path} sets ${unknown.join(', ')}, which does not exist: see device-agent run --help.`);
+    problems.push(`${path} sets unknown variables: ${unknown.join(', ')}. See device-agent run --help.`);
   }
   return variables;
 }
@@ -217,9 +217,9 @@ function problemOfUrl(value: string): string | undefined {
   if (url?.protocol !== 'ws:' && url?.protocol !== 'wss:')
     return `must start with ws:// or wss://, ${URL_EXAMPLE}.`;
   if (url.username !== '' || url.password !== '') {
-    return 'must hold no user name or password: they are given to device-agent login, or go into FEDECKS_LOGIN_FILE.';
+    return 'must not contain a user name or password: use device-agent login, or FEDECKS_LOGIN_FILE.';
   }
-  if (url.hash !== '') return 'must not have a fragment (#...): it would not be sent.';
+  if (url.hash !== '') return 'must not have a fragment (#...): remove it.';
   return undefined;
 }
 

@@ -13,7 +13,7 @@ if (!isNewEnough(process.versions.node)) {
   const { arm_version: armVersion } = process.config.variables as { readonly arm_version?: unknown };
   const isArmv6 = process.arch === 'arm' && String(armVersion) === '6';
   process.stderr.write(
-    `device-agent: Node ${MIN_NODE} or later is needed, and this is Node ${process.versions.node} (${process.execPath}). ` +
+    `device-agent: Node ${MIN_NODE} or later is required, but this is Node ${process.versions.node} (${process.execPath}). ` +
       `${isArmv6 ? NO_BUILD : HOW_TO_GET_ONE}\n`,
   );
   process.exit(EX_CONFIG);

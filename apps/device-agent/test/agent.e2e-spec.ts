@@ -85,8 +85,8 @@ describe('device-agent', () => {
     });
 
     it.each([
-      ['is not there yet', undefined, 'The login file cannot be read (ENOENT). Trying again in 1 s'],
-      ['is not JSON yet', '{"username":', 'The login file is not JSON'],
+      ['is not there yet', undefined, 'The agent cannot read the login file (ENOENT). Trying again in 1 s'],
+      ['is not JSON yet', '{"username":', 'The login file must be JSON'],
       ['holds no object yet', '"gardener"', 'Credentials must be an object'],
     ])('retries when the login file %s', async (_what, text, said) => {
       await rename(loginFile, `${loginFile}.complete`);
@@ -145,7 +145,7 @@ describe('device-agent', () => {
 
     it('logs what to do when the token has expired and there is no login file', async () => {
       const agent = await comeBackExpired({});
-      await logged('The cloud refuses the token of this device (expired or revoked): log it in');
+      await logged('The cloud rejects the token of this device (expired or revoked): log it in');
       expect(agent.get(StatusReport).status()).toMatchObject({
         state: 'connection_scheduled',
         tokenHeld: true,
@@ -186,7 +186,7 @@ describe('device-agent', () => {
       const agent = await start({});
       await logged('Connected');
       await cloud.revoke(ID);
-      await logged('The cloud refuses the token of this device (expired or revoked): log it in');
+      await logged('The cloud rejects the token of this device (expired or revoked): log it in');
       expect(agent.get(StatusReport).status()).toMatchObject({
         state: 'connection_scheduled',
         tokenRefused: true,
@@ -252,7 +252,7 @@ describe('device-agent', () => {
       expect(await cloud.event('pong')).toBe('still there?');
       expect(await cloud.changes.next()).toBe('connected');
       expect(cloud.changes.size).toBe(0);
-      expect((await logged('Telemetry goes without hangs: ')).join()).toContain(
+      expect((await logged('Telemetry is sent without hangs: ')).join()).toContain(
         'without throws: no such bus',
       );
     });

@@ -85,7 +85,7 @@ describe('device-agent', () => {
     });
     expect(await agent('send', 'door')).toMatchObject({
       code: EXIT.failed,
-      stderr: expect.stringContaining('Not connected') as string,
+      stderr: expect.stringContaining('the client is not connected') as string,
     });
 
     const before = Date.now();
@@ -137,7 +137,7 @@ describe('device-agent', () => {
     expect(existsSync(socket)).toBe(true);
     expect(await agent('status')).toMatchObject({
       code: EXIT.notRunning,
-      stderr: expect.stringContaining('No agent is running here') as string,
+      stderr: expect.stringContaining('No agent is running') as string,
     });
     const second = program.run(env);
     await second.logged('Connected');
@@ -240,7 +240,7 @@ describe('device-agent', () => {
       FEDECKS_STATE_DIR: join(directory, 'file', 'state'),
       FEDECKS_LOGIN_FILE: join(directory, 'login.json'),
     });
-    await running.logged('No command reaches this agent');
+    await running.logged('Commands cannot reach this agent');
     await running.logged('Connected');
     await cloud.event('telemetry');
   });
@@ -316,9 +316,9 @@ describe('device-agent login', () => {
   it('prints what to do without credentials, and shows no input', async () => {
     await unregistered();
     const cases = [
-      { args: [], input: '', code: EXIT.usage, said: 'There is no terminal' },
-      { args: ['--stdin'], input: 'open sesame', code: EXIT.failed, said: 'is not JSON of the form' },
-      { args: ['--stdin'], input: '["open sesame"]', code: EXIT.failed, said: 'is not JSON of the form' },
+      { args: [], input: '', code: EXIT.usage, said: 'Standard input is not a terminal' },
+      { args: ['--stdin'], input: 'open sesame', code: EXIT.failed, said: 'must be JSON of the form' },
+      { args: ['--stdin'], input: '["open sesame"]', code: EXIT.failed, said: 'must be JSON of the form' },
       {
         args: ['--credentials-file', '/nowhere'],
         input: '',
@@ -329,7 +329,7 @@ describe('device-agent login', () => {
         args: ['--credentials-file', 'x', '--stdin'],
         input: '',
         code: EXIT.usage,
-        said: 'exclude each other',
+        said: 'not both',
       },
     ];
     await Promise.all(
@@ -354,9 +354,7 @@ describe('device-agent logs --follow', () => {
     await login();
     running.kill('SIGTERM');
     expect(await closed).toEqual([EXIT.notRunning, null]);
-    expect(shown).toMatch(
-      /No token: a login is needed\n[^]*A login was asked for\n[^]*Connected\n[^]*Stopped\n/,
-    );
+    expect(shown).toMatch(/No token: a login is needed\n[^]*Login requested\n[^]*Connected\n[^]*Stopped\n/);
   });
 });
 
@@ -399,8 +397,8 @@ describe('the command line', () => {
       { args: [], said: 'Usage: device-agent' },
       { args: ['sned'], said: 'Did you mean send?' },
       { args: ['status', '--jsno'], said: 'Did you mean --json?' },
-      { args: ['send', 'door', 'open'], said: 'It is not JSON' },
-      { args: ['logs', '--lines', 'many'], said: 'It is not a whole number' },
+      { args: ['send', 'door', 'open'], said: 'The payload must be JSON' },
+      { args: ['logs', '--lines', 'many'], said: 'It must be a whole number' },
     ];
     await Promise.all(
       cases.map(async ({ args, said }) => {

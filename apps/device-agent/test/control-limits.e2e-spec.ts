@@ -96,7 +96,7 @@ describe('the control socket', () => {
   it('accepts 32 connections, closes one more with a reason, and accepts again after one has ended', async () => {
     const held = await Promise.all(Array.from({ length: 32 }, () => open()));
     expect(await told(await open())).toBe('');
-    await expect(status()).rejects.toThrow(/has ended, or answers as many others as it can/);
+    await expect(status()).rejects.toThrow(/has stopped, or serves too many commands at once/);
     // No existing connection was closed for it.
     expect(held.some(({ closed }) => closed)).toBe(false);
     held[0]!.destroy();
@@ -108,7 +108,7 @@ describe('the control socket', () => {
     const following = asked.filter(({ statusCode }) => statusCode === 200);
     expect(asked.filter(({ statusCode }) => statusCode === 429)).toHaveLength(12);
     expect(following).toHaveLength(8);
-    await expect(ask(path, FOLLOWING)).rejects.toThrow('8 others follow the log already');
+    await expect(ask(path, FOLLOWING)).rejects.toThrow('8 other commands already follow the log');
     log.add('a line');
     for (const response of following) {
       const [line] = (await once(response, 'data')) as [Buffer];

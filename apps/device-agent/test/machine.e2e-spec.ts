@@ -87,7 +87,7 @@ if (!namespace) {
       mkdirSync(join(directory, 'state'));
       const readOnly = `mount --bind ${directory}/state ${directory}/state && mount -o remount,bind,ro ${directory}/state`;
       const first = run(readOnly);
-      await first.logged('No command reaches this agent');
+      await first.logged('Commands cannot reach this agent');
       await first.logged('Connected');
       const second = run(readOnly);
       await second.logged('Another agent is running with this state directory');
@@ -128,14 +128,14 @@ if (!namespace) {
       run('mount -t tmpfs none /sys/class');
       expect(await cloud.event('telemetry')).not.toHaveProperty('temperatureCelsius');
       expect(await cloud.event('telemetry')).toMatchObject({ uptimeS: expect.any(Number) as number });
-      expect(program.output).not.toContain('Telemetry goes without');
+      expect(program.output).not.toContain('Telemetry is sent without');
     });
 
     it('stays connected when a sensor hangs, and exits when the cloud requests a restart', async () => {
       // A FIFO without a writer: opening it blocks for ever.
       execFileSync('mkfifo', [zone(0)]);
       const agent = run();
-      await agent.logged('Telemetry goes without temperature: no answer within 2000 ms');
+      await agent.logged('Telemetry is sent without temperature: no answer within 2000 ms');
       for (let times = 0; times < 3; times++) {
         expect(await cloud.event('telemetry')).toMatchObject({ uptimeS: expect.any(Number) as number });
       }

@@ -23,7 +23,7 @@ describe('device-agent', () => {
         expect({ code, stdout }).toEqual({ code: EXIT.config, stdout: '' });
         expect(stderr).toMatch(/^device-agent: .*\n$/);
         expect(stderr).toContain(
-          `Node 20.19.0 or later is needed, and this is Node ${version} (${process.execPath})`,
+          `Node 20.19.0 or later is required, but this is Node ${version} (${process.execPath})`,
         );
         expect(stderr).toContain('https://nodejs.org/en/download');
       }

@@ -131,7 +131,7 @@ if (missing.length > 0) {
         if (complaints.length === 1) setTimeout(() => agent.kill('SIGTERM'), 200);
       } while (!line.includes('Stopped'));
       expect(await agent.exited(5_000)).toMatchObject({ code: 0 });
-      expect(complaints).toEqual([expect.stringContaining('there is no such program on the PATH')]);
+      expect(complaints).toEqual([expect.stringContaining('the program is not on the PATH')]);
     });
   });
 }

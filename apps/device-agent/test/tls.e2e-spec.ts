@@ -74,11 +74,11 @@ describe('a cloud with its own CA and server name, that requires a client certif
   });
 
   it.each([
-    ['a pin of another key', { FEDECKS_PINS: spare.pin }, 'its key is none of FEDECKS_PINS'],
+    ['a pin of another key', { FEDECKS_PINS: spare.pin }, 'FEDECKS_PINS does not contain its key'],
     [
       'no certificate of its own',
       { FEDECKS_CERT_FILE: '', FEDECKS_KEY_FILE: '' },
-      'a certificate of the device, which has none: it needs FEDECKS_CERT_FILE and FEDECKS_KEY_FILE',
+      'a client certificate, and the device has none: set FEDECKS_CERT_FILE and FEDECKS_KEY_FILE',
     ],
   ])('gets no login from an agent with %s, which says what to change', async (_with, wrong, said) => {
     const running = program.run({ ...env, ...wrong });

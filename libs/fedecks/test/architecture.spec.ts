@@ -3,10 +3,11 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const text = readFileSync(`${root}/ARCHITECTURE.md`, 'utf8');
-const files = ['libs/fedecks/src', 'libs/fedecks/test', 'apps', 'docs'].flatMap((folder) =>
-  readdirSync(`${root}/${folder}`, { recursive: true, encoding: 'utf8' })
-    .filter((file) => !file.includes('node_modules'))
-    .map((file) => `${folder}/${file}`),
+const files = ['libs/fedecks/src', 'libs/fedecks/test', 'libs/fedecks/types-test', 'apps', 'docs'].flatMap(
+  (folder) =>
+    readdirSync(`${root}/${folder}`, { recursive: true, encoding: 'utf8' })
+      .filter((file) => !file.includes('node_modules'))
+      .map((file) => `${folder}/${file}`),
 );
 
 it('names only files that exist', () => {

@@ -271,8 +271,8 @@ it('logs dropped messages with a rate limit, and without their content', async (
     // The server delivers in order, so the node has received all of it.
     await app.fedecks.broadcast('after it');
     expect(warnings.slice(0, 2)).toEqual([
-      `The backplane failed to read "${ENDPOINT}.${key}" of logged_presence_${ENDPOINT}: it is not what nodes keep there`,
-      `The backplane failed to read a message on "logged.${ENDPOINT}.nodes": it is no JSON`,
+      `The backplane failed to read "${ENDPOINT}.${key}" of logged_presence_${ENDPOINT}: not a valid entry`,
+      `The backplane failed to read a message on "logged.${ENDPOINT}.nodes": not JSON`,
     ]);
     // At most 20 lines per ten seconds, and one that counts the rest. How long the test takes depends on the machine.
     expect(warnings.length).toBeLessThanOrEqual(21 * Math.ceil((Date.now() - began + 1) / 10_000) + 21);

@@ -72,10 +72,10 @@ describe('A NATS server with a user and a password', () => {
   it('accepts nodes with the right password; an app with another one fails at start-up', async () => {
     const nats = await server(`authorization { user: fleet, password: "${SECRET}" }`);
     await expectNodesWork(nats, { user: 'fleet', pass: SECRET });
-    expect(await refusal(nats, { user: 'fleet', pass: `${SECRET}-2` })).toMatch(
-      /does not accept 'user' and 'pass'/,
+    expect(await refusal(nats, { user: 'fleet', pass: `${SECRET}-2` })).toMatch(/rejects 'user' and 'pass'/);
+    expect(await refusal(nats, {})).toMatch(
+      /requires authentication: set 'user' and 'pass', 'token' or 'creds'/,
     );
-    expect(await refusal(nats, {})).toMatch(/give natsBackplane 'user' and 'pass', 'token' or 'creds'/);
     expect(lines.join('\n')).not.toContain(SECRET);
   });
 
@@ -105,7 +105,7 @@ describe('A NATS server with a user and a password', () => {
     await nats.restart();
     await eventually(
       () => app.fedecks.health(),
-      (health) => JSON.stringify(health).includes("does not accept 'user' and 'pass'"),
+      (health) => JSON.stringify(health).includes("rejects 'user' and 'pass'"),
     );
     expect(await app.fedecks.push(device.id, 'still here')).toBe('sent');
     await nats.kill();
@@ -123,7 +123,7 @@ describe('A NATS server with a user and a password', () => {
 it('A NATS server with a token accepts nodes that present it; an app with another token fails at start-up', async () => {
   const nats = await server(`authorization { token: "${SECRET}" }`);
   await expectNodesWork(nats, { token: SECRET });
-  expect(await refusal(nats, { token: `${SECRET}-2` })).toMatch(/does not accept 'token'/);
+  expect(await refusal(nats, { token: `${SECRET}-2` })).toMatch(/rejects 'token'/);
   expect(lines.join('\n')).not.toContain(SECRET);
 });
 
@@ -131,7 +131,7 @@ it('A NATS server with an operator accepts nodes with its credentials; an app wi
   const operator = new NatsOperator();
   const nats = await server(operator.config);
   await expectNodesWork(nats, { creds: operator.creds() });
-  expect(await refusal(nats, { creds: new NatsOperator().creds() })).toMatch(/does not accept 'creds'/);
+  expect(await refusal(nats, { creds: new NatsOperator().creds() })).toMatch(/rejects 'creds'/);
   expect(lines.join('\n')).not.toMatch(/SEED|eyJ/);
 });
 
@@ -147,23 +147,23 @@ describe('A NATS server with TLS', () => {
     const nats = await server(`tls { ${tls} }`);
     await expectNodesWork(nats, { tls: { ca: ca.cert } });
     expect(await refusal(nats, { tls: { ca: other.cert } })).toMatch(
-      /not trusted \(UNABLE_.*\): check 'tls.ca'/,
+      /does not trust .* \(UNABLE_.*\): check 'tls.ca'/,
     );
     for (const login of [{}, { tls: {} }])
-      expect(await refusal(nats, login)).toMatch(/give the authority .* 'tls.ca'/);
+      expect(await refusal(nats, login)).toMatch(/set 'tls.ca' to the CA/);
   });
 
   it('accepts nodes with a certificate of its CA; other apps fail at start-up', async () => {
     const nats = await server(`tls { ${tls}, ca_file: "${ca.certFile}", verify: true }`);
     await expectNodesWork(nats, { tls: { ca: ca.cert, cert: node.cert, key: node.key } });
-    expect(await refusal(nats, { tls: { ca: ca.cert } })).toMatch(/give 'tls.cert' and 'tls.key'/);
+    expect(await refusal(nats, { tls: { ca: ca.cert } })).toMatch(/set 'tls.cert' and 'tls.key'/);
     const { cert, key } = stranger;
-    expect(await refusal(nats, { tls: { ca: ca.cert, cert, key } })).toMatch(/may not accept 'tls.cert'/);
+    expect(await refusal(nats, { tls: { ca: ca.cert, cert, key } })).toMatch(/may have rejected 'tls.cert'/);
   });
 
   it('fails at start-up when TLS is configured and the server has none', async () => {
     expect(await refusal(await server(''), { tls: { ca: ca.cert } })).toMatch(
-      /offers no TLS: leave out 'tls'/,
+      /does not offer TLS: remove 'tls'/,
     );
   });
 
@@ -176,14 +176,18 @@ describe('A NATS server with TLS', () => {
       }
       return 'nothing';
     };
-    expect(message({ tls: { ca: ca.certFile } })).toMatch(/'tls' must have PEM texts, not paths: 'ca'/);
-    expect(message({ tls: { cert: node.cert } })).toMatch(/'cert' and 'key' must be given together/);
-    expect(message({ tls: { cert: node.cert, key: cloud.key } })).toMatch(/do not belong together/);
+    expect(message({ tls: { ca: ca.certFile } })).toMatch(
+      /'tls' is invalid: 'ca' must be a PEM text, not a path/,
+    );
+    expect(message({ tls: { cert: node.cert } })).toMatch(/'cert' and 'key' go together/);
+    expect(message({ tls: { cert: node.cert, key: cloud.key } })).toMatch(
+      /a certificate and its private key/,
+    );
     expect(message({ tls: null as never })).toMatch(/\{ ca, cert, key \}/);
     expect(message({ creds: '/etc/nats.creds' })).toMatch(/'creds' must be the text/);
-    expect(message({ token: '' })).toMatch(/'token' must be a string that is not empty/);
+    expect(message({ token: '' })).toMatch(/'token' must be a non-empty string/);
     expect(message({ servers: `nats://fleet:${SECRET}@127.0.0.1` } as Login)).toMatch(
-      /^(?!.*do-not).*must hold no user/,
+      /^(?!.*do-not).*must not contain a user/,
     );
   });
 });

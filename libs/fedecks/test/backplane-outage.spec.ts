@@ -229,7 +229,7 @@ describe('The options of natsBackplane', () => {
       serverz: 1,
     };
     expect(() => natsBackplane(wrong as unknown as NatsBackplaneOptions)).toThrow(
-      /^natsBackplane: .*'serverz': did you mean 'servers'.*'servers' must.*only one.*together.*'namespace'.*'replicas'.*'heartbeatMs'/,
+      /^natsBackplane: .*'serverz' does not exist: did you mean 'servers'.*'servers' must.*only one.*together.*'namespace'.*'replicas'.*'heartbeatMs'/,
     );
   });
 

@@ -181,8 +181,16 @@ describe('fedecks check', () => {
       () => answering(200, { 'content-type': 'text/html' }, '<html>'),
       'A web page or an API answers',
     ],
-    ['a proxy that requires a login', () => answering(401, {}, 'Who?'), 'A cloud never answers 401'],
-    ['a firewall', () => answering(403, { server: 'Wall' }, 'No'), 'A cloud refuses without a body'],
+    [
+      'a proxy that requires a login',
+      () => answering(401, {}, 'Who?'),
+      'HTTP status 401: a proxy, firewall or captive portal',
+    ],
+    [
+      'a firewall',
+      () => answering(403, { server: 'Wall' }, 'No'),
+      'HTTP status 403: a proxy, firewall or captive portal',
+    ],
     [
       'a redirect',
       () => answering(302, { location: 'https://new.example.com/x' }),
@@ -190,7 +198,7 @@ describe('fedecks check', () => {
     ],
     ['a proxy that drops the upgrade header', () => answering(426), 'proxy_set_header Upgrade'],
     ['an overload', () => answering(503, { 'retry-after': '7' }), 'come again in 7 s'],
-    ['a reverse proxy without an app', () => answering(502), 'does not reach the app behind it'],
+    ['a reverse proxy without an app', () => answering(502), 'the reverse proxy cannot reach the cloud'],
     [
       'nginx at a TLS port',
       () => answering(400, {}, 'The plain HTTP request was sent to HTTPS port'),

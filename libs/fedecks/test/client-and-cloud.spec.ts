@@ -186,7 +186,7 @@ describe('device: events of a real cloud', () => {
     await log.until('clone_suspected');
     await otherLog.until('clone_suspected');
     expect(client.details.cloneSuspectedAt).toBeInstanceOf(Date);
-    expect(client.details.lastError).toContain('clone_suspected: another machine uses this device id');
+    expect(client.details.lastError).toContain('Another machine uses this device id');
   });
 
   it("is rejected by clones: 'refuse' while the other machine is connected, and accepted afterwards", async () => {

@@ -191,6 +191,53 @@ describe('FedecksClientModule', () => {
     },
   );
 
+  describe('isGlobal', () => {
+    @Injectable()
+    class Sensor {
+      constructor(readonly client: FedecksClient) {}
+    }
+
+    @Module({ providers: [Sensor] })
+    class SensorModule {}
+
+    const make = {
+      forRoot: (visibility: { isGlobal?: boolean }) =>
+        FedecksClientModule.forRoot({ ...options(), ...visibility }),
+      forRootAsync: (visibility: { isGlobal?: boolean }) =>
+        FedecksClientModule.forRootAsync({ useFactory: options, ...visibility }),
+    };
+
+    /** An app in which one module imports the client's, and another injects the client. */
+    async function startWithSensor(uplink: DynamicModule, ofSensor: DynamicModule[] = []) {
+      @Module({ imports: [uplink] })
+      class UplinkModule {}
+      @Module({ imports: [UplinkModule, { module: SensorModule, imports: ofSensor }] })
+      class AppModule {}
+      await start({ module: AppModule });
+      await accept();
+    }
+
+    it.each(Object.entries(make))(
+      'lets every module inject the client unless it is false: %s',
+      async (_how, clientModule) => {
+        await startWithSensor(clientModule({}));
+        expect(app.get(Sensor, { strict: false }).client).toBe(app.get(FedecksClient));
+      },
+    );
+
+    it.each(Object.entries(make))(
+      'with false, only modules that import the module can inject the client: %s',
+      async (_how, clientModule) => {
+        await expect(startWithSensor(clientModule({ isGlobal: false }))).rejects.toThrow(
+          /resolve dependencies of the Sensor \(\?\).*SensorModule/,
+        );
+        const imported = clientModule({ isGlobal: false });
+        await startWithSensor(imported, [imported]);
+        expect(app.get(Sensor, { strict: false }).client).toBe(app.get(FedecksClient));
+      },
+    );
+  });
+
   it('reports to handlers how a connection ended, and when the next one is open', async () => {
     await start(FedecksClientModule.forRoot(options()));
     const device = await accept();

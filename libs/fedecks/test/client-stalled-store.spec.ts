@@ -101,10 +101,10 @@ describe('a token store that never answers', () => {
       expect(await log.rest()).toEqual([
         {
           type: 'token_store_failed',
-          reason: 'The token store has not answered within 3000 ms of stop().',
+          reason: 'The token store did not answer within 3000 ms after stop().',
         },
       ]);
-      expect(client.details.lastError).toContain('has not answered');
+      expect(client.details.lastError).toContain('did not answer');
       store.thaw();
       await new Promise((resolve) => setImmediate(resolve));
       expect(store.calls).toEqual(['load', 'save first-token', 'save second-token']);

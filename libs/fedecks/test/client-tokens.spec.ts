@@ -158,7 +158,7 @@ describe('damaged token file', () => {
     await truncate(join(directory, 'token'), length);
     const app = start();
     expect((await told(app, 'token_load_failed')).reason).toMatch(
-      /token is damaged: the previous token is used\.$/,
+      /token is damaged: the client uses the previous token\.$/,
     );
     await accept('first-token');
   });
@@ -167,7 +167,7 @@ describe('damaged token file', () => {
     await store().save('first-token');
     await truncate(join(directory, 'token'), 3);
     const app = start(CREDENTIALS);
-    expect((await told(app, 'token_load_failed')).reason).toMatch(/: there is no token\.$/);
+    expect((await told(app, 'token_load_failed')).reason).toMatch(/: the client starts without a token\.$/);
     await told(app, 'unregistered');
     sendToken(await accept(undefined), 'new-token');
     await told(app, 'logged_in');

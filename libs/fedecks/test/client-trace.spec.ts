@@ -61,12 +61,12 @@ describe('NODE_DEBUG=fedecks', () => {
       .map((line) => line.replace(/^FEDECKS \d+: /, ''));
     expect(lines).toEqual(
       [
-        "'nerves-242a': unregistered: no_token",
-        `'nerves-242a': connecting to ${url}, with credentials`,
-        "'nerves-242a': connected",
-        "'nerves-242a': token_stored",
+        "'nerves-242a': No token: a login is needed",
+        `'nerves-242a': Connecting to ${url} with credentials`,
+        "'nerves-242a': Connected",
+        "'nerves-242a': A new token is stored",
         `'nerves-242a': received event 'fan', ${encodeTerm({ event: 'fan', data: PASSWORD }).length} bytes`,
-        "'nerves-242a': stopped",
+        "'nerves-242a': Stopped",
       ].map((line) => line.replaceAll("'", '"')),
     );
     expect(stderr).not.toContain(PASSWORD);
@@ -80,9 +80,9 @@ describe('NODE_DEBUG=fedecks', () => {
       { env: { NODE_DEBUG: 'fedecks' } },
       { url: `${url}?key=hunter2`, tokenStore: hostile },
     );
-    expect(stderr).toContain('token_load_failed');
+    expect(stderr).toContain('The stored token cannot be used');
     expect(stderr).toContain('\\u001b[2J\\nFEDECKS 1: all is well\\u202e\\u009b');
-    expect(stderr).toContain(`connecting to ${url}?..., with credentials`);
+    expect(stderr).toContain(`Connecting to ${url}?... with credentials`);
     expect(stderr).not.toContain('hunter2');
     for (const line of stderr.trim().split('\n'))
       expect(line).toMatch(/^FEDECKS \d+: "nerves-242a": [ -~]+$/);

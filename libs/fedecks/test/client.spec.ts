@@ -218,7 +218,7 @@ describe('login (§3)', () => {
     expect(await log.until('upgrade_failed')).toEqual({ type: 'upgrade_failed', status: 403 });
     expect(await log.until('unregistered')).toEqual({ type: 'unregistered', cause: 'login_failed' });
     expect(client.status).toBe('unregistered');
-    expect(client.details.lastError).toMatch(/^upgrade_failed: HTTP status 403: the cloud refuses/);
+    expect(client.details.lastError).toMatch(/^The server refused with HTTP status 403: the cloud rejected/);
   });
 
   it('rejects when the server is unreachable', async () => {
@@ -491,7 +491,7 @@ describe('send', () => {
       await expect(client.sendRaw(Buffer.alloc(1_024))).rejects.toMatchObject({
         name: 'SendBufferFullError',
         code: 'send-buffer-full',
-        message: expect.stringContaining("'maxBufferedBytes', 1024") as string,
+        message: expect.stringContaining("'maxBufferedBytes' (1024)") as string,
       });
       expect(client.status).toBe('connected');
       await Promise.all([client.stop(), expect(first).rejects.toThrow(NotConnectedError)]);
@@ -784,7 +784,7 @@ describe('on (§2.1)', () => {
   it('rejects a handler that is not a function, naming the event', () => {
     make();
     expect(() => client.on('fan', undefined as never)).toThrow(
-      "client.on('fan', handler): handler must be a function, and is undefined.",
+      "client.on('fan', handler): handler must be a function, not undefined.",
     );
   });
 });

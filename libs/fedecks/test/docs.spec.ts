@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { decodeTerm, isTokenPlease, tokenIn, tuple } from '@fedecks/nest/wire';
+import { decodeTerm, tuple } from '@fedecks/nest/wire';
+import { isTokenPlease, tokenIn } from '../src/wire/internal.js';
 import { startCloud } from './support/cloud.js';
 import { blocksIn, documentsIn, examples, packedDocuments, read, root } from './support/documents.js';
 import { RawPeer } from './support/raw-peer.js';

@@ -71,6 +71,33 @@ async function expectReply(peer: RawPeer, message: Uint8Array, reply: string): P
 
 const HELLO = term(str('hello'));
 
+@Injectable()
+@DeviceEndpoint()
+class Unnamed {
+  @OnMessage()
+  any() {
+    return 'unnamed';
+  }
+}
+
+describe('@DeviceEndpoint() without a path', () => {
+  afterEach(closeSite);
+
+  it('means the only endpoint, whatever its path', async () => {
+    await start([FedecksModule.forRoot(options({ path: '/v2/custom' }))], [Unnamed]);
+    await expectReply(await site.open(CUSTOM), HELLO, 'unnamed');
+  });
+
+  it('means the default endpoint, if there are several', async () => {
+    await start(
+      [FedecksModule.forRoot(options({ path: '/v2/custom' })), FedecksModule.forRoot(options())],
+      [Unnamed, Custom],
+    );
+    await expectReply(await site.open(GREENHOUSE), HELLO, 'unnamed');
+    await expectReply(await site.open(CUSTOM), HELLO, 'custom nerves-242a');
+  });
+});
+
 describe('Two endpoints', () => {
   afterEach(closeSite);
   beforeEach(() =>
@@ -382,11 +409,13 @@ describe('App start-up', () => {
     );
 
     const paths = ['/a', '/b'].map((path) => FedecksModule.forRoot(options({ path })));
-    const undecided = await startUp(paths, [Greenhouse]);
-    expect(undecided.error).toBeInstanceOf(InvalidHandlerError);
-    expect((undecided.error as Error).message).toContain(
-      "Greenhouse.any does not say which endpoint it serves. Put @DeviceEndpoint() on its class, with one of: '/a', '/b'.",
-    );
+    for (const type of [Greenhouse, Unnamed]) {
+      const undecided = await startUp(paths, [type]);
+      expect(undecided.error).toBeInstanceOf(InvalidHandlerError);
+      expect((undecided.error as Error).message).toContain(
+        `${type.name}.any does not say which endpoint it serves. Put @DeviceEndpoint() on its class, with one of: '/a', '/b'.`,
+      );
+    }
   });
 
   it('succeeds when all of that is correct', async () => {

@@ -9,7 +9,10 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
   wire: { folders: [], packages: /^node:(buffer|util|zlib)$/ },
   options: { folders: ['wire'], packages: /^$/ },
   faults: { folders: [], packages: /^(rxjs|node:util)$/ },
-  handlers: { folders: ['wire', 'faults'], packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/ },
+  handlers: {
+    folders: ['wire', 'options', 'faults'],
+    packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/,
+  },
   server: {
     folders: ['wire', 'options', 'faults', 'handlers'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/,
@@ -96,15 +99,34 @@ describe('layering', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('imports other folders through their index only, and never its own index', () => {
+  it('imports other folders through their index or internal only, and never its own index', () => {
     const wrong = sources.flatMap((source) =>
       source.imports
         .filter(({ specifier }) => specifier.startsWith('.'))
         .map(({ specifier }) => target(source, specifier))
         .filter((file) => {
           const own = file.split('/')[0] === source.folder;
-          return own ? file === `${source.folder}/index.ts` : !file.endsWith('/index.ts');
+          // internal.ts is index.ts and more.
+          if (own)
+            return file === `${source.folder}/index.ts` && source.file !== `${source.folder}/internal.ts`;
+          return !/^[\w-]+\/(index|internal)\.ts$/.test(file);
         })
+        .map((file) => `${source.file} imports ${file}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('imports each folder that has an internal.ts through it, except in an index.ts', () => {
+    const internals = sources.filter(({ file }) => /^[\w-]+\/internal\.ts$/.test(file));
+    expect(internals.map(({ file }) => file)).toEqual(['wire/internal.ts']);
+    const wrong = sources.flatMap((source) =>
+      source.imports
+        .filter(({ specifier }) => specifier.startsWith('.'))
+        .map(({ specifier }) => target(source, specifier))
+        .filter((file) =>
+          internals.some(({ folder }) => folder !== source.folder && file.startsWith(`${folder}/`)),
+        )
+        .filter((file) => file.endsWith('/index.ts') !== source.file.endsWith('/index.ts'))
         .map((file) => `${source.file} imports ${file}`),
     );
     expect(wrong).toEqual([]);

@@ -77,12 +77,12 @@ describe('missing options', () => {
     [
       'FedecksModule without forRoot',
       FedecksModule,
-      'FedecksModule: It is imported without options: import FedecksModule.forRoot({ ... }) or FedecksModule.forRootAsync({ ... }).',
+      'FedecksModule: The module has no options: import FedecksModule.forRoot({ ... }) or FedecksModule.forRootAsync({ ... }).',
     ],
     [
       'FedecksClientModule without forRoot',
       FedecksClientModule,
-      'FedecksClientModule: It is imported without options: import FedecksClientModule.forRoot({ ... }) or FedecksClientModule.forRootAsync({ ... }).',
+      'FedecksClientModule: The module has no options: import FedecksClientModule.forRoot({ ... }) or FedecksClientModule.forRootAsync({ ... }).',
     ],
   ])('are named, with where they come from: %s', async (_what, imported, message) => {
     await expect(startError(imported)).resolves.toBe(message);
@@ -94,10 +94,10 @@ describe('missing options', () => {
     ['no function', { useFactory: { secrets: [] } }],
   ])('are asked of something: forRootAsync with %s', (_what, given) => {
     expect(() => FedecksModule.forRootAsync(given as never)).toThrow(
-      "FedecksModule.forRootAsync: It needs a function as 'useFactory', or a class with createFedecksOptions() as 'useClass' or 'useExisting'.",
+      "FedecksModule.forRootAsync: Set 'useFactory' to a function, or 'useClass' or 'useExisting' to a class with createFedecksOptions().",
     );
     expect(() => FedecksClientModule.forRootAsync(given as never)).toThrow(
-      /^FedecksClientModule.forRootAsync: It needs .* createFedecksClientOptions\(\)/,
+      /^FedecksClientModule.forRootAsync: Set 'useFactory' .* createFedecksClientOptions\(\)/,
     );
   });
 
@@ -233,11 +233,11 @@ describe('an untyped call', () => {
   });
 
   it.each<[unknown[], string]>([
-    [[], 'send() was given 0 arguments'],
-    [['a', 'b', 'c'], 'send() was given 3 arguments'],
-    [[42, {}], 'send(event, payload): the name of the event must be a string, not number'],
-    [[undefined, {}], 'send(event, payload): the name of the event must be a string, not undefined'],
-    [[null, {}], 'send(event, payload): the name of the event must be a string, not null'],
+    [[], 'send() takes 1 or 2 arguments, not 0'],
+    [['a', 'b', 'c'], 'send() takes 1 or 2 arguments, not 3'],
+    [[42, {}], 'send(event, payload): the event name must be a string, not number'],
+    [[undefined, {}], 'send(event, payload): the event name must be a string, not undefined'],
+    [[null, {}], 'send(event, payload): the event name must be a string, not null'],
   ])('of send%j is rejected, with the right usage', async (given, problem) => {
     const client = new FedecksClient({
       url: 'ws://127.0.0.1:9/',

@@ -98,7 +98,7 @@ describe('the packed library', () => {
     const entries = ['', '/client', '/client-nest', '/nats', '/testing', '/wire'];
     const probe = `
       for (const entry of ${JSON.stringify(entries)}) await import('@fedecks/nest' + entry);
-      for (const hidden of ['/dist/server/index.js', '/server', '/handlers']) {
+      for (const hidden of ['/dist/server/index.js', '/server', '/handlers', '/wire/internal']) {
         await import('@fedecks/nest' + hidden).then(() => process.exit(1), () => undefined);
       }`;
     await run('node', ['--input-type=module', '-e', probe], { cwd: app });

@@ -3,7 +3,6 @@ import fc from 'fast-check';
 import {
   Atom,
   atom,
-  decodeAuthHeader,
   decodeTerm,
   encodeTerm,
   type Term,
@@ -12,6 +11,7 @@ import {
   Tuple,
   tuple,
 } from '@fedecks/nest/wire';
+import { decodeAuthHeader } from '../src/wire/internal.js';
 import { readFrame } from '../src/client/inbound.js';
 import { mutated } from './support/mutated.js';
 import {

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
@@ -24,13 +24,21 @@ interface Name {
   readonly symbol: ts.Symbol;
 }
 
-/** The exports of an entry, and their public members. */
-function namesOf(entry: string): Name[] {
+/** The exports of an entry. */
+function exportsOf(entry: string): ts.Symbol[] {
   const file = program.getSourceFile(join(src, entry, 'index.ts'));
   const module = file && checker.getSymbolAtLocation(file);
   if (!module) throw new Error(`there is no entry ${entry}`);
-  return checker.getExportsOfModule(module).flatMap((exported) => {
-    const symbol = exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported;
+  return checker
+    .getExportsOfModule(module)
+    .map((exported) =>
+      exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported,
+    );
+}
+
+/** The exports of an entry, and their public members. */
+function namesOf(entry: string): Name[] {
+  return exportsOf(entry).flatMap((symbol) => {
     const declaration = symbol.declarations?.[0];
     if (!declaration || !declaration.getSourceFile().fileName.startsWith(src)) return [];
     const { name } = symbol;
@@ -77,4 +85,52 @@ it('documents the default of every option', () => {
       .filter(({ symbol }) => !symbol.getJsDocTags(checker).some((tag) => tag.name === 'default'));
     expect(optional.map(({ name }) => name)).toEqual([]);
   }
+});
+
+describe('The entry @fedecks/nest/wire', () => {
+  const types = [
+    ...['CannotBeSent', 'Compression', 'Contract', 'CredentialsToSend', 'DecodeOptions', 'EncodeOptions'],
+    ...['EventMessage', 'EventName', 'EventsOf', 'MessageOf', 'MessageToSend', 'PayloadReceived'],
+    ...['PayloadToSend', 'Sendable', 'Sent', 'Term', 'TermDecodeCode', 'TupleOf'],
+  ];
+  const values = [
+    ...[
+      'Atom',
+      'BitString',
+      'FedecksError',
+      'Float',
+      'ImproperList',
+      'MAX_DEVICE_ID_BYTES',
+      'Pid',
+      'Reference',
+    ],
+    ...['TermDecodeError', 'TermEncodeError', 'Tuple', 'atom', 'decodeTerm', 'encodeTerm', 'eventOf'],
+    ...['float', 'tuple'],
+  ];
+
+  it('exports exactly what applications use', () => {
+    expect(
+      exportsOf('wire')
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual([...types, ...values].sort());
+  });
+
+  it('is all of wire that other entries of the package export', () => {
+    const { exports } = JSON.parse(readFileSync(join(root, 'libs/fedecks/package.json'), 'utf8')) as {
+      exports: Record<string, { import?: { default: string } }>;
+    };
+    const entries = Object.values(exports).flatMap(
+      (each) => /^\.\/dist\/([\w-]+)\/index\.js$/.exec(each.import?.default ?? '')?.[1] ?? [],
+    );
+    expect(entries).toEqual(['server', 'client', 'client-nest', 'nats', 'testing', 'wire']);
+    const isOfWire = ({ declarations = [] }: ts.Symbol): boolean =>
+      declarations.some((each) => each.getSourceFile().fileName.startsWith(join(src, 'wire/')));
+    const wrong = entries.flatMap((entry) =>
+      exportsOf(entry)
+        .filter((symbol) => isOfWire(symbol) && !exportsOf('wire').includes(symbol))
+        .map(({ name }) => `${entry}: ${name}`),
+    );
+    expect(wrong).toEqual([]);
+  });
 });

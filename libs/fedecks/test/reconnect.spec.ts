@@ -183,7 +183,9 @@ describe('backoff (§3)', () => {
     for (let attempt = 0; attempt < 5; attempt++) {
       expect((await log.until('connection_failed')).reason).toContain('ECONNREFUSED');
     }
-    expect(client.details.lastError).toContain('connection_failed: connect ECONNREFUSED');
+    expect(client.details.lastError).toContain(
+      'The server could not be reached: nothing listens at its address and port: connect ECONNREFUSED',
+    );
     cloud = await PhoenixPeer.listen();
   });
 });
@@ -346,7 +348,9 @@ describe('messages that the server may not have read', () => {
       code: 4003,
       unconfirmed: 3,
     });
-    expect(client.details.lastError).toBe('connection_lost: closed 4003, up to 3 messages were not read');
+    expect(client.details.lastError).toBe(
+      'Connection lost: this device has sent too many messages at once (close code 4003); up to 3 messages may not have arrived',
+    );
   });
 });
 

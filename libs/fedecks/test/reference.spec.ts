@@ -1,9 +1,13 @@
 import { readdirSync } from 'node:fs';
-import { resolveOptions as resolveClientOptions } from '../src/client/client-options.js';
+import { InvalidOptionsError } from '@fedecks/nest';
+import {
+  type FedecksClientOptions,
+  resolveOptions as resolveClientOptions,
+} from '../src/client/client-options.js';
 import { MemoryTokenStore } from '../src/client/token-store.js';
-import { resolveNatsOptions } from '../src/nats/nats-options.js';
-import { resolveOptions } from '../src/server/fedecks-options.js';
-import { CLOSE } from '../src/wire/index.js';
+import { type NatsBackplaneOptions, resolveNatsOptions } from '../src/nats/nats-options.js';
+import { type FedecksOptions, resolveOptions } from '../src/server/fedecks-options.js';
+import { CLOSE, closeCodeAdvice } from '../src/wire/internal.js';
 import { read } from './support/documents.js';
 
 const DOCS = 'libs/fedecks/docs/reference';
@@ -67,18 +71,21 @@ describe('reference/options.md', () => {
       heading: 'The cloud',
       fields: fieldsOf('server/fedecks-options.ts', 'FedecksOptions'),
       given: required.cloud,
+      resolve: (options: object) => resolveOptions(options as FedecksOptions),
       resolved: resolveOptions(required.cloud) as unknown as Record<string, unknown>,
     },
     {
       heading: 'The device',
       fields: fieldsOf('client/client-options.ts', 'FedecksClientOptions'),
       given: required.device,
+      resolve: (options: object) => resolveClientOptions(options as FedecksClientOptions),
       resolved: resolveClientOptions(required.device) as unknown as Record<string, unknown>,
     },
     {
       heading: 'NATS',
       fields: fieldsOf('nats/nats-options.ts', 'NatsBackplaneOptions'),
       given: required.nats,
+      resolve: (options: object) => resolveNatsOptions(options as NatsBackplaneOptions),
       resolved: resolveNatsOptions(required.nats) as unknown as Record<string, unknown>,
     },
   ];
@@ -86,6 +93,20 @@ describe('reference/options.md', () => {
   it.each(sources)('lists exactly the options of the code: $heading', ({ heading, fields }) => {
     expect(fields.length).toBeGreaterThan(5);
     expect(rowsOf('options.md', heading).map(nameIn).sort()).toEqual([...fields].sort());
+  });
+
+  it.each(sources)('has a check for every option: $heading', ({ fields, given, resolve }) => {
+    const unchecked = fields.filter((option) => {
+      try {
+        // Of no type that an option has.
+        resolve({ ...given, [option]: NaN });
+        return true;
+      } catch (error) {
+        if (error instanceof InvalidOptionsError) return !error.message.includes(`'${option}'`);
+        throw error;
+      }
+    });
+    expect(unchecked).toEqual([]);
   });
 
   it.each(sources)("lists the code's defaults: $heading", ({ heading, given, resolved }) => {
@@ -110,11 +131,45 @@ describe('reference/events.md', () => {
   });
 });
 
+const CLOSE_CODES = Object.values(CLOSE).sort((a, b) => a - b);
+
 describe('reference/close-codes.md', () => {
+  const [before = ''] = read(`${DOCS}/close-codes.md`).split('\n## ');
+  const rows = tableRows(before);
+
   it('lists exactly the close codes that are sent', () => {
-    const [before = ''] = read(`${DOCS}/close-codes.md`).split('\n## ');
-    const codes = tableRows(before).map(([code]) => Number(code));
-    expect(codes).toEqual(Object.values(CLOSE).sort((a, b) => a - b));
+    expect(rows.map(([code]) => Number(code))).toEqual(CLOSE_CODES);
+  });
+
+  it('says what a device does at each', () => {
+    const reactions = {
+      retry: /^retries with backoff/,
+      login: /^deletes its token/,
+      slow: /15 to 60 minutes|as for 4150/,
+    };
+    const wrong = rows.filter(
+      ([code, , reaction = '']) => !reactions[closeCodeAdvice(Number(code))].test(reaction),
+    );
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe('PROTOCOL.md §5', () => {
+  const [, section = ''] = read('libs/fedecks/PROTOCOL.md').split('\n## 5. ');
+  const rows = [...section.matchAll(/^\| \*{0,2}(\d{4}(?:-\d{4})?)[ *]*\|.*\|(.*)\|$/gm)];
+
+  it('lists exactly the close codes that are sent', () => {
+    const codes = rows.map(([, code = '']) => code).filter((code) => !code.includes('-'));
+    expect(codes.map(Number)).toEqual(CLOSE_CODES);
+  });
+
+  it('says what a device does at the codes of each range', () => {
+    const reactions = { retry: /retries with backoff/, login: /deletes its token/, slow: /15 to 60 minutes/ };
+    const ranges = rows.filter(([, code = '']) => code.includes('-'));
+    expect(ranges).toHaveLength(3);
+    for (const [, range = '', reaction] of ranges)
+      for (const code of range.split('-').map(Number))
+        expect(reaction).toMatch(reactions[closeCodeAdvice(code)]);
   });
 });
 

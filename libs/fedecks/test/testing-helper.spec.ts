@@ -157,7 +157,7 @@ describe('FakeDevice', () => {
   it('rejects next() after its deadline, and does not lose a later message', async () => {
     const device = await FakeDevice.connect(app, { id: 'ninth', credentials });
     device.send('quiet', null);
-    await expect(device.next(1)).rejects.toThrow("No message of the cloud for device 'ninth' within 1 ms");
+    await expect(device.next(1)).rejects.toThrow("No message from the cloud for device 'ninth' within 1 ms");
     device.send('marker');
     await expect(device.next()).resolves.toBe('marker');
     await device.disconnect();

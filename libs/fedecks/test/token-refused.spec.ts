@@ -48,7 +48,7 @@ describe('A device whose token is rejected', () => {
     expect(client.details).toMatchObject({
       tokenHeld: true,
       tokenExpiresAt: new Date(EXPIRES_S * 1000),
-      lastError: 'token_refused: expired',
+      lastError: 'The cloud refuses the token, which has expired',
     });
     expect((await cloud.accept()).request.line).toContain('GET');
   });

@@ -1,5 +1,5 @@
 // decodeAuthHeader must return a device id that fits into a ping, or the problem of the header, and never throw.
-import { decodeAuthHeader } from '../../../libs/fedecks/dist/wire/index.js';
+import { decodeAuthHeader } from '../../../libs/fedecks/dist/wire/internal.js';
 
 let turn = 0;
 

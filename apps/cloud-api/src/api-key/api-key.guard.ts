@@ -10,6 +10,8 @@ export class ApiKeyGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
     const { headers } = context.switchToHttp().getRequest<IncomingMessage>();
     if (this.apiKey.isIn(headers)) return true;
-    throw new UnauthorizedException('Present the API key: x-api-key: <key>, or authorization: Bearer <key>.');
+    throw new UnauthorizedException(
+      'The API key is missing or wrong: send x-api-key: <key>, or authorization: Bearer <key>.',
+    );
   }
 }

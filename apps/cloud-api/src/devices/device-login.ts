@@ -31,7 +31,7 @@ export class DeviceLogin implements DeviceAuthenticator {
     if (!isShortText(username) || !isShortText(password)) return false;
     const network = networkOf(device.remoteAddress);
     if (!this.limits.admit(network, device.id)) {
-      throw new ServiceUnavailableException('too many failed logins of this address or device id');
+      throw new ServiceUnavailableException('too many failed logins from this address or device id');
     }
     let hasFailed = false;
     try {

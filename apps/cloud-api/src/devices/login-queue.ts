@@ -36,7 +36,7 @@ export class LoginQueue {
         refuse: (reason) => reject(new ServiceUnavailableException(reason)),
       };
       if (this.length >= MAX_WAITING && !this.makeRoom(network)) {
-        login.refuse('too many logins wait');
+        login.refuse('too many logins are queued');
         return;
       }
       const logins = this.waiting.get(network);
@@ -52,7 +52,7 @@ export class LoginQueue {
     let most: Login[] = [];
     for (const logins of this.waiting.values()) if (logins.length > most.length) most = logins;
     if (most.length <= (this.waiting.get(network)?.length ?? 0) + 1) return false;
-    most.pop()?.refuse('too many logins wait');
+    most.pop()?.refuse('too many logins are queued');
     this.length--;
     return true;
   }

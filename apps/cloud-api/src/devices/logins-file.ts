@@ -39,11 +39,13 @@ export function parseLogins(text: string): ReadonlyMap<string, Login> {
     const { password, devices } = (login ?? {}) as Partial<Record<keyof Login, unknown>>;
     if (!isPasswordHash(password)) {
       throw new Error(
-        `the "password" of ${JSON.stringify(username)} is no hash: make one with device-password.js.`,
+        `the "password" of ${JSON.stringify(username)} is not a hash: create one with device-password.js.`,
       );
     }
     if (!Array.isArray(devices) || !devices.every((id) => typeof id === 'string')) {
-      throw new Error(`the "devices" of ${JSON.stringify(username)} must list device ids, or ["*"] for any.`);
+      throw new Error(
+        `the "devices" of ${JSON.stringify(username)} must be an array of device ids, or ["*"] for any.`,
+      );
     }
   }
   return new Map(entries as [string, Login][]);
@@ -59,7 +61,7 @@ function parsedObject(text: string): object {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new Error(
-      'it must hold an object: { "<username>": { "password": "scrypt$...", "devices": [...] } }.',
+      'it must contain an object: { "<username>": { "password": "scrypt$...", "devices": [...] } }.',
     );
   }
   return value;

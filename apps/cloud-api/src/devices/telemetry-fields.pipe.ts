@@ -27,7 +27,9 @@ export class TelemetryFields implements PipeTransform<Term, Record<string, unkno
       if (!Object.hasOwn(map, name)) continue;
       const value = map[name];
       if (!isFlat(value))
-        throw new BadRequestException(`${name} must be a number, or a list of ${MAX_ELEMENTS}`);
+        throw new BadRequestException(
+          `${name} must be a number, or a list of at most ${MAX_ELEMENTS} values`,
+        );
       fields[name] = value;
     }
     return fields;

@@ -3,7 +3,6 @@ import { type OnGatewayConnection, WebSocketGateway } from '@nestjs/websockets';
 import { Fedecks, OnSocketError, Payload, type SocketError } from '@fedecks/nest';
 import { map, merge, type Observable, share, Subject } from 'rxjs';
 import { type WebSocket } from 'ws';
-import { CLOSE } from '@fedecks/nest/wire';
 import { type Json, toJson } from './term-json.js';
 
 /** What an operator sees: an event's name and what it is about. */
@@ -16,6 +15,8 @@ interface LiveEvent {
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 /** How long, in milliseconds, a connection is silent before the system asks whether the operator is still there. */
 const KEEP_ALIVE_MS = 30_000;
+/** The close code for an operator who reads too slowly, as for a device. */
+const TOO_SLOW = 4001;
 
 /**
  * Shows operators what devices do, as it happens: first the connected `devices`, then `connected`,
@@ -53,7 +54,7 @@ export class LiveGateway implements OnGatewayConnection<WebSocket> {
     const watching = this.lines$.subscribe((text) => {
       if (operator.bufferedAmount <= MAX_BUFFERED_BYTES) return send(operator, text);
       watching.unsubscribe();
-      operator.close(CLOSE.slowConsumer, 'too slow');
+      operator.close(TOO_SLOW, 'too slow');
     });
     operator.once('close', () => watching.unsubscribe());
   }

@@ -34,7 +34,7 @@ describe('LineLimit', () => {
     admitted('a', 10);
     admitted('b', 3);
     jest.advanceTimersByTime(60_000);
-    expect(warnings).toEqual(['8 lines about messages were left out: more than the limit within 10 s']);
+    expect(warnings).toEqual(['8 lines about messages were not logged: they exceeded the limit per 10 s']);
   });
 
   it('logs nothing if no lines were left out', () => {

@@ -43,7 +43,7 @@ export class LineLimit {
 
   private reportLeftOut(): void {
     this.logger.warn(
-      `${this.leftOut} lines about ${this.what} were left out: more than the limit within 10 s`,
+      `${this.leftOut} lines about ${this.what} were not logged: they exceeded the limit per 10 s`,
     );
     this.leftOut = 0;
   }

@@ -17,13 +17,13 @@ export type ExitStatus = (typeof EXIT)[keyof typeof EXIT];
 
 /** What each status says. Those from 64 on are of sysexits.h, or what a shell says of Ctrl-C. */
 export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
-  ok: 'done; `status`: connected; `run`: stopped by a signal, in order',
-  failed: 'not done: the cloud or the agent refused, as the message says',
-  notConnected: '`status`: the agent runs and is not connected',
+  ok: 'success; `status`: connected; `run`: a signal stopped it cleanly',
+  failed: 'failure: the message gives the reason',
+  notConnected: '`status`: the agent runs but is not connected',
   notRunning: 'no agent answers in the state directory',
-  usage: 'the command line is wrong, or holds no command',
+  usage: 'the command line is wrong, or has no command',
   alreadyRunning: '`run`: another agent runs with this state directory',
-  restart: '`run`: the cloud asked for a restart: start it again',
+  restart: '`run`: the cloud requested a restart: start it again',
   config: 'the configuration is wrong: starting again does not help',
   cancelled: '`login`: Ctrl-C at a prompt',
 };

@@ -17,7 +17,7 @@ export async function login(
     credentialsFile !== undefined
       ? parsed(await fileText(credentialsFile), 'The credentials file')
       : stdin
-        ? parsed(await stdinText(), 'What came on standard input')
+        ? parsed(await stdinText(), 'Standard input')
         : await prompted();
   await ask(socketPath, { method: 'POST', path: '/login', body: credentials, timeoutMs: TIMEOUT_MS });
   process.stdout.write('Logged in. The device is connected and has its token: the password is not kept.\n');
@@ -49,7 +49,7 @@ function parsed(text: string, what: string): unknown {
   }
   throw new CommandError(
     EXIT.failed,
-    `${what} is not JSON of the form { "username": "...", "password": "..." }.`,
+    `${what} must be JSON of the form { "username": "...", "password": "..." }.`,
   );
 }
 
@@ -57,7 +57,7 @@ async function prompted(): Promise<{ username: string; password: string }> {
   if (!process.stdin.isTTY) {
     throw new CommandError(
       EXIT.usage,
-      'There is no terminal to ask at: use --credentials-file FILE, or --stdin with JSON.',
+      'Standard input is not a terminal: use --credentials-file FILE, or --stdin with JSON.',
     );
   }
   const { read } = await import('read');

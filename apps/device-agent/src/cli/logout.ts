@@ -5,5 +5,5 @@ const TIMEOUT_MS = 10_000;
 /** Logs the device out, and says so. @throws {CommandError} (rejects) if the token is still stored. */
 export async function logout(socketPath: string): Promise<void> {
   await ask(socketPath, { method: 'POST', path: '/logout', timeoutMs: TIMEOUT_MS });
-  process.stdout.write('Logged out. The token is forgotten; the device waits for the next login.\n');
+  process.stdout.write('Logged out. The agent has deleted the token and waits for the next login.\n');
 }

@@ -17,5 +17,5 @@ export async function logs(
   } catch {
     // Told below.
   }
-  if (follow) throw new CommandError(EXIT.notRunning, 'The agent has ended.');
+  if (follow) throw new CommandError(EXIT.notRunning, 'The agent has stopped.');
 }

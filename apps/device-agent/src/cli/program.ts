@@ -28,7 +28,9 @@ export async function runCommand(argv: readonly string[]): Promise<ExitStatus> {
 
 function program(ended: (status: ExitStatus) => void): Command {
   const agent = new Command('device-agent')
-    .description('Keeps a device connected to its fedecks cloud. `run` is the agent, the others talk to it.')
+    .description(
+      'Keeps a device connected to its fedecks cloud. `run` is the agent, the other commands talk to it.',
+    )
     .version(VERSION)
     .exitOverride()
     .configureHelp({ showGlobalOptions: true })
@@ -43,7 +45,7 @@ function program(ended: (status: ExitStatus) => void): Command {
     .addHelpText(
       'after',
       examples('FEDECKS_URL=wss://cloud.example.com/fedecks/websocket device-agent run') +
-        `\n\nConfiguration, by the environment or in a file of NAME=value lines; the environment wins:\n` +
+        `\n\nConfiguration, from the environment or a file of NAME=value lines; the environment takes precedence:\n` +
         Object.entries(VARIABLES)
           .map(([name, meaning]) => `  ${name.padEnd(24)}${meaning}`)
           .join('\n') +
@@ -57,32 +59,32 @@ function program(ended: (status: ExitStatus) => void): Command {
   command(agent, 'login')
     .summary('log the device in')
     .description(
-      'Logs the device in at its cloud: asks for username and password, unless told where they are.',
+      'Logs the device in to its cloud. Asks for username and password, unless an option names their source.',
     )
-    .option('--credentials-file <file>', 'read the credentials, a JSON object, from this file')
-    .option('--stdin', 'read the credentials, a JSON object, from standard input')
+    .option('--credentials-file <file>', 'read the credentials (a JSON object) from this file')
+    .option('--stdin', 'read the credentials (a JSON object) from standard input')
     .addHelpText(
       'after',
       examples(
         'device-agent login',
         'device-agent login --credentials-file login.json',
         'device-agent login --stdin < login.json',
-      ) + '\n\nThe file: { "username": "...", "password": "..." }, or whatever else the cloud asks for.',
+      ) + '\n\nThe file: { "username": "...", "password": "..." }, or whatever fields the cloud requires.',
     )
     .action(async (options: Common & { credentialsFile?: string; stdin?: boolean }, self: Command) => {
       if (options.credentialsFile !== undefined && options.stdin) {
-        self.error('error: --credentials-file and --stdin exclude each other');
+        self.error('error: use either --credentials-file or --stdin, not both');
       }
       const { login } = await import('./login.js');
       await login(await socket(options), options);
     });
 
   command(agent, 'status')
-    .summary('tell how the agent is')
+    .summary('show the state of the agent')
     .description(
-      `Tells how the running agent is. Ends with ${EXIT.ok} only if it is connected, so it can be a health check.`,
+      `Shows the state of the running agent. Exits with ${EXIT.ok} only if it is connected, so it works as a health check.`,
     )
-    .option('--json', 'as a JSON object, for programs')
+    .option('--json', 'print a JSON object, for programs')
     .addHelpText('after', examples('device-agent status', 'device-agent status --json | jq -r .state'))
     .action(async (options: Common & { json?: boolean }) => {
       const { status } = await import('./status.js');
@@ -92,11 +94,11 @@ function program(ended: (status: ExitStatus) => void): Command {
   command(agent, 'send')
     .summary('send an event to the cloud')
     .description(
-      'Sends an event on the connection there is. It is not kept for later: without one, this fails. ' +
-        'Success says that it was written, not that the cloud has handled it.',
+      'Sends an event on the current connection, and fails if the agent is not connected. ' +
+        'Success means that the agent wrote the event, not that the cloud handled it.',
     )
     .argument('<event>', 'the name of the event')
-    .argument('[json]', 'what it comes with', parseJson, null)
+    .argument('[json]', 'the payload of the event', parseJson, null)
     .addHelpText('after', examples('device-agent send inspected', `device-agent send door '{"open":true}'`))
     .action(async (event: string, payload: unknown, options: Common) => {
       const { send } = await import('./send.js');
@@ -104,8 +106,8 @@ function program(ended: (status: ExitStatus) => void): Command {
     });
 
   command(agent, 'logout')
-    .summary('forget the token, and disconnect')
-    .description('Makes the agent forget its token and disconnect. It stays so until the next login.')
+    .summary('delete the token, and disconnect')
+    .description('Deletes the token and disconnects, until the next login.')
     .addHelpText('after', examples('device-agent logout'))
     .action(async (options: Common) => {
       const { logout } = await import('./logout.js');
@@ -114,9 +116,9 @@ function program(ended: (status: ExitStatus) => void): Command {
 
   command(agent, 'logs')
     .summary('show what the agent has logged')
-    .description('Shows the newest lines the running agent has logged. It keeps 500, in memory.')
-    .option('-n, --lines <number>', 'how many', parseCount, 50)
-    .option('-f, --follow', 'and those that come, until Ctrl-C')
+    .description('Shows the newest log lines of the running agent. It keeps 500 in memory.')
+    .option('-n, --lines <number>', 'how many lines', parseCount, 50)
+    .option('-f, --follow', 'then show new lines, until Ctrl-C')
     .addHelpText('after', examples('device-agent logs', 'device-agent logs --lines 5 --follow'))
     .action(async (options: Common & { lines: number; follow?: boolean }) => {
       const { logs } = await import('./logs.js');
@@ -131,7 +133,7 @@ function command(agent: Command, name: string): Command {
     .command(name)
     .option(
       '-c, --config <file>',
-      `read the configuration from this file instead of ${DEFAULT_CONFIG_FILE}, if that is there`,
+      `read the configuration from this file (default: ${DEFAULT_CONFIG_FILE}, if it exists)`,
     );
 }
 
@@ -143,11 +145,11 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new InvalidArgumentError(`It is not JSON. A string is in double quotes: '"text"'.`);
+    throw new InvalidArgumentError(`The payload must be JSON. Put a string in double quotes: '"text"'.`);
   }
 }
 
 function parseCount(text: string): number {
-  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('It is not a whole number.');
+  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
   return Number(text);
 }

@@ -30,7 +30,7 @@ export async function run(configFile: string | undefined): Promise<never> {
     if (error instanceof AlreadyRunningError) throw new CommandError(EXIT.alreadyRunning, error.message);
     throw error;
   });
-  process.on('exit', () => app.get(ThreadWork).endInSpiteOfIt());
+  process.on('exit', () => app.get(ThreadWork).killIfThreadsHang());
   // Closes the connection in order, and ends with status 0.
   app.enableShutdownHooks([], { useProcessExit: true });
   app.get(Systemd).ready();

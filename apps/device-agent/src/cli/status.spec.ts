@@ -29,7 +29,7 @@ describe('the table of the status', () => {
         'Device id     greenhouse-1',
         'URL           wss://cloud.example.com/fedecks/websocket',
         'Last error    none',
-        'Next attempt  none is due',
+        'Next attempt  none scheduled',
         'Token         held, expires 2027-06-01T10:00:00Z (in 28 d)',
         'Agent         0.1.0, process 42, started 2027-05-02T10:00:00Z (2 d ago)',
         '',
@@ -80,7 +80,7 @@ describe('the table of the status', () => {
     } as const;
     expect(table(expired, NOW)).toContain('Token         held, expired 2027-05-01T10:00:00Z (3 d ago)\n');
     expect(table({ ...expired, tokenRefused: true }, NOW)).toContain(
-      'Token         held, but the cloud refuses it (expired or revoked): device-agent login\n',
+      'Token         held, but the cloud rejects it (expired or revoked): device-agent login\n',
     );
   });
 
@@ -95,9 +95,9 @@ describe('the table of the status', () => {
     const trying = table({ ...unregistered, fileLogin }, NOW);
     expect(trying).toContain('Token         none\nLogin         with /data/login.json, being tried\n');
     const nextTryAt = '2027-05-04T10:00:45.500Z';
-    const lastError = 'The login file cannot be read (ENOENT).';
+    const lastError = 'The agent cannot read the login file (ENOENT).';
     expect(table({ ...unregistered, fileLogin: { ...fileLogin, nextTryAt, lastError } }, NOW)).toContain(
-      'Login         with /data/login.json, tried again 2027-05-04T10:00:45Z (in 45 s). The login file cannot be read (ENOENT).\n',
+      'Login         with /data/login.json, tried again 2027-05-04T10:00:45Z (in 45 s). The agent cannot read the login file (ENOENT).\n',
     );
   });
 

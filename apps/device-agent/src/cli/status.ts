@@ -26,7 +26,7 @@ export function table(agent: AgentStatus, now: Date): string {
     ...(agent.lastLoss && agent.lastLoss.unconfirmed > 0
       ? [['Perhaps lost', unconfirmedOf(agent.lastLoss, now)]]
       : []),
-    ['Next attempt', agent.nextAttemptAt === null ? 'none is due' : moment(agent.nextAttemptAt, now)],
+    ['Next attempt', agent.nextAttemptAt === null ? 'none scheduled' : moment(agent.nextAttemptAt, now)],
     ['Token', token(agent, now)],
     ...(agent.fileLogin ? [['Login', loginOf(agent.fileLogin, now)]] : []),
     ['Agent', `${agent.version}, process ${agent.pid}, started ${moment(agent.startedAt, now)}`],
@@ -37,7 +37,7 @@ export function table(agent: AgentStatus, now: Date): string {
 function token({ tokenHeld, tokenRefused, tokenExpiresAt, fileLogin }: AgentStatus, now: Date): string {
   const remedy = fileLogin ? '' : ': device-agent login';
   if (!tokenHeld) return `none${remedy}`;
-  if (tokenRefused) return `held, but the cloud refuses it (expired or revoked)${remedy}`;
+  if (tokenRefused) return `held, but the cloud rejects it (expired or revoked)${remedy}`;
   if (tokenExpiresAt === null) return 'held';
   // The expiry was set by the cloud's clock.
   if (now < RELEASED) return `held, expires ${dateOf(tokenExpiresAt)}`;

@@ -45,7 +45,7 @@ export class Commands {
   /** The answer goes first: a cloud that does not get it would ask again. */
   @OnMessage('restart')
   async restart() {
-    this.logger.log('restart: answered with restarting, and ending');
+    this.logger.log('restart: answered with restarting, stopping now');
     await this.client.send({ event: 'restarting', data: null });
     this.agent.request();
   }
@@ -54,7 +54,9 @@ export class Commands {
   @OnMessage()
   other(@Payload() message: Term) {
     const event = eventOf(message);
-    this.logger.log(event ? `An event this agent does not know: ${JSON.stringify(event.name)}` : 'A message');
+    this.logger.log(
+      event ? `Unknown event: ${JSON.stringify(event.name)}` : 'Received a message that is not an event',
+    );
     return event && { event: 'unsupported', data: { event: event.name } };
   }
 }

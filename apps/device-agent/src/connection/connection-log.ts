@@ -1,7 +1,26 @@
 import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
-import { type ClientEvent, FedecksClient } from '@fedecks/nest/client-nest';
-import { durationOf } from '../text/duration.js';
-import { sentenceFor } from './sentences.js';
+import { type ClientEvent, explain, FedecksClient } from '@fedecks/nest/client-nest';
+import { inVariables } from './tls-files.js';
+
+const LEVELS: Readonly<Record<ClientEvent['type'], 'error' | 'warn' | 'log' | 'debug' | 'none'>> = {
+  unregistered: 'log',
+  connection_scheduled: 'log',
+  connecting: 'log',
+  connected: 'log',
+  stopped: 'log',
+  connection_failed: 'warn',
+  upgrade_failed: 'warn',
+  // `FileLogin` says so, and what comes of it.
+  token_refused: 'none',
+  connection_error: 'warn',
+  connection_lost: 'warn',
+  clone_suspected: 'warn',
+  token_stored: 'log',
+  token_store_failed: 'error',
+  token_load_failed: 'error',
+  observer_failed: 'error',
+  ignored_frame: 'debug',
+};
 
 /** Logs the events of the connection. */
 @Injectable()
@@ -11,40 +30,9 @@ export class ConnectionLog implements OnModuleInit {
   constructor(private readonly client: FedecksClient) {}
 
   onModuleInit(): void {
-    this.client.events$.subscribe((event) => this.onEvent(event));
-  }
-
-  private onEvent(event: ClientEvent): void {
-    switch (event.type) {
-      case 'unregistered':
-        return this.logger.log(
-          event.cause === 'logged_out' ? 'Logged out: the token is forgotten' : 'No token: a login is needed',
-        );
-      case 'connection_scheduled':
-        return this.logger.log(`Connecting in ${durationOf(event.delayMs)}`);
-      case 'connecting':
-        return this.logger.log(`Connecting to ${event.url} with ${event.with}`);
-      case 'connected':
-        return this.logger.log('Connected');
-      case 'token_stored':
-        return this.logger.log('A new token is stored');
-      case 'stopped':
-        return this.logger.log('Stopped');
-      case 'connection_lost':
-      case 'upgrade_failed':
-      case 'connection_failed':
-      case 'connection_error':
-      case 'clone_suspected':
-        return this.logger.warn(sentenceFor(event));
-      case 'token_store_failed':
-      case 'token_load_failed':
-      case 'observer_failed':
-        return this.logger.error(sentenceFor(event));
-      case 'token_refused':
-        // `FileLogin` says so, and what comes of it.
-        return;
-      case 'ignored_frame':
-        return this.logger.debug(`A frame of the cloud was passed over: ${event.kind}, ${event.bytes} bytes`);
-    }
+    this.client.events$.subscribe((event) => {
+      const level = LEVELS[event.type];
+      if (level !== 'none') this.logger[level](inVariables(explain(event)));
+    });
   }
 }

@@ -86,7 +86,7 @@ export class FileLogin implements OnModuleInit {
         this.isNeededAgain = false;
         return this.cancel();
       case 'token_refused':
-        return this.onNeed(0, 'The cloud refuses the token of this device (expired or revoked)');
+        return this.onNeed(0, 'The cloud rejects the token of this device (expired or revoked)');
       case 'unregistered':
         this.cancel();
         if (event.cause === 'logged_out') return this.askForPerson('This device has no token');
@@ -162,13 +162,14 @@ export class FileLogin implements OnModuleInit {
 async function credentialsIn(path: string): Promise<Credentials> {
   const text = await readLoginFile(path).catch((error: unknown) => {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new Error(`The login file cannot be read (${code}).`);
+    throw new Error(`The agent cannot read the login file (${code}).`);
   });
-  if (text === undefined) throw new Error(`The login file is not a file of at most ${MAX_FILE_BYTES} bytes.`);
+  if (text === undefined)
+    throw new Error(`The login file must be a regular file of at most ${MAX_FILE_BYTES} bytes.`);
   try {
     return JSON.parse(text) as Credentials;
   } catch {
-    throw new Error('The login file is not JSON, such as { "username": "...", "password": "..." }.');
+    throw new Error('The login file must be JSON, for example { "username": "...", "password": "..." }.');
   }
 }
 

@@ -40,7 +40,7 @@ export async function readTls(settings: TlsSettings, problems: string[]): Promis
     if (path === undefined) return undefined;
     return readFile(path, 'utf8').catch((error: unknown) => {
       const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-      problems.push(`${name} names a file that cannot be read (${code}).`);
+      problems.push(`${name} names a file that the agent cannot read (${code}).`);
       return undefined;
     });
   };
@@ -52,18 +52,18 @@ export async function readTls(settings: TlsSettings, problems: string[]): Promis
 
   const ca = bundle?.match(CERTIFICATE) ?? [];
   if (bundle !== undefined && (ca.length === 0 || !ca.every(isCertificate))) {
-    problems.push('FEDECKS_CA_FILE must name a file of certificates in PEM.');
+    problems.push('FEDECKS_CA_FILE must name a file of PEM certificates.');
   }
   if ((settings.FEDECKS_CERT_FILE === undefined) !== (settings.FEDECKS_KEY_FILE === undefined)) {
-    problems.push('FEDECKS_CERT_FILE and FEDECKS_KEY_FILE go together: set both or none.');
+    problems.push('FEDECKS_CERT_FILE and FEDECKS_KEY_FILE go together: set both or neither.');
   } else if (cert !== undefined && key !== undefined && !isPair(cert, key)) {
     problems.push(
-      'FEDECKS_CERT_FILE and FEDECKS_KEY_FILE must name a certificate and its private key, in PEM and not encrypted.',
+      'FEDECKS_CERT_FILE and FEDECKS_KEY_FILE must name a PEM certificate and its unencrypted PEM private key.',
     );
   }
   const pins = settings.FEDECKS_PINS;
   if (!pins.every((pin) => PIN.test(pin))) {
-    problems.push('FEDECKS_PINS must be sha256/ and 44 characters of Base64, each.');
+    problems.push('Each of FEDECKS_PINS must be sha256/ followed by 44 Base64 characters.');
   }
 
   const servername = settings.FEDECKS_SERVERNAME;

@@ -32,7 +32,7 @@ async function textOf(response: IncomingMessage): Promise<string> {
   try {
     for await (const chunk of response.setEncoding('utf8') as AsyncIterable<string>) text += chunk;
   } catch {
-    throw new CommandError(EXIT.notRunning, 'The agent has ended.');
+    throw new CommandError(EXIT.notRunning, 'The agent has stopped.');
   }
   return text;
 }
@@ -68,19 +68,19 @@ function explained({ code, message }: NodeJS.ErrnoException, path: string, timeo
     case 'ENOTDIR':
       return new CommandError(
         EXIT.notRunning,
-        `No agent is running here: nobody listens at ${path}. ` +
+        `No agent is running: nothing listens at ${path}. ` +
           'FEDECKS_STATE_DIR must be the same as for `device-agent run`.',
       );
     case 'ETIMEDOUT':
       return new CommandError(
         EXIT.notRunning,
-        `The agent at ${path} has not answered within ${timeoutMs / 1000} s.`,
+        `The agent at ${path} did not answer within ${timeoutMs / 1000} s.`,
       );
     case 'ECONNRESET':
     case 'EPIPE':
       return new CommandError(
         EXIT.notRunning,
-        'The agent has closed the connection before it answered: it has ended, or answers as many others as it can.',
+        'The agent closed the connection before it answered: it has stopped, or serves too many commands at once.',
       );
     case 'EACCES':
     case 'EPERM':
@@ -89,6 +89,6 @@ function explained({ code, message }: NodeJS.ErrnoException, path: string, timeo
         `Not allowed to talk to the agent at ${path}: use the user the agent runs as, or root.`,
       );
     default:
-      return new CommandError(EXIT.failed, `The agent at ${path} cannot be asked: ${message}`);
+      return new CommandError(EXIT.failed, `The request to the agent at ${path} failed: ${message}`);
   }
 }

@@ -55,12 +55,12 @@ export class ControlRoutes {
       case 'GET /logs':
         return this.logs(query);
       default:
-        throw new ControlError(404, `There is no ${JSON.stringify(route.slice(0, 80))}.`);
+        throw new ControlError(404, `The request ${JSON.stringify(route.slice(0, 80))} does not exist.`);
     }
   }
 
   private async login(body: unknown): Promise<ControlAnswer> {
-    this.logger.log('A login was asked for');
+    this.logger.log('Login requested');
     // The client itself refuses what are no credentials.
     await this.client.login(body as Credentials).catch((error: unknown) => {
       throw new ControlError(502, messageOf(error));
@@ -71,7 +71,7 @@ export class ControlRoutes {
   private async send(body: unknown): Promise<ControlAnswer> {
     const { event, payload = null } = isObject(body) ? body : {};
     if (typeof event !== 'string' || event === '') {
-      throw new ControlError(400, 'An event with a name is needed: { "event": "...", "payload": ... }.');
+      throw new ControlError(400, 'The event needs a name: { "event": "...", "payload": ... }.');
     }
     await this.client.send(event, payload as Term).catch((error: unknown) => {
       throw new ControlError(409, messageOf(error));
@@ -80,11 +80,11 @@ export class ControlRoutes {
   }
 
   private async logout(): Promise<ControlAnswer> {
-    this.logger.log('A logout was asked for');
+    this.logger.log('Logout requested');
     await this.client.logout().catch((error: unknown) => {
       throw new ControlError(
         409,
-        `Disconnected, but the stored token is still there and counts at the next start: ${messageOf(error)}`,
+        `Disconnected, but the token is still stored and the agent uses it at the next start: ${messageOf(error)}`,
       );
     });
     return DONE;
@@ -96,7 +96,7 @@ export class ControlRoutes {
     if (lines === undefined) throw new ControlError(400, 'lines must be a whole number.');
     const follow = query.has('follow');
     if (follow && this.followers >= MAX_FOLLOWERS) {
-      throw new ControlError(429, `${MAX_FOLLOWERS} others follow the log already.`);
+      throw new ControlError(429, `${MAX_FOLLOWERS} other commands already follow the log: end one of them.`);
     }
     return { type: 'text', stream: (response) => this.stream(response, lines, follow) };
   }

@@ -58,13 +58,12 @@ export class ControlServer implements OnModuleInit, OnApplicationShutdown {
     const { openToOthers } = await listenAt(this.path, server);
     this.server = server;
     server.on('error', (error) => this.logger.error(`The control socket failed: ${error.message}`));
-    if (openToOthers)
-      this.logger.warn('The state directory may be entered by other users: chmod 700 mends it');
+    if (openToOthers) this.logger.warn('Other users can enter the state directory: run chmod 700 on it');
   }
 
   private openLater(error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error);
-    this.logger.error(`No command reaches this agent, its control socket cannot be made: ${reason}`);
+    this.logger.error(`Commands cannot reach this agent: it cannot create its control socket: ${reason}`);
     // This timer also keeps an agent going that has nothing else to do: it waits for a login.
     this.again = setTimeout(() => {
       void this.open().catch((failure: unknown) => this.openLater(failure));
@@ -86,7 +85,8 @@ export class ControlServer implements OnModuleInit, OnApplicationShutdown {
       const { method = '', url = '/' } = request;
       // Read the complete request before answering: a client that still writes would get EPIPE instead of the answer.
       const body = await bodyOf(request);
-      if (!URL.canParse(url, 'http://agent')) throw new ControlError(404, 'There is no such path.');
+      if (!URL.canParse(url, 'http://agent'))
+        throw new ControlError(404, 'The path of the request is invalid.');
       const { pathname, searchParams } = new URL(url, 'http://agent');
       const answer = await this.routes.answer(`${method} ${pathname}`, searchParams, body);
       if (answer.type === 'json') {
@@ -123,9 +123,9 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
       if (bytes <= MAX_BODY_BYTES) chunks.push(chunk);
     }
   } catch {
-    throw new ControlError(400, 'The request did not arrive whole.');
+    throw new ControlError(400, 'The request is incomplete.');
   }
-  if (bytes > MAX_BODY_BYTES) throw new ControlError(413, `A request has at most ${MAX_BODY_BYTES} bytes.`);
+  if (bytes > MAX_BODY_BYTES) throw new ControlError(413, `The request exceeds ${MAX_BODY_BYTES} bytes.`);
   if (bytes === 0) return undefined;
   try {
     return JSON.parse(Buffer.concat(chunks).toString()) as unknown;

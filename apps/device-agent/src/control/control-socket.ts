@@ -35,7 +35,7 @@ export async function listenAt(path: string, server: Server): Promise<{ openToOt
     await wait(SECOND_LOOK_MS);
     if (await answers(path)) throw new AlreadyRunningError();
     // Somebody else's file is not ours to remove.
-    if (!lstatSync(path).isSocket()) throw new Error(`${path} is there and is no socket`, { cause: error });
+    if (!lstatSync(path).isSocket()) throw new Error(`${path} exists and is not a socket`, { cause: error });
     unlinkSync(path);
     await listen(path, server);
   }

@@ -2,7 +2,7 @@ import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { PastMoment } from '@fedecks/nest/client';
 import { type ClientEvent, FedecksClient } from '@fedecks/nest/client-nest';
 import { type FileLogin } from '../connection/file-login.js';
-import { sentenceFor } from '../connection/sentences.js';
+import { inVariables } from '../connection/tls-files.js';
 import { VERSION } from '../version.js';
 import { type AgentStatus } from './status.js';
 
@@ -12,7 +12,6 @@ const CLONE_REMEMBERED_MS = 2 * 3_600_000;
 @Injectable()
 export class StatusReport implements OnModuleInit {
   private readonly startedAt = new PastMoment();
-  private lastError: string | undefined;
   private tokenRefused = false;
   private clone: { readonly since: PastMoment; readonly at: PastMoment } | undefined;
   private lastLoss: { readonly at: PastMoment; readonly unconfirmed: number } | undefined;
@@ -38,7 +37,6 @@ export class StatusReport implements OnModuleInit {
     }
     if (event.type === 'connection_lost')
       this.lastLoss = { at: new PastMoment(), unconfirmed: event.unconfirmed ?? 0 };
-    this.lastError = sentenceFor(event) ?? this.lastError;
   }
 
   /** A device that the cloud keeps away for it comes back within an hour, and hears of it again. */
@@ -47,7 +45,8 @@ export class StatusReport implements OnModuleInit {
   }
 
   status(): AgentStatus {
-    const { state, since, deviceId, nextAttemptAt, tokenHeld, tokenExpiresAt } = this.client.details;
+    const { state, since, deviceId, nextAttemptAt, tokenHeld, tokenExpiresAt, lastError } =
+      this.client.details;
     const { progress } = this.fileLogin;
     const { recentClone, lastLoss } = this;
     const inMs = (dueAt: number): Date => new Date(Date.now() + Math.max(0, dueAt - performance.now()));
@@ -56,7 +55,7 @@ export class StatusReport implements OnModuleInit {
       since: since.toISOString(),
       deviceId,
       url: this.url,
-      lastError: this.lastError ?? null,
+      lastError: lastError === undefined ? null : inVariables(lastError),
       nextAttemptAt: nextAttemptAt?.toISOString() ?? null,
       tokenHeld,
       tokenExpiresAt: tokenExpiresAt?.toISOString() ?? null,

@@ -47,6 +47,6 @@ export class HealthFile implements OnModuleInit, OnApplicationShutdown {
   private onFailure({ code = 'unknown error' }: NodeJS.ErrnoException): void {
     if (this.failed) return;
     this.failed = true;
-    this.logger.warn(`FEDECKS_HEALTH_FILE cannot be written (${code}): the health check will fail`);
+    this.logger.warn(`The agent cannot write FEDECKS_HEALTH_FILE (${code}): the health check will fail`);
   }
 }

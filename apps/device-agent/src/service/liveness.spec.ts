@@ -8,7 +8,7 @@ const YEAR_MS = 365 * 86_400_000;
 /** Whether a client is alive this long after the last of these events, which all happened at second 1. */
 function aliveAfter(ms: number, ...events: ClientEvent[]): boolean {
   const liveness = new Liveness();
-  for (const event of events) liveness.told(event, 1_000);
+  for (const event of events) liveness.onEvent(event, 1_000);
   return liveness.alive(1_000 + ms);
 }
 

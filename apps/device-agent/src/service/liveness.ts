@@ -14,7 +14,7 @@ export class Liveness {
   private overdueAtMs = Infinity;
 
   /** Something has happened to the client. */
-  told(event: ClientEvent, nowMs: number): void {
+  onEvent(event: ClientEvent, nowMs: number): void {
     switch (event.type) {
       case 'connection_scheduled':
         this.overdueAtMs = nowMs + event.delayMs + GRACE_MS;

@@ -50,7 +50,7 @@ export class Systemd implements OnModuleInit, OnModuleDestroy, BeforeApplication
   ) {}
 
   onModuleInit(): void {
-    this.client.events$.subscribe((event) => this.liveness.told(event, performance.now()));
+    this.client.events$.subscribe((event) => this.liveness.onEvent(event, performance.now()));
   }
 
   /** Reports readiness when the agent runs, connected or not: a missing network is not a failed start. */
@@ -81,7 +81,7 @@ export class Systemd implements OnModuleInit, OnModuleDestroy, BeforeApplication
     if (this.starved) return;
     this.starved = true;
     this.logger.error(
-      'The client has stopped working: the watchdog is not fed any more, systemd will restart',
+      'The client has stopped working: the agent no longer notifies the watchdog, so systemd will restart it',
     );
   }
 
@@ -95,7 +95,7 @@ export class Systemd implements OnModuleInit, OnModuleDestroy, BeforeApplication
     if (notifySocket === undefined) return;
     const telling = (this.telling ?? Promise.resolve())
       .then(() => this.notify(notifySocket, assignments))
-      .catch((error: unknown) => this.notTold(error as Error & { code?: unknown }))
+      .catch((error: unknown) => this.onNotifyFailed(error as Error & { code?: unknown }))
       .then(() => {
         if (this.telling === telling) this.telling = undefined;
       });
@@ -112,12 +112,12 @@ export class Systemd implements OnModuleInit, OnModuleDestroy, BeforeApplication
   }
 
   /** Logged once, and not fatal. */
-  private notTold(error: Error & { code?: unknown }): void {
+  private onNotifyFailed(error: Error & { code?: unknown }): void {
     if (this.failed) return;
     this.failed = true;
-    const reason = error.code === 'ENOENT' ? 'there is no such program on the PATH' : error.message.trim();
+    const reason = error.code === 'ENOENT' ? 'the program is not on the PATH' : error.message.trim();
     this.logger.error(
-      `systemd cannot be told how the agent fares, and will restart it if it waits for that. systemd-notify: ${reason}`,
+      `The agent cannot notify systemd, which may therefore restart it. systemd-notify: ${reason}`,
     );
   }
 }

@@ -19,7 +19,7 @@ export class ThreadWork implements OnApplicationShutdown {
   }
 
   /** Call last. Kills the process by a signal, which a service manager treats as a failure. */
-  endInSpiteOfIt(): void {
+  killIfThreadsHang(): void {
     if (isUnderWay()) process.kill(process.pid, 'SIGKILL');
   }
 }

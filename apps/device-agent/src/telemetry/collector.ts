@@ -37,7 +37,7 @@ export class Collector {
   }
 
   private async ask(name: string, sensor: Sensor): Promise<Telemetry> {
-    if (this.asked.has(name)) throw new Error('it has not answered yet');
+    if (this.asked.has(name)) throw new Error('no answer to the previous reading yet');
     this.asked.add(name);
     let timer: NodeJS.Timeout | undefined;
     // In a turn of its own, so that one that throws at once is like one that rejects.

@@ -66,7 +66,7 @@ export class TelemetryFeed {
     const broken = new Set<string>();
     const telemetry = await this.collector.collect((sensor, reason) => {
       broken.add(sensor);
-      if (!this.broken.has(sensor)) this.logger.warn(`Telemetry goes without ${sensor}: ${reason}`);
+      if (!this.broken.has(sensor)) this.logger.warn(`Telemetry is sent without ${sensor}: ${reason}`);
     });
     this.broken = broken;
     return telemetry;

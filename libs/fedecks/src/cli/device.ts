@@ -1,6 +1,5 @@
-import { type ClientEvent, FedecksClient, InvalidOptionsError } from '../client/index.js';
+import { type ClientEvent, explain, FedecksClient, InvalidOptionsError } from '../client/index.js';
 import { Cancelled, CommandError, UsageError } from './exit.js';
-import { failureIn } from './events.js';
 import { type Login, proxyOf, tlsOf, tokenStoreOf } from './logins.js';
 import { complain } from './printable.js';
 
@@ -61,7 +60,7 @@ export function whyNot(event: ClientEvent, login: Login): string {
   if (event.type === 'token_refused' || (event.type === 'upgrade_failed' && isRefusal(event))) {
     return `The cloud refuses the token, which has expired or was revoked: ${again}`;
   }
-  return `Not connected. ${failureIn(event) ?? event.type}. What to do: fedecks check ${login.url}`;
+  return `${explain(event)}\nWhat to do: fedecks check ${login.url}`;
 }
 
 function isRefusal({ status, hasBody }: { readonly status?: number; readonly hasBody?: true }): boolean {

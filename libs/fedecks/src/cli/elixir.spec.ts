@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { atom, decodeTerm, type Term } from '../wire/index.js';
+import { atom, decodeTerm, type Term } from '../wire/internal.js';
 import { toElixir } from './elixir.js';
 
 /** Terms, and Elixir's own output for them: see vectors/README.md. */

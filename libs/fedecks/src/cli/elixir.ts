@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { Atom, BitString, Float, ImproperList, Pid, Reference, type Term, Tuple } from '../wire/index.js';
+import { Atom, BitString, Float, ImproperList, Pid, Reference, type Term, Tuple } from '../wire/internal.js';
 import { atomKey, atomLiteral, escapeText, isPrintable } from './elixir-names.js';
 import { identifierOf } from './elixir-identifiers.js';
 

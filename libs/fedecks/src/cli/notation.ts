@@ -1,4 +1,4 @@
-import { type Term } from '../wire/index.js';
+import { type Term } from '../wire/internal.js';
 import { CommandError } from './exit.js';
 import { fromJson, type Json, NotationError } from './term-json.js';
 

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { decodeTerm, encodeTerm, float, tuple } from '../wire/index.js';
+import { decodeTerm, encodeTerm, float, tuple } from '../wire/internal.js';
 import { fromJson, type Json, toJson } from './term-json.js';
 
 /** Bytes that Erlang wrote, by the name of the term: see vectors/README.md. */

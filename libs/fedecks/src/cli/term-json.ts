@@ -10,7 +10,7 @@ import {
   Reference,
   type Term,
   Tuple,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 
 /*
  * The notation of terms in JSON. It shows the JavaScript value a handler gets, so it is JSON as such where JSON has the

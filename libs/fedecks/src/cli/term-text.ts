@@ -1,4 +1,4 @@
-import { decodeTerm, encodeTerm, type Term, TermDecodeError, TermEncodeError } from '../wire/index.js';
+import { decodeTerm, encodeTerm, type Term, TermDecodeError, TermEncodeError } from '../wire/internal.js';
 import { toElixir } from './elixir.js';
 import { CommandError } from './exit.js';
 import { jsonLine } from './printable.js';

@@ -21,7 +21,7 @@ import {
   turns,
   type Worker,
 } from '../handlers/index.js';
-import { type Term } from '../wire/index.js';
+import { type Term } from '../wire/internal.js';
 
 /**
  * How many messages of the cloud may wait for a handler. The cloud cannot be slowed down: the next one is dropped, and

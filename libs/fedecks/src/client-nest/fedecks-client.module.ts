@@ -5,12 +5,11 @@ import {
   type ModuleMetadata,
   Optional,
   type Provider,
-  type Type,
 } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { FedecksClient, type FedecksClientOptions } from '../client/index.js';
-import { HandlerExplorer } from '../handlers/index.js';
-import { checkConfigured, checkFactory, checkGiven, checkSource } from '../options/index.js';
+import { type AsyncOptions, HandlerExplorer, OptionsProvider, PEER } from '../handlers/index.js';
+import { checkConfigured } from '../options/index.js';
 import { ClientHandlers } from './client-handlers.js';
 
 /** A provider of options, for `useClass` and `useExisting`. */
@@ -19,18 +18,21 @@ export interface FedecksClientOptionsFactory {
   createFedecksClientOptions(): FedecksClientOptions | Promise<FedecksClientOptions>;
 }
 
+/** Where the client can be injected. */
+interface Visibility {
+  /** Whether every module can inject `FedecksClient`, or only those that import this one. @default true */
+  readonly isGlobal?: boolean;
+}
+
 /** Options that have to be asked for: of a factory, a class, or a provider that is there already. */
-export type FedecksClientAsyncOptions = Pick<ModuleMetadata, 'imports'> &
-  (
-    | {
-        // What `inject` names is what the factory receives: Nest's own types cannot relate the two.
-        // eslint-disable-next-line @typescript-eslint/no-explicit-any
-        readonly useFactory: (...injected: any[]) => FedecksClientOptions | Promise<FedecksClientOptions>;
-        readonly inject?: readonly NonNullable<Extract<Provider, { inject?: unknown }>['inject']>[number][];
-      }
-    | { readonly useClass: Type<FedecksClientOptionsFactory> }
-    | { readonly useExisting: Type<FedecksClientOptionsFactory> }
-  );
+export type FedecksClientAsyncOptions = AsyncOptions<FedecksClientOptions, FedecksClientOptionsFactory> &
+  Visibility;
+
+const OPTIONS = new OptionsProvider<FedecksClientOptions, keyof FedecksClientOptionsFactory>(
+  'FedecksClientModule',
+  'createFedecksClientOptions',
+  'url, deviceId and tokenStore',
+);
 
 /**
  * A device as a Nest app: provides `FedecksClient`, starts it when the app has started, stops it when the app
@@ -44,63 +46,33 @@ export class FedecksClientModule {
   }
 
   /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
-  static forRoot(options: FedecksClientOptions): DynamicModule {
-    return client([
-      {
-        provide: FedecksClient,
-        useFactory: () =>
-          make(options, 'forRoot', 'give it an object with at least url, deviceId and tokenStore'),
-      },
-    ]);
+  static forRoot(options: FedecksClientOptions & Visibility): DynamicModule {
+    const providers = OPTIONS.forRoot(
+      FedecksClient,
+      options,
+      ({ isGlobal, ...ofClient }) => new FedecksClient(ofClient),
+    );
+    // Without types there may be no options: that is an error while the app starts.
+    return client(providers, (options as Visibility | undefined)?.isGlobal);
   }
 
   /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
   static forRootAsync(options: FedecksClientAsyncOptions): DynamicModule {
-    checkSource('FedecksClientModule.forRootAsync', options, 'createFedecksClientOptions');
-    const { imports = [], ...asked } = options;
-    if ('useFactory' in asked) {
-      const { useFactory, inject = [] } = asked;
-      const provider: Provider = {
-        provide: FedecksClient,
-        inject: [...inject],
-        useFactory: async (...injected: unknown[]) =>
-          make(
-            await useFactory(...injected),
-            'forRootAsync',
-            "return an object with options from the 'useFactory'",
-          ),
-      };
-      return client([provider], imports);
-    }
-    const source = 'useClass' in asked ? asked.useClass : asked.useExisting;
-    const provider: Provider = {
-      provide: FedecksClient,
-      inject: [source],
-      useFactory: async (factory: FedecksClientOptionsFactory) => {
-        checkFactory('FedecksClientModule.forRootAsync', factory, 'createFedecksClientOptions');
-        return make(
-          await factory.createFedecksClientOptions(),
-          'forRootAsync',
-          'return an object with options from createFedecksClientOptions()',
-        );
-      },
-    };
-    return client('useClass' in asked ? [source, provider] : [provider], imports);
+    const providers = OPTIONS.forRootAsync(FedecksClient, options, (ofClient) => new FedecksClient(ofClient));
+    return client(providers, options.isGlobal, options.imports);
   }
 }
 
-/** @param remedy what to do if there are no options, as a clause. */
-function make(options: FedecksClientOptions, method: string, remedy: string): FedecksClient {
-  checkGiven(`FedecksClientModule.${method}`, options, remedy);
-  return new FedecksClient(options);
-}
-
-function client(providers: Provider[], imports: ModuleMetadata['imports'] = []): DynamicModule {
+function client(
+  providers: Provider[],
+  isGlobal = true,
+  imports: ModuleMetadata['imports'] = [],
+): DynamicModule {
   return {
     module: FedecksClientModule,
-    global: true,
+    global: isGlobal,
     imports: [DiscoveryModule, ...imports],
-    providers: [...providers, HandlerExplorer, ClientHandlers],
+    providers: [...providers, { provide: PEER, useValue: 'cloud' }, HandlerExplorer, ClientHandlers],
     exports: [FedecksClient],
   };
 }

@@ -3,6 +3,7 @@ export {
   AbortSignal,
   type CannotHandle,
   DeviceId,
+  FromCloud,
   type HandlerDecorator,
   type HandlerResult,
   InvalidHandlerError,

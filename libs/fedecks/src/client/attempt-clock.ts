@@ -11,10 +11,10 @@ export interface AttemptLimits {
 
 /** The error texts of timed-out phases. */
 const MISSING: Readonly<Record<Phase, string>> = {
-  DNS: 'no answer of the name server',
+  DNS: 'no answer from the name server',
   TCP: 'no connection',
-  proxy: 'no answer of the proxy',
-  TLS: 'no end of the TLS handshake',
+  proxy: 'no answer from the proxy',
+  TLS: 'no completed TLS handshake',
   answer: 'no answer to the upgrade',
 };
 

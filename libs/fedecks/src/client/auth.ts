@@ -1,4 +1,4 @@
-import { DEVICE_ID_KEY, encodeAuthHeader, TermEncodeError, TOKEN_KEY, type Term } from '../wire/index.js';
+import { DEVICE_ID_KEY, encodeAuthHeader, TermEncodeError, TOKEN_KEY, type Term } from '../wire/internal.js';
 import { LoginFailedError } from './errors.js';
 
 /** The credentials of a login: named terms for the cloud's authenticator. They are never stored. */
@@ -18,7 +18,10 @@ export function loginHeader(deviceId: string, credentials: unknown): string {
   }
   const reserved = [DEVICE_ID_KEY, TOKEN_KEY].find((key) => Object.hasOwn(credentials, key));
   if (reserved !== undefined) {
-    throw new LoginFailedError('invalid-credentials', `Credentials must not use the key '${reserved}'.`);
+    throw new LoginFailedError(
+      'invalid-credentials',
+      `Credentials must not contain the key '${reserved}': the protocol uses it.`,
+    );
   }
   return encodeAuthHeader({ [DEVICE_ID_KEY]: deviceId }, credentials);
 }

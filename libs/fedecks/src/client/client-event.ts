@@ -1,6 +1,3 @@
-import { CLONE_REASON } from '../wire/index.js';
-import { explainStatus } from './explain.js';
-
 /**
  * The events of a client, as `events$` emits them (PROTOCOL.md §3). The first five are its states. A failure is
  * emitted before the state it causes. No event contains credentials, tokens or payloads.
@@ -80,27 +77,3 @@ type ConnectionEnd =
    * `no_token`: a login's token did not come. `new_login`: dropped for the connection of a login.
    */
   | { readonly cause: 'ended' | 'heartbeat_missed' | 'no_token' | 'new_login'; readonly code?: never };
-
-/** The failure in an event, as text; undefined for other events. */
-export function failureIn(event: ClientEvent): string | undefined {
-  switch (event.type) {
-    case 'connection_failed':
-    case 'connection_error':
-    case 'token_store_failed':
-    case 'token_load_failed':
-    case 'observer_failed':
-      return `${event.type}: ${event.reason}`;
-    case 'upgrade_failed':
-      return `${event.type}: ${event.reason ?? explainStatus(event.status, event.hasBody === true)}`;
-    case 'token_refused':
-      return `${event.type}: ${event.cause}`;
-    case 'connection_lost':
-      return `${event.type}: ${event.cause}${event.code === undefined ? '' : ` ${event.code}`}${
-        event.unconfirmed === undefined ? '' : `, up to ${event.unconfirmed} messages were not read`
-      }`;
-    case 'clone_suspected':
-      return `${event.type}: ${CLONE_REASON}`;
-    default:
-      return undefined;
-  }
-}

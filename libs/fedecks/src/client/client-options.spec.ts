@@ -60,10 +60,10 @@ describe('the options of FedecksClient', () => {
   it('report all problems at once', () => {
     const problems = problemsOf({ url: 'cloud', pingIntervallMs: 5, startDelayMs: -1, colour: 'blue' });
     expect(problems).toEqual([
-      "There is no option 'pingIntervallMs': did you mean 'pingIntervalMs'?",
-      expect.stringContaining("There is no option 'colour'. Options are: url, deviceId"),
+      "Option 'pingIntervallMs' does not exist: did you mean 'pingIntervalMs'?",
+      expect.stringContaining("Option 'colour' does not exist (have: url, deviceId"),
       expect.stringContaining("'url' must be a URL with scheme and host"),
-      "'deviceId' must be a string that is not empty, or a function that returns one.",
+      "'deviceId' must be a non-empty string, or a function that returns one.",
       expect.stringContaining("'tokenStore' must be the path of a directory"),
       expect.stringContaining("'startDelayMs' must be a whole number of milliseconds from 0"),
     ]);
@@ -79,7 +79,7 @@ describe('the options of FedecksClient', () => {
     ['ftp://cloud.example.com', 'must start with ws:// or wss://'],
     ['cloud.example.com', 'must be a URL'],
     ['ws://', 'must be a URL'],
-    ['wss://me:secret@cloud.example.com', 'must not hold a user name or password'],
+    ['wss://me:secret@cloud.example.com', 'must not contain a user name or password'],
     ['wss://cloud.example.com/#here', 'must not have a fragment'],
     [42, 'must be a URL'],
   ])('reject the url %j (§3)', (url, problem) => {
@@ -109,8 +109,8 @@ describe('the options of FedecksClient', () => {
 
   it.each([
     [() => 'd'.repeat(126), '126 bytes'],
-    [() => '', 'must be a string that is not empty'],
-    [() => Promise.resolve('nerves'), 'must be a string'],
+    [() => '', 'must be a non-empty string'],
+    [() => Promise.resolve('nerves'), 'must be a non-empty string'],
     [
       () => {
         throw new Error('no serial number');
@@ -147,10 +147,10 @@ describe('the options of FedecksClient', () => {
 
   it.each([
     ['nothing', null, ["'tls' must be an object"]],
-    ['an unknown key', { certificate: 'x' }, ["There is no option 'tls.certificate'"]],
+    ['an unknown key', { certificate: 'x' }, ["Option 'tls.certificate' does not exist"]],
     ['a certificate without its key', { cert: 'x' }, ["'tls.cert' and 'tls.key' go together"]],
-    ['what is no certificate', { cert: 'x', key: 'y' }, ["'tls.cert' and 'tls.key' must be"]],
-    ['the path of a CA', { ca: '/etc/ca.pem' }, ["'tls.ca' must be certificates in PEM"]],
+    ['what is no certificate', { cert: 'x', key: 'y' }, ["'tls.cert' must be a PEM certificate"]],
+    ['the path of a CA', { ca: '/etc/ca.pem' }, ["'tls.ca' must contain PEM certificates"]],
     ['no server name', { servername: '' }, ["'tls.servername'"]],
     ['pins in hexadecimal', { pins: ['sha256/00ff'] }, ["'tls.pins'"]],
     ['no pin', { pins: [] }, ["'tls.pins'"]],
@@ -163,7 +163,7 @@ describe('the options of FedecksClient', () => {
 
   it('reject tls without a wss url', () => {
     expect(problemsOf({ ...GOOD, url: 'ws://a', tls: { servername: 'b' } })).toEqual([
-      expect.stringContaining('must start with wss://'),
+      expect.stringContaining('start it with wss://'),
     ]);
   });
 

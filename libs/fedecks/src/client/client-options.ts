@@ -1,5 +1,5 @@
 import { OptionsCheck } from '../options/index.js';
-import { MAX_DEVICE_ID_BYTES } from '../wire/index.js';
+import { MAX_DEVICE_ID_BYTES } from '../wire/internal.js';
 import { problemOfProxy, type ProxyChoice } from './proxy.js';
 import { problemsOfTls, type TlsOptions } from './tls.js';
 import { FileTokenStore, type TokenStore } from './token-store.js';
@@ -210,12 +210,12 @@ export function resolveOptions(given: FedecksClientOptions): ResolvedClientOptio
   if (!isTokenStore(options.tokenStore)) {
     check.problem(
       "'tokenStore' must be the path of a directory, or an object with load(), save(token) and remove(). " +
-        'To keep the token in memory only: new MemoryTokenStore().',
+        'To keep the token in memory only, use new MemoryTokenStore().',
     );
   }
   for (const problem of problemsOfTls(options.tls)) check.problem(problem);
   if (defined['tls'] !== undefined && urls.every((url) => typeof url === 'string' && url.startsWith('ws:'))) {
-    check.problem("'tls' is given, but 'url' is not secured: it must start with wss://.");
+    check.problem("'tls' needs a secure 'url': start it with wss://, or remove 'tls'.");
   }
   if (options.proxy !== undefined && typeof options.proxy !== 'function') {
     const problem = problemOfProxy(options.proxy);
@@ -253,9 +253,9 @@ function problemOfUrl(value: unknown): string | undefined {
   if (url.protocol !== 'ws:' && url.protocol !== 'wss:')
     return `'url' must start with ws:// or wss://, ${example}.`;
   if (url.username !== '' || url.password !== '') {
-    return "'url' must not hold a user name or password: credentials are given to login().";
+    return "'url' must not contain a user name or password: pass credentials to login().";
   }
-  if (url.hash !== '') return "'url' must not have a fragment (#...): it would not be sent.";
+  if (url.hash !== '') return "'url' must not have a fragment (#...): remove it.";
   return undefined;
 }
 
@@ -265,20 +265,20 @@ function deviceIdOf(given: unknown): { readonly deviceId: string; readonly probl
     try {
       value = (given as () => unknown)();
     } catch (error) {
-      return { deviceId: '', problem: `'deviceId' is a function that threw: ${String(error)}.` };
+      return { deviceId: '', problem: `The function 'deviceId' threw: ${String(error)}.` };
     }
   }
   if (typeof value !== 'string' || value === '') {
     return {
       deviceId: '',
-      problem: "'deviceId' must be a string that is not empty, or a function that returns one.",
+      problem: "'deviceId' must be a non-empty string, or a function that returns one.",
     };
   }
   const bytes = Buffer.byteLength(value);
   if (bytes <= MAX_DEVICE_ID_BYTES) return { deviceId: value };
   return {
     deviceId: value,
-    problem: `'deviceId' has ${bytes} bytes, and at most ${MAX_DEVICE_ID_BYTES} fit into a ping, whose payload it is.`,
+    problem: `'deviceId' has ${bytes} bytes, but at most ${MAX_DEVICE_ID_BYTES} fit into the payload of a ping.`,
   };
 }
 

@@ -16,11 +16,11 @@ import {
   type PayloadReceived,
   type PayloadToSend,
   type Term,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type AttemptLimits } from './attempt-clock.js';
 import { loginHeader, tokenHeader } from './auth.js';
 import { delayOf } from './backoff.js';
-import { failureIn, type ClientEvent } from './client-event.js';
+import { type ClientEvent } from './client-event.js';
 import {
   MAX_TIMER_MS,
   resolveOptions,
@@ -28,6 +28,7 @@ import {
   type ResolvedClientOptions,
 } from './client-options.js';
 import { ClientStoppedError, LoginFailedError, NotConnectedError } from './errors.js';
+import { explain, isFailure } from './explain-event.js';
 import { Heartbeat } from './heartbeat.js';
 import { readFrame } from './inbound.js';
 import { PastMoment } from './past-moment.js';
@@ -60,7 +61,7 @@ export interface ClientDetails {
   readonly nextAttemptAt: Date | undefined;
   /** When it was last suspected that another machine uses this device id (event `clone_suspected`). */
   readonly cloneSuspectedAt: Date | undefined;
-  /** The failure told last by an event, in words. It stays when the client has recovered. */
+  /** What `explain` says of the last event that was a failure. It stays when the client has recovered. */
   readonly lastError: string | undefined;
 }
 
@@ -182,10 +183,10 @@ export class FedecksClient<C extends Contract = Contract> {
    * @throws {ClientStoppedError} (rejects) after `stop`.
    */
   async start(): Promise<void> {
-    this.refuseIfStopped();
+    this.throwIfStopped();
     this.starting ??= this.load();
-    await this.unlessEnded(this.starting);
-    this.refuseIfStopped();
+    await this.rejectWhenStopped(this.starting);
+    this.throwIfStopped();
   }
 
   /**
@@ -198,7 +199,7 @@ export class FedecksClient<C extends Contract = Contract> {
    * @throws {ClientStoppedError} (rejects) after `stop`.
    */
   async login<Fields extends object>(credentials: CredentialsToSend<Fields>): Promise<void> {
-    this.refuseIfStopped();
+    this.throwIfStopped();
     const header = loginHeader(this.options.deviceId, credentials);
     await this.start();
     const login = ++this.loginCount;
@@ -219,7 +220,9 @@ export class FedecksClient<C extends Contract = Contract> {
   async logout(): Promise<void> {
     await this.start();
     this.dispatch({ type: 'logout' });
-    const [{ error }] = await this.unlessEnded(Promise.all([this.tokens.written(), this.socketsGone()]));
+    const [{ error }] = await this.rejectWhenStopped(
+      Promise.all([this.tokens.written(), this.waitForSockets()]),
+    );
     if (error !== undefined) throw error as Error;
   }
 
@@ -268,7 +271,7 @@ export class FedecksClient<C extends Contract = Contract> {
   ): () => void {
     if (typeof handler !== 'function') {
       throw new TypeError(
-        `client.on('${event}', handler): handler must be a function, and is ${typeof handler}.`,
+        `client.on('${event}', handler): handler must be a function, not ${typeof handler}.`,
       );
     }
     const subscription = this.messages$.subscribe((message) => {
@@ -291,7 +294,7 @@ export class FedecksClient<C extends Contract = Contract> {
   }
 
   private async write(bytes: Uint8Array, message?: Term): Promise<void> {
-    this.refuseIfStopped();
+    this.throwIfStopped();
     if (this.state.status !== 'connected' || !this.socket) {
       throw new NotConnectedError('not-connected', this.standing);
     }
@@ -302,20 +305,20 @@ export class FedecksClient<C extends Contract = Contract> {
   /** Why there is no connection: whoever sends may never have subscribed to `events$`. */
   private get standing(): string {
     const { lastError } = this;
-    return lastError === undefined ? this.status : `${this.status}, after ${lastError}`;
+    return lastError === undefined ? this.status : `${this.status}. ${lastError}`;
   }
 
-  private refuseIfStopped(): void {
+  private throwIfStopped(): void {
     if (this.stopping) throw new ClientStoppedError();
   }
 
   /** A store may never answer, so its result is dropped once the client has stopped. */
-  private unlessEnded<T>(work: Promise<T>): Promise<T> {
+  private rejectWhenStopped<T>(work: Promise<T>): Promise<T> {
     const cut = throwIfEmpty<T>(() => new ClientStoppedError());
     return firstValueFrom(from(work).pipe(takeUntil(this.ended), cut));
   }
 
-  private async socketsGone(): Promise<void> {
+  private async waitForSockets(): Promise<void> {
     await Promise.all([...this.sockets].map(({ gone }) => gone));
   }
 
@@ -325,12 +328,12 @@ export class FedecksClient<C extends Contract = Contract> {
     try {
       token = await this.options.tokenStore.load(failed);
     } catch (error) {
-      failed(`${String(error)}: there is no token.`);
+      failed(`${String(error)}: the client starts without a token.`);
     }
     // An untyped store may return null.
     const header = typeof token === 'string' ? tokenHeader(this.options.deviceId, token) : undefined;
     if (typeof token === 'string' && header === undefined) {
-      failed('The stored token is too long to be presented: there is no token.');
+      failed('The stored token is too long for the auth header: the client starts without a token.');
     }
     const expiresAtMs = typeof token === 'string' && header !== undefined ? expiryOf(token) : undefined;
     this.dispatch({ type: 'started', header, expiresAtMs });
@@ -340,7 +343,7 @@ export class FedecksClient<C extends Contract = Contract> {
     this.dispatch({ type: 'stop' });
     for (const login of this.logins.values()) login.reject(new ClientStoppedError());
     this.logins.clear();
-    await Promise.all([this.socketsGone(), this.tokens.finish()]);
+    await Promise.all([this.waitForSockets(), this.tokens.finish()]);
     this.ended.next();
     this.events.complete();
     this.messages.complete();
@@ -397,9 +400,9 @@ export class FedecksClient<C extends Contract = Contract> {
   }
 
   private open(effect: Extract<Effect, { do: 'open' }>): void {
-    const { attempt, header, turn, patience } = effect;
+    const { attempt, header, urlIndex, timeoutFactor } = effect;
     const { urls } = this.options;
-    const url = urls[turn % urls.length] ?? '';
+    const url = urls[urlIndex % urls.length] ?? '';
     this.report({ type: 'connecting', url, with: effect.with });
     const name = encodeAttempt({ process: this.process, number: ++this.attempts });
     const socket = new DeviceSocket(
@@ -408,8 +411,8 @@ export class FedecksClient<C extends Contract = Contract> {
         url,
         header,
         attempt: name,
-        firstAddress: Math.floor(turn / urls.length),
-        limits: limitsOf(this.options, patience),
+        firstAddress: Math.floor(urlIndex / urls.length),
+        limits: limitsOf(this.options, timeoutFactor),
         ordinaryLimits: this.options,
       },
       {
@@ -479,7 +482,7 @@ export class FedecksClient<C extends Contract = Contract> {
   }
 
   private report(event: ClientEvent): void {
-    this.lastError = failureIn(event) ?? this.lastError;
+    if (isFailure(event)) this.lastError = explain(event);
     this.lastEvent = event.type;
     this.trace.onEvent(event);
     if (event.type === 'clone_suspected') this.cloneSuspectedAt = performance.now();
@@ -492,10 +495,10 @@ export class FedecksClient<C extends Contract = Contract> {
 }
 
 /** The maximum of increased timeouts, in ms, unless the configured one is greater. */
-const MAX_PATIENCE_MS = 120_000;
+const MAX_DOUBLED_TIMEOUT_MS = 120_000;
 
-function limitsOf({ phaseTimeoutMs, upgradeTimeoutMs }: AttemptLimits, patience: number): AttemptLimits {
-  const grown = (ms: number): number => Math.max(ms, Math.min(ms * patience, MAX_PATIENCE_MS));
+function limitsOf({ phaseTimeoutMs, upgradeTimeoutMs }: AttemptLimits, timeoutFactor: number): AttemptLimits {
+  const grown = (ms: number): number => Math.max(ms, Math.min(ms * timeoutFactor, MAX_DOUBLED_TIMEOUT_MS));
   return { phaseTimeoutMs: grown(phaseTimeoutMs), upgradeTimeoutMs: grown(upgradeTimeoutMs) };
 }
 
@@ -503,11 +506,11 @@ function limitsOf({ phaseTimeoutMs, upgradeTimeoutMs }: AttemptLimits, patience:
 function checkMessage(given: readonly unknown[]): void {
   const usage = 'call send(event, payload) with the name of an event, or send(message) with one message';
   if (given.length !== 1 && given.length !== 2)
-    throw new TypeError(`send() was given ${given.length} arguments: ${usage}.`);
+    throw new TypeError(`send() takes 1 or 2 arguments, not ${given.length}: ${usage}.`);
   const [event] = given;
   if (given.length === 1 || typeof event === 'string') return;
   const type = event === null ? 'null' : typeof event;
-  throw new TypeError(`send(event, payload): the name of the event must be a string, not ${type}: ${usage}.`);
+  throw new TypeError(`send(event, payload): the event name must be a string, not ${type}: ${usage}.`);
 }
 
 /** The wall-clock time of a `performance.now()` value. */

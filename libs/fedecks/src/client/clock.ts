@@ -15,7 +15,7 @@ const DATE_TIMEOUT_MS = 2_000;
  * @param connectUnverified opens a connection to the same server whose certificate is not checked.
  * @param signal aborts the request.
  */
-export async function explainedByClock(
+export async function explainByClock(
   error: unknown,
   connectUnverified: () => Promise<TLSSocket>,
   signal: AbortSignal,
@@ -23,26 +23,26 @@ export async function explainedByClock(
   const { code } = error as NodeJS.ErrnoException;
   if (code !== 'CERT_NOT_YET_VALID' && code !== 'CERT_HAS_EXPIRED') return error;
   const here = new Date();
-  const asked = await ask(connectUnverified, signal).catch(() => undefined);
+  const asked = await fetchValidity(connectUnverified, signal).catch(() => undefined);
   const validity = asked && `it is valid from ${asked.validFrom} to ${asked.validTo}`;
   const said = [
     code === 'CERT_HAS_EXPIRED' ? 'certificate has expired' : 'certificate is not yet valid',
     ...(validity === undefined ? [] : [validity]),
     `this machine's clock says ${here.toISOString()}`,
-    verdict(here, asked?.date),
+    adviseOnClock(here, asked?.date),
   ];
   return new Error(said.join('; '), { cause: error });
 }
 
-function verdict(here: Date, there: Date | undefined): string {
+function adviseOnClock(here: Date, there: Date | undefined): string {
   if (there === undefined) return 'if that is wrong, set the clock';
   const agree = Math.abs(here.getTime() - there.getTime()) < TOLERANCE_MS;
   return agree
-    ? "the server's clock agrees, so the certificate has to be replaced"
+    ? "the server's clock agrees: replace the certificate"
     : `the server's clock says ${there.toISOString()}: this machine's clock is probably wrong`;
 }
 
-async function ask(
+async function fetchValidity(
   connectUnverified: () => Promise<TLSSocket>,
   signal: AbortSignal,
 ): Promise<{ validFrom: string; validTo: string; date: Date | undefined }> {

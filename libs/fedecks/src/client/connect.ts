@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { isIP, type Socket } from 'node:net';
 import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { type AttemptClock } from './attempt-clock.js';
-import { explainedByClock } from './clock.js';
+import { explainByClock } from './clock.js';
 import { dial, type Dialling } from './dial.js';
-import { explainedTlsError } from './explain.js';
+import { explainTlsError } from './explain.js';
 import { tunnel, withoutBrackets, type ProxyChoice } from './proxy.js';
 import { isPinned, type TlsOptions } from './tls.js';
 
@@ -74,18 +74,18 @@ export async function connect(
         connectTls({ socket: await open(() => undefined), ...identity, rejectUnauthorized: false }),
         signal,
       );
-    throw explainedTlsError(await explainedByClock(error, unverified, signal));
+    throw explainTlsError(await explainByClock(error, unverified, signal));
   }
   if (pins.length === 0 || isPinned(socket, pins)) return { socket, tcp };
   socket.destroy();
-  throw new Error("the server's certificate is valid, but its key is none of 'tls.pins'");
+  throw new Error("the server's certificate is valid, but 'tls.pins' does not contain its key");
 }
 
 /** Node 22 (22.23) finds no IPv6 address in any certificate. */
 function checkAddress(address: string, { raw, subjectaltname }: PeerCertificate): Error | undefined {
   if (new X509Certificate(raw).checkIP(address) !== undefined) return undefined;
   return new Error(
-    `the server's certificate is not for ${address}, but for ${subjectaltname ?? 'no address'}`,
+    `the server's certificate is not valid for ${address}, only for ${subjectaltname ?? 'no address'}`,
   );
 }
 

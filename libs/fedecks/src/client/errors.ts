@@ -1,4 +1,4 @@
-import { FedecksError } from '../wire/index.js';
+import { FedecksError } from '../wire/internal.js';
 
 /** A message that was not written to a connection, and will not be. */
 export class NotConnectedError extends FedecksError {
@@ -13,8 +13,8 @@ export class NotConnectedError extends FedecksError {
     super(
       code,
       code === 'not-connected'
-        ? `Not connected${standing === undefined ? '' : ` (${standing})`}, so nothing was sent. The event 'connected' tells when it can be.`
-        : 'The connection ended before the message was written to it.',
+        ? `Nothing was sent: the client is not connected${standing === undefined ? '' : ` (${standing})`}. Wait for the event 'connected'.`
+        : "The connection ended before the message was written: send it again after the event 'connected'.",
     );
   }
 }
@@ -34,8 +34,8 @@ export class SendBufferFullError extends FedecksError {
   ) {
     super(
       'send-buffer-full',
-      `Not sent: ${waitingBytes} bytes wait for the link already, and with this message there would be more than ` +
-        `'maxBufferedBytes', ${limit}. Await each send before the next, or drop what is out of date.`,
+      `Not sent: ${waitingBytes} bytes are already queued, and this message would exceed ` +
+        `'maxBufferedBytes' (${limit}). Await each send() before the next, or drop outdated messages.`,
     );
   }
 }

@@ -1,24 +1,24 @@
 /** Error texts with the usual cause of a failure, for people who install devices. */
 
 const NO_CA_TRUSTED =
-  "no CA that this device trusts has issued the server's certificate: if it is one of your own, give the " +
-  "certificate of its CA, or its own if it is self-signed, as 'tls.ca'";
+  "this device does not trust the issuer of the server's certificate: for a private CA, set 'tls.ca' to the " +
+  "certificate of the CA; for a self-signed certificate, set 'tls.ca' to that certificate";
 
 const BY_TLS_CODE: Readonly<Record<string, string>> = {
   ERR_SSL_WRONG_VERSION_NUMBER:
-    'the server speaks no TLS at this port: must the URL start with ws:// instead of wss://?',
+    'the server does not speak TLS on this port: check the port, or start the URL with ws:// instead of wss://',
   DEPTH_ZERO_SELF_SIGNED_CERT: NO_CA_TRUSTED,
   SELF_SIGNED_CERT_IN_CHAIN: NO_CA_TRUSTED,
   UNABLE_TO_GET_ISSUER_CERT: NO_CA_TRUSTED,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: NO_CA_TRUSTED,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: `${NO_CA_TRUSTED}; or the server does not send the certificates between`,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: `${NO_CA_TRUSTED}; or configure the server to send its intermediate certificates`,
 };
 
 /** OpenSSL's own message contains a source file and line. */
 const NO_TLS = 'ERR_SSL_WRONG_VERSION_NUMBER';
 
 /** An error of a TLS handshake, with what to change. */
-export function explainedTlsError(error: unknown): unknown {
+export function explainTlsError(error: unknown): unknown {
   const { code = '', message } = error as NodeJS.ErrnoException;
   const advice = BY_TLS_CODE[code];
   if (advice === undefined) return error;
@@ -29,24 +29,24 @@ export function explainedTlsError(error: unknown): unknown {
 const TLS_RECORDS = [0x15, 0x16];
 
 /** What a server that speaks TLS does when it is spoken to without: it hangs up, or says so in TLS. */
-export function advisesTls(
+export function adviseTls(
   { code, rawPacket }: NodeJS.ErrnoException & { readonly rawPacket?: Uint8Array },
   url: string,
 ): string | undefined {
   const answersInTls = rawPacket !== undefined && TLS_RECORDS.includes(rawPacket[0] ?? 0);
   if (!url.startsWith('ws:') || (code !== 'ECONNRESET' && !answersInTls)) return undefined;
-  return 'if the server speaks TLS at this port, the URL must start with wss:// instead of ws://';
+  return 'if the server speaks TLS on this port, start the URL with wss:// instead of ws://';
 }
 
 const BY_STATUS: Readonly<Record<number, string>> = {
-  400: 'is there a server that speaks TLS, so that the URL must start with wss://, or a proxy that takes out the upgrade?',
-  404: "there is no endpoint at this path: it is the 'path' of FedecksModule and /websocket, such as /fedecks/websocket",
-  407: 'a proxy wants a user name and a password',
-  426: 'something on the way has taken out the websocket upgrade',
-  429: 'there were too many requests from here',
-  502: 'the proxy before the cloud does not reach it',
-  503: 'the cloud takes no more devices for now; or it starts, or shuts down',
-  504: 'the proxy before the cloud gets no answer of it',
+  400: 'if the server speaks TLS, start the URL with wss://; otherwise a proxy may have removed the websocket upgrade',
+  404: "the server has no endpoint at this path: use the 'path' of FedecksModule followed by /websocket, for example /fedecks/websocket",
+  407: 'the proxy requires a user name and a password',
+  426: 'a proxy has removed the websocket upgrade: configure it to forward websockets',
+  429: 'the server received too many requests from this address',
+  502: 'the reverse proxy cannot reach the cloud: check that the cloud runs, on the port that the proxy uses',
+  503: 'the cloud accepts no more devices for now, or is starting or shutting down',
+  504: 'the reverse proxy gets no answer from the cloud: check that the cloud runs, on the port that the proxy uses',
 };
 
 /**
@@ -59,13 +59,13 @@ export function explainStatus(status: number, hasBody: boolean): string {
 }
 
 function wordsFor(status: number, hasBody: boolean): string | undefined {
-  if (hasBody || status === 401)
-    return 'a proxy, firewall or captive portal on the way has refused, and not the cloud';
+  if (status === 401 || (status === 403 && hasBody))
+    return 'a proxy, firewall or captive portal rejected the request, not the cloud';
   if (status === 403)
-    return 'the cloud refuses these credentials or this token: are they right, and those of this device id? Its log says why';
+    return 'the cloud rejected the credentials or the token: check that they belong to this device id; the log of the cloud gives the reason';
   if (status >= 200 && status < 300)
-    return 'an ordinary page, and no endpoint: is the path of the URL right (such as /fedecks/websocket), or is there a captive portal?';
+    return 'an ordinary page instead of a websocket: check the path of the URL (for example /fedecks/websocket), and whether a captive portal answers';
   if (status >= 300 && status < 400)
-    return 'redirects are not followed: give the URL it leads to, with wss:// in place of https://';
+    return 'the client does not follow redirects: set the URL to the target, with wss:// instead of https://';
   return BY_STATUS[status];
 }

@@ -1,4 +1,4 @@
-import { decodeTerm, TermDecodeError, tokenIn, type Term } from '../wire/index.js';
+import { decodeTerm, TermDecodeError, tokenIn, type Term } from '../wire/internal.js';
 import { tokenHeader } from './auth.js';
 
 /** The classification of a frame from the server; the last three kinds are ignored. */

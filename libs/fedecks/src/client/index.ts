@@ -8,6 +8,7 @@ export {
   type UnregisteredCause,
   type UpgradeFailure,
 } from './client-event.js';
+export { explain, isFailure } from './explain-event.js';
 export { type FedecksClientOptions } from './client-options.js';
 export { PastMoment } from './past-moment.js';
 export { proxyFromEnvironment, type ProxyChoice } from './proxy.js';

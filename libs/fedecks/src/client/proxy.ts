@@ -48,7 +48,7 @@ export function problemOfProxy(proxy: unknown): string | undefined {
   const usable = typeof proxy === 'string' && URL.canParse(proxy) && new URL(proxy).protocol === 'http:';
   return usable
     ? undefined
-    : "'proxy' must be the URL of an HTTP proxy, 'http://user:password@proxy.example.com:3128', or a function that gives one.";
+    : "'proxy' must be the URL of an HTTP proxy, for example 'http://user:password@proxy.example.com:3128', or a function that returns one.";
 }
 
 /**

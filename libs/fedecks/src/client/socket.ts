@@ -7,12 +7,12 @@ import {
   decodeLimits,
   LIMITS_HEADER,
   REFUSAL_HEADER,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { AttemptClock, type AttemptLimits } from './attempt-clock.js';
 import { type ConnectionLoss } from './client-event.js';
 import { connect, reasonOf, type ConnectSettings, type Reached } from './connect.js';
 import { NotConnectedError, SendBufferFullError } from './errors.js';
-import { advisesTls } from './explain.js';
+import { adviseTls } from './explain.js';
 import { Pacer } from './pacer.js';
 import { type AttemptEvent, type CloudRefusal } from './state.js';
 import { missingCertificate } from './tls.js';
@@ -178,7 +178,7 @@ export class DeviceSocket {
       this.socket = new WebSocket(settings.url, options);
       this.listen(this.socket, missingCertificate(socket, settings.tls));
     } else {
-      this.failed('the server ended the connection at once');
+      this.failed('the server closed the connection immediately');
     }
     if (!socket.closed) await gone;
   }
@@ -200,7 +200,7 @@ export class DeviceSocket {
     socket.on('error', (error) => {
       if (this.phase === 'open') listener.event({ type: 'errored', reason: reasonOf(error) });
       else {
-        const advice = missing ?? advisesTls(error, this.settings.url);
+        const advice = missing ?? adviseTls(error, this.settings.url);
         this.failed(advice === undefined ? reasonOf(error) : `${reasonOf(error)}; ${advice}`);
       }
     });

@@ -225,8 +225,8 @@ describe('the state machine of a client (§3)', () => {
     expect(effects).toContainEqual({
       do: 'open',
       attempt: 4,
-      turn: 0,
-      patience: 1,
+      urlIndex: 0,
+      timeoutFactor: 1,
       with: 'token',
       header: OLD,
     });
@@ -267,17 +267,17 @@ describe('the state machine of a client (§3)', () => {
 
   it('moves on to the next url when an attempt fails, with the token or a login', () => {
     for (const event of [EVENTS.unreachable, EVENTS['refused 403'], EVENTS['refused 503']]) {
-      expect(next(STATES['connecting with token'], event).state.turn).toBe(1);
-      expect(next(STATES['connecting for login'], event).state.turn).toBe(1);
+      expect(next(STATES['connecting with token'], event).state.urlIndex).toBe(1);
+      expect(next(STATES['connecting for login'], event).state.urlIndex).toBe(1);
     }
-    const state = { ...STATES.scheduled, turn: 5 };
-    expect(next(state, EVENTS['retry due']).effects).toContainEqual(expect.objectContaining({ turn: 5 }));
-    expect(next(state, EVENTS.login).effects).toContainEqual(expect.objectContaining({ turn: 5 }));
+    const state = { ...STATES.scheduled, urlIndex: 5 };
+    expect(next(state, EVENTS['retry due']).effects).toContainEqual(expect.objectContaining({ urlIndex: 5 }));
+    expect(next(state, EVENTS.login).effects).toContainEqual(expect.objectContaining({ urlIndex: 5 }));
   });
 
   it('stays at a url that worked until it fails twice in a row', () => {
     const lost = (failures: number): number =>
-      next({ ...STATES['connected with token'], failures }, EVENTS['closed 1000']).state.turn;
+      next({ ...STATES['connected with token'], failures }, EVENTS['closed 1000']).state.urlIndex;
     expect([0, 1, 2, 3, 4].map(lost)).toEqual([0, 0, 0, 1, 1]);
   });
 
@@ -352,7 +352,7 @@ describe('the state machine of a client (§3)', () => {
       let state = STATES['connecting with token'];
       for (const event of events) state = { ...next(state, event).state, status: 'connecting' };
       const { effects } = next({ ...state, status: 'connection_scheduled' }, EVENTS['retry due']);
-      return effects.flatMap((effect) => (effect.do === 'open' ? [effect.patience] : []))[0];
+      return effects.flatMap((effect) => (effect.do === 'open' ? [effect.timeoutFactor] : []))[0];
     };
     const three = [late, lateAnswer, late];
     expect(patienceAfter(late, late)).toBe(1);

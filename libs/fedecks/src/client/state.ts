@@ -1,4 +1,4 @@
-import { CLOSE, closeCodeAdvice } from '../wire/index.js';
+import { CLOSE, closeCodeAdvice } from '../wire/internal.js';
 import { type Pace } from './backoff.js';
 import {
   type ClientEvent,
@@ -8,7 +8,7 @@ import {
   type UpgradeFailure,
 } from './client-event.js';
 import { type LoginFailure } from './errors.js';
-import { explainStatus } from './explain.js';
+import { explain, explainLoss } from './explain-event.js';
 
 /** The five states of a client, in the words of PROTOCOL.md §3. */
 export type ClientStatus = 'unregistered' | 'connection_scheduled' | 'connecting' | 'connected' | 'stopped';
@@ -27,7 +27,7 @@ export interface State {
   /** When connections were last closed because the device id had connected elsewhere, by a monotonic clock, in ms. */
   readonly replacements: readonly number[];
   /** The index of the next URL (modulo their number); unchanged while one works. */
-  readonly turn: number;
+  readonly urlIndex: number;
   /** The auth header that presents the token held. A login replaces it only when the new token has arrived. */
   readonly header: string | undefined;
   /** When that token expires, in milliseconds since 1970; undefined if it does not tell, or there is none. */
@@ -85,9 +85,9 @@ export type Effect =
   | {
       readonly do: 'open';
       readonly attempt: number;
-      readonly turn: number;
+      readonly urlIndex: number;
       /** The factor of its timeouts. */
-      readonly patience: number;
+      readonly timeoutFactor: number;
       readonly with: 'token' | 'credentials';
       readonly header: string;
     }
@@ -132,7 +132,7 @@ export const INITIAL_STATE: State = Object.freeze({
   timeouts: 0,
   refusals: 0,
   replacements: [],
-  turn: 0,
+  urlIndex: 0,
   header: undefined,
   expiresAtMs: undefined,
   login: undefined,
@@ -270,17 +270,17 @@ function connectAgain(state: State): Step {
 }
 
 /** How many attempts must run out of time for the next ones to be given twice as much. */
-const TIMEOUTS_BEFORE_PATIENCE = 3;
+const TIMEOUTS_BEFORE_DOUBLING = 3;
 
 function open(state: State, attempt: number, by: 'token' | 'credentials', header: string): Effect {
-  const patience = 2 ** Math.floor(state.timeouts / TIMEOUTS_BEFORE_PATIENCE);
-  return { do: 'open', attempt, turn: state.turn, patience, with: by, header };
+  const timeoutFactor = 2 ** Math.floor(state.timeouts / TIMEOUTS_BEFORE_DOUBLING);
+  return { do: 'open', attempt, urlIndex: state.urlIndex, timeoutFactor, with: by, header };
 }
 
 /** Keeps the increased timeouts until a quick connection. */
 function countTimeout(state: State, isTimeout: boolean): State {
   const { timeouts } = state;
-  return { ...state, timeouts: isTimeout ? timeouts + 1 : timeouts - (timeouts % TIMEOUTS_BEFORE_PATIENCE) };
+  return { ...state, timeouts: isTimeout ? timeouts + 1 : timeouts - (timeouts % TIMEOUTS_BEFORE_DOUBLING) };
 }
 
 function connected(before: State, isQuick: boolean): Step {
@@ -306,9 +306,10 @@ function unreachable(
 ): Step {
   const state = countTimeout(before, isTimeout);
   const cause = state.login === undefined ? 'connection_failed' : 'login_failed';
-  return resume(elsewhere(state), { cause, pace: 'backoff', notBeforeMs: 0 }, [
-    report({ type: 'connection_failed', reason }),
-    ...failLogin(state, 'connection-failed', ended(`the server could not be reached: ${reason}`)),
+  const event: ClientEvent = { type: 'connection_failed', reason };
+  return resume(useNextUrl(state), { cause, pace: 'backoff', notBeforeMs: 0 }, [
+    report(event),
+    ...failLogin(state, 'connection-failed', detailOf(event)),
   ]);
 }
 
@@ -321,22 +322,19 @@ function refused(
   // A rejected login concerns its credentials, not the token; a body means an intermediary.
   const isOfToken = byToken && (failure.status === 401 || failure.status === 403) && failure.hasBody !== true;
   const state = isOfToken ? { ...counted, refusals: counted.refusals + 1 } : counted;
-  const detail =
-    failure.reason === undefined
-      ? `the server refused with ${explainStatus(failure.status, failure.hasBody === true)}`
-      : failure.reason;
+  const event: ClientEvent = { type: 'upgrade_failed', ...failure };
   return resume(
-    elsewhere(state),
+    useNextUrl(state),
     {
       cause: byToken ? 'upgrade_failed' : 'login_failed',
       pace: isOfToken ? 'refused' : 'backoff',
       notBeforeMs: retryAfterMs,
     },
     [
-      report({ type: 'upgrade_failed', ...failure }),
+      report(event),
       ...(isClone ? [CLONE_SUSPECTED] : []),
       ...(isOfToken && byCloud ? refuseToken(state, byCloud) : []),
-      ...failLogin(state, 'upgrade-failed', ended(detail), failure.status),
+      ...failLogin(state, 'upgrade-failed', detailOf(event), failure.status),
     ],
   );
 }
@@ -344,27 +342,28 @@ function refused(
 /** A single rejection may be a mistake, for example during start-up, but not for an expired token. */
 function refuseToken({ expiresAtMs, refusals }: State, { timeMs }: CloudRefusal): Effect[] {
   const isExpired = expiresAtMs !== undefined && timeMs >= expiresAtMs;
-  if (!isExpired && refusals < REFUSALS_THAT_COUNT) return [];
+  if (!isExpired && refusals < REFUSALS_BEFORE_REPORT) return [];
   const cause: TokenRefusal = isExpired ? 'expired' : 'refused';
   return [report({ type: 'token_refused', cause })];
 }
 
-const REFUSALS_THAT_COUNT = 2;
+const REFUSALS_BEFORE_REPORT = 2;
 
 function lost(
   before: State,
   { loss, isClone = false }: { readonly loss: ConnectionLoss; readonly isClone?: boolean },
   now: number,
 ): Step {
-  const replacements = loss.code === CLOSE.replaced ? lately(before.replacements, now) : before.replacements;
-  const state = { ...(before.failures < FAITHFUL_FOR ? before : elsewhere(before)), replacements };
+  const replacements =
+    loss.code === CLOSE.replaced ? addReplacement(before.replacements, now) : before.replacements;
+  const state = { ...(before.failures < LOSSES_BEFORE_NEXT_URL ? before : useNextUrl(before)), replacements };
   const effects: Effect[] = [{ do: 'unwatch' }, { do: 'drop' }, report({ type: 'connection_lost', ...loss })];
   const isReplacedOften = loss.code === CLOSE.replaced && replacements.length >= MAX_REPLACEMENTS;
   if (isClone || isReplacedOften) effects.push(CLONE_SUSPECTED);
   if (state.login !== undefined) {
     // Whatever the close code says, it is about these credentials and not about the token held from before.
     const code = loss.cause === 'no_token' ? 'no-token' : 'connection-lost';
-    effects.push(...failLogin(state, code, `connected, but the token did not arrive: ${told(loss)}.`));
+    effects.push(...failLogin(state, code, `connected, but no token arrived: ${explainLoss(loss)}.`));
     return resume(state, { cause: 'login_failed', pace: 'backoff', notBeforeMs: 0 }, effects);
   }
   const advice = loss.cause === 'closed' ? closeCodeAdvice(loss.code) : 'retry';
@@ -392,22 +391,18 @@ const MAX_REPLACEMENTS = 3;
 const REPLACED_WITHIN_MS = 5 * 60_000;
 
 /** Adds a replacement to those that still count. */
-function lately(replacements: readonly number[], now: number): readonly number[] {
+function addReplacement(replacements: readonly number[], now: number): readonly number[] {
   return [...replacements.filter((at) => now - at < REPLACED_WITHIN_MS), now].slice(-MAX_REPLACEMENTS);
 }
 
 /** Prefers a URL that worked, but moves on if it only accepts and closes. */
-const FAITHFUL_FOR = 3;
+const LOSSES_BEFORE_NEXT_URL = 3;
 
-function elsewhere(state: State): State {
-  return { ...state, turn: state.turn + 1 };
+function useNextUrl(state: State): State {
+  return { ...state, urlIndex: state.urlIndex + 1 };
 }
 
 const LOST = { cause: 'connection_lost', notBeforeMs: 0 } as const;
-
-function told(loss: ConnectionLoss): string {
-  return loss.cause === 'closed' ? `the server closed with ${loss.code}` : loss.cause.replace('_', ' ');
-}
 
 function tokenArrived(
   state: State,
@@ -423,8 +418,10 @@ function failLogin(state: State, code: LoginFailure, detail: string, status?: nu
   return state.login === undefined ? [] : [{ do: 'fail_login', login: state.login, code, detail, status }];
 }
 
-function ended(sentence: string): string {
-  return sentence.endsWith('?') ? sentence : `${sentence}.`;
+/** What an event says, as the end of a sentence. */
+function detailOf(event: ClientEvent): string {
+  const words = explain(event);
+  return `${words.charAt(0).toLowerCase()}${words.slice(1)}.`;
 }
 
 function report(event: ClientEvent): Effect {

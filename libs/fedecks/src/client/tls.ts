@@ -44,22 +44,22 @@ export function problemsOfTls(value: unknown): string[] {
     return [`'tls' must be an object with ${KEYS.join(', ')}.`];
   const problems = Object.keys(value)
     .filter((key) => !KEYS.includes(key))
-    .map((key) => `There is no option 'tls.${key}'. Options are: ${KEYS.join(', ')}.`);
+    .map((key) => `Option 'tls.${key}' does not exist (have: ${KEYS.join(', ')}).`);
   const { ca, cert, key, passphrase, servername, pins } = value as TlsOptions;
   if ((cert === undefined) !== (key === undefined)) {
-    problems.push("'tls.cert' and 'tls.key' go together: give both or none.");
+    problems.push("'tls.cert' and 'tls.key' go together: set both or neither.");
   } else if (cert !== undefined) {
     try {
       createSecureContext({ cert, key, passphrase });
     } catch {
       // OpenSSL's own message is not helpful.
       problems.push(
-        "'tls.cert' and 'tls.key' must be a certificate and its private key in PEM, 'tls.passphrase' that of the key.",
+        "'tls.cert' must be a PEM certificate, 'tls.key' its private key, and 'tls.passphrase' the passphrase of that key.",
       );
     }
   }
   for (const pem of ca === undefined ? [] : [ca].flat()) {
-    if (!isCertificate(pem)) problems.push("'tls.ca' must be certificates in PEM (not the path of a file).");
+    if (!isCertificate(pem)) problems.push("'tls.ca' must contain PEM certificates, not file paths.");
   }
   if (servername !== undefined && (typeof servername !== 'string' || servername === '')) {
     problems.push("'tls.servername' must be a host name.");
@@ -68,7 +68,7 @@ export function problemsOfTls(value: unknown): string[] {
     pins !== undefined &&
     (!Array.isArray(pins) || pins.length === 0 || !pins.every((pin) => PIN.test(String(pin))))
   ) {
-    problems.push("'tls.pins' must be a list of at least one 'sha256/' and 44 characters of Base64.");
+    problems.push("'tls.pins' must be a non-empty array of 'sha256/' followed by 44 Base64 characters.");
   }
   return problems;
 }
@@ -113,7 +113,7 @@ export function missingCertificate(socket: Socket, { cert }: TlsOptions): string
   const { getSharedSigalgs } = socket as { getSharedSigalgs?: () => string[] | null };
   const signatures = getSharedSigalgs?.call(socket);
   if (!signatures || signatures.length === 0) return undefined;
-  return "the server has asked for a certificate of the device, which has none: it needs 'tls.cert' and 'tls.key'";
+  return "the server requested a client certificate, and the device has none: set 'tls.cert' and 'tls.key'";
 }
 
 function pinOf(certificate: X509Certificate): string {

@@ -90,7 +90,7 @@ describe('FileTokenStore', () => {
       await truncate(file, length);
       const { token, reports } = await load(store());
       expect({ length, token }).toEqual({ length, token: 'T1' });
-      expect(reports).toEqual([expect.stringContaining('is damaged: the previous token is used.')]);
+      expect(reports).toEqual([expect.stringContaining('is damaged: the client uses the previous token.')]);
     }
   });
 
@@ -123,7 +123,9 @@ describe('FileTokenStore', () => {
     const { token, reports } = await load(store());
     expect(token).toBeUndefined();
     expect(reports).toEqual([
-      expect.stringMatching(/token is damaged, and .*previous is damaged: there is no token\.$/),
+      expect.stringMatching(
+        /token is damaged, and .*previous is damaged: the client starts without a token\.$/,
+      ),
     ]);
   });
 
@@ -170,7 +172,9 @@ describe('FileTokenStore', () => {
     expect(await readFile(join(directory, 'token'), 'utf8')).not.toContain('secret-id');
     expect(await load(store('other'))).toMatchObject({
       token: undefined,
-      reports: [expect.stringContaining('holds the token of another device id: there is no token.')],
+      reports: [
+        expect.stringContaining('holds the token of another device id: the client starts without a token.'),
+      ],
     });
   });
 
@@ -228,7 +232,11 @@ describe('FileTokenStore', () => {
       const before = process.memoryUsage.rss();
       expect(await load(store())).toEqual({
         token: 'T1',
-        reports: [expect.stringContaining('token is not a regular file of at most 4096 bytes: the previous')],
+        reports: [
+          expect.stringContaining(
+            'token is not a regular file of at most 4096 bytes: the client uses the previous',
+          ),
+        ],
       });
       expect(process.memoryUsage.rss() - before).toBeLessThan(200_000_000);
       await store().save('T3');

@@ -81,7 +81,10 @@ export class FileTokenStore implements TokenStore {
     if (current.problem === undefined && previous.problem === undefined && previous.token === undefined) {
       return undefined;
     }
-    const fallback = previous.token === undefined ? 'there is no token' : 'the previous token is used';
+    const fallback =
+      previous.token === undefined
+        ? 'the client starts without a token'
+        : 'the client uses the previous token';
     const problems = [current.problem ?? `${this.current} is missing`, previous.problem ?? []].flat();
     report(`${problems.join(', and ')}: ${fallback}.`);
     return previous.token;

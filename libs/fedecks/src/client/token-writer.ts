@@ -47,7 +47,7 @@ export class TokenWriter {
     this.waiting = undefined;
     this.report({
       type: 'token_store_failed',
-      reason: `The token store has not answered within ${FINISH_WITHIN_MS} ms of stop().`,
+      reason: `The token store did not answer within ${FINISH_WITHIN_MS} ms after stop().`,
     });
   }
 

@@ -1,8 +1,9 @@
 import { channel } from 'node:diagnostics_channel';
 import { debuglog } from 'node:util';
 import { printable } from '../faults/index.js';
-import { eventOf, type Term } from '../wire/index.js';
-import { type ClientEvent, failureIn } from './client-event.js';
+import { eventOf, type Term } from '../wire/internal.js';
+import { type ClientEvent } from './client-event.js';
+import { explain } from './explain-event.js';
 
 const EVENT = channel('fedecks:client:event');
 const SENT = channel('fedecks:client:sent');
@@ -19,7 +20,7 @@ export class Trace {
   onEvent(event: ClientEvent): void {
     const { deviceId } = this;
     if (EVENT.hasSubscribers) EVENT.publish({ deviceId, event });
-    if (log.enabled) this.print(wordsFor(event));
+    if (log.enabled) this.print(explain(event));
   }
 
   /** @param message undefined for bytes that are sent as they are. */
@@ -43,26 +44,10 @@ export class Trace {
   }
 }
 
-function wordsFor(event: ClientEvent): string {
-  switch (event.type) {
-    case 'connecting':
-      // What follows is not needed to find a mistake in it, and may be a key.
-      return `connecting to ${event.url.replace(/\?.*/, '?...')}, with ${event.with}`;
-    case 'connection_scheduled':
-      return `connection_scheduled in ${Math.round(event.delayMs)} ms: ${event.cause}`;
-    case 'unregistered':
-      return `unregistered: ${event.cause}`;
-    case 'ignored_frame':
-      return `ignored_frame: ${event.kind}, ${event.bytes} bytes`;
-    default:
-      return failureIn(event) ?? event.type;
-  }
-}
-
 function nameOfEvent(message: Term | undefined): string | undefined {
   return message === undefined ? undefined : eventOf(message)?.name.slice(0, MAX_NAME_CHARS);
 }
 
 function shown(event: string | undefined): string {
-  return event === undefined ? 'no event' : `event ${JSON.stringify(event)}`;
+  return event === undefined ? 'a message' : `event ${JSON.stringify(event)}`;
 }

@@ -11,16 +11,16 @@ import {
   type PresencePage,
   type PushResult,
 } from '../server/index.js';
-import { beginsAsTerm } from '../wire/index.js';
-import { Answers, KIND, questionOf, traceMessage } from './answers.js';
-import { Asks } from './asks.js';
+import { beginsAsTerm } from '../wire/internal.js';
 import { type Bucket, type BucketState, type Entries, type Store } from './bucket.js';
 import { type ClusterOptions } from './cluster-options.js';
 import { isNodeEntry, Leases, type NodeEntry, type NodeMessage, readNodeMessage } from './leases.js';
 import { type Link, Malformed, messageOf, unavailable } from './link.js';
-import { PresenceBook } from './presence-book.js';
+import { NodeRequests } from './node-requests.js';
+import { encodeHoldsQuestion, encodeTrace, NodeResponder, REQUEST_KIND } from './node-responder.js';
 import { PresenceReader } from './presence-reader.js';
 import { isPresenceRecord, type PresenceRecord } from './presence-record.js';
+import { PresenceWriter } from './presence-writer.js';
 import { SharedClock } from './rank.js';
 import { isRevocation, type Revocation, RevocationBucket } from './revocation-bucket.js';
 import { Subjects } from './subjects.js';
@@ -51,21 +51,21 @@ interface Opened<T> {
 export class ClusterBackplane implements Backplane {
   readonly revocations: RevocationBucket;
   private readonly subjects: Subjects;
-  private readonly asks: Asks;
-  private readonly answers: Answers;
+  private readonly requests: NodeRequests;
+  private readonly responder: NodeResponder;
   private readonly leases: Leases;
-  private readonly book: PresenceBook;
+  private readonly presence: PresenceWriter;
   private readonly reader: PresenceReader;
   private readonly calmMs: number;
   private tidying: NodeJS.Timeout | undefined;
   /** The connection's generation: work of earlier ones is aborted. */
-  private turn = 0;
+  private generation = 0;
   private preparing: Promise<void> = Promise.resolve();
   private wake: () => void = () => undefined;
   private closing = false;
   private problem: string | undefined;
   private readonly troubles = new Map<Part, { readonly reason: string; readonly at: number }>();
-  private told: string | undefined;
+  private reportedReason: string | undefined;
   private buckets: OpenBuckets | undefined;
   private checking = false;
 
@@ -80,42 +80,50 @@ export class ClusterBackplane implements Backplane {
     this.problem = link.reason;
     this.calmMs = Math.max(CALM_MS, 2 * options.heartbeatMs);
     this.subjects = new Subjects(options.namespace, endpoint.path);
-    this.asks = new Asks(this.link, options);
+    this.requests = new NodeRequests(this.link, options);
     this.revocations = new RevocationBucket(endpoint, this.subjects, (error) => this.reopen(error));
     const clock = new SharedClock();
     this.leases = new Leases(this.node, clock, this.subjects, options.heartbeatMs, {
       tell: (message) => this.tell(message),
       sweep: (silentForMs) =>
-        this.book.sweep(({ node }) => {
+        this.presence.sweep(({ node }) => {
           const silentMs = this.leases.lives(node) ? undefined : silentForMs.get(node);
           if (silentMs === undefined) return undefined;
           return { cause: 'node_lost', at: Math.round(Date.now() - silentMs) };
         }),
-      doubted: () => this.book.compare(),
+      onDoubted: () => this.presence.compare(),
     });
-    this.book = new PresenceBook(this.node, clock, options.presenceRetentionMs, endpoint, this.subjects, {
-      lives: (node) => this.leases.lives(node),
-      holds: (node, id, over) => this.asks.ask(this.subjects.node(node), questionOf(id, over), true),
-      tellTrace: (node, id, trace) => {
-        if (this.link.isUp) this.link.publish(this.subjects.node(node), traceMessage(id, trace));
+    this.presence = new PresenceWriter(
+      this.node,
+      clock,
+      options.presenceRetentionMs,
+      endpoint,
+      this.subjects,
+      {
+        lives: (node) => this.leases.lives(node),
+        holds: (node, id, over) =>
+          this.requests.ask(this.subjects.node(node), encodeHoldsQuestion(id, over), true),
+        tellTrace: (node, id, trace) => {
+          if (this.link.isUp) this.link.publish(this.subjects.node(node), encodeTrace(id, trace));
+        },
+        handOver: (id) => this.requests.ask(this.subjects.device(id), Uint8Array.of(REQUEST_KIND.handOver)),
+        trouble: (error) => this.onTrouble('presence', error, 'presence cannot be written'),
       },
-      handOver: (id) => this.asks.ask(this.subjects.device(id), Uint8Array.of(KIND.handOver)),
-      trouble: (error) => this.onTrouble('presence', error, 'presence cannot be written'),
-    });
-    this.answers = new Answers(this.link, this.subjects, endpoint, this.book);
+    );
+    this.responder = new NodeResponder(this.link, this.subjects, endpoint, this.presence);
     this.reader = new PresenceReader(endpoint.path, this.subjects, {
       lives: (node) => this.leases.lives(node),
       problem: () => this.problem ?? 'presence cannot be read',
       mend: (id) => this.mend(id),
-      trouble: (error) => this.onTrouble('changes', error, 'changes of presence are not told'),
+      trouble: (error) => this.onTrouble('changes', error, 'presence changes are not delivered'),
     });
   }
 
   async start(): Promise<void> {
     this.link.subscribe(this.subjects.all, ({ data }) => this.writeToAll(data));
     this.link.subscribe(this.subjects.nodes, ({ data }) => this.leases.received(readNodeMessage(data)));
-    this.link.subscribe(this.subjects.node(this.node), this.answers.onQuestion);
-    this.answers.start(this.options.requestTimeoutMs);
+    this.link.subscribe(this.subjects.node(this.node), this.responder.onQuestion);
+    this.responder.start(this.options.requestTimeoutMs);
     this.tidying = setInterval(() => this.tidy(), this.options.heartbeatMs).unref();
     await this.link.start({
       up: () => this.up(),
@@ -134,16 +142,16 @@ export class ClusterBackplane implements Backplane {
 
   async close(): Promise<void> {
     clearInterval(this.tidying);
-    const clean = await this.book.written(this.options.requestTimeoutMs);
+    const clean = await this.presence.written(this.options.requestTimeoutMs);
     this.closing = true;
-    this.turn++;
+    this.generation++;
     this.wake();
-    this.answers.stop();
+    this.responder.stop();
     await this.leases.stop(clean).catch(() => undefined);
-    await this.answers.finish().catch(() => undefined);
+    await this.responder.finish().catch(() => undefined);
     this.revocations.pause();
-    this.book.pause();
-    this.asks.fail();
+    this.presence.pause();
+    this.requests.fail();
     await this.link.close();
     await this.preparing;
   }
@@ -155,32 +163,32 @@ export class ClusterBackplane implements Backplane {
   }
 
   claim(device: AuthenticatedDevice): Promise<boolean> {
-    return this.book.claim({ ...device, since: Date.now() });
+    return this.presence.claim({ ...device, since: Date.now() });
   }
 
   unclaim(deviceId: string): void {
-    this.book.unclaim(deviceId);
+    this.presence.unclaim(deviceId);
   }
 
   opened(device: ConnectedDevice): void {
-    this.link.subscribe(this.subjects.device(device.id), this.answers.asked);
-    this.book.opened(device);
+    this.link.subscribe(this.subjects.device(device.id), this.responder.onRequest);
+    this.presence.opened(device);
   }
 
   closed(device: ConnectedDevice, cause: DisconnectCause): void {
     this.link.unsubscribe(this.subjects.device(device.id));
-    this.book.closed(device, cause);
+    this.presence.closed(device, cause);
   }
 
   async push(deviceId: string, bytes: Buffer): Promise<PushResult> {
     const message = Buffer.allocUnsafe(bytes.length + 1);
-    message[0] = KIND.push;
+    message[0] = REQUEST_KIND.push;
     bytes.copy(message, 1);
-    return (await this.asks.ask(this.subjects.device(deviceId), message)) ? 'sent' : 'offline';
+    return (await this.requests.ask(this.subjects.device(deviceId), message)) ? 'sent' : 'offline';
   }
 
   disconnect(deviceId: string): Promise<boolean> {
-    return this.asks.ask(this.subjects.device(deviceId), Uint8Array.of(KIND.disconnect));
+    return this.requests.ask(this.subjects.device(deviceId), Uint8Array.of(REQUEST_KIND.disconnect));
   }
 
   async broadcast(bytes: Buffer, group?: string): Promise<void> {
@@ -207,7 +215,7 @@ export class ClusterBackplane implements Backplane {
   }
 
   private writeToAll(data: Uint8Array, group?: string): void {
-    if (!beginsAsTerm(data)) throw new Malformed('it is no message for devices');
+    if (!beginsAsTerm(data)) throw new Malformed('not a message for devices');
     this.endpoint.writeToAll(Buffer.from(data), group);
   }
 
@@ -218,52 +226,52 @@ export class ClusterBackplane implements Backplane {
   private tidy(): void {
     const now = performance.now();
     for (const [part, { at }] of this.troubles) if (now - at > this.calmMs) this.troubles.delete(part);
-    this.tellHealth();
+    this.reportHealth();
     void this.check();
   }
 
   /** Asks the holder of the device to rewrite its presence after a foreign write. */
   private mend(id: string): void {
-    this.book.lookAt(id);
-    if (this.link.isUp) this.link.publish(this.subjects.device(id), Uint8Array.of(KIND.compare));
+    this.presence.lookAt(id);
+    if (this.link.isUp) this.link.publish(this.subjects.device(id), Uint8Array.of(REQUEST_KIND.compare));
   }
 
   // --- The connection --------------------------------------------------------------------------------------
 
   private up(): void {
-    this.problem = 'presence and revocations are being read';
+    this.problem = 'the node is still reading presence and revocations';
     this.beginToPrepare();
   }
 
   private down(): void {
     this.pauseAll();
-    this.asks.fail();
+    this.requests.fail();
     this.problem = this.link.reason;
-    this.tellHealth();
+    this.reportHealth();
   }
 
   /** Reopens and compares all buckets, because one was recreated or a watch missed a write. */
   private reopen(error: unknown): void {
     if (!this.link.isUp || this.closing) return;
     this.pauseAll();
-    this.problem = `${this.store.name} has lost what it kept, or does not tell of it: ${messageOf(error)}`;
-    this.tellHealth();
+    this.problem = `${this.store.name} lost data or stopped reporting changes: ${messageOf(error)}`;
+    this.reportHealth();
     this.beginToPrepare();
   }
 
   private pauseAll(): void {
-    this.turn++;
+    this.generation++;
     this.wake();
     this.buckets = undefined;
     this.reader.pause();
-    this.book.pause();
+    this.presence.pause();
     this.leases.pause();
     this.revocations.pause();
   }
 
   private beginToPrepare(): void {
-    const turn = ++this.turn;
-    this.preparing = this.preparing.then(() => this.prepare(turn));
+    const generation = ++this.generation;
+    this.preparing = this.preparing.then(() => this.prepare(generation));
   }
 
   /**
@@ -294,8 +302,8 @@ export class ClusterBackplane implements Backplane {
   }
 
   /** Opens the buckets, and sets right what has changed on either side. Tries until it is done or the connection is gone. */
-  private async prepare(turn: number): Promise<void> {
-    while (turn === this.turn) {
+  private async prepare(generation: number): Promise<void> {
+    while (generation === this.generation) {
       try {
         const buckets: OpenBuckets = {
           revocations: await this.bucket('revocations', isRevocation),
@@ -309,19 +317,19 @@ export class ClusterBackplane implements Backplane {
         };
         await this.revocations.resume(buckets.revocations.bucket);
         await this.leases.resume(buckets.nodes.bucket);
-        if (turn !== this.turn) return;
+        if (generation !== this.generation) return;
         this.reader.resume(buckets.presence.bucket);
-        await this.book.resume(buckets.presence.bucket);
-        if (turn !== this.turn) return;
+        await this.presence.resume(buckets.presence.bucket);
+        if (generation !== this.generation) return;
         this.buckets = buckets;
         this.troubles.clear();
         this.problem = undefined;
-        this.tellHealth();
+        this.reportHealth();
         return;
       } catch (error) {
-        if (turn !== this.turn) return;
+        if (generation !== this.generation) return;
         this.problem = `${this.store.name} does not answer: ${messageOf(error)}`;
-        this.tellHealth();
+        this.reportHealth();
         await this.pause(PREPARE_AGAIN_MS);
       }
     }
@@ -338,10 +346,7 @@ export class ClusterBackplane implements Backplane {
       ...more,
       isOne: (key, value): value is T => this.subjects.isKey(key) && isOne(value),
       stray: (key) =>
-        this.endpoint.failed(
-          `read ${JSON.stringify(key)} of ${name}`,
-          new Malformed('it is not what nodes keep there'),
-        ),
+        this.endpoint.failed(`read ${JSON.stringify(key)} of ${name}`, new Malformed('not a valid entry')),
     };
     const bucket = await this.store.open(name, entries);
     return { bucket, incarnation: (await bucket.state()).incarnation };
@@ -363,15 +368,15 @@ export class ClusterBackplane implements Backplane {
     const isNew = !this.troubles.has(part);
     this.troubles.set(part, { reason: `${what}: ${messageOf(error)}`, at: performance.now() });
     // Repeated failures are reported periodically only.
-    if (isNew) this.tellHealth();
+    if (isNew) this.reportHealth();
     if (part === 'presence') void this.check();
   }
 
-  private tellHealth(): void {
+  private reportHealth(): void {
     const { health } = this;
     const reason = health.status === 'up' ? undefined : health.reason;
-    if (this.told === reason || this.closing) return;
-    this.told = reason;
+    if (this.reportedReason === reason || this.closing) return;
+    this.reportedReason = reason;
     this.endpoint.changed(health);
   }
 }
@@ -379,6 +384,6 @@ export class ClusterBackplane implements Backplane {
 /** @throws {BackplaneError} where it is another bucket by now, or none. */
 async function stateOf({ bucket, incarnation }: Opened<unknown>): Promise<BucketState> {
   const state = await bucket.state();
-  if (state.incarnation !== incarnation) throw unavailable('a bucket was made anew');
+  if (state.incarnation !== incarnation) throw unavailable('a bucket was recreated');
   return state;
 }

@@ -32,7 +32,7 @@ describe('Leases', () => {
     leases = new Leases('self', clock, new Subjects('fleet', '/fedecks'), HEARTBEAT_MS, {
       tell: (message) => told.push(message),
       sweep: (silentForMs) => sweep([...silentForMs.keys()]),
-      doubted: () => doubts++,
+      onDoubted: () => doubts++,
     });
     await leases.resume(bucket);
   });
@@ -82,6 +82,6 @@ describe('Leases', () => {
 
   it.each([-1, 1.5, 2 ** 53, '1', null])('rejects a message whose time is %p', (time) => {
     const message = Buffer.from(JSON.stringify({ type: 'lives', node: 'other', time }));
-    expect(() => readNodeMessage(message)).toThrow('it is not what nodes tell each other');
+    expect(() => readNodeMessage(message)).toThrow('not a known node message');
   });
 });

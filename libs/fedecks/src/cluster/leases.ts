@@ -24,18 +24,18 @@ export interface NodeMessage {
 
 /** @throws {Malformed} */
 export function readNodeMessage(bytes: Uint8Array): NodeMessage {
-  if (bytes.length > MAX_MESSAGE_BYTES) throw new Malformed('it is too long for what nodes tell each other');
+  if (bytes.length > MAX_MESSAGE_BYTES) throw new Malformed('the node message is too long');
   let message: unknown;
   try {
     message = JSON.parse(Buffer.from(bytes).toString());
   } catch {
-    throw new Malformed('it is no JSON');
+    throw new Malformed('not JSON');
   }
   const { type, node, time, lost } = (message ?? {}) as Record<string, unknown>;
   const known = TYPES.some((each) => each === type);
   const isValid = (time === undefined || isTime(time)) && (lost === undefined || typeof lost === 'string');
   if (!known || typeof node !== 'string' || !isValid) {
-    throw new Malformed('it is not what nodes tell each other');
+    throw new Malformed('not a known node message');
   }
   return message as NodeMessage;
 }
@@ -63,7 +63,7 @@ export interface LeaseEvents {
    */
   sweep(silentForMs: ReadonlyMap<string, number>): Promise<void>;
   /** Called when other nodes may have swept this node by mistake: its entries must be checked. */
-  doubted(): void;
+  onDoubted(): void;
 }
 
 /**
@@ -73,7 +73,7 @@ export interface LeaseEvents {
  */
 export class Leases {
   /** When each node was heard last. Times are of `performance.now()`. */
-  private readonly heard = new Map<string, number>();
+  private readonly lastHeardAt = new Map<string, number>();
   /** When to begin to sweep up after a lost node. */
   private readonly due = new Map<string, number>();
   private readonly leaseMs: number;
@@ -102,12 +102,12 @@ export class Leases {
     await bucket.put(this.subjects.key(this.self), this.entry());
     this.since = performance.now();
     this.due.clear();
-    for (const node of this.heard.keys()) this.heard.set(node, this.since);
+    for (const node of this.lastHeardAt.keys()) this.lastHeardAt.set(node, this.since);
     for await (const { key, value } of bucket.scan(this.subjects.keys)) {
       const node = this.subjects.textOf(key);
       if (!value || node === this.self) continue;
       if (value.time !== undefined) this.clock.observe(value.time);
-      if (this.heard.size < MAX_NODES) this.heard.set(node, performance.now());
+      if (this.lastHeardAt.size < MAX_NODES) this.lastHeardAt.set(node, performance.now());
     }
     this.bucket = bucket;
     this.lastTick = performance.now();
@@ -131,7 +131,9 @@ export class Leases {
 
   /** Whether that node is alive; until one lease has passed since connecting, all count as alive. */
   lives(node: string, now = performance.now()): boolean {
-    return node === this.self || now - Math.max(this.heard.get(node) ?? -Infinity, this.since) < this.leaseMs;
+    return (
+      node === this.self || now - Math.max(this.lastHeardAt.get(node) ?? -Infinity, this.since) < this.leaseMs
+    );
   }
 
   /** @throws {Malformed} when there are more nodes than there can be. */
@@ -141,23 +143,23 @@ export class Leases {
       this.forget(node);
       return;
     }
-    if (this.heard.size >= MAX_NODES && !this.heard.has(node)) {
-      throw new Malformed(`it is of one node more than ${MAX_NODES}`);
+    if (this.lastHeardAt.size >= MAX_NODES && !this.lastHeardAt.has(node)) {
+      throw new Malformed(`more than ${MAX_NODES} nodes`);
     }
-    this.heard.set(node, performance.now());
+    this.lastHeardAt.set(node, performance.now());
     this.due.delete(node);
     if (lost === undefined) return;
-    if (lost === this.self) this.mistaken(type);
+    if (lost === this.self) this.onPresumedLost(type);
     // If the sweeping node is lost as well, another one sweeps again.
     else if (type === 'swept') this.forget(lost);
-    else if (this.heard.has(lost)) this.due.set(lost, performance.now() + this.leaseMs);
+    else if (this.lastHeardAt.has(lost)) this.due.set(lost, performance.now() + this.leaseMs);
   }
 
-  private mistaken(type: NodeMessage['type']): void {
+  private onPresumedLost(type: NodeMessage['type']): void {
     this.beat();
     if (type === 'swept') this.bucket?.put(this.subjects.key(this.self), this.entry()).catch(() => undefined);
     // What was swept the store has told; but it tells nothing to a node that had no connection just then.
-    this.events.doubted();
+    this.events.onDoubted();
   }
 
   private entry(): NodeEntry {
@@ -165,7 +167,7 @@ export class Leases {
   }
 
   private forget(node: string): void {
-    this.heard.delete(node);
+    this.lastHeardAt.delete(node);
     this.due.delete(node);
   }
 
@@ -182,12 +184,12 @@ export class Leases {
       // This process was paused: it has missed heartbeats of the others, and they have missed its own.
       this.since = now;
       this.beat();
-      this.events.doubted();
+      this.events.onDoubted();
       return;
     }
     if (++this.ticks % CHECKS_PER_BEAT === 0) this.beat();
     let isDue = false;
-    for (const node of this.heard.keys()) {
+    for (const node of this.lastHeardAt.keys()) {
       if (this.lives(node, now)) continue;
       const at = this.due.get(node);
       if (at === undefined) this.due.set(node, now + Math.random() * this.hesitationMs);
@@ -201,7 +203,7 @@ export class Leases {
     this.sweeping = true;
     const silentForMs = new Map<string, number>();
     for (const [node, at] of this.due) {
-      if (at <= now + this.hesitationMs) silentForMs.set(node, now - (this.heard.get(node) ?? now));
+      if (at <= now + this.hesitationMs) silentForMs.set(node, now - (this.lastHeardAt.get(node) ?? now));
     }
     for (const lost of silentForMs.keys()) this.events.tell({ type: 'sweeping', node: this.self, lost });
     try {

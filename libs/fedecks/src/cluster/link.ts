@@ -70,7 +70,7 @@ export function unavailable(reason: string, cause?: unknown): BackplaneError {
 
 /** The error for what was not answered in time. */
 export function timeout(afterMs: number): BackplaneError {
-  return new BackplaneError('timeout', `There was no answer within ${afterMs} ms.`);
+  return new BackplaneError('timeout', `No answer within ${afterMs} ms.`);
 }
 
 /** What an error says. */

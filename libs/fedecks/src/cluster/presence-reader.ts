@@ -64,7 +64,8 @@ export class PresenceReader {
   async presenceList(after: string | undefined, limit: number): Promise<PresencePage> {
     const entries: PresenceEntry[] = [];
     const from = after === undefined ? 0 : Number(after);
-    if (!Number.isSafeInteger(from)) throw new RangeError("'cursor' must be one that presence.list() gave.");
+    if (!Number.isSafeInteger(from))
+      throw new RangeError("'cursor' must be a cursor that presence.list() returned.");
     const scanned = this.reachable.scan(this.subjects.keys, from + 1, limit);
     for await (const { key, value, revision, pending } of scanned) {
       if (value) entries.push(this.entry(this.subjects.textOf(key), value));

@@ -1,5 +1,5 @@
 import { type ConnectedDevice, type NewerConnection, type PresenceEntry } from '../server/index.js';
-import { decodeAttempt, encodeAttempt } from '../wire/index.js';
+import { decodeAttempt, encodeAttempt } from '../wire/internal.js';
 import { type Rank } from './rank.js';
 
 /** What is kept of a device: its id is in the key, its endpoint in the bucket's. */

@@ -57,7 +57,7 @@ export class RevocationBucket implements RevocationStore {
     this.known.set(deviceId, { ...revocation, revision: known?.revision ?? 0, writtenAt: Infinity });
     if (revocation.at !== at) this.endpoint.revoked(deviceId, revocation.at);
     try {
-      if (!this.bucket) throw unavailable('revocations cannot be kept');
+      if (!this.bucket) throw unavailable('revocations cannot be stored');
       await this.keep(this.bucket, deviceId, revocation);
     } catch (error) {
       this.unsaved.add(deviceId);
@@ -66,7 +66,7 @@ export class RevocationBucket implements RevocationStore {
   }
 
   revokedAt(deviceId: string): number | undefined {
-    if (!this.read) throw unavailable('the revocations have not been read yet');
+    if (!this.read) throw unavailable('this node has not read the revocations yet');
     return this.known.get(deviceId)?.at;
   }
 
@@ -114,7 +114,7 @@ export class RevocationBucket implements RevocationStore {
       for await (const entry of bucket.scan(this.subjects.keys, this.seen + 1)) {
         if (entry.revision > due) break;
         if (entry.revision <= this.seen) continue;
-        this.onLost(unavailable('a watch has left out a revocation'));
+        this.onLost(unavailable('a watch missed a revocation'));
         return;
       }
       this.seen = Math.max(this.seen, due);

@@ -6,7 +6,7 @@ import {
   type EventsOf,
   type PayloadReceived,
   type Term,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { InvalidHandlerError } from './errors.js';
 import {
   type AnyAnswer,
@@ -27,6 +27,10 @@ export type HandlerKind =
 
 const HANDLERS_METADATA = Symbol('fedecks:handlers');
 const ENDPOINTS_METADATA = Symbol('fedecks:endpoints');
+const FROM_CLOUD_METADATA = Symbol('fedecks:from-cloud');
+
+/** Who sends what handlers take: the devices of this app, or the cloud whose device this app is. */
+export type Peer = 'devices' | 'cloud';
 
 function handles(decorator: string, kind: HandlerKind): MethodDecorator {
   return (target, key, descriptor: PropertyDescriptor | undefined) => {
@@ -64,9 +68,17 @@ export function patternOf(kind: HandlerKind): string {
   return kind.kind === 'event' ? kind.event : DECORATORS[kind.kind];
 }
 
-/** The paths a class has chosen with {@link DeviceEndpoint}, or undefined. */
-export function endpointsOf(type: object): readonly string[] | undefined {
-  return Reflect.getMetadata(ENDPOINTS_METADATA, type) as string[] | undefined;
+/** The paths a class has chosen with {@link DeviceEndpoint}. */
+export function endpointsOf(type: object): readonly string[] {
+  return (Reflect.getMetadata(ENDPOINTS_METADATA, type) as string[] | undefined) ?? [];
+}
+
+/** Whom a class has chosen to serve, with {@link DeviceEndpoint} and {@link FromCloud}. */
+export function chosenPeers(type: object): readonly Peer[] {
+  const peers: Peer[] = [];
+  if (Reflect.hasMetadata(ENDPOINTS_METADATA, type)) peers.push('devices');
+  if (Reflect.hasMetadata(FROM_CLOUD_METADATA, type)) peers.push('cloud');
+  return peers;
 }
 
 /**
@@ -144,11 +156,23 @@ export function OnSocketError<Failure, Also = never>(): HandlerDecorator<
 }
 
 /**
- * Chooses the endpoints whose devices this class handles, by the `path` given to `FedecksModule.forRoot`.
- * Needed only in an app with several endpoints.
+ * The handlers of this class serve devices: those of the endpoints with these paths, as given to
+ * `FedecksModule.forRoot`. Without a path, those of the only endpoint, or of the one at the default path.
+ *
+ * Needed only in an app with several endpoints, and in one that also imports `FedecksClientModule`.
  */
 export function DeviceEndpoint(...paths: string[]): ClassDecorator {
   return (target) => Reflect.defineMetadata(ENDPOINTS_METADATA, paths, target);
+}
+
+/**
+ * The handlers of this class serve the cloud: they take what it sends to this app, which is its device.
+ *
+ * Needed only in an app that also imports `FedecksModule`, and so has devices of its own. A class that serves both has
+ * `@DeviceEndpoint()` too.
+ */
+export function FromCloud(): ClassDecorator {
+  return (target) => Reflect.defineMetadata(FROM_CLOUD_METADATA, true, target);
 }
 
 /** Parameter types. The payload's is the number of Nest's "body", which is what makes a ValidationPipe look at it. */

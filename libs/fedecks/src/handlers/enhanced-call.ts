@@ -19,6 +19,7 @@ import {
   paramsOf,
   signalOf,
 } from './handler-call.js';
+import { type CreatorInternals } from './nest-internals.js';
 import { noteRefusal } from './pipe-refusal.js';
 import { Intercepted, isIterator } from './result.js';
 
@@ -114,37 +115,6 @@ function paramsKey(type: object, name: string): string {
   return UNDECORATED;
 }
 
-type Call = (...args: unknown[]) => Promise<unknown>;
-
-/** The private members of Nest's creator that are used here, as of Nest 12. */
-interface Internals {
-  readonly interceptorsConsumer: {
-    intercept(
-      interceptors: readonly unknown[],
-      args: unknown[],
-      instance: object,
-      callback: Method,
-      next: () => Promise<unknown>,
-      type: string,
-    ): Promise<unknown>;
-  };
-  readonly filtersContextCreator: { getGlobalMetadata(): readonly unknown[] };
-  readonly externalErrorProxy: { createProxy(target: Call, exceptions: Exceptions, type: string): Call };
-  readonly modulesContainer: ReadonlyMap<string, { readonly controllers: ReadonlyMap<unknown, unknown> }>;
-  getParamValue(
-    value: unknown,
-    param: { readonly type: unknown; readonly data?: unknown },
-    pipes: unknown[],
-  ): Promise<unknown>;
-}
-
-interface Exceptions {
-  readonly filters: readonly {
-    readonly exceptionMetatypes: readonly (new (...args: never[]) => unknown)[];
-    readonly func: (error: unknown, host: ExecutionContextHost) => unknown;
-  }[];
-}
-
 /**
  * Nest's creator waits for the last value of a stream, and shows its filters only what is thrown before that.
  * Here a stream is sent value by value; the filters see what it fails with, whenever that is; and what no filter
@@ -152,13 +122,13 @@ interface Exceptions {
  * @param name of the handler, for messages to the developer.
  */
 function streaming(creator: ExternalContextCreator, name: string): ExternalContextCreator {
-  const nest = creator as unknown as Internals;
-  const changed: Omit<Internals, 'modulesContainer'> &
+  const nest = creator as unknown as CreatorInternals;
+  const changed: Omit<CreatorInternals, 'modulesContainer'> &
     Pick<ExternalContextCreator, 'transformToResult' | 'getContextModuleKey'> = {
     // Nest searches providers only, and would not find the guards of a controller.
     getContextModuleKey: (type) =>
       creator.getContextModuleKey(type) ||
-      ([...nest.modulesContainer].find(([, { controllers }]) => controllers.has(type))?.[0] ?? ''),
+      ([...nest.modulesContainer.entries()].find(([, { controllers }]) => controllers.has(type))?.[0] ?? ''),
     transformToResult: (result: unknown) => Promise.resolve(result),
     interceptorsConsumer: {
       async intercept(interceptors, args, instance, callback, next, type) {
@@ -196,9 +166,10 @@ function streaming(creator: ExternalContextCreator, name: string): ExternalConte
         };
       },
     },
-    filtersContextCreator: Object.assign(Object.create(nest.filtersContextCreator) as object, {
-      getGlobalMetadata: () => [],
-    }),
+    filtersContextCreator: Object.assign(
+      Object.create(nest.filtersContextCreator) as CreatorInternals['filtersContextCreator'],
+      { getGlobalMetadata: () => [] },
+    ),
     // A pipe of a method or class is about what the device has sent, not about the device.
     async getParamValue(value, param, pipes) {
       const { type, data } = param;

@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import {
   ApplicationConfig,
   ContextIdFactory,
@@ -7,20 +7,31 @@ import {
   MetadataScanner,
   ModuleRef,
 } from '@nestjs/core';
-import { endpointsOf, handlerKindsOf, patternOf } from './decorators.js';
+import { endpointsOf, type HandlerKind, handlerKindsOf, patternOf, type Peer } from './decorators.js';
 import { EnhancedCalls, enhancerClasses, hasScopedGlobals, isEnhanced } from './enhanced-call.js';
 import { InvalidHandlerError } from './errors.js';
 import { directCall, type HandlerCall, type Method } from './handler-call.js';
+import { checkNest, type ProviderWrapper } from './nest-internals.js';
+import { methodsFor, PEER } from './peers.js';
 import { type Handler } from './router.js';
 
-type ProviderWrapper = ReturnType<DiscoveryService['getProviders']>[number];
-
-/** A handler, and the endpoints its class has chosen. */
+/** A handler, and the endpoints its class has chosen by their paths. */
 export interface FoundHandler extends Handler {
-  readonly endpoints: readonly string[] | undefined;
+  readonly endpoints: readonly string[];
 }
 
-/** Finds the decorated methods of every provider and controller of the app, at boot. */
+/** A decorated method of a provider or controller. */
+interface FoundMethod {
+  readonly wrapper: ProviderWrapper;
+  readonly instance: object;
+  readonly type: { readonly name: string };
+  readonly method: Method;
+  readonly key: string;
+  readonly name: string;
+  readonly kind: HandlerKind;
+}
+
+/** Finds, at boot, the decorated methods of all providers and controllers of the app that serve one peer. */
 @Injectable()
 export class HandlerExplorer {
   private readonly enhanced: EnhancedCalls;
@@ -30,16 +41,36 @@ export class HandlerExplorer {
     private readonly scanner: MetadataScanner,
     private readonly moduleRef: ModuleRef,
     private readonly config: ApplicationConfig,
-    creator: ExternalContextCreator,
+    private readonly creator: ExternalContextCreator,
+    @Inject(PEER) private readonly peer: Peer,
   ) {
     this.enhanced = new EnhancedCalls(creator);
   }
 
-  /** In the order of modules and providers, and within a class of declaration. */
+  /**
+   * In the order of modules and providers, and within a class of declaration.
+   * @throws {InvalidHandlerError} when a handler cannot work as its class is decorated or provided.
+   * @throws {Error} when this version of Nest lacks what finding and calling them takes.
+   */
   explore(): FoundHandler[] {
-    const found: FoundHandler[] = [];
+    const providers = this.discovery.getProviders();
+    checkNest(this.creator, providers.find(({ instance }) => instance === this) ?? providers[0]);
+    const markers = providers.filter(({ token }) => token === PEER);
+    const peers = new Set(markers.map(({ instance }) => instance as Peer));
+    const methods = this.methodsIn([...providers, ...this.discovery.getControllers()]);
+    return methodsFor(this.peer, methods, peers).map(
+      ({ wrapper, instance, type, method, key, name, kind }) => ({
+        name,
+        kind,
+        call: this.call(wrapper, instance, method, key, patternOf(kind)),
+        endpoints: endpointsOf(type),
+      }),
+    );
+  }
+
+  private methodsIn(wrappers: readonly ProviderWrapper[]): FoundMethod[] {
+    const found: FoundMethod[] = [];
     const seen = new Set<object>();
-    const wrappers = [...this.discovery.getProviders(), ...this.discovery.getControllers()];
     // Class providers first: Nest knows more about them than about factory results.
     for (const wrapper of [...wrappers.filter(isMade), ...wrappers.filter((each) => !isMade(each))]) {
       const instance: unknown = wrapper.instance;
@@ -47,25 +78,21 @@ export class HandlerExplorer {
       if (wrapper.isAlias || typeof instance !== 'object' || instance === null || seen.has(instance))
         continue;
       seen.add(instance);
-      found.push(...this.handlersOf(wrapper, instance));
+      found.push(...this.methodsOf(wrapper, instance));
     }
     return found;
   }
 
-  private handlersOf(wrapper: ProviderWrapper, instance: object): FoundHandler[] {
+  private methodsOf(wrapper: ProviderWrapper, instance: object): FoundMethod[] {
     const prototype = Object.getPrototypeOf(instance) as object | null;
     if (!prototype || prototype === Object.prototype) return [];
-    return this.scanner.getAllMethodNames(prototype).flatMap((name) => {
-      const method = (prototype as Record<string, Method>)[name];
+    const type = instance.constructor;
+    return this.scanner.getAllMethodNames(prototype).flatMap((key) => {
+      const method = (prototype as Record<string, Method>)[key];
       const kinds = method && handlerKindsOf(method);
       if (!method || !kinds) return [];
-      const endpoints = endpointsOf(instance.constructor);
-      return kinds.map((kind) => ({
-        name: `${instance.constructor.name}.${name}`,
-        kind,
-        call: this.call(wrapper, instance, method, name, patternOf(kind)),
-        endpoints,
-      }));
+      const name = `${type.name}.${key}`;
+      return kinds.map((kind) => ({ wrapper, instance, type, method, key, name, kind }));
     });
   }
 

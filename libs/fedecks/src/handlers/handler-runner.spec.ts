@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { NEVER, Observable, of, range, Subject } from 'rxjs';
-import { type Term, tuple } from '../wire/index.js';
+import { type Term, tuple } from '../wire/internal.js';
 import { HandlerRunner, type ResultSink } from './handler-runner.js';
 import { Intercepted, Stop, stop } from './result.js';
 

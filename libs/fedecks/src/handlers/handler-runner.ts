@@ -1,6 +1,6 @@
 import { isObservable, type Observable } from 'rxjs';
 import { isPromise, nameOf } from '../faults/index.js';
-import { type Term } from '../wire/index.js';
+import { type Term } from '../wire/internal.js';
 import { guardedController } from './guarded-signal.js';
 import { type SignalSource } from './handler-call.js';
 import { Intercepted, isIterator, Stop } from './result.js';

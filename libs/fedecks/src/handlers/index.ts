@@ -3,6 +3,7 @@ export {
   Device,
   DeviceEndpoint,
   DeviceId,
+  FromCloud,
   type HandlerKind,
   type MessageGuard,
   OnConnected,
@@ -19,6 +20,8 @@ export { type DeviceContext, type SignalSource } from './handler-call.js';
 export { type FoundHandler, HandlerExplorer } from './handler-explorer.js';
 export { HandlerRunner, type ResultSink } from './handler-runner.js';
 export { Inbox, type InboxLimits, type InboxOwner, LONG_RUN_MS } from './inbox.js';
+export { type AsyncOptions, OptionsProvider } from './options-provider.js';
+export { PEER } from './peers.js';
 export { refusalOf } from './pipe-refusal.js';
 export { type HandlerResult, stop, Stop } from './result.js';
 export { type CannotHandle, type HandlerDecorator } from './method-check.js';

@@ -1,5 +1,5 @@
 import { type Observable } from 'rxjs';
-import { type EventsOf, type Contract, type MessageToSend } from '../wire/index.js';
+import { type EventsOf, type Contract, type MessageToSend } from '../wire/internal.js';
 import { type Stop } from './result.js';
 
 /**

@@ -1,5 +1,5 @@
 import { type Observable } from 'rxjs';
-import { type Term } from '../wire/index.js';
+import { type Term } from '../wire/internal.js';
 
 /** What {@link stop} makes: a handler that returns it closes the connection. */
 export class Stop {

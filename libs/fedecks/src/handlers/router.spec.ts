@@ -1,4 +1,4 @@
-import { atom, tuple, type Term } from '../wire/index.js';
+import { atom, tuple, type Term } from '../wire/internal.js';
 import { type HandlerKind } from './decorators.js';
 import { type Handler, type Route, Router } from './router.js';
 

@@ -1,4 +1,4 @@
-import { eventOf, type Term } from '../wire/index.js';
+import { eventOf, type Term } from '../wire/internal.js';
 import { type HandlerKind } from './decorators.js';
 import { InvalidHandlerError } from './errors.js';
 import { type HandlerCall } from './handler-call.js';
@@ -30,19 +30,26 @@ export class Router {
 
   /** @throws {InvalidHandlerError} when two handlers claim the same messages. */
   constructor(handlers: readonly Handler[]) {
-    const only = (kind: HandlerKind['kind']): Handler[] => handlers.filter((h) => h.kind.kind === kind);
-    this.connected = only('connected');
-    this.disconnected = only('disconnected');
-    this.errors = only('error');
-    this.any = single(only('any'), '@OnMessage()');
-    this.rawHandler = single(only('raw'), '@OnRawMessage()');
+    const others: Record<Exclude<HandlerKind['kind'], 'event' | 'guard'>, Handler[]> = {
+      connected: [],
+      disconnected: [],
+      error: [],
+      raw: [],
+      any: [],
+    };
     for (const handler of handlers) {
       const { kind } = handler;
-      if (kind.kind === 'guard') this.guards.push({ guard: kind.guard, handler });
-      if (kind.kind !== 'event') continue;
-      single([this.events.get(kind.event), handler], `@OnMessage('${kind.event}')`);
-      this.events.set(kind.event, handler);
+      if (kind.kind === 'event') {
+        single([this.events.get(kind.event), handler], `@OnMessage('${kind.event}')`);
+        this.events.set(kind.event, handler);
+      } else if (kind.kind === 'guard') this.guards.push({ guard: kind.guard, handler });
+      else others[kind.kind].push(handler);
     }
+    this.connected = others.connected;
+    this.disconnected = others.disconnected;
+    this.errors = others.error;
+    this.any = single(others.any, '@OnMessage()');
+    this.rawHandler = single(others.raw, '@OnRawMessage()');
   }
 
   /** The handler of a message and what it receives, or undefined if no handler takes it. */

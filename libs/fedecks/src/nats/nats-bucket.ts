@@ -169,7 +169,7 @@ export class NatsBucket<T> implements Bucket<T> {
         const value = operation === 'PUT' ? this.valueOf(key, entry.value) : undefined;
         watcher.changed({ key, revision, value, writtenAt: entry.created.getTime() });
       }
-      throw unavailable('JetStream has ended a watch');
+      throw unavailable('JetStream ended a watch');
     };
     read().catch((error: unknown) => {
       changes.stop();
@@ -235,7 +235,7 @@ async function provide(
     if (publishes) throw error;
     // NATS 2.9 sets that only when a stream is made.
     throw unavailable(
-      `stream '${stream}' does not republish to '${republish?.dest}', and cannot be changed: delete it, and it is made anew`,
+      `stream '${stream}' does not republish to '${republish?.dest}', and this version of NATS cannot change that: delete the stream, and the node creates it again`,
       error,
     );
   }

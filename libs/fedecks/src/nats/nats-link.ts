@@ -17,7 +17,7 @@ import {
 } from '../cluster/index.js';
 import { BackplaneError } from '../server/index.js';
 import { type ResolvedNatsOptions } from './nats-options.js';
-import { refusalOf } from './refusal.js';
+import { explainNatsError } from './explain-nats-error.js';
 
 const RETRY_MS = 500;
 /** What the protocol line of a message may take of what the server carries. */
@@ -29,14 +29,14 @@ const SEQUENCE = 'Nats-Sequence';
 const NOBODY: LinkEvents = { up: () => undefined, down: () => undefined, failed: () => undefined };
 
 interface Interest {
-  readonly heard: (message: Message) => void;
+  readonly onMessage: (message: Message) => void;
   subscription: Subscription | undefined;
 }
 
 /** The connection to NATS: for ever, and with the same subscriptions each time it comes back. */
 export class NatsLink implements Link {
   readonly inbox = `_INBOX.${nuid.next()}`;
-  reason = 'NATS has not been reached yet';
+  reason = 'not connected to NATS yet';
   private nc: NatsConnection | undefined;
   private connected = false;
   /** A server has sent its greeting: later failures concern this node. */
@@ -71,8 +71,8 @@ export class NatsLink implements Link {
     await this.running;
   }
 
-  subscribe(subject: string, heard: (message: Message) => void): void {
-    const interest: Interest = { heard, subscription: undefined };
+  subscribe(subject: string, onMessage: (message: Message) => void): void {
+    const interest: Interest = { onMessage, subscription: undefined };
     this.unsubscribe(subject);
     this.interests.set(subject, interest);
     if (this.nc && !this.nc.isClosed()) this.listen(this.nc, subject, interest);
@@ -91,7 +91,7 @@ export class NatsLink implements Link {
     if (bytes.length > most) {
       throw new BackplaneError(
         'too-large',
-        `This message of ${bytes.length} bytes is for another node, and NATS carries ${most}: raise its max_payload.`,
+        `The message for another node has ${bytes.length} bytes, but NATS carries at most ${most}: raise max_payload of the NATS server.`,
       );
     }
     nc.publish(subject, bytes, reply === undefined ? undefined : { reply });
@@ -105,7 +105,7 @@ export class NatsLink implements Link {
       timer = setTimeout(() => reject(timeout(requestTimeoutMs)), requestTimeoutMs);
     });
     const flushed = connection.flush().catch((cause: unknown) => {
-      throw unavailable('the connection to NATS went', cause);
+      throw unavailable('the connection to NATS was lost', cause);
     });
     await Promise.race([flushed, late]).finally(() => clearTimeout(timer));
   }
@@ -121,8 +121,8 @@ export class NatsLink implements Link {
       try {
         this.nc = await connect(this.connectionOptions());
       } catch (error) {
-        const refusal = refusalOf(error, this.options, this.greeted);
-        this.lost(refusal ?? `NATS cannot be reached: ${messageOf(error)}`);
+        const refusal = explainNatsError(error, this.options, this.greeted);
+        this.onDisconnected(refusal ?? `NATS cannot be reached: ${messageOf(error)}`);
         if (first && refusal !== undefined) {
           refused(unavailable(refusal, error));
           return;
@@ -138,11 +138,11 @@ export class NatsLink implements Link {
       const closed = this.nc.closed();
       for (const [subject, interest] of this.interests) this.listen(this.nc, subject, interest);
       const watching = this.watch(this.nc);
-      this.found();
+      this.onConnected();
       tried();
       const error = await closed;
       await watching;
-      this.lost(`the connection to NATS was closed${error ? `: ${messageOf(error)}` : ''}`);
+      this.onDisconnected(`the connection to NATS was closed${error ? `: ${messageOf(error)}` : ''}`);
     }
     tried();
   }
@@ -151,25 +151,25 @@ export class NatsLink implements Link {
     for await (const status of nc.status()) {
       if (status.type === 'disconnect') {
         // An attempt that fails ends in this too, after it was told why.
-        if (this.connected) this.lost(`the connection to ${status.server} is lost`);
-      } else if (status.type === 'reconnect') this.found();
-      else if (status.type === 'error') this.complained(status.error);
+        if (this.connected) this.onDisconnected(`the connection to ${status.server} was lost`);
+      } else if (status.type === 'reconnect') this.onConnected();
+      else if (status.type === 'error') this.onError(status.error);
     }
   }
 
-  private complained(error: Error): void {
-    const refusal = refusalOf(error, this.options, this.greeted);
-    if (refusal !== undefined) this.lost(refusal);
+  private onError(error: Error): void {
+    const refusal = explainNatsError(error, this.options, this.greeted);
+    if (refusal !== undefined) this.onDisconnected(refusal);
     else this.events.failed('use NATS', error);
   }
 
-  private found(): void {
+  private onConnected(): void {
     if (this.closing) return;
     this.connected = true;
     this.events.up();
   }
 
-  private lost(reason: string): void {
+  private onDisconnected(reason: string): void {
     this.connected = false;
     this.reason = reason;
     if (!this.closing) this.events.down();
@@ -197,7 +197,7 @@ export class NatsLink implements Link {
         if (error) return;
         // What is thrown here would end the library's reading of the connection.
         try {
-          interest.heard(read(msg));
+          interest.onMessage(read(msg));
         } catch (thrown) {
           this.events.failed(`read a message on ${JSON.stringify(subject)}`, thrown);
         }

@@ -96,26 +96,26 @@ export function resolveNatsOptions(given: NatsBackplaneOptions): ResolvedNatsOpt
   const servers: readonly unknown[] = [options.servers].flat();
   if (servers.length === 0 || !servers.every((server) => typeof server === 'string' && server !== '')) {
     check.problem(
-      "'servers' must be the URL of a NATS server, or an array of them: 'nats://127.0.0.1:4222'.",
+      "'servers' must be the URL of a NATS server, for example 'nats://127.0.0.1:4222', or a non-empty array of URLs.",
     );
   } else if (servers.some((server) => (server as string).includes('@'))) {
-    check.problem("'servers' must hold no user and no token: give 'user' and 'pass', or 'token'.");
+    check.problem("'servers' must not contain a user or a token: set 'user' and 'pass', or 'token'.");
   }
   for (const key of ['user', 'pass', 'token', 'creds'] as const) {
     if (options[key] !== undefined && (typeof options[key] !== 'string' || options[key] === ''))
-      check.problem(`'${key}' must be a string that is not empty.`);
+      check.problem(`'${key}' must be a non-empty string.`);
   }
   if ([options.user, options.token, options.creds].filter((each) => each !== undefined).length > 1) {
-    check.problem("Of 'user', 'token' and 'creds' only one can be given.");
+    check.problem("Set only one of 'user', 'token' and 'creds'.");
   }
   if ((options.user === undefined) !== (options.pass === undefined)) {
-    check.problem("'user' and 'pass' must be given together.");
+    check.problem("'user' and 'pass' go together: set both or neither.");
   }
   if (typeof options.creds === 'string' && !canBeRead(options.creds)) {
-    check.problem("'creds' must be the text of a credentials file, with its JWT and its seed: not its path.");
+    check.problem("'creds' must be the text of a credentials file (JWT and seed), not its path.");
   }
   const tlsProblem = options.tls === undefined ? undefined : problemOf(options.tls);
-  if (tlsProblem !== undefined) check.problem(`'tls' must have PEM texts, not paths: ${tlsProblem}.`);
+  if (tlsProblem !== undefined) check.problem(`'tls' is invalid: ${tlsProblem}.`);
   if (typeof options.namespace !== 'string' || !/^[\w-]{1,32}$/.test(options.namespace)) {
     check.problem("'namespace' must have 1 to 32 letters, digits, '-' or '_'.");
   }
@@ -141,18 +141,19 @@ function canBeRead(creds: string): boolean {
 }
 
 function problemOf(tls: unknown): string | undefined {
-  if (typeof tls !== 'object' || tls === null) return '{ ca, cert, key }';
+  if (typeof tls !== 'object' || tls === null) return 'it must be an object { ca, cert, key } of PEM texts';
   const { ca, cert, key } = tls as NonNullable<NatsBackplaneOptions['tls']>;
-  if ((cert === undefined) !== (key === undefined)) return "'cert' and 'key' must be given together";
+  if ((cert === undefined) !== (key === undefined))
+    return "'cert' and 'key' go together, so set both or neither";
   try {
     if (ca !== undefined) new X509Certificate(ca);
   } catch {
-    return "'ca' cannot be read";
+    return "'ca' must be a PEM text, not a path";
   }
   try {
     createSecureContext({ cert, key });
   } catch {
-    return "'cert' and 'key' cannot be read, or do not belong together";
+    return "'cert' and 'key' must be the PEM texts of a certificate and its private key, not paths";
   }
   return undefined;
 }

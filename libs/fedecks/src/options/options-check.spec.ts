@@ -34,9 +34,11 @@ describe('OptionsCheck', () => {
   });
 
   it('suggests the nearest option for an unknown one, or lists all', () => {
-    expect(problemsOf({ targetMS: 1 })).toEqual(["There is no option 'targetMS': did you mean 'targetMs'?"]);
+    expect(problemsOf({ targetMS: 1 })).toEqual([
+      "Option 'targetMS' does not exist: did you mean 'targetMs'?",
+    ]);
     expect(problemsOf({ colour: 1 })).toEqual([
-      "There is no option 'colour'. Options are: room, targetMs, mode.",
+      "Option 'colour' does not exist (have: room, targetMs, mode).",
     ]);
   });
 

@@ -1,4 +1,4 @@
-import { FedecksError } from '../wire/index.js';
+import { FedecksError } from '../wire/internal.js';
 
 /** Options that cannot work. Thrown once, at start, with everything that is wrong with them. */
 export class InvalidOptionsError extends FedecksError {
@@ -26,7 +26,7 @@ export function checkGiven(subject: string, given: unknown, remedy: string): voi
 export function checkConfigured(module: string, configured: unknown): void {
   if (configured !== undefined) return;
   throw new InvalidOptionsError(module, [
-    `It is imported without options: import ${module}.forRoot({ ... }) or ${module}.forRootAsync({ ... }).`,
+    `The module has no options: import ${module}.forRoot({ ... }) or ${module}.forRootAsync({ ... }).`,
   ]);
 }
 
@@ -38,7 +38,7 @@ export function checkSource(subject: string, asked: unknown, method: string): vo
   const { useFactory, useClass, useExisting } = (asked ?? {}) as Partial<Record<string, unknown>>;
   if (typeof useFactory === 'function' || typeof useClass === 'function' || useExisting !== undefined) return;
   throw new InvalidOptionsError(subject, [
-    `It needs a function as 'useFactory', or a class with ${method}() as 'useClass' or 'useExisting'.`,
+    `Set 'useFactory' to a function, or 'useClass' or 'useExisting' to a class with ${method}().`,
   ]);
 }
 
@@ -73,7 +73,7 @@ export class OptionsCheck<T extends object> {
       if ((known as readonly string[]).includes(key)) continue;
       const near = nearest(key, known);
       this.problem(
-        `There is no option '${key}'${near ? `: did you mean '${near}'?` : `. Options are: ${known.join(', ')}.`}`,
+        `Option '${key}' does not exist${near ? `: did you mean '${near}'?` : ` (have: ${known.join(', ')}).`}`,
       );
     }
   }
@@ -110,7 +110,9 @@ function shown(value: unknown): string {
     ? String(value)
     : value === undefined
       ? 'undefined'
-      : `a ${typeof value}`;
+      : typeof value === 'object'
+        ? 'an object'
+        : `a ${typeof value}`;
 }
 
 function nearest(key: string, known: readonly string[]): string | undefined {

@@ -1,4 +1,4 @@
-import { type Attempt } from '../wire/index.js';
+import { type Attempt } from '../wire/internal.js';
 
 /** The minimum retention of replaced processes, in ms. */
 const WINDOW_MS = 10 * 60_000;

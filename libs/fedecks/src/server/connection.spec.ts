@@ -2,7 +2,7 @@ import { Duplex } from 'node:stream';
 import { jest } from '@jest/globals';
 import { compressedTerm, str } from '../../test/support/term-bytes.js';
 import { Router, turns } from '../handlers/index.js';
-import { encodeTerm } from '../wire/index.js';
+import { encodeTerm } from '../wire/internal.js';
 import { Connection, type Endpoint } from './connection.js';
 import { type FedecksOptions, type ResolvedOptions, resolveOptions } from './fedecks-options.js';
 import { Telemetry } from './telemetry.js';

@@ -25,8 +25,9 @@ import {
   isTokenPleaseFrame,
   type Term,
   TermDecodeError,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
+import { type End, ENDS } from './ends.js';
 import { type ResolvedOptions } from './fedecks-options.js';
 import { type Leftover } from './leftovers.js';
 import { encodeMessage } from './message.js';
@@ -138,9 +139,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.refreshTokenAt = this.lastDataAt + options.tokenRefreshMs;
     this.reader = new FrameReader(options.maxFrameBytes);
     this.inbox = new Inbox({ messages: options.mailboxLimit, bytes: options.mailboxBytes }, this);
-    this.outbox = new Outbox(socket, options.maxBufferedBytes, () =>
-      this.end('slow_consumer', CLOSE.slowConsumer, 'slow consumer'),
-    );
+    this.outbox = new Outbox(socket, options.maxBufferedBytes, () => this.end('slow_consumer'));
     socket.connection = this;
     socket.on('data', onData);
     socket.on('end', onEnd);
@@ -229,7 +228,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
         return false;
     }
     if (this.tooMany()) {
-      this.end('rate_limited', CLOSE.rateLimited, 'rate limited');
+      this.end('rate_limited');
       return false;
     }
     this.outbox.release();
@@ -395,7 +394,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   stop({ code, reason }: Stop): void {
-    this.end('stopped', code, reason);
+    this.close('stopped', code, reason);
   }
 
   drained(): Promise<void> {
@@ -431,7 +430,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   tick(now: number, wallNow: number): void {
     this.inbox.watch(now);
     if (this.draining) return;
-    if (!this.paused && this.isSilent(now)) this.end('idle_timeout', CLOSE.normal);
+    if (!this.paused && this.isSilent(now)) this.end('idle_timeout');
     else if (now >= this.refreshTokenAt || hasExpired(this.grant, wallNow)) this.sendToken();
   }
 
@@ -444,11 +443,16 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     return now - this.unfinishedSince >= allowedMs;
   }
 
+  /** Closes the connection, with the code and the reason of that end unless another reason is given. */
+  end(type: End, reason = ENDS[type].reason): void {
+    this.close(type, ENDS[type].code, reason);
+  }
+
   /**
-   * Closes the connection. TCP ends right after the close frame, without waiting for the peer's: for a device
-   * that ignores close frames it is the only sign (PROTOCOL.md §5.1).
+   * TCP ends right after the close frame, without waiting for the peer's: for a device that ignores close frames it is
+   * the only sign (PROTOCOL.md §5.1).
    */
-  end(type: DisconnectCause['type'], code: number, reason = ''): void {
+  private close(type: DisconnectCause['type'], code: number, reason = ''): void {
     if (this.state === 'closed') return;
     this.outbox.finish(closeFrame(code, reason));
     this.onClosed({ type, code });
@@ -467,7 +471,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   drainNow(): void {
-    this.end('draining', CLOSE.draining, 'draining');
+    this.end('draining');
   }
 
   /** Resolves when the socket is closed. */
@@ -508,7 +512,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     const isTooBig = closeCode === CLOSE.messageTooBig;
     if (this.state === 'open')
       this.report('protocol_error', isTooBig ? 'frame larger than maxFrameBytes' : problem);
-    this.end(isTooBig ? 'message_too_big' : 'protocol_error', closeCode);
+    if (isTooBig) this.end('message_too_big');
+    else this.close('protocol_error', closeCode);
     this.onAllRead();
   }
 

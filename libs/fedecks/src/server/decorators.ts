@@ -1,5 +1,5 @@
 import * as handlers from '../handlers/index.js';
-import { type Contract } from '../wire/index.js';
+import { type Contract } from '../wire/internal.js';
 import { type DisconnectCause, type SocketError } from './device.js';
 
 /**

@@ -1,4 +1,4 @@
-import { type Attempt, type Term } from '../wire/index.js';
+import { type Attempt, type Term } from '../wire/internal.js';
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 

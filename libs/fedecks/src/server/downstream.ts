@@ -1,6 +1,6 @@
 import { Observable, Subject, type Subscription } from 'rxjs';
 import { GuardedObservable, type OnFailure } from '../faults/index.js';
-import { type Contract, type EventsOf, type MessageToSend, type Term } from '../wire/index.js';
+import { type Contract, type EventsOf, type MessageToSend, type Term } from '../wire/internal.js';
 
 /** A message for a device: a term, or anything else that may be sent. */
 export interface DownstreamMessage<Message = Term> {

@@ -1,4 +1,4 @@
-import { type Attempt, CLONE_REASON, CLOSE } from '../wire/index.js';
+import { type Attempt, CLONE_REASON } from '../wire/internal.js';
 import { Clones, type CloneTrace, type NewerConnection } from './clones.js';
 import { type ConnectedDevice, type SocketError } from './device.js';
 import { type ResolvedOptions } from './fedecks-options.js';
@@ -30,7 +30,7 @@ interface Replaceable {
   readonly device: ConnectedDevice;
   readonly askedAt: number;
   readonly hasSpoken: boolean;
-  end(cause: 'replaced', code: number, reason: string): void;
+  end(cause: 'replaced', reason?: string): void;
 }
 
 /** Decides between the connections of one device id, and finds out where two machines use it. */
@@ -112,8 +112,8 @@ export class Duplicates {
     const { device, hasSpoken } = connection;
     const isOther = isOtherProcess(device.attempt, newer);
     if (isOther && hasSpoken) this.checkForClones(device);
-    const reason = isOther && this.clones.isSuspected(device.id) ? CLONE_REASON : 'replaced';
-    connection.end('replaced', CLOSE.replaced, reason);
+    const isClone = isOther && this.clones.isSuspected(device.id);
+    connection.end('replaced', isClone ? CLONE_REASON : undefined);
     return isOther && hasSpoken;
   }
 

@@ -2,7 +2,7 @@ import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShut
 import { defer, filter, from, merge, mergeMap, type Observable, Subject } from 'rxjs';
 import { GuardedObservable } from '../faults/index.js';
 import { type FoundHandler, type HandlerExplorer, InvalidHandlerError } from '../handlers/index.js';
-import { DEFAULT_PATH, type Term } from '../wire/index.js';
+import { DEFAULT_PATH, type Term } from '../wire/internal.js';
 import { type Backplane } from './backplane.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { LimitedLog } from './limited-log.js';
@@ -107,9 +107,10 @@ export class Endpoints implements OnApplicationBootstrap, OnApplicationShutdown 
    */
   handlersOf(path: string, explorer: HandlerExplorer): FoundHandler[] {
     const paths = this.endpoints.map(({ options }) => options.path);
-    const undecided = paths.length === 1 ? paths[0] : paths.find((each) => each === DEFAULT_PATH);
+    const unchosen = paths.length === 1 ? paths : paths.filter((each) => each === DEFAULT_PATH);
     this.handlers ??= explorer.explore();
-    return this.handlers.filter(({ name, endpoints = undecided === undefined ? [] : [undecided] }) => {
+    return this.handlers.filter(({ name, endpoints: chosen }) => {
+      const endpoints = chosen.length > 0 ? chosen : unchosen;
       const unknown = endpoints.find((each) => !paths.includes(each));
       if (endpoints.length > 0 && unknown === undefined) return endpoints.includes(path);
       const problem =

@@ -1,4 +1,4 @@
-import { FedecksError } from '../wire/index.js';
+import { FedecksError } from '../wire/internal.js';
 
 /** A message that cannot be pushed: the device would take it for a new token (PROTOCOL.md §2). */
 export class ReservedMessageError extends FedecksError {

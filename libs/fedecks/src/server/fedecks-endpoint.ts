@@ -1,4 +1,4 @@
-import { type Contract, type EventsOf, type MessageToSend } from '../wire/index.js';
+import { type Contract, type EventsOf, type MessageToSend } from '../wire/internal.js';
 import { type PushResult } from './backplane.js';
 import { type ConnectedDevice } from './device.js';
 import { type LocalEndpoint } from './endpoints.js';

@@ -1,6 +1,6 @@
 import { type CanActivate, type Type } from '@nestjs/common';
 import { OptionsCheck } from '../options/index.js';
-import { DEFAULT_PATH } from '../wire/index.js';
+import { DEFAULT_PATH } from '../wire/internal.js';
 import { type DeviceAuthenticator } from './device.js';
 import { type BackplaneFactory, InProcessBackplane } from './backplane.js';
 import { type Duration, durationMs } from './duration.js';

@@ -13,12 +13,11 @@ import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-hos
 import { HandlerExplorer, HandlerRunner, Router, turns } from '../handlers/index.js';
 import {
   type Attempt,
-  CLOSE,
   type DecodeOptions,
   encodeLimits,
   encodeTokenMessage,
   type Term,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type Backplane } from './backplane.js';
 import { drain } from './drain.js';
 import { isOtherProcess } from './duplicates.js';
@@ -254,8 +253,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     this.node.add(connection);
     this.backplane.opened(device);
     // An observer of the connection it has replaced may have revoked the device, when this one was not to be found yet.
-    if (this.revocations.wasRevokedMeanwhile(id, grant.generation))
-      connection.end('revoked', CLOSE.revoked, 'revoked');
+    if (this.revocations.wasRevokedMeanwhile(id, grant.generation)) connection.end('revoked');
     this.telemetry.onUpgrade(id, remoteAddress, 101);
     this.telemetry.onConnected(connection);
     this.endpoints.onChange({ type: 'connected', device });

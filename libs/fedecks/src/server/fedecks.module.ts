@@ -6,11 +6,10 @@ import {
   type ModuleMetadata,
   Optional,
   type Provider,
-  type Type,
 } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
-import { HandlerExplorer } from '../handlers/index.js';
-import { checkConfigured, checkFactory, checkGiven, checkSource } from '../options/index.js';
+import { type AsyncOptions, HandlerExplorer, OptionsProvider, PEER } from '../handlers/index.js';
+import { checkConfigured } from '../options/index.js';
 import {
   FEDECKS_OPTIONS,
   type FedecksOptions,
@@ -34,23 +33,26 @@ export interface FedecksOptionsFactory {
 }
 
 /** Options that have to be asked for: of a factory, a class, or a provider that is there already. */
-export type FedecksAsyncOptions = Pick<ModuleMetadata, 'imports'> &
-  (
-    | {
-        // What `inject` names is what the factory receives: Nest's own types cannot relate the two.
-        // eslint-disable-next-line @typescript-eslint/no-explicit-any
-        readonly useFactory: (...injected: any[]) => FedecksOptions | Promise<FedecksOptions>;
-        readonly inject?: readonly NonNullable<Extract<Provider, { inject?: unknown }>['inject']>[number][];
-      }
-    | { readonly useClass: Type<FedecksOptionsFactory> }
-    | { readonly useExisting: Type<FedecksOptionsFactory> }
-  );
+export type FedecksAsyncOptions = AsyncOptions<FedecksOptions, FedecksOptionsFactory>;
+
+const OPTIONS = new OptionsProvider<FedecksOptions, keyof FedecksOptionsFactory>(
+  'FedecksModule',
+  'createFedecksOptions',
+  'secrets and authenticator',
+);
 
 /** What all endpoints of an app share. */
 @Global()
 @Module({
   imports: [DiscoveryModule],
-  providers: [Endpoints, Fedecks, FedecksHealthIndicator, HandlerExplorer, UpgradeDispatcher],
+  providers: [
+    { provide: PEER, useValue: 'devices' },
+    Endpoints,
+    Fedecks,
+    FedecksHealthIndicator,
+    HandlerExplorer,
+    UpgradeDispatcher,
+  ],
   exports: [Endpoints, Fedecks, FedecksHealthIndicator, HandlerExplorer, UpgradeDispatcher],
 })
 class FedecksCoreModule {}
@@ -65,50 +67,14 @@ export class FedecksModule {
 
   /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
   static forRoot(options: FedecksOptions): DynamicModule {
-    return endpoint([
-      {
-        provide: FEDECKS_OPTIONS,
-        useFactory: () =>
-          resolve(options, 'forRoot', 'give it an object with at least secrets and authenticator'),
-      },
-    ]);
+    return endpoint(OPTIONS.forRoot(FEDECKS_OPTIONS, options, resolveOptions));
   }
 
   /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
   static forRootAsync(options: FedecksAsyncOptions): DynamicModule {
-    checkSource('FedecksModule.forRootAsync', options, 'createFedecksOptions');
-    const { imports = [], ...asked } = options;
-    const resolved = async (
-      given: FedecksOptions | Promise<FedecksOptions>,
-      from: string,
-    ): Promise<ResolvedOptions> =>
-      resolve(await given, 'forRootAsync', `return an object with options from ${from}`);
-    if ('useFactory' in asked) {
-      const { useFactory, inject = [] } = asked;
-      const provider: Provider = {
-        provide: FEDECKS_OPTIONS,
-        inject: [...inject],
-        useFactory: (...injected: unknown[]) => resolved(useFactory(...injected), "the 'useFactory'"),
-      };
-      return endpoint([provider], imports);
-    }
-    const source = 'useClass' in asked ? asked.useClass : asked.useExisting;
-    const provider: Provider = {
-      provide: FEDECKS_OPTIONS,
-      inject: [source],
-      useFactory: (factory: FedecksOptionsFactory) => {
-        checkFactory('FedecksModule.forRootAsync', factory, 'createFedecksOptions');
-        return resolved(factory.createFedecksOptions(), 'createFedecksOptions()');
-      },
-    };
-    return endpoint('useClass' in asked ? [source, provider] : [provider], imports);
+    const providers = OPTIONS.forRootAsync(FEDECKS_OPTIONS, options, resolveOptions);
+    return endpoint(providers, options.imports);
   }
-}
-
-/** @param remedy what to do if there are none, as a clause. */
-function resolve(given: FedecksOptions, method: string, remedy: string): ResolvedOptions {
-  checkGiven(`FedecksModule.${method}`, given, remedy);
-  return resolveOptions(given);
 }
 
 /** Tells apart the modules of several endpoints: Nest 10 takes dynamic modules of the same text for one. */

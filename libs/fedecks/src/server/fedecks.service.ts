@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { Injectable } from '@nestjs/common';
 import { type Observable } from 'rxjs';
 import { messageOf } from '../faults/index.js';
-import { type Contract, type EventsOf, type MessageToSend } from '../wire/index.js';
+import { type Contract, type EventsOf, type MessageToSend } from '../wire/internal.js';
 import { type PushResult } from './backplane.js';
 import { type ConnectedDevice } from './device.js';
 import { Downstream, type DownstreamMessage } from './downstream.js';

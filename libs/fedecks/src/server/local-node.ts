@@ -1,5 +1,4 @@
 import { messageOf } from '../faults/index.js';
-import { CLOSE } from '../wire/index.js';
 import { type BackplaneEndpoint, type BackplaneHealth } from './backplane.js';
 import { type CloneTrace, type NewerConnection } from './clones.js';
 import { type Connection } from './connection.js';
@@ -77,7 +76,7 @@ export class LocalNode implements BackplaneEndpoint {
 
   /** Closes all connections of a device, whose tokens have been revoked here. */
   closeRevoked(deviceId: string): void {
-    for (const connection of [...this.registry.of(deviceId)]) endRevoked(connection);
+    for (const connection of [...this.registry.of(deviceId)]) connection.end('revoked');
   }
 
   // --- For the backplane -----------------------------------------------------------------------------------
@@ -117,7 +116,7 @@ export class LocalNode implements BackplaneEndpoint {
 
   disconnect(deviceId: string): boolean {
     const connections = [...this.registry.of(deviceId)];
-    for (const connection of connections) connection.end('disconnected', CLOSE.normal);
+    for (const connection of connections) connection.end('disconnected');
     return connections.length > 0;
   }
 
@@ -137,7 +136,7 @@ export class LocalNode implements BackplaneEndpoint {
     this.revocations.observe(deviceId, generation);
     for (const connection of [...this.registry.of(deviceId)]) {
       // The device may have logged in again on a node that already knew of the revocation.
-      if (connection.grant.generation < generation) endRevoked(connection);
+      if (connection.grant.generation < generation) connection.end('revoked');
     }
   }
 
@@ -170,10 +169,6 @@ export class LocalNode implements BackplaneEndpoint {
       info: 'the connection ended before a message for many was written',
     });
   }
-}
-
-function endRevoked(connection: Connection): void {
-  connection.end('revoked', CLOSE.revoked, 'revoked');
 }
 
 /** Which devices are connected to one endpoint of this process. */

@@ -1,4 +1,4 @@
-import { encodeTermAfter, looksLikeTokenMessage, type Term } from '../wire/index.js';
+import { encodeTermAfter, looksLikeTokenMessage, type Term } from '../wire/internal.js';
 import { MessageTooLargeError, ReservedMessageError } from './errors.js';
 import { frameInGap, HEADER_BYTES } from './websocket/frame-writer.js';
 

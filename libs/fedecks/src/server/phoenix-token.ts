@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, pbkdf2Sync } from 'node:crypto';
-import { decodeTerm, Tuple } from '../wire/index.js';
+import { decodeTerm, Tuple } from '../wire/internal.js';
 import { type TokenContent } from './token.js';
 
 /** The additional data of both formats, and the name of the older one. */

@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import { isPromise } from '../faults/index.js';
-import { eventOf, type Term } from '../wire/index.js';
+import { eventOf, type Term } from '../wire/internal.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { type LimitedLog } from './limited-log.js';
 import { type MetricName, type MetricsRecorder } from './metrics.js';

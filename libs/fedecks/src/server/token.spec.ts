@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { JwtService } from '@nestjs/jwt';
-import { DEVICE_ID_KEY, encodeAuthHeader, TOKEN_KEY } from '../wire/index.js';
+import { DEVICE_ID_KEY, encodeAuthHeader, TOKEN_KEY } from '../wire/internal.js';
 import { type Claims } from './device.js';
 import { type Grant, Tokens } from './token.js';
 

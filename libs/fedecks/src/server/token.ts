@@ -5,7 +5,7 @@ import {
   MAX_AUTH_HEADER_LENGTH,
   MAX_DEVICE_ID_BYTES,
   TOKEN_KEY,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 import { type Claims } from './device.js';
 
 /** Keeps tokens of this module apart from other JWTs an app signs with the same secret. */

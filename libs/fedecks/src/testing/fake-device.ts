@@ -40,7 +40,7 @@ import {
   tokenIn,
   tuple,
   WEBSOCKET_SUFFIX,
-} from '../wire/index.js';
+} from '../wire/internal.js';
 
 /** The identity and credentials of a fake device. */
 export interface FakeDeviceOptions<Fields extends object = Readonly<Record<string, Term>>> {
@@ -73,7 +73,7 @@ export class FakeDeviceRefused extends FedecksError {
   ) {
     super(
       'refused',
-      `The cloud has refused device '${id}' with ${status}: what @OnSocketError receives says why.`,
+      `The cloud rejected device '${id}' with HTTP status ${status}: @OnSocketError receives the reason.`,
     );
   }
 }
@@ -148,8 +148,7 @@ export class FakeDevice<C extends Contract = Contract> {
 
   /** The token it was given last: connect with it to see what a device sees that comes back. */
   get token(): string {
-    if (this.latestToken === undefined)
-      throw new Error(`Device '${this.id}' was given no token. ${this.ended()}`);
+    if (this.latestToken === undefined) throw new Error(`Device '${this.id}' has no token. ${this.ended()}`);
     return this.latestToken;
   }
 
@@ -176,14 +175,14 @@ export class FakeDevice<C extends Contract = Contract> {
    */
   async next(deadlineMs = 5_000): Promise<Term> {
     if (this.messages.length > 0) return this.messages.shift() as Term;
-    const nothing = `No message of the cloud for device '${this.id}'`;
+    const nothing = `No message from the cloud for device '${this.id}'`;
     if (this.end) throw new Error(`${nothing}. ${this.ended()}`);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.waiting.splice(this.waiting.indexOf(waiting), 1);
         reject(
           new Error(
-            `${nothing} within ${deadlineMs} ms: did a handler take what it sent, and return something?`,
+            `${nothing} within ${deadlineMs} ms: check that a handler accepted the sent message and returned a value.`,
           ),
         );
       }, deadlineMs);
@@ -220,7 +219,7 @@ export class FakeDevice<C extends Contract = Contract> {
   }
 
   private ended(): string {
-    if (!this.end) return 'It is connected.';
+    if (!this.end) return 'The device is connected.';
     const { code, reason } = this.end;
     return `Its connection was closed with ${code}${reason && ` (${reason})`}.`;
   }

@@ -1,12 +1,6 @@
 import { deflateSync } from 'node:zlib';
-import {
-  atom,
-  decodeAuthHeader,
-  encodeAuthHeader,
-  encodeTerm,
-  type Term,
-  TermEncodeError,
-} from '@fedecks/nest/wire';
+import { atom, encodeTerm, type Term, TermEncodeError } from '@fedecks/nest/wire';
+import { decodeAuthHeader, encodeAuthHeader } from './internal.js';
 
 const UNSAFE = { ok: false, info: 'encoded binary auth was invalid or unsafe' };
 

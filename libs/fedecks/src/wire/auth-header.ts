@@ -35,7 +35,7 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 
 /** What a device may log in with: an object of any type whose properties can be sent. */
 export type CredentialsToSend<C extends object> = C extends OtherThanFields
-  ? CannotBeSent<'no object with the credentials as its properties'>
+  ? CannotBeSent<'not an object with the credentials as properties'>
   : Sendable<C>;
 
 type OtherThanFields = readonly unknown[] | ReadonlyMap<unknown, unknown> | Date | ArrayBufferView;
@@ -52,7 +52,7 @@ export function encodeAuthHeader(fields: Readonly<Record<string, Term>>, credent
   throw new TermEncodeError(
     'out-of-range',
     '$',
-    `makes an auth header of ${value.length} characters; ${MAX_AUTH_HEADER_LENGTH} is the most: make device id or credentials shorter`,
+    `makes an auth header of ${value.length} characters, but at most ${MAX_AUTH_HEADER_LENGTH} are allowed: shorten the device id or the credentials`,
   );
 }
 
@@ -66,7 +66,7 @@ function checkFields(credentials: object): void {
     ArrayBuffer.isView(credentials) ||
     kindOf(credentials) !== undefined;
   if (isOther)
-    throw new TermEncodeError('unsupported-type', '$', 'is no object with the credentials as its properties');
+    throw new TermEncodeError('unsupported-type', '$', 'is not an object with the credentials as properties');
 }
 
 /** Reads the auth header of an upgrade. Never throws: what a peer sends is a value. */

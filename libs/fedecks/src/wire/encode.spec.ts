@@ -4,15 +4,14 @@ import {
   atom,
   BitString,
   encodeTerm,
-  encodeTermAfter,
   Float,
   float,
   ImproperList,
-  looksLikeTokenMessage,
   type Term,
   TermEncodeError,
   tuple,
 } from '@fedecks/nest/wire';
+import { encodeTermAfter, looksLikeTokenMessage } from './internal.js';
 
 function problemOf(value: unknown, options?: Parameters<typeof encodeTerm>[1]): string {
   try {
@@ -34,7 +33,7 @@ describe('encodeTerm', () => {
     const time = (levels: number): number => {
       const value = nested(levels);
       const start = performance.now();
-      expect(problemOf(value)).toContain('nested more than 256 deep');
+      expect(problemOf(value)).toContain('nested more than 256 levels deep');
       return performance.now() - start;
     };
     time(450);
@@ -55,7 +54,7 @@ describe('encodeTerm', () => {
     const readings: number[] = [];
     readings[1_760_000_000] = 21.5;
     expect(problemOf({ readings })).toBe(
-      '$.readings has 1760000001 elements, which are more than 67108864 bytes',
+      '$.readings has 1760000001 elements and needs more than 67108864 bytes',
     );
   });
 
@@ -96,8 +95,8 @@ describe('encodeTerm', () => {
   });
 
   it('rejects a key with an unpaired surrogate by its path, and accepts a complete pair', () => {
-    expect(problemOf({ a: { 'k\ud800': 1 } })).toBe('$.a["k\\ud800"] is a key with half of a surrogate pair');
-    expect(problemOf(new Map([['k\udfff', 1]]))).toContain('half of a surrogate pair');
+    expect(problemOf({ a: { 'k\ud800': 1 } })).toBe('$.a["k\\ud800"] is a key with a lone surrogate');
+    expect(problemOf(new Map([['k\udfff', 1]]))).toContain('a lone surrogate');
     expect(problemOf({ '😀': 1 })).toBe('8374000000016d00000004f09f98806101');
     expect(problemOf({ a: '\ud800' })).toBe('8374000000016d00000001616d00000003efbfbd');
     expect(problemOf({ '': 1 })).toBe('8374000000016d000000006101');
@@ -142,7 +141,7 @@ describe('encodeTerm', () => {
     ['Set', new Set()],
     ['Error', new Error('x')],
   ])('rejects a %s by its path', (name, value) => {
-    expect(problemOf({ p: value })).toMatch(new RegExp(`^\\$\\.p is an? ${name}, which is no term`));
+    expect(problemOf({ p: value })).toMatch(new RegExp(`^\\$\\.p is an? ${name}, which is not a term`));
   });
 
   it('writes "an Error" and "a URL"', () => {
@@ -156,7 +155,9 @@ describe('encodeTerm', () => {
     ['an Error', new Error('x')],
     ['a Uint8Array', new Uint8Array(2)],
   ])('rejects a Proxy of %s, whose content is not to be had', (name, value) => {
-    expect(problemOf({ p: new Proxy(value, {}) })).toContain(`$.p is ${name} in a Proxy, which is no term`);
+    expect(problemOf({ p: new Proxy(value, {}) })).toContain(
+      `$.p is ${name} in a Proxy, which is not a term`,
+    );
   });
 
   it('writes a Proxy of a plain object and of an array as these', () => {
@@ -189,8 +190,8 @@ describe('encodeTerm', () => {
         yield 1;
       }
     }
-    expect(problemOf({ p: new Queue() })).toContain('$.p is iterable');
-    expect(problemOf({ p: new Feed() })).toContain('$.p is iterable');
+    expect(problemOf({ p: new Queue() })).toContain('$.p is an iterable without properties');
+    expect(problemOf({ p: new Feed() })).toContain('$.p is an iterable without properties');
     expect(problemOf(new Queue('q'))).toBe(encodeTerm({ name: 'q' }).toString('hex'));
   });
 
@@ -256,6 +257,6 @@ describe('a second copy of the package', () => {
       [atom('a'), 1],
       [other.atom('a'), 2],
     ]);
-    expect(problemOf(twice)).toContain('is a key the map has already');
+    expect(problemOf(twice)).toContain('is a key that the map already has');
   });
 });

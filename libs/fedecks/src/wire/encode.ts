@@ -115,7 +115,7 @@ function write(term: unknown, at: number, depth: number): number {
     case 'bigint':
       return writeBigInt(term, at, depth);
     default:
-      return refuse('unsupported-type', `is a ${typeof term}, which is no term`, depth);
+      return refuse('unsupported-type', `is a ${typeof term}, which is not a term`, depth);
   }
 }
 
@@ -138,7 +138,7 @@ function atomBytes(name: string): Buffer {
 function writeAtom({ name }: Atom, at: number, depth: number): number {
   if (name.length > 255 && Array.from(name).length > 255)
     refuse('out-of-range', 'is an atom of more than 255 characters', depth);
-  if (hasHalfPair(name)) refuse('out-of-range', 'is an atom with half of a surrogate pair', depth);
+  if (hasHalfPair(name)) refuse('out-of-range', 'is an atom with a lone surrogate', depth);
   return writeBytes(atomBytes(name), at);
 }
 
@@ -194,7 +194,8 @@ function writeLongInteger(value: number, at: number): number {
 }
 
 function writeFloat(value: number, at: number, depth: number): number {
-  if (!Number.isFinite(value)) refuse('out-of-range', `is ${value}, which Erlang has no number for`, depth);
+  if (!Number.isFinite(value))
+    refuse('out-of-range', `is ${value}, which Erlang cannot represent as a number`, depth);
   const to = room(at, 9);
   out[to] = tag.NEW_FLOAT;
   view.setFloat64(to + 1, value);
@@ -267,7 +268,7 @@ function writeKey(key: string, at: number, depth: number): number {
     view.setUint32(to + 1, length);
     return to + 5 + length;
   }
-  if (hasHalfPair(key)) refuse('out-of-range', 'is a key with half of a surrogate pair', depth + 1);
+  if (hasHalfPair(key)) refuse('out-of-range', 'is a key with a lone surrogate', depth + 1);
   return writeString(key, to);
 }
 
@@ -299,7 +300,7 @@ function writeBits(bytes: Uint8Array, bits: number, at: number): number {
 
 function writeBitString({ bytes, bits }: BitString, at: number, depth: number): number {
   if (bytes.length === 0 || !(bits >= 1 && bits <= 7))
-    refuse('out-of-range', 'is a bit string without bytes, or with other than 1 to 7 bits', depth);
+    refuse('out-of-range', 'is a bit string without bytes, or with a bit count outside 1 to 7', depth);
   return writeBits(bytes, bits, at);
 }
 
@@ -346,7 +347,7 @@ function writeArray(
   const isTuple = Object.getPrototypeOf(elements) !== Array.prototype && elements instanceof Tuple;
   // Each element is at least a byte.
   if (length > maxBytes)
-    refuse('out-of-range', `has ${length} elements, which are more than ${maxBytes} bytes`, depth);
+    refuse('out-of-range', `has ${length} elements and needs more than ${maxBytes} bytes`, depth);
   let to: number;
   if (isTuple && length < 256) {
     to = room(at, 2);
@@ -458,7 +459,7 @@ function isOwnAtom(key: unknown): boolean {
 /** Refuses a key that is another to JavaScript and the same to Erlang, which would not read the map. */
 function noteKey(key: unknown, seen: Set<string>, depth: number): void {
   const same = canonical(key as Term);
-  if (seen.has(same)) refuse('out-of-range', 'is a key the map has already, in another spelling', depth + 1);
+  if (seen.has(same)) refuse('out-of-range', 'is a key that the map already has in another form', depth + 1);
   seen.add(same);
 }
 

@@ -1,11 +1,4 @@
-export { type Attempt, ATTEMPT_HEADER, decodeAttempt, encodeAttempt } from './attempt.js';
-export {
-  type AuthHeader,
-  type AuthHeaderProblem,
-  type CredentialsToSend,
-  decodeAuthHeader,
-  encodeAuthHeader,
-} from './auth-header.js';
+export { type CredentialsToSend } from './auth-header.js';
 export {
   type Contract,
   type EventName,
@@ -16,33 +9,10 @@ export {
   type PayloadToSend,
 } from './contract.js';
 export { type DecodeOptions, decodeTerm } from './decode.js';
-export { type EncodeOptions, encodeTerm, encodeTermAfter } from './encode.js';
+export { type EncodeOptions, encodeTerm } from './encode.js';
 export { type Compression } from './inflate.js';
-export { decodeLimits, encodeLimits, type Limits, LIMITS_HEADER } from './limits.js';
 export { FedecksError, type TermDecodeCode, TermDecodeError, TermEncodeError } from './errors.js';
-export {
-  AUTH_HEADER,
-  beginsAsTerm,
-  CLONE_REASON,
-  CLOSE,
-  closeCodeAdvice,
-  DEFAULT_PATH,
-  DEVICE_ID_KEY,
-  encodeTokenMessage,
-  type EventMessage,
-  eventOf,
-  isCompressedTerm,
-  isTokenPlease,
-  isTokenPleaseFrame,
-  looksLikeTokenMessage,
-  MAX_AUTH_HEADER_LENGTH,
-  MAX_DEVICE_ID_BYTES,
-  REFUSAL_HEADER,
-  TOKEN_KEY,
-  TOKEN_PLEASE,
-  tokenIn,
-  WEBSOCKET_SUFFIX,
-} from './protocol.js';
+export { type EventMessage, eventOf, MAX_DEVICE_ID_BYTES } from './protocol.js';
 export {
   atom,
   Atom,

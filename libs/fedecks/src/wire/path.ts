@@ -39,7 +39,11 @@ export function isTooDeep(error: unknown): boolean {
 export function nestingError(term: unknown, maxDepth: number): TermEncodeError {
   const cycle = cycleIn(term);
   if (cycle) return new TermEncodeError('unsupported-type', pathOf(cycle), 'contains itself');
-  return new TermEncodeError('out-of-range', '$', `is nested more than ${maxDepth} deep, or than the stack`);
+  return new TermEncodeError(
+    'out-of-range',
+    '$',
+    `is nested more than ${maxDepth} levels deep, or deeper than the stack allows`,
+  );
 }
 
 /** Getters may make ever new objects: there is no end to them. */

@@ -92,42 +92,7 @@ export function eventOf(message: Term): EventMessage | undefined {
   return typeof event === 'string' ? { name: event, payload: data } : undefined;
 }
 
-/** The close codes this library sends (PROTOCOL.md §5). */
-export const CLOSE = Object.freeze({
-  /** The end of a connection in order: `stop()`, an idle timeout, `Fedecks.disconnect`, a device that stops. */
-  normal: 1000,
-  /** The peer broke the rules of a websocket. */
-  protocolError: 1002,
-  /** A text frame that is no UTF-8. */
-  invalidUtf8: 1007,
-  /** A message larger than `maxFrameBytes`. */
-  messageTooBig: 1009,
-  /** What an Elixir server sends when its handler raises. */
-  internalError: 1011,
-  /** The server is being shut down. */
-  draining: 4000,
-  /** The device does not read what is sent to it. */
-  slowConsumer: 4001,
-  /** The device sends more than `messagesPerSecond`. */
-  rateLimited: 4003,
-  /** The token has expired: log in again. */
-  tokenExpired: 4100,
-  /** The device's tokens were revoked. */
-  revoked: 4150,
-  /** The device id has connected elsewhere. */
-  replaced: 4152,
-});
-
 /** The response header that says why an upgrade was refused, to a device that has named its attempt (PROTOCOL.md §1.8). */
 export const REFUSAL_HEADER = 'x-fedecks-refusal';
 /** The value of that header, and the reason of 4152, where two machines use one device id. */
 export const CLONE_REASON = 'another machine uses this device id';
-
-/**
- * A device's reaction to a close code (PROTOCOL.md §5): `retry` with backoff, `login` because its token
- * is invalid, or retry `slow`ly because it needs human intervention.
- */
-export function closeCodeAdvice(code: number): 'retry' | 'login' | 'slow' {
-  if (code >= 4100 && code < 4150) return 'login';
-  return code >= 4150 && code < 4200 ? 'slow' : 'retry';
-}

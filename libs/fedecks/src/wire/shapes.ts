@@ -30,8 +30,9 @@ export class Shape {
     private readonly tree: ShapeTree,
   ) {
     this.textLength = bytes[0] === BINARY ? bytes.length - HEAD_BYTES : -1;
-    this.firstWord = this.textLength < 4 ? few(bytes, HEAD_BYTES, this.textLength) : word(bytes, HEAD_BYTES);
-    if (this.textLength >= 4) this.lastWord = word(bytes, bytes.length - 4);
+    this.firstWord =
+      this.textLength < 4 ? readUpTo3(bytes, HEAD_BYTES, this.textLength) : readUint32(bytes, HEAD_BYTES);
+    if (this.textLength >= 4) this.lastWord = readUint32(bytes, bytes.length - 4);
   }
 
   /** Whether this key is what stands at `at`. */
@@ -44,8 +45,9 @@ export class Shape {
     // Written out, and by fours: what is read of the other side then is a number, and most of a loop is gone.
     if (buffer[at + 4] !== textLength || buffer[at] !== BINARY) return false;
     if ((buffer[at + 1]! | buffer[at + 2]! | buffer[at + 3]!) !== 0) return false;
-    if (textLength < 4) return few(buffer, text, textLength) === this.firstWord;
-    if (word(buffer, text) !== this.firstWord || word(buffer, end - 4) !== this.lastWord) return false;
+    if (textLength < 4) return readUpTo3(buffer, text, textLength) === this.firstWord;
+    if (readUint32(buffer, text) !== this.firstWord || readUint32(buffer, end - 4) !== this.lastWord)
+      return false;
     for (let index = HEAD_BYTES + 4; index < bytes.length - 4; index++) {
       if (bytes[index] !== buffer[at + index]) return false;
     }
@@ -102,14 +104,14 @@ export class ShapeTree {
 }
 
 /** Up to three bytes as a number. */
-function few(b: Uint8Array, at: number, length: number): number {
+function readUpTo3(b: Uint8Array, at: number, length: number): number {
   let value = 0;
   for (let index = 0; index < length; index++) value = (value << 8) | b[at + index]!;
   return value;
 }
 
 /** Four bytes as a number. */
-function word(b: Uint8Array, at: number): number {
+function readUint32(b: Uint8Array, at: number): number {
   return (b[at]! << 24) | (b[at + 1]! << 16) | (b[at + 2]! << 8) | b[at + 3]!;
 }
 

@@ -26,20 +26,20 @@ const INHERITED: readonly (readonly [{ readonly prototype: object }, string])[] 
 /** What is to be said of an object that is no term, and would be an empty map without a word. */
 export function whyNoTerm(value: object): string | undefined {
   if (ArrayBuffer.isView(value))
-    return `is ${withArticle(tagOf(value))}: of the views only Uint8Array is a term`;
+    return `is ${withArticle(tagOf(value))}, which is not a term: send a Uint8Array`;
   const [, name] = CHECKS.find(([check]) => check(value)) ?? [];
-  if (name !== undefined) return `is ${withArticle(name)}, which is no term`;
+  if (name !== undefined) return `is ${withArticle(name)}, which is not a term`;
   const [, parent] =
     INHERITED.find(([type]) => Object.prototype.isPrototypeOf.call(type.prototype, value)) ?? [];
-  if (parent !== undefined) return `is ${withArticle(parent)} in a Proxy, which is no term`;
+  if (parent !== undefined) return `is ${withArticle(parent)} in a Proxy, which is not a term`;
   if (typeof (value as { readonly then?: unknown }).then === 'function')
-    return 'has a method then, as a Promise has, which is no term: await it';
+    return 'has a method then() like a Promise, which is not a term: await it';
   if (Object.keys(value).length > 0) return undefined;
   // URL, Headers, Blob, FormData, generators, iterators and their like have a tag, and no properties of their own.
   const tag = tagOf(value);
-  if (tag !== undefined) return `is ${withArticle(tag)}, which is no term and has no properties`;
+  if (tag !== undefined) return `is ${withArticle(tag)}, which is not a term and has no properties`;
   return Symbol.iterator in value || Symbol.asyncIterator in value
-    ? 'is iterable, which is no term, and has no properties: send an array of what it holds'
+    ? 'is an iterable without properties, which is not a term: send an array of its values'
     : undefined;
 }
 

@@ -20,7 +20,7 @@ import {
   type DisconnectCause,
   type NewerConnection,
 } from '@fedecks/nest';
-import { type Attempt } from '@fedecks/nest/wire';
+import { type Attempt } from '../../src/wire/internal.js';
 import { Duplicates } from '../../src/server/duplicates.js';
 import { Revocations } from '../../src/server/revocations.js';
 import { type SimulatedProcess } from './simulation.js';

@@ -1,4 +1,5 @@
-import { DEFAULT_PATH, WEBSOCKET_SUFFIX } from '../../wire/index.js';
+import { explain } from '../../client/index.js';
+import { DEFAULT_PATH, WEBSOCKET_SUFFIX } from '../../wire/internal.js';
 import { EXIT } from '../exit.js';
 import { plain } from '../printable.js';
 import { StepFailure } from './steps.js';
@@ -72,13 +73,11 @@ function adviceFor(answer: Extract<Answer, { type: 'status' }>, url: URL): strin
         'A captive portal, or a reverse proxy that sends unknown paths to a web page, answers so, too.',
       ];
     case 401:
-      return [
-        'A cloud never answers 401: a proxy, a gateway or a captive portal before it wants a login of its own.',
-      ];
     case 403:
-      return [
-        'A cloud refuses without a body: a firewall, a proxy or a captive portal before it refuses this.',
-      ];
+    case 407:
+    case 502:
+    case 504:
+      return [explain({ type: 'upgrade_failed', status, ...(body !== '' && { hasBody: true }) })];
     case 404:
       return [
         `There is no endpoint at ${plain(url.pathname)}: it is the option 'path' of FedecksModule.forRoot, and ` +
@@ -98,11 +97,6 @@ function adviceFor(answer: Extract<Answer, { type: 'status' }>, url: URL): strin
           retryAfter === undefined ? '' : `; come again in ${plain(retryAfter, 40)} s`
         }.`,
         'Are the addresses of a proxy before it given (trustedProxies)? If not, all devices count as one address.',
-      ];
-    case 502:
-    case 504:
-      return [
-        'A reverse proxy answers, and does not reach the app behind it: is that running, at that port?',
       ];
     default:
       return ['This is nothing a fedecks cloud answers: does something else listen there?'];

@@ -1,7 +1,7 @@
 import { type IncomingMessage } from 'node:http';
 import { type Socket } from 'node:net';
 import { type ClientOptions, WebSocket } from 'ws';
-import { AUTH_HEADER } from '../../wire/index.js';
+import { AUTH_HEADER } from '../../wire/internal.js';
 import { plain } from '../printable.js';
 import { type Patience, within } from './steps.js';
 

@@ -1,4 +1,4 @@
-import { DEVICE_ID_KEY, encodeAuthHeader, TermEncodeError, TOKEN_KEY } from '../../wire/index.js';
+import { DEVICE_ID_KEY, encodeAuthHeader, TermEncodeError, TOKEN_KEY } from '../../wire/internal.js';
 import { type Args, type Command } from '../command.js';
 import { explainAnswer, type Presented } from '../check/explain-answer.js';
 import { placeOf, reach, reachThrough } from '../check/reach.js';

@@ -1,6 +1,6 @@
+import { explain, isFailure } from '../../client/index.js';
 import { type Command } from '../command.js';
 import { deviceOf } from '../device.js';
-import { failureIn } from '../events.js';
 import { CommandError, EXIT } from '../exit.js';
 import { complain, jsonLine } from '../printable.js';
 import { LOGIN_OPTIONS, loginOf } from '../logins.js';
@@ -32,8 +32,7 @@ export const listen: Command = {
       if (++printed >= count) enough.abort();
     });
     device.events$.subscribe((event) => {
-      const failure = failureIn(event);
-      if (failure !== undefined) complain(failure);
+      if (isFailure(event)) complain(explain(event));
     });
     await stay(device, login, AbortSignal.any([signal, enough.signal]));
     if (printed < count && count !== Infinity) throw new CommandError(`Ended after ${printed} messages.`);

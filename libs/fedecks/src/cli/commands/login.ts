@@ -1,5 +1,5 @@
 import { LoginFailedError } from '../../client/index.js';
-import { TermEncodeError } from '../../wire/index.js';
+import { TermEncodeError } from '../../wire/internal.js';
 import { type Command } from '../command.js';
 import { ASK_OPTION, CREDENTIALS_NOTE, readCredentials } from '../credentials.js';
 import { deviceOf } from '../device.js';

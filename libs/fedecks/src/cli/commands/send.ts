@@ -1,9 +1,8 @@
 import { type Subscription } from 'rxjs';
-import { type FedecksClient } from '../../client/index.js';
-import { type Term, TermEncodeError } from '../../wire/index.js';
+import { explain, type FedecksClient } from '../../client/index.js';
+import { type Term, TermEncodeError } from '../../wire/internal.js';
 import { type Command } from '../command.js';
 import { connect, deviceOf } from '../device.js';
-import { failureIn } from '../events.js';
 import { Cancelled, CommandError, EXIT } from '../exit.js';
 import { readStdin } from '../input.js';
 import { jsonLine } from '../printable.js';
@@ -90,7 +89,7 @@ class Reply {
         if (this.isWaiting) this.settle.resolve(message);
       }),
       device.events$.subscribe((event) => {
-        if (event.type === 'connection_lost') this.fail(`No message came. ${failureIn(event)}.`);
+        if (event.type === 'connection_lost') this.fail(`No message came. ${explain(event)}.`);
       }),
     );
     signal.addEventListener('abort', () => this.settle.reject(new Cancelled()), { once: true });

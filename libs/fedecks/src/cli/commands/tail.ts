@@ -1,15 +1,15 @@
-import { decodeTerm, encodeTerm, type Term } from '../../wire/index.js';
+import { explain } from '../../client/index.js';
+import { decodeTerm, encodeTerm, type Term } from '../../wire/internal.js';
 import { type Command } from '../command.js';
 import { deviceOf } from '../device.js';
 import { toElixir } from '../elixir.js';
-import { detailOf } from '../events.js';
 import { EXIT } from '../exit.js';
 import { jsonLine, plain } from '../printable.js';
 import { LOGIN_OPTIONS, loginOf } from '../logins.js';
 import { stay } from '../stay.js';
 import { toJson } from '../term-json.js';
 
-const DETAIL_CHARACTERS = 1_000;
+const SENTENCE_CHARACTERS = 1_000;
 const LOSSLESS = { maps: 'map', binaries: 'bytes' } as const;
 
 export const tail: Command = {
@@ -31,18 +31,18 @@ export const tail: Command = {
     const login = await loginOf(args);
     const device = await deviceOf(login);
     device.events$.subscribe((event) => {
-      print(event.type, plain(detailOf(event), DETAIL_CHARACTERS));
+      print(plain(explain(event), SENTENCE_CHARACTERS));
     });
     device.messages$.subscribe((message) => {
-      print('message', asElixir ? inElixir(message) : jsonLine(toJson(message)));
+      print(`message  ${asElixir ? inElixir(message) : jsonLine(toJson(message))}`);
     });
     await stay(device, login, signal);
     return EXIT.ok;
   },
 };
 
-function print(what: string, detail: string): void {
-  process.stdout.write(`${new Date().toISOString()}  ${what}${detail === '' ? '' : `  ${detail}`}\n`);
+function print(what: string): void {
+  process.stdout.write(`${new Date().toISOString()}  ${what}\n`);
 }
 
 /** What a client hands on is read for JavaScript; Elixir tells more apart. */

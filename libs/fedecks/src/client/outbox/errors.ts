@@ -1,4 +1,4 @@
-import { FedecksError } from '../../wire/index.js';
+import { FedecksError } from '../../wire/internal.js';
 
 /** A message that is not kept, since the outbox is full. */
 export class OutboxFullError extends FedecksError {

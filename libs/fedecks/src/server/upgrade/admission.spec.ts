@@ -1,6 +1,6 @@
 import { type IncomingHttpHeaders } from 'node:http';
 import { jest } from '@jest/globals';
-import { encodeAuthHeader } from '../../wire/index.js';
+import { encodeAuthHeader } from '../../wire/internal.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
 import { Admission, type AdmissionContext, MAX_WAITING, type UpgradeDecision } from './admission.js';
 import { type Authenticated, UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';

@@ -1,5 +1,11 @@
 import { messageOf, nameOf } from '../../faults/index.js';
-import { type Attempt, ATTEMPT_HEADER, CLONE_REASON, decodeAttempt, FedecksError } from '../../wire/index.js';
+import {
+  type Attempt,
+  ATTEMPT_HEADER,
+  CLONE_REASON,
+  decodeAttempt,
+  FedecksError,
+} from '../../wire/internal.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
 import { type Arrival, refusalOf } from '../duplicates.js';
 import { type ResolvedOptions } from '../fedecks-options.js';

@@ -1,6 +1,6 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
-import { type AuthHeader } from '../../wire/index.js';
+import { type AuthHeader } from '../../wire/internal.js';
 import { type Claims, type DeviceAuthenticator } from '../device.js';
 import { FEDECKS_OPTIONS, type ResolvedOptions } from '../fedecks-options.js';
 import { providerOf } from '../provider-of.js';

@@ -4,7 +4,7 @@ import { type Duplex } from 'node:stream';
 import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
 import { type AbstractHttpAdapter, HttpAdapterHost } from '@nestjs/core';
 import { InvalidOptionsError } from '../../options/index.js';
-import { WEBSOCKET_SUFFIX } from '../../wire/index.js';
+import { WEBSOCKET_SUFFIX } from '../../wire/internal.js';
 import { DeclinedUpgrades } from './declined-upgrades.js';
 import { reply } from './http-reply.js';
 

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { type Duplex } from 'node:stream';
-import { REFUSAL_HEADER } from '../../wire/index.js';
+import { REFUSAL_HEADER } from '../../wire/internal.js';
 
 const LINGER_MS = 1_000;
 

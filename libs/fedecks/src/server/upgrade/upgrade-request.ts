@@ -1,6 +1,6 @@
 import { type IncomingMessage } from 'node:http';
 import { guardedController } from '../../handlers/index.js';
-import { AUTH_HEADER, type AuthHeader, decodeAuthHeader } from '../../wire/index.js';
+import { AUTH_HEADER, type AuthHeader, decodeAuthHeader } from '../../wire/internal.js';
 import { type AuthenticatedDevice, type SocketError } from '../device.js';
 import { type Arrival } from '../duplicates.js';
 import { type Grant, type TokenContent, type Tokens } from '../token.js';

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { CLOSE as CLOSE_CODE } from '../../wire/internal.js';
 import { copyOf, EMPTY, MessageBuffer, View } from './bytes.js';
 import {
   BINARY,
@@ -39,12 +40,8 @@ const LONGEST_UNIT_BYTES = 2 + MASK_BYTES + 125;
 /** A rest is copied out of memory that is larger than this, so as not to keep that alive. */
 const SMALL_MEMORY_BYTES = 4 * LONGEST_UNIT_BYTES;
 
-/** Close codes of violations (RFC 6455 §7.4.1). */
-const PROTOCOL_ERROR = 1002;
+/** Stands for a close frame without a code (RFC 6455 §7.4.1). */
 const NO_CODE = 1005;
-const INVALID_TEXT = 1007;
-const POLICY_VIOLATION = 1008;
-const TOO_BIG = 1009;
 
 /**
  * Reads the frames of a websocket client: bytes in, one event at a time out (RFC 6455, server side, no extensions).
@@ -137,7 +134,7 @@ export class FrameReader {
     const first = chunk[at]!;
     const second = chunk[at + 1]!;
     const problem = findProblem(first, second, this.opcode !== 0);
-    if (problem !== undefined) return this.fail(PROTOCOL_ERROR, problem);
+    if (problem !== undefined) return this.fail(CLOSE_CODE.protocolError, problem);
 
     let length = second & LENGTH;
     let header = 2 + MASK_BYTES;
@@ -153,7 +150,7 @@ export class FrameReader {
     }
     const isControl = (first & CONTROL) !== 0;
     if (!isControl && this.message.length + length > this.maxMessageBytes) {
-      return this.fail(TOO_BIG, `a message has more than ${this.maxMessageBytes} bytes`);
+      return this.fail(CLOSE_CODE.messageTooBig, `a message has more than ${this.maxMessageBytes} bytes`);
     }
     if (available < header) return FOUND.nothing;
 
@@ -199,7 +196,7 @@ export class FrameReader {
 
   private endFrame(): Found {
     if (++this.fragments > MAX_FRAGMENTS) {
-      return this.fail(POLICY_VIOLATION, `a message has more than ${MAX_FRAGMENTS} fragments`);
+      return this.fail(CLOSE_CODE.tooManyFragments, `a message has more than ${MAX_FRAGMENTS} fragments`);
     }
     if (!this.isLast) {
       this.payload = EMPTY;
@@ -213,7 +210,7 @@ export class FrameReader {
 
   private data(opcode: number): Found {
     if (opcode === BINARY) return FOUND.binary;
-    return isUtf8(this.payload) ? FOUND.text : this.fail(INVALID_TEXT, 'a text is not UTF-8');
+    return isUtf8(this.payload) ? FOUND.text : this.fail(CLOSE_CODE.invalidUtf8, 'a text is not UTF-8');
   }
 
   private control(opcode: number): Found {
@@ -222,8 +219,8 @@ export class FrameReader {
     if (payload.length === 0) return this.close(NO_CODE, '');
     const code = payload.readUInt16BE(0);
     const reason = payload.subarray(2);
-    if (!isCloseCode(code)) return this.fail(PROTOCOL_ERROR, `close code ${code} must not be sent`);
-    if (!isUtf8(reason)) return this.fail(INVALID_TEXT, 'the reason of a close frame is not UTF-8');
+    if (!isCloseCode(code)) return this.fail(CLOSE_CODE.protocolError, `close code ${code} must not be sent`);
+    if (!isUtf8(reason)) return this.fail(CLOSE_CODE.invalidUtf8, 'the reason of a close frame is not UTF-8');
     return this.close(code, reason.toString());
   }
 

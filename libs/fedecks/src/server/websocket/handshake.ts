@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { type IncomingMessage } from 'node:http';
-import { LIMITS_HEADER } from '../../wire/index.js';
+import { LIMITS_HEADER } from '../../wire/internal.js';
 
 /** RFC 6455 §1.3. */
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';

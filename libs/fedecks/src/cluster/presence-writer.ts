@@ -27,7 +27,7 @@ const RENEWALS = 3;
 const CLAIM_ATTEMPTS = 3;
 
 /** What the book asks of the backplane it is for. */
-export interface BookEvents {
+export interface PresenceWriterEvents {
   /** Whether that node lives. */
   lives(node: string): boolean;
   /** Whether that node holds a connection of the device that stays over this one. Rejects if it does not answer. */
@@ -81,7 +81,7 @@ interface Held {
  * concurrent, within a limit, and never block a connection. In case an event was missed, every device is checked
  * periodically.
  */
-export class PresenceBook {
+export class PresenceWriter {
   private readonly devices = new Map<string, Held>();
   /** Devices that may be about to connect, with the time of the rank that is being written for them. */
   private readonly claims = new Map<string, number | undefined>();
@@ -108,7 +108,7 @@ export class PresenceBook {
     retentionMs: number,
     private readonly endpoint: BackplaneEndpoint,
     private readonly subjects: Subjects,
-    private readonly events: BookEvents,
+    private readonly events: PresenceWriterEvents,
     private readonly maxGone = MAX_GONE,
   ) {
     // One that is a little younger at one look is written again at the next.
@@ -239,7 +239,7 @@ export class PresenceBook {
   /** Marks as offline what is written as online and `goneOf` knows to have left, unless it changes meanwhile. */
   async sweep(goneOf: (record: PresenceRecord, id: string) => Gone | undefined): Promise<void> {
     const { bucket } = this;
-    if (!bucket) throw new Error('the store is away');
+    if (!bucket) throw new Error('the store is unavailable');
     const writing = new Set<Promise<void>>();
     let failure: unknown;
     for await (const { key, value, revision } of bucket.scan(this.subjects.keys)) {

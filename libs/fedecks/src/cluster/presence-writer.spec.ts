@@ -5,7 +5,7 @@ import { type BackplaneEndpoint, type ConnectedDevice } from '../server/index.js
 import { NatsBucket } from '../nats/nats-bucket.js';
 import { resolveNatsOptions } from '../nats/nats-options.js';
 import { type Bucket } from './bucket.js';
-import { PresenceBook } from './presence-book.js';
+import { PresenceWriter } from './presence-writer.js';
 import { type Gone, isPresenceRecord, type PresenceRecord, recordOf } from './presence-record.js';
 import { type Rank, SharedClock } from './rank.js';
 import { Subjects } from './subjects.js';
@@ -49,7 +49,7 @@ class TestNode {
   /** The answer of other nodes. */
   answer: () => Promise<boolean> = () => Promise.reject(new Error('no answer'));
   handOver = false;
-  readonly book: PresenceBook;
+  readonly book: PresenceWriter;
 
   constructor(duplicates: BackplaneEndpoint['duplicates'] = 'newest', retentionMs = RETENTION_MS) {
     const endpoint: BackplaneEndpoint = {
@@ -81,7 +81,7 @@ class TestNode {
       tellTrace: () => undefined,
       trouble: () => undefined,
     };
-    this.book = new PresenceBook('node', this.clock, retentionMs, endpoint, subjects, events, REMEMBERED);
+    this.book = new PresenceWriter('node', this.clock, retentionMs, endpoint, subjects, events, REMEMBERED);
   }
 
   come(id: string): void {

@@ -6,11 +6,11 @@ import { type Link, Malformed, type Message, timeout, unavailable } from './link
  * A node's response: executed, or not executed because it no longer holds the device, or because
  * the request may have expired.
  */
-export const DONE = Uint8Array.of(1);
-export const GONE = Uint8Array.of(0);
+export const EXECUTED = Uint8Array.of(1);
+export const NOT_EXECUTED = Uint8Array.of(0);
 
 /** The delay before a second retry, in milliseconds, so that a busy node is not flooded. */
-const PUT_AGAIN_MS = 20;
+const RESEND_AFTER_MS = 20;
 
 interface Pending {
   readonly subject: string;
@@ -29,7 +29,7 @@ interface Pending {
  * may have released it already: it has unsubscribed by the time its response arrives, so
  * the request is retried with the same reply address, which identifies duplicates.
  */
-export class Asks {
+export class NodeRequests {
   private readonly pending = new Map<string, Pending>();
   private bytes = 0;
   private count = 0;
@@ -38,7 +38,7 @@ export class Asks {
     private readonly link: Link,
     private readonly options: ClusterOptions,
   ) {
-    link.subscribe(`${link.inbox}.*`, (msg) => this.answered(msg));
+    link.subscribe(`${link.inbox}.*`, (msg) => this.onReply(msg));
   }
 
   /**
@@ -51,7 +51,8 @@ export class Asks {
     if (this.pending.size >= maxPending || this.bytes + bytes.length > maxPendingBytes) {
       throw new BackplaneError(
         'overloaded',
-        `${this.pending.size} messages to other nodes wait for an answer.`,
+        `Too many pushes to other nodes: ${this.pending.size} wait for an answer. Send fewer at once, or raise ` +
+          "'maxPending' and 'maxPendingBytes' of natsBackplane.",
       );
     }
     const address = `${this.link.inbox}.${++this.count}`;
@@ -69,24 +70,24 @@ export class Asks {
   /** Rejects all pending requests when the connection is lost. */
   fail(): void {
     for (const address of [...this.pending.keys()])
-      this.settle(address)?.reject(unavailable('the connection went'));
+      this.settle(address)?.reject(unavailable('the connection was lost'));
   }
 
-  private answered({ subject, data, unheard }: Message): void {
-    const done = data.length === 1 && data[0] === DONE[0];
-    if (!unheard && !done && !(data.length === 1 && data[0] === GONE[0]))
-      throw new Malformed('it is no answer');
+  private onReply({ subject, data, unheard }: Message): void {
+    const done = data.length === 1 && data[0] === EXECUTED[0];
+    if (!unheard && !done && !(data.length === 1 && data[0] === NOT_EXECUTED[0]))
+      throw new Malformed('not a known answer');
     const asked = this.pending.get(subject);
     if (!asked) return;
     if (unheard || done || asked.once) {
       this.settle(subject)?.resolve(done);
       return;
     }
-    if (++asked.refusals === 1) this.putAgain(subject);
-    else setTimeout(() => this.putAgain(subject), PUT_AGAIN_MS).unref();
+    if (++asked.refusals === 1) this.resend(subject);
+    else setTimeout(() => this.resend(subject), RESEND_AFTER_MS).unref();
   }
 
-  private putAgain(address: string): void {
+  private resend(address: string): void {
     const asked = this.pending.get(address);
     if (!asked) return;
     try {

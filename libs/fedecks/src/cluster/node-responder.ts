@@ -1,20 +1,20 @@
 import { type BackplaneEndpoint, type CloneTrace, type ReplacedProcess } from '../server/index.js';
-import { beginsAsTerm } from '../wire/index.js';
-import { DONE, GONE } from './asks.js';
+import { beginsAsTerm } from '../wire/internal.js';
+import { EXECUTED, NOT_EXECUTED } from './node-requests.js';
 import { Freshness } from './freshness.js';
 import { type Link, Malformed, type Message } from './link.js';
-import { type PresenceBook } from './presence-book.js';
+import { type PresenceWriter } from './presence-writer.js';
 import { type Rank } from './rank.js';
 import { type Subjects } from './subjects.js';
 
 /** The first byte of a message to the node that holds a device. */
-export const KIND = { push: 1, disconnect: 2, handOver: 4, compare: 5 } as const;
+export const REQUEST_KIND = { push: 1, disconnect: 2, handOver: 4, compare: 5 } as const;
 
 /** The maximum size of a request, including the longest device id. */
 const MAX_QUESTION_BYTES = 16 * 1024;
 
-/** Executes requests of other nodes for devices that this node holds: the counterpart of `Asks`. */
-export class Answers {
+/** Executes requests of other nodes for devices that this node holds: the counterpart of `NodeRequests`. */
+export class NodeResponder {
   /** Results by reply address, so that a retried request is executed once. */
   private outcomes = new Map<string, boolean | Promise<boolean>>();
   private outcomesBefore: typeof this.outcomes = new Map();
@@ -25,7 +25,7 @@ export class Answers {
     private readonly link: Link,
     private readonly subjects: Subjects,
     private readonly endpoint: BackplaneEndpoint,
-    private readonly book: PresenceBook,
+    private readonly writer: PresenceWriter,
   ) {}
 
   /** @param goodForMs the requester's timeout, after which it does not retry. */
@@ -44,23 +44,23 @@ export class Answers {
   }
 
   /** Handles a request to the holder of a device. @throws {Malformed} */
-  readonly asked = (message: Message): void => {
+  readonly onRequest = (message: Message): void => {
     const id = this.subjects.textOf(message.subject);
     if (message.revision !== undefined) {
-      this.book.onCommitted(id, message.revision);
+      this.writer.onCommitted(id, message.revision);
       return;
     }
     const bytes = Buffer.from(message.data.buffer, message.data.byteOffset, message.data.byteLength);
     const kind = bytes[0];
-    if (kind === KIND.push && beginsAsTerm(bytes, 1) && message.reply)
+    if (kind === REQUEST_KIND.push && beginsAsTerm(bytes, 1) && message.reply)
       this.once(message, () => this.endpoint.write(id, bytes.subarray(1)));
-    else if (bytes.length !== 1) throw new Malformed('it is not what nodes ask each other');
-    else if (kind === KIND.disconnect) this.once(message, () => this.endpoint.disconnect(id));
-    else if (kind === KIND.compare) this.book.lookAt(id);
-    else if (kind === KIND.handOver) {
-      this.book.takeOver(id);
+    else if (bytes.length !== 1) throw new Malformed('not a known request');
+    else if (kind === REQUEST_KIND.disconnect) this.once(message, () => this.endpoint.disconnect(id));
+    else if (kind === REQUEST_KIND.compare) this.writer.lookAt(id);
+    else if (kind === REQUEST_KIND.handOver) {
+      this.writer.takeOver(id);
       this.answer(message, true);
-    } else throw new Malformed('it is not what nodes ask each other');
+    } else throw new Malformed('not a known request');
   };
 
   /**
@@ -69,9 +69,9 @@ export class Answers {
    */
   readonly onQuestion = (message: Message): void => {
     const { id, over, trace } = readForNode(message.data);
-    if (isRank(over)) this.answer(message, this.book.holds(id, over));
+    if (isRank(over)) this.answer(message, this.writer.holds(id, over));
     else if (isTrace(trace)) this.endpoint.onTrace(id, trace);
-    else throw new Malformed('it is not what nodes ask each other');
+    else throw new Malformed('not a known request');
   };
 
   /** Answers pending requests after this node has released its devices. */
@@ -104,17 +104,18 @@ export class Answers {
 
   private answer(message: Message, done: boolean): void {
     // If the connection was lost meanwhile, nobody receives the answer.
-    if (this.link.isUp && message.reply !== undefined) this.link.publish(message.reply, done ? DONE : GONE);
+    if (this.link.isUp && message.reply !== undefined)
+      this.link.publish(message.reply, done ? EXECUTED : NOT_EXECUTED);
   }
 }
 
 /** What one node asks another: whether it holds a connection of the device that stays over this one. */
-export function questionOf(id: string, over: Rank): Uint8Array {
+export function encodeHoldsQuestion(id: string, over: Rank): Uint8Array {
   return Buffer.from(JSON.stringify({ id, over }));
 }
 
 /** What a node tells the one that holds a device now: which processes of it came before. */
-export function traceMessage(id: string, { replaced, isSuspected }: CloneTrace): Uint8Array {
+export function encodeTrace(id: string, { replaced, isSuspected }: CloneTrace): Uint8Array {
   return Buffer.from(JSON.stringify({ id, trace: { replaced, isSuspected } }));
 }
 
@@ -126,15 +127,15 @@ interface ForNode {
 }
 
 function readForNode(bytes: Uint8Array): ForNode {
-  if (bytes.length > MAX_QUESTION_BYTES) throw new Malformed('it is too long for what nodes ask each other');
+  if (bytes.length > MAX_QUESTION_BYTES) throw new Malformed('the request is too long');
   let message: unknown;
   try {
     message = JSON.parse(Buffer.from(bytes).toString());
   } catch {
-    throw new Malformed('it is no JSON');
+    throw new Malformed('not JSON');
   }
   const { id, over, trace } = (message ?? {}) as Record<string, unknown>;
-  if (typeof id !== 'string') throw new Malformed('it is not what nodes ask each other');
+  if (typeof id !== 'string') throw new Malformed('not a known request');
   return { id, over, trace };
 }
 

@@ -1,0 +1,20 @@
+import { CLOSE } from '../wire/internal.js';
+import { type DisconnectCause } from './device.js';
+
+/** Whose close code comes from elsewhere: the device, a handler's `stop()`, the frame that broke the protocol, or nobody. */
+type EndWithOtherCode = 'closed_by_device' | 'connection_lost' | 'stopped' | 'protocol_error';
+
+/** How the cloud ends a connection by its own decision. */
+export type End = Exclude<DisconnectCause['type'], EndWithOtherCode>;
+
+/** The close code and the reason the device is sent (PROTOCOL.md §5). */
+export const ENDS: Readonly<Record<End, { readonly code: number; readonly reason: string }>> = {
+  idle_timeout: { code: CLOSE.normal, reason: '' },
+  disconnected: { code: CLOSE.normal, reason: '' },
+  message_too_big: { code: CLOSE.messageTooBig, reason: '' },
+  draining: { code: CLOSE.draining, reason: 'draining' },
+  slow_consumer: { code: CLOSE.slowConsumer, reason: 'slow consumer' },
+  rate_limited: { code: CLOSE.rateLimited, reason: 'rate limited' },
+  revoked: { code: CLOSE.revoked, reason: 'revoked' },
+  replaced: { code: CLOSE.replaced, reason: 'replaced' },
+};
