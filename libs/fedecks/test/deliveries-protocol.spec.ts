@@ -204,7 +204,7 @@ describe('a client with an outbox', () => {
       seq: 1,
       attempt: 2,
       nacks: 1,
-      epoch: expect.stringMatching(/./),
+      epoch: expect.stringMatching(/./) as string,
     });
     device.binary(ack(0, 1));
     expect(await done).toBe('handled');

@@ -1,8 +1,5 @@
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as pass } from 'node:timers/promises';
-import { FileOutboxStore } from '../src/client/outbox/file-outbox-store.js';
+import { type FileOutboxStore } from '../src/client/outbox/file-outbox-store.js';
 import { contents, DIRECTORY, epochs, fileStore, message, TestClock, Told } from './support/outbox-stores.js';
 import { PowerCutDisk } from './support/power-cut-disk.js';
 
@@ -131,6 +128,54 @@ describe('FileOutboxStore', () => {
       expect(Object.values(await contents(store))).toEqual(['before', 'in memory', 'after']),
     );
     expect(told.failures).toHaveLength(1);
+  });
+
+  it('cuts off what a full disk took of a record', async () => {
+    await opened(async (store) => {
+      await store.append(message('before'), 'disk');
+      disk.fail = (what) => (what === 'write' ? 'ENOSPC' : undefined);
+      await expect(store.append(message('lost'), 'disk')).rejects.toThrow('Free space on the disk');
+      disk.fail = () => undefined;
+    });
+    told = new Told();
+    await opened(async (store) => expect(Object.values(await contents(store))).toEqual(['before']));
+    expect(told.failures).toEqual([]);
+  });
+
+  it('writes a removal that a full disk did not take when there is room again', async () => {
+    await opened(async (store) => {
+      await store.append(message('handled'), 'disk');
+      store.acknowledge('default', 1);
+      disk.fail = (what) => (what === 'write' ? 'ENOSPC' : undefined);
+      await expect(store.flush()).rejects.toThrow('Free space on the disk');
+      disk.fail = () => undefined;
+    });
+    await opened(async (store) => expect(await contents(store)).toEqual({}));
+  });
+
+  it('does not bring back what was removed while it was written', async () => {
+    await opened(async (store) => {
+      disk.fail = (what) => {
+        if (what === 'write') store.remove('default', 1);
+        return undefined;
+      };
+      await store.append(message('removed'), 'disk');
+      disk.fail = () => undefined;
+    });
+    await opened(async (store) => expect(await contents(store)).toEqual({}));
+  });
+
+  it('has the newer of two messages with a key after a kill -9 before the removal of the older was written', async () => {
+    await opened(async (store) => {
+      await store.append(message('old', { key: 'k' }), 'disk');
+      await store.append(message('new', { key: 'k' }), 'disk');
+      const left = disk.clone();
+      clock.reboot();
+      const after = fileStore(left, clock);
+      await after.open(told);
+      expect(Object.values(await contents(after))).toEqual(['new']);
+      await after.close();
+    });
   });
 
   it('begins another file when a write can be neither finished nor undone', async () => {
@@ -281,36 +326,4 @@ describe('FileOutboxStore', () => {
     await use(store);
     await store.close();
   }
-});
-
-describe('FileOutboxStore on a real disk', () => {
-  let parent: string;
-  beforeEach(async () => (parent = await mkdtemp(join(tmpdir(), 'fedecks-outbox-'))));
-  afterEach(() => rm(parent, { recursive: true }));
-
-  it('makes its directory for this user alone, and is used by one store at a time', async () => {
-    const directory = join(parent, 'made', 'here');
-    const store = new FileOutboxStore(directory);
-    await store.open(told);
-    await store.append(message('x'), 'disk');
-    const second = new FileOutboxStore(directory);
-    await expect(second.open(told)).rejects.toThrow('This process uses the outbox in');
-    expect((await stat(directory)).mode & 0o777).toBe(0o700);
-    for (const name of await readdir(directory)) {
-      expect((await stat(join(directory, name))).mode & 0o777).toBe(0o600);
-    }
-    await store.close();
-    await second.open(told);
-    expect(await contents(second)).toEqual({ 'default 1': 'x' });
-    await second.close();
-  });
-
-  it('says what to do when its directory is a file', async () => {
-    await writeFile(join(parent, 'file'), '');
-    const store = new FileOutboxStore(join(parent, 'file'));
-    await expect(store.open(told)).rejects.toMatchObject({
-      code: 'outbox-unusable',
-      message: expect.stringContaining('Choose a path that is a directory') as string,
-    });
-  });
 });

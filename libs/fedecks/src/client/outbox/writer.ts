@@ -190,8 +190,8 @@ export class Writer {
     let offset = start;
     for (const record of records) {
       const { lane, seq, frame, durability } = record;
-      if (record.isRemoved) this.remove(lane, seq, seq);
-      else {
+      // If it was removed meanwhile, its removal is written next.
+      if (!record.isRemoved) {
         this.waiting.move(lane, seq, number, offset);
         this.journal.count(number, 1, frame.length);
         this.unwritten.get(lane)?.delete(seq);
@@ -249,7 +249,6 @@ export class Writer {
   }
 
   private async trim(): Promise<void> {
-    if (this.isStopped) return;
     try {
       const { journal, waiting } = this;
       if (await this.sweeper.removeOldest(journal, waiting, () => this.sync())) this.schedule();
