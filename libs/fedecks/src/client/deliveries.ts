@@ -65,10 +65,7 @@ export class Deliveries {
   ) {
     this.guard = new OutboxGuard(report);
     this.outcomes = new DeliveryOutcomes(report);
-    this.expiry = new ExpiryScan(store, this.guard, (name, seq) => {
-      const lane = this.store.numberOf(name);
-      this.dispatch({ type: 'dropped', lane, seq, outcome: 'expired', code: 'ttl' });
-    });
+    this.expiry = new ExpiryScan(store, this.guard, (name, seq) => this.onRemoved(name, seq, 'expired'));
   }
 
   get details(): OutboxDetails {
@@ -161,7 +158,8 @@ export class Deliveries {
   }
 
   private drop(lane: number, seq: number, code: string): void {
-    this.dispatch({ type: 'dropped', lane, seq, outcome: 'dropped', code });
+    const outcome = code === 'expired' ? code : 'dropped';
+    this.dispatch({ type: 'dropped', lane, seq, outcome, code });
   }
 
   /** A connection is open. @param connection greater than those before. */
