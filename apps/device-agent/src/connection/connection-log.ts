@@ -20,6 +20,11 @@ const LEVELS: Readonly<Record<ClientEvent['type'], 'error' | 'warn' | 'log' | 'd
   token_load_failed: 'error',
   observer_failed: 'error',
   ignored_frame: 'debug',
+  delivered: 'debug',
+  delivery_rejected: 'warn',
+  delivery_expired: 'warn',
+  delivery_dropped: 'warn',
+  outbox_failed: 'error',
 };
 
 /** Logs the events of the connection. */

@@ -41,6 +41,38 @@ export type ClientEvent =
       readonly type: 'ignored_frame';
       readonly kind: 'text' | 'undecodable' | 'oversized_token';
       readonly bytes: number;
+    }
+  /** The cloud has handled a message that was given to `deliver`, in this process or an earlier one. */
+  | { readonly type: 'delivered'; readonly id: string; readonly lane: string }
+  /** The cloud has refused a message, and always will: no handler takes its event, or a pipe or guard refuses it. */
+  | {
+      readonly type: 'delivery_rejected';
+      readonly id: string;
+      readonly lane: string;
+      readonly code: 'invalid' | 'no_handler';
+      readonly text: string;
+    }
+  /** A message was not handled within its `ttlMs`. */
+  | { readonly type: 'delivery_expired'; readonly id: string; readonly lane: string }
+  /**
+   * A message is given up. `full`: for a newer one. `replaced`: by a newer one with its key. `failed`: the cloud's
+   * handler has failed five times, `text` says how. `damaged`: it cannot be read any more.
+   */
+  | {
+      readonly type: 'delivery_dropped';
+      readonly id: string;
+      readonly lane: string;
+      readonly cause: 'full' | 'replaced' | 'failed' | 'damaged';
+      readonly text?: string;
+    }
+  /**
+   * Something is wrong with the outbox; `reason` says what, and what to do. `unusable`: it cannot be opened. `stalled`: it
+   * does not answer. `damaged`: messages are lost. `write_failed`, `sync_failed`, `read_failed`: the disk refuses.
+   */
+  | {
+      readonly type: 'outbox_failed';
+      readonly cause: 'unusable' | 'stalled' | 'damaged' | 'write_failed' | 'sync_failed' | 'read_failed';
+      readonly reason: string;
     };
 
 /** Why there is no token to connect with. */

@@ -1,5 +1,7 @@
 import { InvalidOptionsError } from '../options/index.js';
 import { resolveOptions, type FedecksClientOptions } from './client-options.js';
+import { FileOutboxStore } from './outbox/file-outbox-store.js';
+import { MemoryOutboxStore } from './outbox/memory-outbox-store.js';
 import { FileTokenStore, MemoryTokenStore } from './token-store.js';
 
 const GOOD = {
@@ -55,6 +57,36 @@ describe('the options of FedecksClient', () => {
     expect(resolveOptions(GOOD).tokenStore).toBeInstanceOf(FileTokenStore);
     const tokenStore = new MemoryTokenStore();
     expect(resolveOptions({ ...GOOD, tokenStore }).tokenStore).toBe(tokenStore);
+  });
+
+  it('create an outbox from a directory or limits, keep a given store, and have none otherwise', () => {
+    expect(resolveOptions(GOOD).outbox).toBeUndefined();
+    expect(resolveOptions({ ...GOOD, outbox: '/outbox' }).outbox).toBeInstanceOf(FileOutboxStore);
+    const limited = {
+      directory: '/outbox',
+      maxMessages: 5,
+      maxBytes: 10_000,
+      full: 'reject',
+      syncMs: 5,
+    } as const;
+    expect(resolveOptions({ ...GOOD, outbox: limited }).outbox).toBeInstanceOf(FileOutboxStore);
+    const outbox = new MemoryOutboxStore();
+    expect(resolveOptions({ ...GOOD, outbox }).outbox).toBe(outbox);
+  });
+
+  it('report all problems with the outbox', () => {
+    expect(problemsOf({ ...GOOD, outbox: { directry: 'x', maxMessages: 0, full: 'explode' } })).toEqual([
+      "'outbox': There is no option 'directry': did you mean 'directory'?",
+      "'outbox': 'directory' must be the path of a directory.",
+      "'outbox': 'maxMessages' must be a whole number of messages of at least 1, not 0.",
+      "'outbox': 'full' must be 'drop-oldest' or 'reject', not a string of 7 characters.",
+    ]);
+    expect(problemsOf({ ...GOOD, outbox: { append: () => 1, open: () => 1 } })).toEqual([
+      expect.stringContaining("'outbox' is a store without read(), following(), remove()"),
+    ]);
+    expect(problemsOf({ ...GOOD, outbox: 5 })).toEqual([
+      expect.stringContaining("'outbox' must be the path of a directory"),
+    ]);
   });
 
   it('report all problems at once', () => {

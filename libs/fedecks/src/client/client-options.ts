@@ -1,5 +1,7 @@
 import { OptionsCheck } from '../options/index.js';
 import { MAX_DEVICE_ID_BYTES } from '../wire/internal.js';
+import { type OutboxOptions, resolveOutbox } from './outbox/outbox-options.js';
+import { type OutboxStore } from './outbox/outbox-store.js';
 import { problemOfProxy, type ProxyChoice } from './proxy.js';
 import { problemsOfTls, type TlsOptions } from './tls.js';
 import { FileTokenStore, type TokenStore } from './token-store.js';
@@ -149,14 +151,22 @@ export interface FedecksClientOptions {
    * @default 1_048_576, which is 1 MiB
    */
   readonly maxBufferedBytes?: number;
+
+  /**
+   * Where messages of `deliver` wait until the cloud has handled them: a directory, one with limits, or a store of your
+   * own (`new MemoryOutboxStore()` keeps them for as long as the process runs).
+   * @default none: `deliver` rejects
+   */
+  readonly outbox?: string | OutboxOptions | OutboxStore;
 }
 
 /** The options with defaults filled in. */
-export interface ResolvedClientOptions extends Required<Omit<FedecksClientOptions, 'url'>> {
+export interface ResolvedClientOptions extends Required<Omit<FedecksClientOptions, 'url' | 'outbox'>> {
   readonly urls: readonly string[];
   readonly deviceId: string;
   readonly tokenStore: TokenStore;
   readonly proxy: ProxyChoice;
+  readonly outbox: OutboxStore | undefined;
 }
 
 const DEFAULTS = Object.freeze({
@@ -184,6 +194,7 @@ const OPTIONS = [
   'tokenStore',
   'tls',
   'proxy',
+  'outbox',
   ...(Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]),
 ] as const;
 
@@ -221,6 +232,8 @@ export function resolveOptions(given: FedecksClientOptions): ResolvedClientOptio
     const problem = problemOfProxy(options.proxy);
     if (problem !== undefined) check.problem(problem);
   }
+  const outbox = options.outbox === undefined ? undefined : resolveOutbox(options.outbox);
+  for (const problem of outbox?.problems ?? []) check.problem(problem);
   for (const key of DURATIONS) check.whole(key, 'milliseconds', key === 'startDelayMs' ? 0 : 1, MAX_TIMER_MS);
   check.whole('minBytesPerSecond', 'bytes per second', 1);
   check.whole('maxFrameBytes', 'bytes', 1024, 2 ** 30);
@@ -238,6 +251,7 @@ export function resolveOptions(given: FedecksClientOptions): ResolvedClientOptio
     deviceId,
     tokenStore: typeof tokenStore === 'string' ? new FileTokenStore(tokenStore, deviceId) : tokenStore,
     proxy: typeof proxy === 'function' ? proxy : () => proxy,
+    outbox: outbox?.store,
   });
 }
 

@@ -31,10 +31,13 @@ import {
   type FedecksClientOptions,
   type ResolvedClientOptions,
 } from './client-options.js';
+import { Deliveries } from './deliveries.js';
+import { type Delivery, type DeliverOptions, type OutboxDetails } from './delivery.js';
 import { ClientStoppedError, LoginFailedError, NotConnectedError } from './errors.js';
 import { explain, isFailure } from './explain-event.js';
 import { Heartbeat } from './heartbeat.js';
 import { readFrame } from './inbound.js';
+import { OutboxStoreError } from './outbox/errors.js';
 import { PastMoment } from './past-moment.js';
 import {
   type IncomingRequest,
@@ -133,6 +136,7 @@ export class FedecksClient<C extends Contract = Contract> {
   /** Takes the requests of the cloud: these functions, unless others have taken its place. @internal */
   requestListener = (incoming: IncomingRequest): void => this.requestHandlers.answer(incoming);
 
+  private readonly deliveries: Deliveries | undefined;
   private readonly logins = new Map<number, PendingLogin>();
   private loginCount = 0;
   private readonly tokens: TokenWriter;
@@ -150,6 +154,8 @@ export class FedecksClient<C extends Contract = Contract> {
     });
     this.messages$ = new GuardedObservable(this.messages, (error) => this.observerFailed(error));
     this.tokens = new TokenWriter(this.options.tokenStore, (event) => this.report(event));
+    const { outbox } = this.options;
+    this.deliveries = outbox && new Deliveries(outbox, (event) => this.report(event));
     this.heartbeat = new Heartbeat(this.options, {
       ping: () => this.socket?.ping(),
       bytesRead: () => this.socket?.bytesRead ?? 0,
@@ -180,6 +186,11 @@ export class FedecksClient<C extends Contract = Contract> {
       cloneSuspectedAt: this.cloneSuspectedAt === undefined ? undefined : dateOf(this.cloneSuspectedAt),
       lastError: this.lastError,
     };
+  }
+
+  /** What waits in the outbox, and whether it flows. */
+  get outbox(): OutboxDetails {
+    return this.deliveries?.details ?? NO_OUTBOX;
   }
 
   /** What a log makes of a client by itself: inside there are a token, a key, perhaps a password. @internal */
@@ -278,6 +289,31 @@ export class FedecksClient<C extends Contract = Contract> {
   /** The cloud would take it for a control message, if it speaks protocol 2. */
   private refuseControl(isControl: boolean): void {
     if (isControl && this.socket?.protocol === 2) throw new ReservedMessageError();
+  }
+
+  /**
+   * Keeps a message in the outbox until the cloud has handled it, also over outages and restarts: at least once, and in
+   * order within a lane. Resolves when it is kept, connected or not, and before a login too. `done` resolves when the
+   * cloud's handler has finished, or with why it never will.
+   * @throws {OutboxFullError} (rejects) when there is no room for it, with `full: 'reject'`; or ever.
+   * @throws {OutboxStoreError} (rejects) when it cannot be kept, or the client has no outbox.
+   * @throws {TermEncodeError} (rejects) if the payload holds something that is not a term.
+   * @throws {RangeError} (rejects) for a wrong option, or a ninth lane.
+   * @throws {ClientStoppedError} (rejects) after `stop`.
+   */
+  async deliver<Event extends EventName<EventsOf<C, 'up'>>, Payload>(
+    event: Event,
+    payload: PayloadToSend<EventsOf<C, 'up'>, Event, Payload>,
+    options?: DeliverOptions,
+  ): Promise<Delivery> {
+    this.throwIfStopped();
+    if (typeof event !== 'string')
+      throw new TypeError('client.deliver(event, payload): the name of the event must be a string.');
+    if (!this.deliveries) {
+      const remedy = "Give new FedecksClient the option 'outbox', a directory, or send() the message.";
+      throw new OutboxStoreError('no-outbox', `Not kept: this client has no outbox. ${remedy}`);
+    }
+    return this.deliveries.deliver(encodeTerm(tuple<[unknown, unknown]>(event, payload) as Term), options);
   }
 
   /**
@@ -414,6 +450,8 @@ export class FedecksClient<C extends Contract = Contract> {
   }
 
   private async load(): Promise<void> {
+    // It reports a failure, and keeps nobody from connecting.
+    this.deliveries?.open().catch(() => undefined);
     const failed = (reason: string): void => this.report({ type: 'token_load_failed', reason });
     let token: string | undefined;
     try {
@@ -434,7 +472,7 @@ export class FedecksClient<C extends Contract = Contract> {
     this.dispatch({ type: 'stop' });
     for (const login of this.logins.values()) login.reject(new ClientStoppedError());
     this.logins.clear();
-    await Promise.all([this.waitForSockets(), this.tokens.finish()]);
+    await Promise.all([this.waitForSockets(), this.tokens.finish(), this.deliveries?.finish()]);
     this.ended.next();
     this.events.complete();
     this.messages.complete();
@@ -474,8 +512,10 @@ export class FedecksClient<C extends Contract = Contract> {
         this.socket?.send(TOKEN_PLEASE, false).catch(() => undefined);
         return;
       case 'watch':
+        if (this.socket) this.deliveries?.onConnected(effect.attempt, this.socket);
         return this.watch(effect.attempt, effect.awaitToken);
       case 'unwatch':
+        this.deliveries?.onLost();
         return this.unwatch();
       case 'store_token':
         return this.store(effect.token, effect.login);
@@ -510,6 +550,10 @@ export class FedecksClient<C extends Contract = Contract> {
         alive: () => this.heartbeat.alive(),
         frame: (bytes, isBinary) => this.receive(attempt, bytes, isBinary),
         request: (incoming) => this.requestListener(incoming),
+        delivery: (control) => {
+          if (attempt === this.state.attempt) this.deliveries?.onControl(control);
+          return this.deliveries !== undefined;
+        },
         event: (event: AttemptEvent) => this.dispatch({ ...event, attempt }),
       },
     );
@@ -585,6 +629,8 @@ export class FedecksClient<C extends Contract = Contract> {
     this.report({ type: 'observer_failed', reason: nameOf(error), error });
   }
 }
+
+const NO_OUTBOX: OutboxDetails = Object.freeze({ size: 0, bytes: 0, state: 'none' });
 
 /** The maximum of increased timeouts, in ms, unless the configured one is greater. */
 const MAX_DOUBLED_TIMEOUT_MS = 120_000;

@@ -4,6 +4,15 @@ import { explain, isFailure } from './explain-event.js';
 
 describe('explain', () => {
   it.each<[ClientEvent, string]>([
+    [{ type: 'delivered', id: 'E/0/1', lane: 'log' }, 'The cloud has handled message E/0/1'],
+    [
+      { type: 'delivery_rejected', id: 'E/0/1', lane: 'log', code: 'no_handler', text: '' },
+      'The cloud has no handler for message E/0/1, which is dropped',
+    ],
+    [
+      { type: 'delivery_dropped', id: 'E/0/1', lane: 'log', cause: 'failed', text: 'no database' },
+      'Message E/0/1 is dropped: the cloud has failed to handle it five times: no database',
+    ],
     [{ type: 'connected' }, 'Connected'],
     [{ type: 'connection_scheduled', delayMs: 340, cause: 'started' }, 'Connecting in 0.3 s'],
     [{ type: 'connection_scheduled', delayMs: 59_700, cause: 'started' }, 'Connecting in 60 s'],

@@ -19,6 +19,11 @@ const IS_FAILURE: Readonly<Record<ClientEvent['type'], boolean>> = {
   token_load_failed: true,
   observer_failed: true,
   ignored_frame: false,
+  delivered: false,
+  delivery_rejected: true,
+  delivery_expired: true,
+  delivery_dropped: true,
+  outbox_failed: true,
 };
 
 /** Whether an event says that something has gone wrong: `details.lastError` explains the last one that does. */
@@ -68,8 +73,27 @@ export function explain(event: ClientEvent): string {
       return `An observer of the client failed: ${event.reason}`;
     case 'ignored_frame':
       return `A frame from the cloud was ignored: ${event.kind}, ${event.bytes} bytes`;
+    case 'delivered':
+      return `The cloud has handled message ${event.id}`;
+    case 'delivery_rejected':
+      return event.code === 'no_handler'
+        ? `The cloud has no handler for message ${event.id}, which is dropped`
+        : `The cloud refuses message ${event.id}, which is dropped: ${event.text}`;
+    case 'delivery_expired':
+      return `Message ${event.id} has expired before the cloud has handled it`;
+    case 'delivery_dropped':
+      return `Message ${event.id} is dropped: ${DROPS[event.cause]}${event.text ? `: ${event.text}` : ''}`;
+    case 'outbox_failed':
+      return `The outbox has a problem: ${event.reason}`;
   }
 }
+
+const DROPS: Readonly<Record<Extract<ClientEvent, { type: 'delivery_dropped' }>['cause'], string>> = {
+  full: 'the outbox is full',
+  replaced: 'a newer one with its key has replaced it',
+  failed: 'the cloud has failed to handle it five times',
+  damaged: 'it cannot be read any more',
+};
 
 const LOSSES: Readonly<Record<Exclude<ConnectionLoss['cause'], 'closed'>, string>> = {
   ended: 'it was ended without a word, by the cloud or something on the way',

@@ -10,6 +10,24 @@ export {
 } from './client-event.js';
 export { explain, isFailure } from './explain-event.js';
 export { type FedecksClientOptions } from './client-options.js';
+export { type Delivery, type DeliverOptions, type OutboxDetails, type OutboxFlow } from './delivery.js';
+export { type DeliveryOutcome } from './delivery-outcomes.js';
+export { OutboxFullError, OutboxStoreError, type OutboxStoreFailure } from './outbox/errors.js';
+export { MemoryOutboxStore } from './outbox/memory-outbox-store.js';
+export { type OutboxOptions } from './outbox/outbox-options.js';
+export {
+  type Durability,
+  type Expired,
+  type LaneState,
+  type OutboxFailure,
+  type OutboxListener,
+  type OutboxMessage,
+  type OutboxRecord,
+  type OutboxState,
+  type OutboxStore,
+} from './outbox/outbox-store.js';
+export { type Moment } from './outbox/moment.js';
+export { type FoundLane } from '../delivery/index.js';
 export { PastMoment } from './past-moment.js';
 export { proxyFromEnvironment, type ProxyChoice } from './proxy.js';
 export { type TlsOptions } from './tls.js';

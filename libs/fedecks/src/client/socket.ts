@@ -6,8 +6,11 @@ import {
   CLONE_REASON,
   type ControlMessage,
   controlTypeOf,
+  decodeDeliveryControl,
+  type DeliveryControl,
   decodeLimits,
   encodeControlAfter,
+  isOfDeliveries,
   LIMITS_HEADER,
   PROTOCOL_2,
   PROTOCOL_HEADER,
@@ -48,6 +51,8 @@ export interface SocketListener {
   frame(bytes: Buffer, isBinary: boolean): void;
   /** A request of the server. */
   request(incoming: IncomingRequest): void;
+  /** The server answers deliveries. Returns false if there are none. */
+  delivery(control: Exclude<DeliveryControl, { readonly type: 'deliver' }>): boolean;
   /** At most one of these events ends the socket; none follows it. */
   event(
     event: Extract<AttemptEvent, { type: 'upgraded' | 'unreachable' | 'refused' | 'errored' | 'lost' }>,
@@ -156,13 +161,30 @@ export class DeviceSocket {
     this.writingControl = this.write(bytes, true).catch(() => undefined);
   }
 
+  /** Written at once, and not counted as a message: what waits for an answer is not lost with the connection. */
+  sendDelivery(bytes: Uint8Array): void {
+    this.write(bytes, false).catch(() => undefined);
+  }
+
   private onControl(bytes: Buffer): void {
+    const type = controlTypeOf(bytes);
+    if (type !== undefined && isOfDeliveries(type)) {
+      const control = type === 'deliver' ? undefined : decodeDeliveryControl(bytes, type);
+      if (!control) this.breach(`it sent a '${type}' that is malformed or has no place`);
+      else if (!this.listener.delivery(control))
+        this.breach(`it sent a '${type}', and there are no deliveries`);
+      return;
+    }
     const { requests } = this;
     const todo = requests.onControl(bytes, performance.now());
     if (todo === 'handle') this.listener.request(incomingRequest(bytes, requests, () => this.writingControl));
-    if (todo !== 'close') return;
-    const reason = 'the server sent a control message that is malformed, or answers what was never asked';
-    this.listener.event({ type: 'errored', reason });
+    if (todo === 'close')
+      this.breach('it sent a control message that is malformed, or answers what was never asked');
+  }
+
+  /** Closes with 1002. @param what the server did, as a clause: `it sent ...`. */
+  breach(what: string): void {
+    this.listener.event({ type: 'errored', reason: `the server broke the protocol: ${what}` });
     this.socket?.close(PROTOCOL_ERROR);
   }
 

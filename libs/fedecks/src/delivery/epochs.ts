@@ -2,7 +2,9 @@ import { type Position } from './terms.js';
 
 /** The numbers from here on, up to the next span, were put in under this epoch. */
 export interface Span {
+  /** Names the process. */
   readonly epoch: string;
+  /** Its first number. */
   readonly from: number;
 }
 

@@ -8,5 +8,6 @@ export {
 } from './receiver.js';
 export { nextSender, openSender, type SenderEffect, type SenderEvent, type SenderState } from './sender.js';
 export { type FoundLane } from './sender-lane.js';
+export { type Range } from './numbers.js';
 export { isLane, LANES, type HandledPosition, type Position } from './terms.js';
 export { FIRST_GRANT, type Window } from './window.js';

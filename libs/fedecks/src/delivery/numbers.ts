@@ -1,6 +1,8 @@
 /** All numbers from the first to the last. */
 export interface Range {
+  /** The first one. */
   readonly from: number;
+  /** The last one. */
   readonly to: number;
 }
 

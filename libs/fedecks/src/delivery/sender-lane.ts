@@ -90,7 +90,9 @@ export const retryDelayMs = (failures: number): number => Math.min(1_000 * 4 ** 
 
 /** A lane as the store finds it. */
 export interface FoundLane {
+  /** 0 to 7. */
   readonly lane: number;
+  /** The numbers that wait. */
   readonly held: Numbers;
   /** From the one that holds the first number on, also those whose numbers all have outcomes or are lost. */
   readonly spans: readonly Span[];

@@ -97,6 +97,11 @@ export class OptionsCheck<T extends object> {
     this.problem(`'${key}' must be ${values.map((each) => `'${each}'`).join(' or ')}, not ${shown(value)}.`);
   }
 
+  /** The problems so far, for options within others. */
+  list(): readonly string[] {
+    return this.problems;
+  }
+
   /** @throws {InvalidOptionsError} if there was any problem. */
   done(): void {
     if (this.problems.length > 0) throw new InvalidOptionsError(this.subject, this.problems);

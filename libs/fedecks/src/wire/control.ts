@@ -159,6 +159,20 @@ export function encodeControlAfter(gap: number, control: ControlMessage): Buffer
   return encodeTermAfter(gap, tupleFrom([CHARLISTS[control.type], ...fieldsOf(control)]));
 }
 
+/**
+ * Writes a `deliver` behind a gap, around a message that is encoded: with its version byte, as it is stored.
+ */
+export function encodeDeliverAfter(
+  gap: number,
+  { lane, seq, epoch, attempt, nacks, ageMs }: Omit<DeliverHead, 'type'>,
+  message: Uint8Array,
+): Buffer {
+  const head = encodeTermAfter(gap, tupleFrom([CHARLISTS.deliver, lane, seq, epoch, attempt, nacks, ageMs]));
+  // The message is one more element.
+  head[gap + 2] = ARITY.deliver;
+  return Buffer.concat([head, message.subarray(1)]);
+}
+
 function fieldsOf(control: ControlMessage): Term[] {
   switch (control.type) {
     case 'request':

@@ -18,6 +18,7 @@ export {
   type DeliveryControl,
   type DeliveryWindow,
   encodeControlAfter,
+  encodeDeliverAfter,
   type HandledInLane,
   isOfDeliveries,
   looksLikeControl,

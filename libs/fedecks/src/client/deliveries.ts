@@ -1,0 +1,321 @@
+import {
+  type FoundLane,
+  nextSender,
+  openSender,
+  type SenderEffect,
+  type SenderEvent,
+  type SenderState,
+} from '../delivery/index.js';
+import { type DeliveryControl, encodeControlAfter, encodeDeliverAfter } from '../wire/internal.js';
+import { type ClientEvent } from './client-event.js';
+import { type Delivery, type DeliverOptions, type OutboxDetails, type OutboxFlow } from './delivery.js';
+import { DeliveryOutcomes } from './delivery-outcomes.js';
+import { ExpiryScan } from './expiry-scan.js';
+import { InTurn } from './in-turn.js';
+import { ageOf, momentNow } from './outbox/moment.js';
+import { type OutboxRecord, type OutboxStore } from './outbox/outbox-store.js';
+import { OutboxGuard } from './outbox-guard.js';
+import { type DeviceSocket } from './socket.js';
+
+const WEEK_MS = 7 * 24 * 60 * 60 * 1_000;
+/** How long until a store that has failed is asked again. */
+const RETRY_MS = 5_000;
+/** A cloud takes 256 KiB in a frame, and closes the connection for more: it would be delivered, in vain, for ever. */
+const MAX_MESSAGE_BYTES = 255 * 1_024;
+/** The longest that `finish` waits for the store: a disk may hang. */
+const FINISH_WITHIN_MS = 3_000;
+
+/** The part of a socket that deliveries use. */
+export type DeliverySocket = Pick<DeviceSocket, 'protocol' | 'sendDelivery' | 'breach'>;
+
+interface Link {
+  readonly connection: number;
+  readonly socket: DeliverySocket;
+  hasBegun: boolean;
+}
+
+/** Carries out what the sending side of the lanes decides (`nextSender`), with a store and a connection (PROTOCOL.md §6.4). */
+export class Deliveries {
+  private sender: SenderState | undefined;
+  private readonly events: SenderEvent[] = [];
+  private isDispatching = false;
+  private link: Link | undefined;
+
+  private opening: Promise<void> | undefined;
+  private hasFailed = false;
+  private isFinished = false;
+  /** The lanes that the store had at the last opening, for the ids of what an earlier process has put in. */
+  private positions: readonly FoundLane[] = [];
+  private readonly names = new Map<number, string>();
+  /** A message of degree `memory` is kept sooner than the one of degree `power` before it, and must not overtake it. */
+  private readonly keeping = new InTurn();
+  /** What the store has removed before it was known to be kept. */
+  private readonly removedEarly = new Map<string, string>();
+  /** The message of each lane that is delivered next. */
+  private readonly loaded = new Map<number, OutboxRecord>();
+
+  private readonly guard: OutboxGuard;
+  private readonly outcomes: DeliveryOutcomes;
+  private wakeTimer: NodeJS.Timeout | undefined;
+  private readonly expiry: ExpiryScan;
+
+  constructor(
+    private readonly store: OutboxStore,
+    report: (event: ClientEvent) => void,
+  ) {
+    this.guard = new OutboxGuard(report);
+    this.outcomes = new DeliveryOutcomes(report);
+    this.expiry = new ExpiryScan(store, this.guard, (name, seq) => this.onRemoved(name, seq, 'expired'));
+  }
+
+  get details(): OutboxDetails {
+    const lanes = this.sender ? (this.guard.attempt(() => this.store.state().lanes) ?? []) : [];
+    const sum = (what: 'count' | 'bytes'): number => lanes.reduce((total, lane) => total + lane[what], 0);
+    return { size: sum('count'), bytes: sum('bytes'), state: this.flow };
+  }
+
+  private get flow(): OutboxFlow {
+    if (this.hasFailed) return 'failed';
+    if (!this.link) return 'offline';
+    if (this.link.socket.protocol === 1) return 'not_supported';
+    return this.sender?.status === 'resumed' ? 'flowing' : 'waiting';
+  }
+
+  /** Opens the store, unless it is open. Rejects with why it cannot be: the next call tries again. */
+  open(): Promise<void> {
+    this.opening ??= this.load().catch((error: unknown) => {
+      this.opening = undefined;
+      this.hasFailed = true;
+      this.guard.failed('unusable', error instanceof Error ? error.message : String(error));
+      throw error;
+    });
+    return this.opening;
+  }
+
+  private async load(): Promise<void> {
+    await this.guard.watch(
+      'Opening the outbox',
+      this.store.open({
+        onFailure: ({ cause, reason }) => this.guard.failed(cause, reason),
+        onRemoved: (lane, seq, cause) => this.onRemoved(lane, seq, cause === 'dropped' ? 'full' : cause),
+      }),
+    );
+    this.begin();
+    this.expiry.scan();
+  }
+
+  /** Takes what the store has, and begins on the connection if there is one. */
+  private begin(): void {
+    this.hasFailed = false;
+    for (const { lane, number } of this.store.state().lanes) this.names.set(number, lane);
+    this.positions = this.store.positions();
+    this.sender = openSender(this.positions);
+    this.resume();
+  }
+
+  /** @param message encoded, with its version byte. */
+  async deliver(message: Uint8Array, options: DeliverOptions = {}): Promise<Delivery> {
+    const { ttlMs = WEEK_MS, key, lane = 'default', durable = 'disk' } = options;
+    if (!['memory', 'disk', 'power'].includes(durable))
+      throw new RangeError(`'durable' must be 'memory', 'disk' or 'power', not '${durable}'.`);
+    if (message.length > MAX_MESSAGE_BYTES) {
+      throw new RangeError(
+        `Not kept: the message has ${message.length} bytes, and at most ${MAX_MESSAGE_BYTES} can be delivered. Split it, or send a URL.`,
+      );
+    }
+    await this.open();
+    const kept = this.guard.watch(
+      'Keeping a message',
+      this.store.append({ lane, key, ttlMs, message }, durable),
+    );
+    return this.onKept(lane, await this.keeping.inTurn(lane, kept), ttlMs);
+  }
+
+  private onKept(name: string, seq: number, ttlMs: number): Delivery {
+    const lane = this.store.numberOf(name);
+    this.names.set(lane, name);
+    const { epoch } = this.store.state();
+    const id = `${epoch}/${lane}/${seq}`;
+    // Not in a result that is awaited.
+    const done = this.outcomes.track(lane, seq, id);
+    // What was kept meanwhile is among what a new beginning has found.
+    if (!this.isPut(lane, seq)) this.dispatch({ type: 'put', lane, epoch, seq });
+    const removed = this.removedEarly.get(`${lane}/${seq}`);
+    this.removedEarly.delete(`${lane}/${seq}`);
+    if (removed !== undefined) this.drop(lane, seq, removed);
+    this.expiry.within(ttlMs);
+    return { id, done };
+  }
+
+  private isPut(lane: number, seq: number): boolean {
+    return seq <= (this.sender?.lanes.get(lane)?.last ?? 0);
+  }
+
+  private onRemoved(name: string, seq: number, cause: string): void {
+    const lane = this.guard.attempt(() => this.store.numberOf(name)) ?? 0;
+    if (this.isPut(lane, seq)) this.drop(lane, seq, cause);
+    else this.removedEarly.set(`${lane}/${seq}`, cause);
+  }
+
+  private drop(lane: number, seq: number, code: string): void {
+    const outcome = code === 'expired' ? code : 'dropped';
+    this.dispatch({ type: 'dropped', lane, seq, outcome, code });
+  }
+
+  /** A connection is open. @param connection greater than those before. */
+  onConnected(connection: number, socket: DeliverySocket): void {
+    this.link = { connection, socket, hasBegun: false };
+    if (this.sender) this.resume();
+    // It has failed before.
+    else this.open().catch(() => undefined);
+  }
+
+  /** The first message about deliveries. This side takes none. */
+  private resume(): void {
+    const { link } = this;
+    if (!link || link.hasBegun || link.socket.protocol === 1) return;
+    link.hasBegun = true;
+    const window = { messages: 0, bytes: 0 };
+    link.socket.sendDelivery(encodeControlAfter(0, { type: 'resume', handled: [], window }));
+    this.dispatch({ type: 'connected', connection: link.connection });
+  }
+
+  onControl(control: Exclude<DeliveryControl, { readonly type: 'deliver' }>): void {
+    const connection = this.link?.connection ?? 0;
+    switch (control.type) {
+      case 'resume':
+        return this.dispatch({ ...control, connection, grant: control.window });
+      case 'ack':
+        return this.dispatch({ ...control, connection, grant: control.window });
+      case 'nack':
+        return this.dispatch({ ...control, connection });
+    }
+  }
+
+  /** The connection has ended. What waits in memory only is written: an outage may be long. */
+  onLost(): void {
+    const { link } = this;
+    this.link = undefined;
+    if (!link || !this.sender) return;
+    if (link.hasBegun) this.dispatch({ type: 'lost', connection: link.connection });
+    // The listener of the store is told of a failure.
+    if (!this.isFinished) this.guard.watch('Writing the outbox', this.store.flush()).catch(() => undefined);
+  }
+
+  /** Writes what is in memory only, and lets go of the store. */
+  async finish(): Promise<void> {
+    this.isFinished = true;
+    clearTimeout(this.wakeTimer);
+    this.expiry.stop();
+    if (!this.opening) return;
+    const closing = this.opening.then(() => this.store.close());
+    await this.guard.within(FINISH_WITHIN_MS, 'Closing the outbox', closing);
+  }
+
+  /** Handles one event at a time: what a subscriber does meanwhile waits until the effects are done. */
+  private dispatch(event: SenderEvent): void {
+    this.events.push(event);
+    if (this.isDispatching) return;
+    this.isDispatching = true;
+    try {
+      for (let each = this.events.shift(); each; each = this.events.shift()) {
+        if (!this.sender || this.isFinished) continue;
+        const { state, effects } = nextSender(this.sender, each, performance.now());
+        this.sender = state;
+        for (const effect of effects) this.perform(effect);
+      }
+    } finally {
+      this.isDispatching = false;
+    }
+  }
+
+  private perform(effect: SenderEffect): void {
+    switch (effect.do) {
+      case 'load':
+        void this.loadMessage(effect.lane, effect.seq);
+        return;
+      case 'deliver':
+        return this.send(effect);
+      case 'settle':
+        return this.settle(effect);
+      case 'wake':
+        clearTimeout(this.wakeTimer);
+        this.wakeTimer = setTimeout(
+          () => this.dispatch({ type: 'tick' }),
+          Math.max(1, Math.ceil(effect.atMs - performance.now())),
+        );
+        return;
+      case 'renumber':
+        return this.renumber();
+      case 'close':
+        return this.link?.socket.breach(effect.reason);
+    }
+  }
+
+  private async loadMessage(lane: number, seq: number): Promise<void> {
+    let record: OutboxRecord | undefined;
+    try {
+      record = await this.guard.watch('Reading a message', this.store.read(this.nameOf(lane), seq));
+    } catch (error) {
+      if (this.isFinished) return;
+      this.guard.failed('read_failed', `A message cannot be read: ${String(error)}. Check the disk.`);
+      setTimeout(() => void this.loadMessage(lane, seq), RETRY_MS).unref();
+      return;
+    }
+    // Nobody waits for it any more.
+    if (this.sender?.lanes.get(lane)?.loading !== seq) return;
+    if (!record) {
+      this.drop(lane, seq, 'damaged');
+      return;
+    }
+    this.loaded.set(lane, record);
+    this.dispatch({ type: 'loaded', lane, seq, bytes: record.message.length });
+  }
+
+  private send({ lane, seq, epoch = '', attempt, nacks }: Extract<SenderEffect, { do: 'deliver' }>): void {
+    const record = this.loaded.get(lane);
+    this.loaded.delete(lane);
+    if (!record) return;
+    const ageMs = Math.round(ageOf(record.putAt, momentNow()));
+    const head = { lane, seq, epoch, attempt, nacks, ageMs };
+    this.link?.socket.sendDelivery(encodeDeliverAfter(0, head, record.message));
+  }
+
+  /** What is settled is written before what follows is sent. */
+  private settle(effect: Extract<SenderEffect, { do: 'settle' }>): void {
+    const { lane, from, to, outcome } = effect;
+    const name = this.nameOf(lane);
+    this.guard.attempt(() => {
+      if (outcome === 'handled') this.store.acknowledge(name, to);
+      else for (let seq = from; seq <= to; seq++) this.store.remove(name, seq);
+    });
+    const spans = this.positions[lane]?.spans ?? [];
+    this.outcomes.settle(effect, name, (seq) => {
+      const epoch = spans.findLast((span) => span.from <= seq)?.epoch ?? '';
+      return `${epoch}/${lane}/${seq}`;
+    });
+  }
+
+  private renumber(): void {
+    this.sender = undefined;
+    this.link?.socket.breach('it has handled messages that this device has never sent');
+    void this.beginEpoch();
+  }
+
+  private async beginEpoch(): Promise<void> {
+    try {
+      await this.guard.watch('Beginning a new epoch', this.store.newEpoch());
+    } catch (error) {
+      if (this.isFinished) return;
+      this.hasFailed = true;
+      this.guard.failed('write_failed', String(error));
+      setTimeout(() => void this.beginEpoch(), RETRY_MS).unref();
+      return;
+    }
+    this.begin();
+  }
+
+  private nameOf(lane: number): string {
+    return this.names.get(lane) ?? '';
+  }
+}
