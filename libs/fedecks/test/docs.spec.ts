@@ -60,7 +60,7 @@ describe('PROTOCOL.md', () => {
     }
   });
 
-  it('shows bytes that decode to the terms it names (§2.1, §2.2, §6.3)', () => {
+  it('shows bytes that decode to the terms it names (§2.1, §2.2, §6.3, §6.4)', () => {
     const [event, please, pleaseCompressed, token, ...others] = frames.flatMap(terms);
     expect(decodeTerm(event!)).toEqual(tuple('temperature', 21.5));
     expect(isTokenPlease(decodeTerm(please!))).toBe(true);
@@ -74,6 +74,10 @@ describe('PROTOCOL.md', () => {
       tuple(charlist('complete'), 1),
       tuple(charlist('error'), 1, 'busy', ''),
       tuple(charlist('cancel'), 1),
+      tuple(charlist('resume'), [], 0, 0),
+      tuple(charlist('deliver'), 0, 7, 'e42', 1, 0, 1_000, 5),
+      tuple(charlist('ack'), 0, 7, 9, 17_408),
+      tuple(charlist('nack'), 0, 7, 'failed', ''),
     ]);
   });
 });
