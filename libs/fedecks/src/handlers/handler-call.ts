@@ -9,7 +9,7 @@ export interface DeviceContext {
 
 /**
  * Calls a handler with a payload from, or about, a device.
- * @param context what else it may take, if it runs for a connection.
+ * @param context what else the handler may take; undefined without a connection.
  */
 export type HandlerCall = (payload: unknown, device: DeviceContext, context?: CallContext) => unknown;
 

@@ -249,7 +249,7 @@ export class Connection implements InboxOwner<Inbound>, ResultSink, DeliveryPeer
     const isMessage = found === FOUND.binary;
     const control = isMessage && this.protocol === 2 ? controlTypeOf(this.reader.payload) : undefined;
     const isDelivery = control !== undefined && isOfDeliveries(control);
-    // The window limits deliveries.
+    // The window limits what is delivered.
     if (!isDelivery && this.exceedsRate()) {
       this.end('rate_limited');
       return false;

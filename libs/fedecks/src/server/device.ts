@@ -54,8 +54,7 @@ export interface DisconnectCause {
    * - `replaced`: the device has connected again, or delivers on a newer connection. `draining`: the app shuts down.
    * - `slow_consumer`: more than `maxBufferedBytes` were buffered for the device. `rate_limited`: it sent more than
    *   `messagesPerSecond` frames.
-   * - `message_too_big`: a message exceeded `maxFrameBytes`. `protocol_error`: a frame violated RFC 6455, or a control
-   *   message PROTOCOL.md §6.
+   * - `message_too_big`: a message exceeded `maxFrameBytes`. `protocol_error`: a frame violated RFC 6455.
    */
   readonly type:
     | 'closed_by_device'

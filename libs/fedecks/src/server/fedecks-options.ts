@@ -115,8 +115,8 @@ export interface FedecksOptions {
 
   /**
    * What happens when a device id connects twice: `newest` closes the older connection with 4152, `oldest` rejects the
-   * newer upgrade with 503, `allow` keeps both, and pushes go to both. Only one of them may deliver: the cloud closes the
-   * older with 4152 when the newer begins to.
+   * newer upgrade with 503, `allow` keeps both, and pushes go to both. Only one of them may deliver: the
+   * older is closed with 4152 when the newer begins to.
    * @default 'newest'
    */
   readonly duplicates?: 'newest' | 'oldest' | 'allow';
@@ -180,7 +180,7 @@ export interface FedecksOptions {
   readonly backplane?: BackplaneFactory;
 
   /**
-   * Where the cloud keeps which deliveries of devices were handled: a provider of the app, by its class, or an object.
+   * Stores which deliveries of devices were handled: a provider's class, or an object.
    * @default the backplane's if there is one, otherwise `MemoryDeliveryStore`, which a restart empties
    */
   readonly deliveryStore?: Type<DeliveryStore> | DeliveryStore;

@@ -27,9 +27,8 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
    */
   readonly downstream: Downstream<C>;
   /**
-   * Every message of every device, before its handler runs; a delivery each time it is handled. Costs nothing without an
-   * observer. Errors of an observer are logged, and it stays subscribed; a stream that merges this one must handle its
-   * own errors.
+   * Every message of every device, before its handler runs: a delivery, each time it is handled. Costs nothing without an
+   * observer. Errors of an observer are logged, and it stays subscribed; a stream that merges this one must handle its own errors.
    */
   readonly messages$: Observable<UpstreamMessage>;
   /** Every connect and disconnect. Observers may throw, as with `messages$`. */

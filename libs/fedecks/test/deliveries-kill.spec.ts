@@ -1,0 +1,96 @@
+/** Deliveries from a real device to a real cloud, while kill -9 hits both at random moments. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ChildApp, Program } from './support/child-app.js';
+import { seeded } from './support/seeded.js';
+
+const KILLS = Number(process.env['DELIVERY_KILLS'] ?? 20);
+const SEED = Number(process.env['DELIVERY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+it(
+  `are all handled, in order, once but for a kill between handler and store, over ${KILLS} kills (DELIVERY_SEED=${SEED})`,
+  async () => {
+    const random = seeded(SEED);
+    const directory = mkdtempSync(join(tmpdir(), 'fedecks-deliveries-'));
+    const log = join(directory, 'handled');
+    const port = await freePort();
+    const [cloudProgram, deviceProgram] = await Promise.all([
+      Program.compile('delivery-cloud.ts'),
+      Program.compile('delivery-kill-device.ts'),
+    ]);
+    const kept = new Set<number>();
+    const events: string[] = [];
+    let cloudKills = 0;
+    let onEmpty = (): void => undefined;
+
+    const startCloud = async (): Promise<ChildApp> => {
+      const cloud = cloudProgram.start([String(port), log, join(directory, 'store')]);
+      await cloud.line();
+      return cloud;
+    };
+    const startDevice = (...first: string[]): ChildApp => {
+      const device = deviceProgram.start([`ws://127.0.0.1:${port}/fedecks/websocket`, directory, ...first]);
+      device.onLine((line) => {
+        if (line.startsWith('kept ')) kept.add(Number(line.slice(5)));
+        if (line.startsWith('event ')) events.push(line);
+        if (line === 'empty') onEmpty();
+      });
+      return device;
+    };
+    const kill = async (child: ChildApp): Promise<void> => {
+      child.kill('SIGKILL');
+      await child.exited(10_000);
+    };
+
+    try {
+      let cloud = await startCloud();
+      let device = startDevice('1');
+      for (let each = 0; each < KILLS; each++) {
+        await new Promise((resolve) => setTimeout(resolve, 100 + random() * 600));
+        if (random() < 0.5) {
+          cloudKills++;
+          await kill(cloud);
+          cloud = await startCloud();
+        } else {
+          await kill(device);
+          // One number may be kept that was not printed: the next is another.
+          device = startDevice(String(Math.max(0, ...kept) + 2));
+        }
+      }
+      await kill(device);
+      const empty = new Promise<void>((resolve) => (onEmpty = resolve));
+      device = startDevice();
+      await empty;
+      await kill(device);
+      await kill(cloud);
+
+      const handled = existsSync(log)
+        ? readFileSync(log, 'utf8')
+            .trim()
+            .split('\n')
+            .map((line) => Number(line.split(' ')[0]))
+        : [];
+      const first = [...new Set(handled)];
+      expect(kept.size).toBeGreaterThan(KILLS);
+      expect([...kept].filter((number) => !first.includes(number))).toEqual([]);
+      expect(first).toEqual([...first].sort((a, b) => a - b));
+      // Each kill of the cloud may hit between the end of one handler and the write to the store.
+      expect(handled.length - first.length).toBeLessThanOrEqual(cloudKills);
+      expect(events).toEqual([]);
+    } finally {
+      await Promise.all([cloudProgram.remove(), deviceProgram.remove()]);
+      rmSync(directory, { recursive: true });
+    }
+  },
+  60_000 + KILLS * 5_000,
+);

@@ -1,0 +1,41 @@
+/**
+ * A device that delivers numbers until it is killed, and prints each that is kept. Arguments: URL, directory, first
+ * number. Without a first number it puts in no more, and prints 'empty' when nothing waits.
+ */
+import { join } from 'node:path';
+import { FedecksClient, FileTokenStore } from '@fedecks/nest/client';
+
+const [url = '', directory = '', first] = process.argv.slice(2);
+
+const client = new FedecksClient({
+  url,
+  deviceId: 'nerves-242a',
+  tokenStore: new FileTokenStore(join(directory, 'token'), 'nerves-242a'),
+  outbox: join(directory, 'outbox'),
+  startDelayMs: 0,
+  retryMinMs: 5,
+  retryMaxMs: 50,
+});
+client.events$.subscribe((event) => {
+  if (/^outbox_failed|delivery_/.test(event.type)) console.log(`event ${JSON.stringify(event)}`);
+});
+await client.start();
+void logIn();
+
+async function logIn(): Promise<void> {
+  while (client.status === 'unregistered') {
+    await client.login({ password: 'open sesame' }).catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+if (first === undefined) {
+  while (client.outbox.size > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  console.log('empty');
+} else {
+  for (let number = Number(first); ; number++) {
+    await client.deliver('number', number);
+    console.log(`kept ${number}`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
