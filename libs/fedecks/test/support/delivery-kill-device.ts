@@ -30,7 +30,8 @@ async function logIn(): Promise<void> {
 }
 
 if (first === undefined) {
-  while (client.outbox.size > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  while (client.outbox.state !== 'flowing' || client.outbox.size > 0)
+    await new Promise((resolve) => setTimeout(resolve, 20));
   console.log('empty');
 } else {
   for (let number = Number(first); ; number++) {
