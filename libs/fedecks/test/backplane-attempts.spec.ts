@@ -109,7 +109,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       await takeTurns(fleet, [[one, 'b2']]);
       expect(reportsOf(one, two, three)).toEqual([
         'clone_suspected: two machines use this device id, at the address of a and the address of b: ' +
-          'give each an id and a login of its own',
+          'give each machine its own id and login',
       ]);
       // Without clones: 'refuse', the newer connection stays.
       expect(one.held('lamp')?.attempt?.number).toBe(2);
@@ -160,7 +160,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         expect(shown).not.toContain('a');
         expect(two.held('lamp')?.attempt?.number).toBe(2);
         expect(reportsOf(two)).toContain(
-          'clone_suspected: refused at the address of a: another machine with this device id is connected',
+          'clone_suspected: rejected the address of a: another machine with this device id is connected',
         );
         // The connected machine may reconnect, and the other one once the first is offline.
         three.open('lamp', 'b3');

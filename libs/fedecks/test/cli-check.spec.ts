@@ -96,7 +96,7 @@ describe('fedecks check', () => {
   it('exits with 0 at a cloud that rejects the unauthenticated upgrade', async () => {
     const { code, stdout } = await check(here(cloud.port));
     expect(stdout).toContain(`tcp      ok      connected to 127.0.0.1:${cloud.port}`);
-    expect(stdout).toContain('upgrade  ok      it answers like a fedecks cloud');
+    expect(stdout).toContain('upgrade  ok      a fedecks cloud answers');
     expect(code).toBe(0);
   });
 
@@ -117,7 +117,7 @@ describe('fedecks check', () => {
     expect(accepted.code).toBe(0);
     const refused = await check(here(cloud.port), args, { input: '{"password":"hunter2"}' });
     expect(refused.stdout).toContain('upgrade  FAILED  HTTP status 403 without a body');
-    expect(refused.stdout).toContain('The cloud refuses these credentials');
+    expect(refused.stdout).toContain('The cloud rejects the credentials');
     expect(refused.stdout + refused.stderr).not.toContain('hunter2');
     expect(refused.code).toBe(8);
   });
@@ -130,7 +130,7 @@ describe('fedecks check', () => {
     expect(accepted.code).toBe(0);
     await cloud.fedecks.revoke(ID);
     const refused = await check(here(cloud.port), ['--id', ID]);
-    expect(refused.stdout).toContain('The cloud refuses the token');
+    expect(refused.stdout).toContain('The cloud rejects the token');
     expect(refused.code).toBe(8);
   });
 
@@ -163,10 +163,15 @@ describe('fedecks check', () => {
   });
 
   it.each<[string, () => Promise<number>, string[], string]>([
-    ['a port without TLS', () => Promise.resolve(cloud.port), [], 'the port speaks no TLS'],
-    ['a certificate for another name', () => tlsBefore(other), ['--ca', ca.certFile], 'is not for 127.0.0.1'],
-    ['a self-signed certificate', () => tlsBefore(alone), [], 'nobody this machine trusts'],
-    ['an unknown CA', () => tlsBefore(good), [], 'nothing leads from the certificate to a CA'],
+    ['a port without TLS', () => Promise.resolve(cloud.port), [], 'the port does not speak TLS'],
+    [
+      'a certificate for another name',
+      () => tlsBefore(other),
+      ['--ca', ca.certFile],
+      'is not valid for 127.0.0.1',
+    ],
+    ['a self-signed certificate', () => tlsBefore(alone), [], 'does not trust the issuer'],
+    ['an unknown CA', () => tlsBefore(good), [], 'no chain leads from the certificate to a CA'],
     ['an expired certificate', () => tlsBefore(expired), ['--ca', ca.certFile], 'has expired'],
   ])('exits with 6 at %s', async (_what, start, args, message) => {
     const { code, stdout } = await check(here(await start(), 'wss'), args);
@@ -197,18 +202,18 @@ describe('fedecks check', () => {
       'use: wss://new.example.com/x',
     ],
     ['a proxy that drops the upgrade header', () => answering(426), 'proxy_set_header Upgrade'],
-    ['an overload', () => answering(503, { 'retry-after': '7' }), 'come again in 7 s'],
+    ['an overload', () => answering(503, { 'retry-after': '7' }), 'try again in 7 s'],
     ['a reverse proxy without an app', () => answering(502), 'the reverse proxy cannot reach the cloud'],
     [
       'nginx at a TLS port',
       () => answering(400, {}, 'The plain HTTP request was sent to HTTPS port'),
       'wss://',
     ],
-    ['a TLS port', () => tlsBefore(good), 'The URL must begin with wss:// instead of ws://.'],
+    ['a TLS port', () => tlsBefore(good), 'Start the URL with wss:// instead of ws://.'],
     [
       'a server that does not speak HTTP',
       () => listen(createTcpServer((socket) => socket.on('error', () => undefined).end('SSH-2.0-any\r\n'))),
-      'the answer is no HTTP, or none',
+      'the server does not answer in HTTP',
     ],
   ])('exits with 7 at %s, and says what to do', async (_what, start, message) => {
     const { code, stdout } = await check(here(await start()));
@@ -219,7 +224,7 @@ describe('fedecks check', () => {
 
   it('exits with 7 when no endpoint has this path', async () => {
     const { code, stdout } = await check(`ws://127.0.0.1:${cloud.port}/nothing`);
-    expect(stdout).toContain('There is no endpoint at /nothing');
+    expect(stdout).toContain('The server has no endpoint at /nothing');
     expect(stdout).toContain('usually /fedecks/websocket');
     expect(code).toBe(7);
   });
@@ -249,15 +254,15 @@ describe('fedecks check', () => {
         authorization: `Basic ${Buffer.from('user:hunter2').toString('base64')}`,
       });
       expect(stdout).toContain(`proxy    ok      it connects to 0.0.0.0:${cloud.port}`);
-      expect(stdout).toContain('All steps went well.');
+      expect(stdout).toContain('All steps succeeded.');
       expect(stdout).not.toContain('hunter2');
       expect(code).toBe(0);
     });
 
     it.each([
-      [407, 'The proxy wants a login'],
+      [407, 'The proxy requires a login'],
       [403, 'does not allow'],
-      [502, 'does not reach'],
+      [502, 'cannot reach'],
     ])('exits with 5 when the proxy answers %p', async (status, message) => {
       proxy.answer = status;
       const { code, stdout, stderr } = await check(url(), [], { env: env() });

@@ -111,7 +111,7 @@ describe('fedecks request', () => {
   });
 
   it.each([
-    ['a stream with a timeout', ['readings', '--stream', '--timeout', '1'], '--timeout is for one answer'],
+    ['a stream with a timeout', ['readings', '--stream', '--timeout', '1'], 'Remove --timeout or --stream'],
     ['a timeout beyond the maximum', ['echo', '--timeout', '601'], 'from 0.001 to 600'],
   ])('exits with 2 for %s', async (_what, args, message) => {
     const { code, stderr } = await cli.run(['request', ...args]);
@@ -121,7 +121,7 @@ describe('fedecks request', () => {
 
   it('exits with 1 when nothing was sent', async () => {
     const { code, stderr } = await cli.run(['request', 'echo', '--id', 'poke-9']);
-    expect(stderr).toContain('There is no token for poke-9');
+    expect(stderr).toContain('No token for poke-9');
     expect(code).toBe(1);
   });
 });

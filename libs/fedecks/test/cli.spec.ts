@@ -58,7 +58,7 @@ function files(): string[] {
 describe('fedecks login', () => {
   it('logs in with credentials from standard input, and stores the token readable by the user only', async () => {
     const { code, stdout } = await cli.run(['login', url, '--id', ID], { input: CREDENTIALS });
-    expect(stdout).toBe(`Logged in as ${ID}. The token is kept, the credentials are not.\n`);
+    expect(stdout).toBe(`Logged in as ${ID}. The token is stored, the credentials are not.\n`);
     expect(code).toBe(0);
     expect(files().map((path) => path.split('/').pop())).toEqual(
       expect.arrayContaining(['login.json', 'token']),
@@ -85,13 +85,13 @@ describe('fedecks login', () => {
   it('prompts at a terminal without echoing the input', async () => {
     const command = `${cli.command} login ${url} --id ${ID} --ask username --ask password`;
     const { child, shown, ended } = atTerminal(command);
-    await eventually(shown, (text) => text.includes('username (not shown): '));
+    await eventually(shown, (text) => text.includes('username (hidden): '));
     child.stdin.write('greenhouse\r');
-    await eventually(shown, (text) => text.includes('password (not shown): '));
+    await eventually(shown, (text) => text.includes('password (hidden): '));
     child.stdin.write(`${PASSWORD}\r`);
     expect(await ended).toBe(0);
     expect(shown().replaceAll('\r', '')).toBe(
-      `username (not shown): \npassword (not shown): \nLogged in as ${ID}. The token is kept, the credentials are not.\n`,
+      `username (hidden): \npassword (hidden): \nLogged in as ${ID}. The token is stored, the credentials are not.\n`,
     );
   });
 
@@ -123,10 +123,10 @@ describe('fedecks login', () => {
     expect(shown()).toContain('Cancelled.');
   });
 
-  it('says that what is kept cannot be written', async () => {
+  it('reports that it could not store the token', async () => {
     writeFileSync(join(cli.home, 'fedecks'), 'in the way');
     const { code, stderr } = await cli.run(['login', url, '--id', ID], { input: CREDENTIALS });
-    expect(stderr).toMatch(/^fedecks: Logged in, but the token was not kept: .*\n$/);
+    expect(stderr).toMatch(/^fedecks: Logged in, but could not store the token: .*\n$/);
     expect(code).toBe(1);
     const logout = await cli.run(['logout', '--url', url, '--id', ID]);
     expect(logout.stderr).toMatch(/^fedecks: .*(ENOTDIR|EEXIST).*\n$/);
@@ -156,8 +156,14 @@ describe('fedecks login', () => {
   });
 
   it.each<[string, string[], string, number, string]>([
-    ['text that is not JSON', ['--id', ID], 'secret-text', 1, 'is not JSON of the form'],
-    ['JSON that is not an object', ['--id', ID], '["secret-text"]', 1, 'is not JSON of the form'],
+    ['text that is not JSON', ['--id', ID], 'secret-text', 1, 'must contain a JSON object of the form'],
+    [
+      'JSON that is not an object',
+      ['--id', ID],
+      '["secret-text"]',
+      1,
+      'must contain a JSON object of the form',
+    ],
     ['a reserved key', ['--id', ID], '{"fedecks-token":"secret-text"}', 1, "the key 'fedecks-token'"],
     [
       'credentials that do not fit into the header',
@@ -216,10 +222,10 @@ describe('fedecks send', () => {
   it('fails when no reply arrives in time, or the cloud closes the connection', async () => {
     await logIn();
     const late = await cli.run(['send', 'boom', '--wait', '0.2']);
-    expect(late.stderr).toBe('fedecks: No message came within 0.2 s.\n');
+    expect(late.stderr).toBe('fedecks: No message arrived within 0.2 s.\n');
     expect(late.code).toBe(1);
     const closed = await cli.run(['send', 'stop', '--wait', '5']);
-    expect(closed.stderr).toContain('fedecks: No message came. Connection lost: the cloud has ended it');
+    expect(closed.stderr).toContain('fedecks: No message arrived. Connection lost: the cloud has ended it');
     expect(closed.code).toBe(1);
   });
 
@@ -239,17 +245,15 @@ describe('fedecks send', () => {
     const first = await cli.run(['send', 'hello']);
     expect(first).toMatchObject({
       code: 1,
-      stderr: 'fedecks: There is no login yet: fedecks login URL --id ID\n',
+      stderr: 'fedecks: No login yet. Log in: fedecks login URL --id ID\n',
     });
     await logIn();
     const other = await cli.run(['send', 'hello', '--id', 'poke-9']);
-    expect(other.stderr).toContain(
-      `There is no token for poke-9 at ${url}: fedecks login ${url} --id poke-9`,
-    );
+    expect(other.stderr).toContain(`No token for poke-9 at ${url}. Log in: fedecks login ${url} --id poke-9`);
     expect(other.code).toBe(1);
     await cloud.fedecks.revoke(ID);
     const refused = await cli.run(['send', 'hello']);
-    expect(refused.stderr).toContain('The cloud refuses the token');
+    expect(refused.stderr).toContain('The cloud rejects the token');
     expect(refused.stderr).toContain(`fedecks login ${url} --id ${ID}`);
     expect(refused.code).toBe(1);
   });
@@ -257,14 +261,19 @@ describe('fedecks send', () => {
   it('deletes the token with `logout`', async () => {
     await logIn();
     expect(await cli.run(['logout'])).toMatchObject({ code: 0 });
-    expect((await cli.run(['send', 'hello'])).stderr).toContain('There is no token');
+    expect((await cli.run(['send', 'hello'])).stderr).toContain('No token for');
   });
 
   it.each<[string, string[], number, string]>([
     ['JSON that is none', ['hello', '{"a":'], 1, 'The payload is not JSON'],
-    ['a word without quotes', ['hello', 'matey'], 1, `A string is in double quotes: '"text"'.`],
-    ['a notation that is wrong', ['hello', '{"a":[{"$atom":1}]}'], 1, 'The payload: $.a[0].$atom must be'],
-    ['no event', [], 2, 'Something is missing: fedecks send EVENT'],
+    ['a word without quotes', ['hello', 'matey'], 1, `Put a string in double quotes: '"text"'.`],
+    [
+      'a notation that is wrong',
+      ['hello', '{"a":[{"$atom":1}]}'],
+      1,
+      'The payload is invalid: $.a[0].$atom must be',
+    ],
+    ['no event', [], 2, 'Missing argument: fedecks send EVENT'],
     ['an option that does not exist', ['hello', '--wiat', '5'], 2, '--wiat'],
     ['a wait that is too short', ['hello', '--wait', '0'], 2, '--wait must be a number from 0.001'],
     ['a wait that is no number', ['hello', '--wait', 'long'], 2, '--wait must be a number'],
@@ -399,10 +408,10 @@ describe('fedecks', () => {
   it('lists its commands when none is given, or an unknown one', async () => {
     const none = await cli.run([]);
     expect(none.code).toBe(2);
-    expect(none.stderr).toContain('check     find out');
+    expect(none.stderr).toContain('check     test a connection');
     const wrong = await cli.run(['lisen']);
     expect(wrong.code).toBe(2);
-    expect(wrong.stderr).toContain("There is no command 'lisen'");
+    expect(wrong.stderr).toContain("Command 'lisen' does not exist");
     expect((await cli.run(['--help'])).code).toBe(0);
   });
 
@@ -419,7 +428,7 @@ describe('fedecks', () => {
     let errors = '';
     shell.stderr.on('data', (text) => (errors += String(text)));
     expect(await new Promise((resolve) => shell.once('close', resolve))).toBe(1);
-    expect(errors).toBe('fedecks: Standard output cannot be written (ENOSPC).\n');
+    expect(errors).toBe('fedecks: Cannot write to standard output (ENOSPC).\n');
   });
 
   it('ends with its exit status when nobody reads what is wrong', async () => {
@@ -432,7 +441,7 @@ describe('fedecks', () => {
 
   it('lets a terminal take no orders from what it was given', async () => {
     const { stderr } = await cli.run(['\u001b[2J\u009b']);
-    expect(stderr).toContain(String.raw`There is no command '\u001b[2J\u009b'`);
+    expect(stderr).toContain(String.raw`Command '\u001b[2J\u009b' does not exist`);
   });
 
   it('says its version', async () => {
@@ -516,15 +525,15 @@ describe('fedecks decode and encode', () => {
     ],
     ['Base64 with a character too many', ['decode', 'g2EBA'], 1, 'is not Base64'],
     ['Base64 with wrong padding', ['decode', 'g2EB=='], 1, 'is not Base64'],
-    ['a number that is no byte', ['decode', '<<131, 97, 256>>'], 1, 'is not of the form <<131, 97, 1>>'],
-    ['a binary that iex has cut', ['decode', '<<131, 97, ...>>'], 1, 'is not of the form <<131, 97, 1>>'],
+    ['a number that is no byte', ['decode', '<<131, 97, 256>>'], 1, 'must have the form <<131, 97, 1>>'],
+    ['a binary that iex has cut', ['decode', '<<131, 97, ...>>'], 1, 'must have the form <<131, 97, 1>>'],
     ['half a byte', ['decode', '8361f'], 1, 'is not hexadecimal, Base64'],
-    ['no input', ['decode'], 1, 'There is no input.'],
+    ['no input', ['decode'], 1, 'The input is empty.'],
     [
       'a file that does not exist',
       ['decode', '-f', '/nowhere/term'],
       1,
-      '/nowhere/term cannot be read (ENOENT)',
+      'Cannot read /nowhere/term (ENOENT)',
     ],
     ['an endless file', ['decode', '-f', '/dev/zero'], 1, '/dev/zero is longer than 83886080 bytes'],
     ['two inputs', ['decode', '8361', '-f', 'x'], 2, 'not both'],

@@ -316,10 +316,12 @@ describe('FedecksClientModule', () => {
     // The pong follows all messages read before the ping.
     device.ping('all read');
     await device.frame();
-    expect(log.lines).toEqual(['error: Messages of the cloud are being dropped: 1000 wait for a handler']);
+    expect(log.lines).toEqual(['error: Dropping messages from the cloud: 1000 messages wait for a handler']);
     commands.release();
     for (let number = 0; number < 1_000; number++) expect(await happened.next()).toEqual(['any', number]);
-    expect(log.lines.slice(1)).toEqual(['error: 10 messages of the cloud were dropped; there is room again']);
+    expect(log.lines.slice(1)).toEqual([
+      'error: Dropped 10 messages from the cloud; accepting messages again',
+    ]);
     device.binary(term(str('next')));
     expect(await happened.next()).toEqual(['any', 'next']);
   });
@@ -349,8 +351,8 @@ describe('FedecksClientModule', () => {
         () => ahead > 200_000,
       );
       expect(log.lines).toEqual([
-        "warn: Commands.wait, for the event 'wait', has been running for 60 s. What the cloud sends waits for it, " +
-          'and is dropped when 1000 messages wait: give what it awaits a timeout',
+        "warn: Commands.wait, for the event 'wait', has been running for 60 s. Later messages from the cloud wait for it, " +
+          'and are dropped when 1000 wait: add a timeout to what it awaits',
       ]);
       app.get(Commands).release();
     } finally {

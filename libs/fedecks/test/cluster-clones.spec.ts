@@ -72,7 +72,7 @@ describe('Two machines with one device id, at two nodes', () => {
     expect(response.headers.get('x-fedecks-refusal')).toBe('another machine uses this device id');
     expect(await errorsAt(one).next()).toMatchObject({
       type: 'clone_suspected',
-      info: 'refused at 127.0.0.1: another machine with this device id is connected',
+      info: 'rejected 127.0.0.1: another machine with this device id is connected',
     });
     expect(await one.fedecks.push(ID, 'still there?')).toBe('sent');
     await holder!.expectFrame();

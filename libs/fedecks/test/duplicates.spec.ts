@@ -256,7 +256,7 @@ describe('Two machines that use one device id', () => {
     expect(await listener.errors.next()).toEqual({
       deviceId: ID,
       type: 'clone_suspected',
-      info: 'two machines use this device id, at 127.0.0.1 and 127.0.0.1: give each an id and a login of its own',
+      info: 'two machines use this device id, at 127.0.0.1 and 127.0.0.1: give each machine its own id and login',
     });
     expect(reasonOf(await aAgain.expectFrame())).toBe('another machine uses this device id');
     await expectAlive(bAgain);

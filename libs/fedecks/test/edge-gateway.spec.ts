@@ -296,8 +296,8 @@ describe('An app does not start', () => {
       const error = await startError(make(), [Valves, Greenhouses, Fans, Orders]);
       expect(error).toBeInstanceOf(InvalidHandlerError);
       expect((error as Error).message).toBe(
-        'Valves.open, Fans.connected: the class does not say whom it serves, and this app both has devices ' +
-          '(FedecksModule) and is a device (FedecksClientModule). Put @DeviceEndpoint() on the class to serve devices, ' +
+        'Valves.open, Fans.connected: the class does not name its peer, but this app both has devices ' +
+          '(FedecksModule) and is a device (FedecksClientModule). Add @DeviceEndpoint() to the class to serve devices, ' +
           '@FromCloud() to serve the cloud, or both.',
       );
     },

@@ -182,7 +182,7 @@ describe('Two endpoints', () => {
   });
 
   it('are listed in the error for an unknown endpoint', async () => {
-    const message = "There is no endpoint '/custom': FedecksModule.forRoot was given /fedecks, /v2/custom.";
+    const message = "Endpoint '/custom' does not exist (have: /fedecks, /v2/custom).";
     expect(() => site.fedecks.endpoint('/custom')).toThrow(message);
     await expect(site.fedecks.presence.get('a', '/custom')).rejects.toThrow(message);
   });
@@ -230,7 +230,7 @@ describe('Two endpoints', () => {
     await fedecks.revoke('nerves-242a', '/v2/custom');
     expect(await fedecks.disconnect('nerves-242a', '/v2/custom')).toBe(false);
     expect(fedecks.devices('/fedecks')).toHaveLength(1);
-    await expect(fedecks.push('a', null, '/custom')).rejects.toThrow("There is no endpoint '/custom'");
+    await expect(fedecks.push('a', null, '/custom')).rejects.toThrow("Endpoint '/custom' does not exist");
     expect(warn.mock.calls).toEqual([
       [
         expect.stringContaining('use fedecks.endpoint(path)'),
@@ -375,7 +375,7 @@ describe('App start-up', () => {
     const { error } = await startUp([FedecksModule.forRoot(options()), FedecksModule.forRoot(options())]);
     expect(error).toBeInstanceOf(InvalidOptionsError);
     expect((error as Error).message).toContain(
-      "'path' is '/fedecks' twice: give each endpoint a path of its own.",
+      "Two endpoints have the path '/fedecks': give each endpoint its own 'path'.",
     );
   });
 
@@ -396,9 +396,7 @@ describe('App start-up', () => {
       }
     }
     const { error } = await startUp([FedecksModule.forRoot(options({ path: '/v2/custom' }))], [Typist]);
-    expect(error).toEqual(
-      new RangeError("There is no endpoint '/v2/custm': FedecksModule.forRoot was given /v2/custom."),
-    );
+    expect(error).toEqual(new RangeError("Endpoint '/v2/custm' does not exist (have: /v2/custom)."));
   });
 
   it('when a handler chose an endpoint that does not exist, or has to choose one and did not', async () => {
@@ -413,7 +411,7 @@ describe('App start-up', () => {
       const undecided = await startUp(paths, [type]);
       expect(undecided.error).toBeInstanceOf(InvalidHandlerError);
       expect((undecided.error as Error).message).toContain(
-        `${type.name}.any does not say which endpoint it serves. Put @DeviceEndpoint() on its class, with one of: '/a', '/b'.`,
+        `${type.name}.any does not name its endpoint. Add @DeviceEndpoint() to its class, with one of: '/a', '/b'.`,
       );
     }
   });

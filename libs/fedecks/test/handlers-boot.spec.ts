@@ -58,7 +58,7 @@ describe('App start-up: fails and names the class and the remedy', () => {
     }
     const error = await failure({ providers: [Greenhouse, Cellar] });
     expect(error).toBeInstanceOf(InvalidHandlerError);
-    expect(error.message).toContain('@OnMessage() stands on both Greenhouse.any and Cellar.every');
+    expect(error.message).toContain('Both Greenhouse.any and Cellar.every have @OnMessage()');
     expect(error.message).toContain('remove one');
   });
 
@@ -76,7 +76,7 @@ describe('App start-up: fails and names the class and the remedy', () => {
     }
     const error = await failure({ providers: [Cellar] });
     expect(error).toBeInstanceOf(InvalidHandlerError);
-    expect(error.message).toContain("@OnMessage('temperature') stands on both Cellar.one and Cellar.two");
+    expect(error.message).toContain("Both Cellar.one and Cellar.two have @OnMessage('temperature')");
   });
 
   it('for two handlers of raw messages', async () => {
@@ -91,7 +91,9 @@ describe('App start-up: fails and names the class and the remedy', () => {
         // Takes it too.
       }
     }
-    expect((await failure({ providers: [Cellar] })).message).toContain('@OnRawMessage() stands on both');
+    expect((await failure({ providers: [Cellar] })).message).toContain(
+      'have @OnRawMessage(), but only one handler runs',
+    );
   });
 
   it('for a class that two modules provide', async () => {
@@ -99,13 +101,13 @@ describe('App start-up: fails and names the class and the remedy', () => {
     class Other {}
     const error = await failure({ providers: [Greenhouse], imports: [Other] });
     expect(error).toBeInstanceOf(InvalidHandlerError);
-    expect(error.message).toContain('@OnMessage() stands twice on Greenhouse.any');
-    expect(error.message).toContain('provide it in one, and export it from there');
+    expect(error.message).toContain('Greenhouse.any has @OnMessage() twice');
+    expect(error.message).toContain('provide it in one module, and export it from there');
   });
 
   it('for a decorator on a property, a static method, or a constructor', () => {
     const declare: Readonly<Record<string, () => unknown>> = {
-      '@OnMessage() on Cellar.property: it must stand on an instance method': () => {
+      '@OnMessage() on Cellar.property: the decorator needs an instance method': () => {
         class Cellar {
           // TypeScript rejects this, but JavaScript does not.
           @(OnMessage() as PropertyDecorator)
@@ -113,7 +115,7 @@ describe('App start-up: fails and names the class and the remedy', () => {
         }
         return Cellar;
       },
-      '@OnConnected() on Cellar.connected: it must stand on an instance method': () => {
+      '@OnConnected() on Cellar.connected: the decorator needs an instance method': () => {
         class Cellar {
           readonly name = 'cellar';
           @OnConnected()
@@ -123,13 +125,14 @@ describe('App start-up: fails and names the class and the remedy', () => {
         }
         return Cellar;
       },
-      'stands on the constructor of Cellar: move it to a parameter of a handler method': () => {
-        class Cellar {
-          constructor(@Payload() readonly payload: unknown) {}
-        }
-        return Cellar;
-      },
-      '@OnMessage takes the name of an event, a type guard, or nothing': () =>
+      'The constructor of Cellar has a parameter decorator of fedecks: move it to a parameter of a handler method':
+        () => {
+          class Cellar {
+            constructor(@Payload() readonly payload: unknown) {}
+          }
+          return Cellar;
+        },
+      '@OnMessage takes an event name, a type guard, or no argument': () =>
         OnMessage(42 as unknown as string),
     };
     for (const [message, mistake] of Object.entries(declare)) {
@@ -174,7 +177,7 @@ describe('App start-up: fails and names the class and the remedy', () => {
     const app = module.createNestApplication();
     app.useLogger(false);
     await expect(app.init()).rejects.toThrow(
-      "Greenhouse.any does not say which endpoint it serves. Put @DeviceEndpoint() on its class, with one of: '/north', '/south'.",
+      "Greenhouse.any does not name its endpoint. Add @DeviceEndpoint() to its class, with one of: '/north', '/south'.",
     );
     await app.close();
   });

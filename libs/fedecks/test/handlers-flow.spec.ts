@@ -203,8 +203,8 @@ describe('the mailbox of a device', () => {
         deviceId: 'first',
         type: 'handler_stalled',
         info:
-          'Greenhouse.slow has been running for 60 s, and what the device sends waits for it: ' +
-          'give what it awaits a timeout',
+          'Greenhouse.slow has been running for 60 s, and the messages of the device wait for it: ' +
+          'add a timeout to what it awaits',
       });
       expect(app.errors.size).toBe(0);
       greenhouse.gate.open();

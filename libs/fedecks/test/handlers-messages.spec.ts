@@ -388,13 +388,13 @@ describe('a message without a handler', () => {
     [
       'an event',
       tuple('temprature', { celsius: 21.5 }),
-      `no handler takes event "temprature": if one has @OnMessage("temprature"), is the class in 'providers' or 'controllers' of a module? There are handlers for "fan"`,
+      `no handler for event "temprature": if you have @OnMessage("temprature"), check that its class is in 'providers' or 'controllers' of a module (have: "fan")`,
     ],
-    ['no event', [1, 2, 3], 'no handler takes a message that is no event: add a catch-all @OnMessage()'],
+    ['no event', [1, 2, 3], 'no handler for a message that is not an event: add a catch-all @OnMessage()'],
     [
       'an event with a long name',
       tuple('x'.repeat(1_000), null),
-      `no handler takes event "${'x'.repeat(64)}...": if one has @OnMessage("${'x'.repeat(64)}..."), is the class in 'providers' or 'controllers' of a module? There are handlers for "fan"`,
+      `no handler for event "${'x'.repeat(64)}...": if you have @OnMessage("${'x'.repeat(64)}..."), check that its class is in 'providers' or 'controllers' of a module (have: "fan")`,
     ],
   ])('is reported with the most common cause: %s', async (_what, message, info) => {
     await start({ providers: [Greenhouse] });
@@ -407,12 +407,12 @@ describe('a message without a handler', () => {
     device.send('fan', null);
     await expect(app.errors.next()).resolves.toMatchObject({
       type: 'unhandled_message',
-      info: `no handler takes event "fan", and there is no @OnMessage() here at all: is the class in 'providers' or 'controllers' of a module?`,
+      info: `no handler for event "fan", and there are no @OnMessage() handlers here: add one, or check that its class is in 'providers' or 'controllers' of a module`,
     });
     device.sendRaw(Buffer.from('raw'));
     await expect(app.errors.next()).resolves.toMatchObject({
       type: 'unhandled_message',
-      info: 'no handler takes a raw message: add @OnRawMessage()',
+      info: 'no handler for a raw message: add @OnRawMessage()',
     });
   });
 });

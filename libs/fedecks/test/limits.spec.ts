@@ -202,7 +202,7 @@ describe('upgradeTimeoutMs', () => {
     expect(await listener.errors.next()).toMatchObject({
       deviceId: 'nerves-242a',
       type: 'upgrade_failed',
-      info: 'upgradeTimeoutMs has passed',
+      info: 'authenticator and guards took longer than upgradeTimeoutMs',
     });
     answer();
     login.until = undefined;

@@ -42,7 +42,7 @@ describe('missing options', () => {
     [
       'FedecksModule.forRoot()',
       FedecksModule.forRoot(nothing),
-      'FedecksModule.forRoot: The options are undefined: give it an object with at least secrets and authenticator.',
+      'FedecksModule.forRoot: The options are undefined: pass an object with at least secrets and authenticator.',
     ],
     [
       'FedecksModule.forRootAsync, useFactory',
@@ -62,7 +62,7 @@ describe('missing options', () => {
     [
       'FedecksClientModule.forRoot()',
       FedecksClientModule.forRoot(nothing),
-      'FedecksClientModule.forRoot: The options are undefined: give it an object with at least url, deviceId and tokenStore.',
+      'FedecksClientModule.forRoot: The options are undefined: pass an object with at least url, deviceId and tokenStore.',
     ],
     [
       'FedecksClientModule.forRootAsync, useFactory',
@@ -156,8 +156,8 @@ describe('an authenticator or guard', () => {
         ['guards', endpoint({ guards: [type] })],
       ] as const) {
         await expect(startError(imported, [type])).resolves.toBe(
-          `FedecksModule.forRoot: '${option}' names ${type.name}, which is request-scoped or transient, or injects what is: ` +
-            'all upgrades share one. Make it a singleton, and let it resolve what it needs anew with ModuleRef.resolve().',
+          `FedecksModule.forRoot: '${option}' names ${type.name}, which is request-scoped or transient, or depends on such a provider. ` +
+            'All upgrades share one instance: make it a singleton, and resolve scoped providers with ModuleRef.resolve().',
         );
       }
     },
@@ -171,15 +171,15 @@ describe('an authenticator or guard', () => {
   });
 
   it.each<[string, Partial<Record<string, unknown>>]>([
-    ['authenticate', { authenticator: Empty }],
-    ['canActivate', { guards: [Empty] }],
-    ['revoke, and no revokedAt', { revocations: Empty }],
-    ['count, and no observe', { metrics: Empty }],
+    ['authenticate()', { authenticator: Empty }],
+    ['canActivate()', { guards: [Empty] }],
+    ['revoke() and no revokedAt()', { revocations: Empty }],
+    ['count() and no observe()', { metrics: Empty }],
   ])('without its methods is refused at start: %s', async (missing, options) => {
     const [[option, given] = []] = Object.entries(options);
     const type = [given].flat()[0] as Type;
     await expect(startError(endpoint(options), [type])).resolves.toBe(
-      `FedecksModule.forRoot: '${option}' names Empty, which has no method ${missing}.`,
+      `FedecksModule.forRoot: '${option}' names Empty, which has no ${missing}: add it.`,
     );
   });
 
@@ -216,7 +216,7 @@ describe('an untyped call', () => {
     const { fedecks, close } = await startFedecks();
     const type = name === null ? 'null' : typeof name;
     await expect(fedecks.pushToGroup(name as never, 'a message')).rejects.toThrow(
-      new TypeError(`The name of a group must be a string, not ${type}.`),
+      new TypeError(`A group name must be a string, not ${type}.`),
     );
     await close();
   });

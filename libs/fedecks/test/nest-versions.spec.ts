@@ -129,7 +129,7 @@ describe('an app on a Nest without a member', () => {
   it('does not start, and says which member, which version, and what to install', async () => {
     Reflect.deleteProperty(ExternalErrorProxy.prototype, 'createProxy');
     await expect(startApp({})).rejects.toThrow(
-      `@nestjs/core ${version} lacks what @fedecks/nest uses of it: ExternalContextCreator: externalErrorProxy.createProxy. ` +
+      `@nestjs/core ${version} lacks members that @fedecks/nest needs: ExternalContextCreator: externalErrorProxy.createProxy. ` +
         'Install @nestjs/core and @nestjs/common 10, 11 or 12, or a newer @fedecks/nest.',
     );
   });

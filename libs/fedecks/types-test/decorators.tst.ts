@@ -127,59 +127,59 @@ test('decorators take methods that fit', () => {
 
 test('decorators refuse methods that do not fit', () => {
   class Unfit {
-    // @ts-expect-error a parameter takes neither its payload nor the device
+    // @ts-expect-error a parameter accepts neither the payload, nor the device
     @OnRawMessage()
     raw(@Payload() _reading: Reading): void {}
 
-    // @ts-expect-error a parameter takes neither its payload nor the device
+    // @ts-expect-error a parameter accepts neither the payload, nor the device
     @OnConnected()
     hello(@Payload() _reading: Reading): void {}
 
-    // @ts-expect-error a parameter takes neither its payload nor the device
+    // @ts-expect-error a parameter accepts neither the payload, nor the device
     @OnDisconnected()
     gone(@Payload() _cause: SocketError): void {}
 
-    // @ts-expect-error a parameter takes neither its payload nor the device
+    // @ts-expect-error a parameter accepts neither the payload, nor the device
     @OnConnectionLost()
     lost(@Payload() _cause: DisconnectCause): void {}
 
-    // @ts-expect-error a parameter takes neither its payload nor the device
+    // @ts-expect-error a parameter accepts neither the payload, nor the device
     @OnSocketError()
     failed(@Payload() _failure: DisconnectCause): void {}
 
-    // @ts-expect-error a parameter takes neither its payload nor the device
+    // @ts-expect-error a parameter accepts neither the payload, nor the device
     @OnSocketError()
     failedKnown(@Device() _device: ConnectedDevice): void {}
 
-    // @ts-expect-error a parameter takes neither its payload nor the device
+    // @ts-expect-error a parameter accepts neither the payload, nor the device
     @OnMessage(isBatch)
     batch(@Payload() _reading: Reading): void {}
 
-    // @ts-expect-error its result holds what cannot be sent
+    // @ts-expect-error its result contains a value that cannot be sent
     @OnRawMessage()
     rawSet() {
       return new Set([1]);
     }
 
-    // @ts-expect-error its result holds what cannot be sent
+    // @ts-expect-error its result contains a value that cannot be sent
     @OnMessage(isBatch)
     batchSet() {
       return new Set([1]);
     }
 
-    // @ts-expect-error its result holds what cannot be sent
+    // @ts-expect-error its result contains a value that cannot be sent
     @OnMessage('x')
     set() {
       return new Set([1]);
     }
 
-    // @ts-expect-error its result holds what cannot be sent
+    // @ts-expect-error its result contains a value that cannot be sent
     @OnMessage('y')
     async later() {
       return { run: () => 1 };
     }
 
-    // @ts-expect-error its result holds what cannot be sent
+    // @ts-expect-error its result contains a value that cannot be sent
     @OnConnected()
     *symbols() {
       yield Symbol('x');
@@ -189,7 +189,7 @@ test('decorators refuse methods that do not fit', () => {
     @On('humidity')
     humidity(): void {}
 
-    // @ts-expect-error a parameter takes neither its payload nor the device
+    // @ts-expect-error a parameter accepts neither the payload, nor the device
     @On('temperature')
     temperature(@Payload() _reading: { fahrenheit: number }): void {}
 
@@ -203,13 +203,13 @@ test('decorators refuse methods that do not fit', () => {
       return Promise.resolve({ set: new Set<number>() });
     }
 
-    // @ts-expect-error its result holds what cannot be sent
+    // @ts-expect-error its result contains a value that cannot be sent
     @OnMessage('stream')
     stream() {
       return of(new Set([1]));
     }
 
-    // @ts-expect-error its result holds what cannot be sent
+    // @ts-expect-error its result contains a value that cannot be sent
     @OnMessage('async generator')
     async *laterSets() {
       yield new Set([1]);
@@ -219,19 +219,19 @@ test('decorators refuse methods that do not fit', () => {
     @On('note')
     note(@Payload() _note: number | undefined): void {}
 
-    // @ts-expect-error is no message of the contract
+    // @ts-expect-error is not a message of the contract
     @On('door')
     anything(): HandlerResult {
       return 1;
     }
 
-    // @ts-expect-error is no message of the contract
+    // @ts-expect-error is not a message of the contract
     @OnMute('door')
     nothing() {
       return { event: 'fan', data: { on: true } };
     }
 
-    // @ts-expect-error is no message of the contract
+    // @ts-expect-error is not a message of the contract
     @On('door')
     door() {
       return { event: 'fan', data: { on: 1 } };

@@ -3,7 +3,7 @@ import { type ExitStatus, exitHelp, UsageError } from './exit.js';
 
 /** An option of a command. */
 export interface Option {
-  /** What its value is called in the help; an option without one is a switch. */
+  /** The name of its value in the help. An option without a value is a switch. */
   readonly value?: string;
   readonly short?: string;
   readonly isRepeated?: boolean;
@@ -16,22 +16,22 @@ export interface Command {
   /** Its arguments, for the help: `URL --id ID`. */
   readonly usage: string;
   readonly about: string;
-  /** How many arguments beside options there are, at least and at most. */
+  /** The minimum and maximum number of arguments that are not options. */
   readonly operands: readonly [number, number];
   readonly options: Readonly<Record<string, Option>>;
   readonly examples: readonly string[];
-  /** What else a user must know. */
+  /** The end of the help. */
   readonly notes?: string;
   /**
    * @param signal is aborted by Ctrl-C.
-   * @throws {CommandError} (rejects) if it cannot be done.
+   * @throws {CommandError} (rejects) if it fails.
    */
   readonly run: (args: Args, signal: AbortSignal) => Promise<ExitStatus>;
 }
 
-const HELP: Option = { short: 'h', help: 'show this' };
+const HELP: Option = { short: 'h', help: 'show this help' };
 
-/** What was given to a command. */
+/** The arguments and options of a command. */
 export class Args {
   constructor(
     readonly operands: readonly string[],
@@ -53,7 +53,7 @@ export class Args {
     return Array.isArray(value) ? (value as readonly string[]) : [];
   }
 
-  /** @throws {UsageError} if it is none of them. */
+  /** @throws {UsageError} if the value is not one of the choices. */
   oneOf<T extends string>(option: string, choices: readonly T[], otherwise: T): T {
     const value = this.text(option) ?? otherwise;
     const choice = choices.find((each) => each === value);
@@ -61,7 +61,7 @@ export class Args {
     return choice;
   }
 
-  /** @throws {UsageError} if it is no number within these bounds. */
+  /** @throws {UsageError} if the value is not a number within these bounds. */
   number(option: string, { min, max }: { readonly min: number; readonly max: number }): number | undefined {
     const value = this.text(option);
     if (value === undefined) return undefined;
@@ -71,7 +71,7 @@ export class Args {
     return number;
   }
 
-  /** @throws {UsageError} if it is no whole number within these bounds. */
+  /** @throws {UsageError} if the value is not a whole number within these bounds. */
   integer(option: string, bounds: { readonly min: number; readonly max: number }): number | undefined {
     const number = this.number(option, bounds);
     if (number !== undefined && !Number.isInteger(number))
@@ -80,7 +80,7 @@ export class Args {
   }
 }
 
-/** @throws {UsageError} naming what is wrong, and undefined if help is asked for. */
+/** Returns undefined for `--help`. @throws {UsageError} */
 export function parse(command: Command, argv: readonly string[]): Args | undefined {
   const options = Object.fromEntries(
     Object.entries({ ...command.options, help: HELP }).map(([name, { value, short, isRepeated = false }]) => [
@@ -102,9 +102,7 @@ export function parse(command: Command, argv: readonly string[]): Args | undefin
   const [min, max] = command.operands;
   const { length } = parsed.positionals;
   if (length < min || length > max) {
-    throw new UsageError(
-      `${length < min ? 'Something is missing' : 'Too many arguments'}: ${usageOf(command)}`,
-    );
+    throw new UsageError(`${length < min ? 'Missing argument' : 'Too many arguments'}: ${usageOf(command)}`);
   }
   return new Args(parsed.positionals, parsed.values);
 }
@@ -113,7 +111,7 @@ export function usageOf({ name, usage }: Command): string {
   return `fedecks ${name} ${usage}`.trim();
 }
 
-/** What `--help` prints of a command. */
+/** What `COMMAND --help` prints. */
 export function helpOf(command: Command): string {
   const options = Object.entries({ ...command.options, help: HELP }).map(
     ([name, { value, short, help }]): readonly [string, string] => [

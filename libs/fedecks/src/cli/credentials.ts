@@ -5,25 +5,25 @@ import { Cancelled, CommandError } from './exit.js';
 import { readStdin } from './input.js';
 import { fromJson, type Json, NotationError } from './term-json.js';
 
-/** More does not fit into the header of a login. */
+/** More does not fit into the auth header. */
 const MAX_BYTES = 16 * 1024;
 const FIELDS = ['username', 'password'];
 
-/** The option that names what is asked for. */
+/** The option that names the fields to ask for. */
 export const ASK_OPTION = {
   value: 'NAME',
   isRepeated: true,
-  help: 'ask for this field; repeat it for more (default: username and password)',
+  help: 'ask for this field; repeatable (default: username and password)',
 } as const;
 
 export const CREDENTIALS_NOTE =
-  'At a terminal each field is asked for, and not shown as it is typed. Otherwise the credentials are read from\n' +
-  'standard input, as a JSON object. They are sent once, and never stored or printed.';
+  'At a terminal, fedecks asks for each field and does not show what you type. Otherwise it reads the credentials from\n' +
+  'standard input, as a JSON object. It sends them once, and never stores or prints them.';
 
 /**
- * What to log in with: typed by a person, or a JSON object on standard input.
- * @param fields what a person is asked for.
- * @throws {CommandError} (rejects) if there is none.
+ * Reads credentials: from a person at a terminal, or as a JSON object on standard input.
+ * @param fields the fields to ask a person for.
+ * @throws {CommandError} (rejects) if they are missing or invalid.
  */
 export async function readCredentials(fields: readonly string[], signal: AbortSignal): Promise<Credentials> {
   if (process.stdin.isTTY) return prompt(fields.length === 0 ? FIELDS : fields, signal);
@@ -33,21 +33,21 @@ export async function readCredentials(fields: readonly string[], signal: AbortSi
   try {
     json = JSON.parse(text) as Json;
   } catch {
-    // What the parser says would show what it has read.
+    // The parser's message would quote the input.
     throw notCredentials();
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json)) throw notCredentials();
   try {
     return fromJson(json) as Credentials;
   } catch (error) {
-    if (error instanceof NotationError) throw new CommandError(`The credentials: ${error.message}.`);
+    if (error instanceof NotationError) throw new CommandError(`Invalid credentials: ${error.message}.`);
     throw error;
   }
 }
 
 function notCredentials(): CommandError {
   return new CommandError(
-    'What came on standard input is not JSON of the form {"username":"...","password":"..."}.',
+    'Standard input must contain a JSON object of the form {"username":"...","password":"..."}.',
   );
 }
 
@@ -55,7 +55,7 @@ async function prompt(fields: readonly string[], signal: AbortSignal): Promise<C
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
   const typed = createInterface({ input: process.stdin, output: nowhere, terminal: true, historySize: 0 });
   const close = (): void => typed.close();
-  // A terminal that is read key by key sends no signal.
+  // Ctrl-C sends no signal while readline reads the terminal in raw mode.
   typed.on('SIGINT', close);
   signal.addEventListener('abort', close);
   if (signal.aborted) close();
@@ -63,7 +63,7 @@ async function prompt(fields: readonly string[], signal: AbortSignal): Promise<C
   const values: [string, string][] = [];
   try {
     for (const field of fields) {
-      process.stderr.write(`${field} (not shown): `);
+      process.stderr.write(`${field} (hidden): `);
       const line = await lines.next();
       process.stderr.write('\n');
       if (line.done === true) throw new Cancelled();

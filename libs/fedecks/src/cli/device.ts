@@ -1,12 +1,12 @@
 import { type ClientEvent, explain, FedecksClient, InvalidOptionsError } from '../client/index.js';
 import { Cancelled, CommandError, UsageError } from './exit.js';
 import { type Login, proxyOf, tlsOf, tokenStoreOf } from './logins.js';
-import { complain } from './printable.js';
+import { printError } from './printable.js';
 
 /** Shorter than a device's timeout, because a user waits. */
 const PATIENCE = { startDelayMs: 0, phaseTimeoutMs: 10_000, upgradeTimeoutMs: 30_000 };
 
-/** The device of a login, which is not started. @throws {UsageError} (rejects) if its URL or its id cannot be. */
+/** The device of a login, not started yet. @throws {UsageError} (rejects) if its URL or id is invalid. */
 export async function deviceOf(login: Login): Promise<FedecksClient> {
   const tls = await tlsOf(login);
   try {
@@ -39,8 +39,8 @@ export function connect(device: FedecksClient, login: Login, signal: AbortSignal
     };
     const events = device.events$.subscribe((event) => {
       if (event.type === 'connected') end();
-      else if (event.type === 'token_load_failed') complain(event.reason);
-      else if (isEnd(event)) end(new CommandError(whyNot(event, login)));
+      else if (event.type === 'token_load_failed') printError(event.reason);
+      else if (isEnd(event)) end(new CommandError(explainFailure(event, login)));
     });
     signal.addEventListener('abort', onAbort);
     if (signal.aborted) return onAbort();
@@ -53,12 +53,12 @@ function isEnd({ type }: ClientEvent): boolean {
 }
 
 /** Why there is no connection, and what to do. */
-export function whyNot(event: ClientEvent, login: Login): string {
+export function explainFailure(event: ClientEvent, login: Login): string {
   const again = `fedecks login ${login.url} --id ${login.deviceId}`;
   if (event.type === 'unregistered')
-    return `There is no token for ${login.deviceId} at ${login.url}: ${again}`;
+    return `No token for ${login.deviceId} at ${login.url}. Log in: ${again}`;
   if (event.type === 'token_refused' || (event.type === 'upgrade_failed' && isRefusal(event))) {
-    return `The cloud refuses the token, which has expired or was revoked: ${again}`;
+    return `The cloud rejects the token: it has expired or was revoked. Log in again: ${again}`;
   }
   return `${explain(event)}\nWhat to do: fedecks check ${login.url}`;
 }

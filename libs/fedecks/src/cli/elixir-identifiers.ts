@@ -11,13 +11,13 @@ const ATOM = 100;
 const SMALL_ATOM = 115;
 const ATOM_UTF8 = 118;
 
-/** What Erlang calls a node that has no name, and writes as 0. */
+/** Erlang's name of a node without a name, which it writes as 0. */
 const LOCAL_NODE = 'nonode@nohost';
 
 /**
- * What stands between the brackets of a pid or a reference: `0.100.0`. Erlang writes a number of its own for another
- * node, which nobody else knows: here stands the node's name.
- * @param bytes of a term that was read, so there are as many as its tag says.
+ * The text between the brackets of a pid or a reference: `0.100.0`. For another node, Erlang writes a local number; this
+ * function writes the name of the node.
+ * @param bytes of a decoded term, so the lengths are valid.
  */
 export function identifierOf(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -25,16 +25,16 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '\\': '\\\\',
 };
 
-/** What would be an escape, end the string, begin an interpolation, or move the cursor of a terminal. */
+/** Characters that would escape, end the string, begin an interpolation, or control a terminal. */
 const TO_ESCAPE = /[\p{Cc}"\\\u2028\u2029\u202A-\u202E\u2066-\u2069]|#\{/gu;
 
-/** Whether Elixir writes a text in quotes, and not as a list of its bytes. */
+/** Whether Elixir writes a text in quotes rather than as a list of bytes. */
 export function isPrintable(text: string): boolean {
   if (/[\uFFFE\uFFFF]/.test(text)) return false;
   return (text.match(/\p{Cc}/gu) ?? []).every((control) => control !== '\0' && control in ESCAPES);
 }
 
-/** A text as it stands between quotes. */
+/** A text as it appears between quotes. */
 export function escapeText(text: string): string {
   return text.replace(TO_ESCAPE, (match) => {
     if (match === '#{') return '\\#{';

@@ -3,14 +3,14 @@ import { Atom, BitString, Float, ImproperList, Pid, Reference, type Term, Tuple 
 import { atomKey, atomLiteral, escapeText, isPrintable } from './elixir-names.js';
 import { identifierOf } from './elixir-identifiers.js';
 
-/** Decimal text of a large integer takes time by the square of its length. */
+/** Decimal conversion takes quadratic time. */
 const MAX_DECIMAL = 2n ** 16_384n;
 
 /**
- * A term in Elixir's notation on one line, as `inspect(term, limit: :infinity, structs: false, charlists: :as_lists)`
- * prints it.
- * @param term as `decodeTerm(bytes, { maps: 'map', binaries: 'bytes' })` reads it: any other reading has lost what
- *   Elixir tells apart.
+ * A term in Elixir's notation on one line, as
+ * `inspect(term, limit: :infinity, structs: false, charlists: :as_lists)` prints it.
+ * @param term as `decodeTerm(bytes, { maps: 'map', binaries: 'bytes' })` returns it: other options lose distinctions that
+ *   Elixir makes.
  */
 export function toElixir(term: Term): string {
   const parts: string[] = [];
@@ -37,7 +37,7 @@ function write(term: Term, to: string[]): void {
   }
   if (term instanceof Map) return writeMap(term as ReadonlyMap<Term, Term>, to);
   if (Array.isArray(term)) return writeList(term as readonly Term[], to);
-  throw new TypeError('a term that was not read as Elixir sees it');
+  throw new TypeError("toElixir() needs a term decoded with { maps: 'map', binaries: 'bytes' }");
 }
 
 function writeAll(open: string, terms: readonly Term[], close: string, to: string[]): void {
@@ -80,7 +80,7 @@ function writeEntries(
   to.push(close);
 }
 
-/** Elixir does not write `[String: 1]` for what is a module. */
+/** Elixir does not write a module as a keyword: `[String: 1]`. */
 function isKeyword(key: Term | undefined): boolean {
   const name = nameOfAtom(key);
   return name !== undefined && !name.startsWith('Elixir.');
@@ -98,20 +98,20 @@ function integer(value: bigint): string {
   return value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`;
 }
 
-/** The shortest digits that read back as the same float, which JavaScript finds as well, in Erlang's notation. */
+/** The shortest digits that read back as the same float, in Erlang's notation. */
 function float(value: number): string {
   const sign = value < 0 || Object.is(value, -0) ? '-' : '';
   const [mantissa = '', exponent = ''] = Math.abs(value).toExponential().split('e');
   const digits = mantissa.replace('.', '');
-  // The point stands before the first digit, times ten to this.
+  // The power of ten, with the point before the first digit.
   const place = value === 0 ? 1 : Number(exponent) + 1;
   const scientific = `${digits[0]}.${digits.slice(1) || '0'}e${place - 1}`;
-  // Beyond it not every integer is a float, and zeros would look exact.
+  // Beyond 2^53 not every integer is a float, and zeros would look exact.
   if (Math.abs(value) > 2 ** 53) return sign + scientific;
   return sign + withPoint(digits, place, scientific);
 }
 
-/** Erlang writes out the zeros where that takes no more characters than an exponent. */
+/** Erlang writes zeros instead of an exponent if that is not longer. */
 function withPoint(digits: string, place: number, scientific: string): string {
   if (place > 0 && place < digits.length) return `${digits.slice(0, place)}.${digits.slice(place)}`;
   const plain =

@@ -1,4 +1,4 @@
-/** How `fedecks` ends: its exit statuses. The help shows them in these words. */
+/** The exit statuses of `fedecks`. */
 export const EXIT = {
   ok: 0,
   failure: 1,
@@ -17,21 +17,21 @@ export const EXIT = {
 export type ExitStatus = (typeof EXIT)[keyof typeof EXIT];
 
 const MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
-  ok: 'done; `listen`, `tail` and `request --stream`: ended by Ctrl-C',
-  failure: 'not done, as the message says',
+  ok: 'success; `listen`, `tail` and `request --stream`: stopped by Ctrl-C',
+  failure: 'failure: see the message',
   usage: 'the command line is wrong',
-  dns: '`check`: the name of the host is not known',
-  tcp: '`check`: nothing can be reached at its address and port',
-  proxy: '`check`: the proxy cannot be reached, or refuses',
+  dns: '`check`: the host name does not resolve',
+  tcp: '`check`: the address and port are unreachable',
+  proxy: '`check`: the proxy is unreachable, or rejects the request',
   tls: '`check`: TLS failed, or the certificate is not trusted',
-  upgrade: '`check`: what answers does not answer as a fedecks cloud',
-  refused: '`check`: the cloud refuses the credentials or the token',
-  noResult: '`request`: the cloud answered that there is no result',
-  unknown: '`request`: sent, but no answer came: whether it was handled is not known',
-  cancelled: 'Ctrl-C before it was done',
+  upgrade: '`check`: the server is not a fedecks cloud',
+  refused: '`check`: the cloud rejects the credentials or the token',
+  noResult: '`request`: the cloud answered with an error: see the message',
+  unknown: '`request`: sent, but no answer came: it may have been handled',
+  cancelled: 'interrupted by Ctrl-C',
 };
 
-/** The table of the help. */
+/** The table of exit statuses for the help; `docs/reference/cli.md` repeats it. */
 export function exitHelp(): string {
   const names = Object.keys(EXIT) as (keyof typeof EXIT)[];
   return ['Exit status:', ...names.map((name) => `  ${String(EXIT[name]).padEnd(5)}${MEANINGS[name]}`)].join(
@@ -39,7 +39,7 @@ export function exitHelp(): string {
   );
 }
 
-/** A command that cannot do what it was asked to: its message is shown, and the process ends with its status. */
+/** A failed command: the program prints the message and exits with the status. */
 export class CommandError extends Error {
   constructor(
     message: string,
@@ -49,14 +49,14 @@ export class CommandError extends Error {
   }
 }
 
-/** A command line that is wrong. */
+/** A wrong command line. */
 export class UsageError extends CommandError {
   constructor(message: string) {
     super(message, EXIT.usage);
   }
 }
 
-/** Ctrl-C, where it leaves something undone. */
+/** Ctrl-C before the command has finished. */
 export class Cancelled extends CommandError {
   constructor() {
     super('Cancelled.', EXIT.cancelled);

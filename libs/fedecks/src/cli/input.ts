@@ -34,12 +34,12 @@ export async function readSmallFile(path: string, maxBytes: number): Promise<Buf
     }
   } catch (error) {
     const { code = 'unknown error' } = error as NodeJS.ErrnoException;
-    throw new CommandError(`${path} cannot be read (${code}).`);
+    throw new CommandError(`Cannot read ${path} (${code}).`);
   }
   if (length > maxBytes) throw tooLong(path, maxBytes);
   return Buffer.concat(chunks, length);
 }
 
 function tooLong(what: string, maxBytes: number): CommandError {
-  return new CommandError(`${what} is longer than ${maxBytes} bytes, which is more than is read.`);
+  return new CommandError(`${what} is longer than ${maxBytes} bytes, the maximum.`);
 }

@@ -7,7 +7,7 @@ import { type Args, type Option } from './command.js';
 import { CommandError, UsageError } from './exit.js';
 import { readSmallFile } from './input.js';
 
-/** A cloud, the device this program is to it, and the files its TLS needs. */
+/** A cloud, the device id to use there, and TLS files. */
 export interface Login {
   readonly url: string;
   readonly deviceId: string;
@@ -16,26 +16,26 @@ export interface Login {
   readonly key?: string;
 }
 
-/** A PEM file with all the CAs there are has 250 KB. */
+/** A PEM file with all public CAs has 250 KB. */
 const MAX_PEM_BYTES = 1024 * 1024;
 const MAX_LOGIN_BYTES = 64 * 1024;
 
 export const TLS_OPTIONS = {
-  ca: { value: 'FILE', help: 'trust the CAs in this PEM file, in place of those Node trusts' },
-  cert: { value: 'FILE', help: 'show this certificate (PEM) to a cloud that asks for one; with --key' },
-  key: { value: 'FILE', help: 'its private key (PEM)' },
+  ca: { value: 'FILE', help: 'trust the CAs in this PEM file instead of the default CAs' },
+  cert: { value: 'FILE', help: 'client certificate (PEM) for a cloud that requires one; needs --key' },
+  key: { value: 'FILE', help: 'private key of --cert (PEM)' },
 } as const satisfies Record<string, Option>;
 
 export const LOGIN_OPTIONS = {
-  url: { value: 'URL', help: 'the cloud (default: that of the last login)' },
-  id: { value: 'ID', help: 'the device id (default: that of the last login)' },
+  url: { value: 'URL', help: 'the URL of the cloud (default: from the last login)' },
+  id: { value: 'ID', help: 'the device id (default: from the last login)' },
   ...TLS_OPTIONS,
 } as const satisfies Record<string, Option>;
 
-/** The directory of this user where tokens are kept. */
+/** The directory for the tokens of this user. */
 function stateDirectory(env: NodeJS.ProcessEnv = process.env): string {
   const { XDG_STATE_HOME: named = '' } = env;
-  // What is relative does not count (XDG Base Directory Specification): it would be another place in each directory.
+  // Ignores a relative path, as the XDG Base Directory Specification requires.
   const base =
     (isAbsolute(named) && named) ||
     (process.platform === 'win32' && env['LOCALAPPDATA']) ||
@@ -45,7 +45,7 @@ function stateDirectory(env: NodeJS.ProcessEnv = process.env): string {
 
 const loginFile = (): string => join(stateDirectory(), 'login.json');
 
-/** Where the token of a login is kept: files of mode 0600. */
+/** The token store of a login: files of mode 0600. */
 export function tokenStoreOf({ url, deviceId }: Login): FileTokenStore {
   const name = createHash('sha256')
     .update(JSON.stringify([url, deviceId]))
@@ -54,7 +54,7 @@ export function tokenStoreOf({ url, deviceId }: Login): FileTokenStore {
   return new FileTokenStore(join(stateDirectory(), 'tokens', name), deviceId);
 }
 
-/** The files given for TLS, as paths that are good from anywhere. */
+/** The TLS files of the command line, as absolute paths. */
 export function tlsFilesOf(args: Args): Pick<Login, 'ca' | 'cert' | 'key'> {
   const files = (['ca', 'cert', 'key'] as const).flatMap((name) => {
     const path = args.text(name);
@@ -63,7 +63,7 @@ export function tlsFilesOf(args: Args): Pick<Login, 'ca' | 'cert' | 'key'> {
   return Object.fromEntries(files);
 }
 
-/** What the client takes for TLS; undefined for what Node does. */
+/** The `tls` option of the client; undefined for Node's defaults. */
 export async function tlsOf({
   ca,
   cert,
@@ -79,14 +79,14 @@ export async function tlsOf({
 }
 
 /**
- * The login a command is for: the last one, or what its options name.
- * @throws {CommandError} (rejects) if nobody has logged in.
+ * The login of a command: the last one, or the one that its options name.
+ * @throws {CommandError} (rejects) if there is none.
  */
 export async function loginOf(args: Args): Promise<Login> {
   const [url, deviceId] = [args.text('url'), args.text('id')];
   const last = await lastLogin();
   if (last === undefined && (url === undefined || deviceId === undefined)) {
-    throw new CommandError('There is no login yet: fedecks login URL --id ID');
+    throw new CommandError('No login yet. Log in: fedecks login URL --id ID');
   }
   const chosen = { url: url ?? last?.url ?? '', deviceId: deviceId ?? last?.deviceId ?? '' };
   // The TLS files of one cloud are not used for another.
@@ -94,7 +94,7 @@ export async function loginOf(args: Args): Promise<Login> {
   return { ...files, ...chosen, ...tlsFilesOf(args) };
 }
 
-/** Keeps a login, without its secrets, for the commands that come. */
+/** Stores a login, without secrets, for later commands. */
 export async function rememberLogin(login: Login): Promise<void> {
   await mkdir(stateDirectory(), { recursive: true, mode: 0o700 });
   const unfinished = `${loginFile()}.${process.pid}`;
@@ -118,20 +118,20 @@ async function lastLogin(): Promise<Login | undefined> {
       return { url, deviceId, ...Object.fromEntries(paths) };
     }
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new CommandError(`${loginFile()} is damaged: delete it, and log in again.`);
 }
 
-/** The proxy of the environment, which is none for this machine itself: no proxy leads back to it. */
+/** The proxy of the environment; none for localhost, which a proxy cannot reach. */
 export function proxyOf(url: string): string | undefined {
   const isHere = /^(localhost|127\.[\d.]+|\[::1\])$/.test(new URL(url).hostname);
   return isHere ? undefined : proxyFromEnvironment(process.env)(url);
 }
 
-/** @throws {UsageError} if there is none. */
+/** @throws {UsageError} if `--id` is missing. */
 export function requireId(args: Args): string {
   const id = args.text('id');
-  if (id === undefined || id === '') throw new UsageError('--id is missing: what the device calls itself.');
+  if (id === undefined || id === '') throw new UsageError('--id is missing: set it to the device id.');
   return id;
 }

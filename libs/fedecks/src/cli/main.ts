@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { EXIT } from './exit.js';
-import { complain } from './printable.js';
+import { printError } from './printable.js';
 import { runProgram } from './program.js';
 
 const cancelling = new AbortController();
@@ -11,15 +11,15 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 process.stdout.on('error', ({ code = 'unknown error' }: NodeJS.ErrnoException) => {
   // The reader has closed the pipe, as `head` does.
   if (code === 'EPIPE') process.exit(EXIT.ok);
-  complain(`Standard output cannot be written (${code}).`);
+  printError(`Cannot write to standard output (${code}).`);
   process.exit(EXIT.failure);
 });
-// There is nowhere to complain of it.
+// There is nowhere left to report it.
 process.stderr.on('error', () => undefined);
 
 const status = await runProgram(process.argv.slice(2), cancelling.signal);
-// A name server that does not answer would keep the process for minutes: a lookup cannot be cancelled.
+// Exits explicitly: a DNS lookup cannot be cancelled, and could keep the process alive for minutes.
 process.stdout.write('', (error) => {
-  // What has failed is the business of the handler above.
+  // The handler above handles a failure.
   if (!error) process.exit(status);
 });

@@ -6,16 +6,16 @@ export function jsonLine(value: unknown): string {
   return JSON.stringify(value).replace(TO_ESCAPE, escape);
 }
 
-/** A text of a peer's, cut to `maxCharacters`, from which a terminal takes no orders. */
-export function plain(text: string, maxCharacters = 200): string {
+/** Makes a text of a peer safe for a terminal, and truncates it to `maxCharacters`. */
+export function sanitize(text: string, maxCharacters = 200): string {
   const shown = text.length > maxCharacters ? `${text.slice(0, maxCharacters)}...` : text;
-  // eslint-disable-next-line no-control-regex -- these are what it is about
+  // eslint-disable-next-line no-control-regex -- it replaces control characters
   return shown.replace(/[\u0000-\u001F]/g, escape).replace(TO_ESCAPE, escape);
 }
 
-/** Writes what is wrong to standard error. */
-export function complain(text: string): void {
-  const lines = text.split('\n').map((line) => plain(line, Infinity));
+/** Writes an error to standard error. */
+export function printError(text: string): void {
+  const lines = text.split('\n').map((line) => sanitize(line, Infinity));
   process.stderr.write(`fedecks: ${lines.join('\n')}\n`);
 }
 

@@ -109,9 +109,9 @@ describe('the notation of terms in JSON', () => {
   });
 
   it.each<[string, string, string]>([
-    ['an unknown key with $', '{"a":{"$atm":"ok"}}', '$.a.$atm has a meaning of its own as a key'],
-    ['a key with $ beside another', '{"$atom":"ok","b":1}', '$.$atom has a meaning of its own'],
-    ['an inherited name', '{"$toString":1}', '$.$toString has a meaning'],
+    ['an unknown key with $', '{"a":{"$atm":"ok"}}', '$.a.$atm is a reserved key'],
+    ['a key with $ beside another', '{"$atom":"ok","b":1}', '$.$atom is a reserved key'],
+    ['an inherited name', '{"$toString":1}', '$.$toString is a reserved key'],
     ['Base64 without padding', '[[1,{"$bytes":"AQ"}]]', '$[0][1].$bytes must be bytes in Base64'],
     ['Base64 that is too short', '{"$bytes":"AQIDB"}', '$.$bytes must be bytes in Base64'],
     ['bytes that are no text', '{"$bytes":[1]}', '$.$bytes must be bytes in Base64, in quotes'],
@@ -127,11 +127,11 @@ describe('the notation of terms in JSON', () => {
     ['a number as a date', '{"$date":"1"}', '$.$date must be a date in UTC'],
     ['a day that is none', '{"$date":"2026-02-30T12:00:00Z"}', '$.$date must be a date in UTC'],
     ['an entry of three', '{"$map":[[1,2],[1,2,3]]}', '$.$map[1] must be a list of two'],
-    ['nine bits', '{"$bits":["oA==",9]}', '$.$bits must be bytes in Base64, and how many bits'],
+    ['nine bits', '{"$bits":["oA==",9]}', '$.$bits must be bytes in Base64, and the number of bits'],
     ['an improper list that is one', '{"$improper":[1,[2]]}', '$.$improper must be'],
-    ['a pid of other bytes', '{"$pid":"YQE="}', '$.$pid holds no bytes of a pid'],
+    ['a pid of other bytes', '{"$pid":"YQE="}', '$.$pid does not contain the bytes of a pid'],
     ['a tuple that is no list', '{"$tuple":{"a":1}}', '$.$tuple must be a list'],
-    ['nesting without end', `${'['.repeat(300)}${']'.repeat(300)}`, '$ is nested more than 256 deep'],
+    ['nesting without end', `${'['.repeat(300)}${']'.repeat(300)}`, '$ is nested more than 256 levels deep'],
   ])('rejects %s, and says where', (_what, json, message) => {
     expect(() => fromJson(JSON.parse(json) as Json)).toThrow(message);
   });

@@ -13,36 +13,36 @@ import {
 } from '../wire/internal.js';
 
 /*
- * The notation of terms in JSON. It shows the JavaScript value a handler gets, so it is JSON as such where JSON has the
- * value; what it has not is an object with one key that begins with `$`:
+ * The notation of terms in JSON. It shows the JavaScript value that a handler receives. JSON types represent themselves.
+ * Every other type is an object with one key, which begins with `$`:
  *
- *   {"$atom":"ok"}                  an atom; true, false and null stand for themselves
+ *   {"$atom":"ok"}                  an atom; true, false and null represent themselves
  *   {"$tuple":["fan",{"on":true}]}  a tuple
  *   {"$bytes":"AQID"}               bytes, in Base64
  *   {"$integer":"9007199254740993"} an integer beyond 2^53
- *   {"$float":1}                    a float that is a whole number; shown so beyond 2^53; -0 is {"$float":"-0"}
+ *   {"$float":1}                    a float that is a whole number, printed in this form beyond 2^53; -0 is {"$float":"-0"}
  *   {"$date":"2026-01-31T12:00:00.000Z"}   a DateTime in UTC
- *   {"$map":[[1,"one"]]}            a map with other keys than strings, or with one that begins with `$`
- *   {"$bits":["oA==",3]}            bytes, of the last of which 3 bits count
+ *   {"$map":[[1,"one"]]}            a map with keys that are not strings, or that begin with `$`
+ *   {"$bits":["oA==",3]}            a bit string whose last byte has 3 bits
  *   {"$improper":[1,2,"tail"]}      an improper list, its tail last
- *   {"$pid":"..."}, {"$reference":"..."}   what only Erlang understands, in Base64
+ *   {"$pid":"..."}, {"$reference":"..."}   a pid or reference of Erlang, in Base64
  */
 
-/** What JSON can say. */
+/** A JSON value. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-/** As deep as terms are read and written. */
+/** The same as for terms. */
 const MAX_DEPTH = 256;
-/** Decimal text of a larger integer takes long to read. */
+/** Parsing longer decimal text is slow. */
 const MAX_DECIMAL_CHARACTERS = 20_000;
 
 const INTEGER = /^-?(\d+|0x[\da-f]+)$/i;
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
-/** In UTC: text without an offset would be of the time zone of this machine. */
+/** In UTC: a text without an offset would be in the time zone of this machine. */
 const DATE = /^((?:\d{4}|[+-]\d{6})-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,3})?Z$/;
 const VERSION = 131;
 
-/** JSON that stands for no term. */
+/** JSON that does not represent a term. */
 export class NotationError extends Error {
   /** @param path as of `TermEncodeError`: `$.readings[3]`. */
   constructor(path: string, problem: string) {
@@ -50,7 +50,7 @@ export class NotationError extends Error {
   }
 }
 
-/** A term as the library reads it, in the notation above. */
+/** Writes a term, as the library decodes it, in the notation above. */
 export function toJson(term: Term): Json {
   if (typeof term === 'number') return isFloatOnly(term) ? toJson(float(term)) : term;
   if (typeof term === 'bigint') return { $integer: integerText(term) };
@@ -76,11 +76,11 @@ function mapToJson(map: ReadonlyMap<Term, Term>): Json {
 }
 
 /**
- * The term that JSON in the notation above stands for.
- * @throws {NotationError} naming the path of what stands for none.
+ * Reads a term from the notation above.
+ * @throws {NotationError} with the path of the problem.
  */
 export function fromJson(json: Json, path = '$', depth = 0): Term {
-  if (depth > MAX_DEPTH) throw new NotationError('$', `is nested more than ${MAX_DEPTH} deep`);
+  if (depth > MAX_DEPTH) throw new NotationError('$', `is nested more than ${MAX_DEPTH} levels deep`);
   if (typeof json === 'number') return checkedNumber(json, path);
   if (typeof json !== 'object' || json === null) return json;
   if (Array.isArray(json)) return list(json as readonly Json[], path, depth);
@@ -96,8 +96,8 @@ export function fromJson(json: Json, path = '$', depth = 0): Term {
     const known = Object.keys(READERS).join(', ');
     throw new NotationError(
       step(path, tag),
-      `has a meaning of its own as a key: alone in its object it must be one of ${known}. ` +
-        'A map with a key that begins with $ is written {"$map":[["$key","value"]]}',
+      `is a reserved key: it must be the only key of its object, and one of ${known}. ` +
+        'Write a map with a key that begins with $ as {"$map":[["$key","value"]]}',
     );
   }
   return read((json as Readonly<Record<string, Json>>)[tag] ?? null, step(path, tag), depth);
@@ -133,7 +133,7 @@ function text(value: Json, path: string, what: string): string {
   throw new NotationError(path, `must be ${what}, in quotes`);
 }
 
-/** `JSON.parse` has rounded it already. */
+/** `JSON.parse` has already rounded a larger integer. */
 function checkedNumber(value: number, path: string): number {
   if (!isUnsafeInteger(value)) return value;
   throw new NotationError(
@@ -163,7 +163,7 @@ function date(value: Json, path: string): Date {
   const written = text(value, path, 'a date');
   const [, seconds] = DATE.exec(written) ?? [];
   const read = new Date(written);
-  // JavaScript takes 30 February for 2 March.
+  // JavaScript reads 30 February as 2 March.
   const isDay = !Number.isNaN(read.getTime()) && read.toISOString().startsWith(seconds ?? ' ');
   if (!isDay) throw new NotationError(path, 'must be a date in UTC like 2026-01-31T12:00:00.000Z');
   return read;
@@ -174,7 +174,7 @@ function map(value: Json, path: string, depth: number): ReadonlyMap<Term, Term> 
     elements(value, path).map((entry, index) => {
       const [key, item, ...more] = list(elements(entry, `${path}[${index}]`), `${path}[${index}]`, depth + 1);
       if (key === undefined || item === undefined || more.length > 0)
-        throw new NotationError(`${path}[${index}]`, 'must be a list of two: key and value');
+        throw new NotationError(`${path}[${index}]`, 'must be a list of two elements, key and value');
       return [key, item] as const;
     }),
   );
@@ -183,7 +183,7 @@ function map(value: Json, path: string, depth: number): ReadonlyMap<Term, Term> 
 function bytes(value: Json, path: string): Uint8Array {
   const encoded = text(value, path, 'bytes in Base64');
   if (encoded.length % 4 !== 0 || !BASE64.test(encoded))
-    throw new NotationError(path, 'must be bytes in Base64, with its padding');
+    throw new NotationError(path, 'must be bytes in Base64, with padding');
   return new Uint8Array(Buffer.from(encoded, 'base64'));
 }
 
@@ -194,7 +194,7 @@ function bits(value: Json, path: string): BitString {
   if (!isCount || read.length === 0 || more.length > 0)
     throw new NotationError(
       path,
-      'must be bytes in Base64, and how many bits of the last count, from 1 to 7',
+      'must be bytes in Base64, and the number of bits in the last byte, from 1 to 7',
     );
   return new BitString(read, count);
 }
@@ -203,7 +203,7 @@ function improper(value: Json, path: string, depth: number): ImproperList {
   const terms = list(elements(value, path), path, depth);
   const tail = terms.pop();
   if (tail === undefined || terms.length === 0 || (Array.isArray(tail) && !(tail instanceof Tuple)))
-    throw new NotationError(path, 'must be at least one element and a tail that is no list');
+    throw new NotationError(path, 'must be at least one element, and a tail that is not a list');
   return new ImproperList(terms, tail);
 }
 
@@ -213,12 +213,12 @@ function opaque(value: Json, path: string, type: typeof Pid | typeof Reference):
     const term = decodeTerm(Buffer.concat([Buffer.of(VERSION), read]));
     if (term instanceof type && term.bytes.length === read.length) return term;
   } catch {
-    // Said below.
+    // Reported below.
   }
-  throw new NotationError(path, `holds no bytes of a ${type.name.toLowerCase()}`);
+  throw new NotationError(path, `does not contain the bytes of a ${type.name.toLowerCase()}`);
 }
 
-/** What JavaScript holds as a number, and JSON without more would say otherwise. */
+/** Numbers that plain JSON would not read back as the same term. */
 function isFloatOnly(value: number): boolean {
   return Object.is(value, -0) || isUnsafeInteger(value);
 }
@@ -229,7 +229,7 @@ function isUnsafeInteger(value: number): boolean {
 
 function integerText(value: bigint): string {
   const hex = value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`;
-  // Decimal text of a large integer takes time by the square of its length.
+  // Decimal conversion takes quadratic time.
   return hex.length > 4096 ? hex : value.toString();
 }
 

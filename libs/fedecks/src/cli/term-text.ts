@@ -4,9 +4,9 @@ import { CommandError } from './exit.js';
 import { jsonLine } from './printable.js';
 import { toJson } from './term-json.js';
 
-/** The largest term that is read or written. */
+/** The largest term to read or write. */
 export const MAX_TERM_BYTES = 16 * 1024 * 1024;
-/** Hexadecimal takes two characters for a byte, Elixir's `<<131, 97>>` up to five. */
+/** Hexadecimal needs two characters per byte, Elixir's `<<131, 97>>` up to five. */
 export const MAX_TEXT_BYTES = 5 * MAX_TERM_BYTES;
 
 /** Generous limits, because the input comes from the user, not from the network. */
@@ -22,18 +22,18 @@ export const NOTATIONS = ['json', 'elixir', ...ENCODINGS] as const;
 export type Notation = (typeof NOTATIONS)[number];
 
 /**
- * The bytes of a term, in whatever way they are written: a term begins with 131, which is `83` in hexadecimal, `g` in
- * Base64 and `<<131` in Elixir.
- * @throws {CommandError} if they are written in none of them.
+ * The bytes of a term in any encoding. A term begins with 131, which is `83` in hexadecimal, `g` in Base64 and `<<131`
+ * in Elixir.
+ * @throws {CommandError} if the encoding is not one of these.
  */
 export function bytesIn(input: Buffer, encoding: Encoding | undefined): Buffer {
   if (encoding === 'raw' || (encoding === undefined && input[0] === 131)) return input;
   const text = input.toString('latin1').replace(/\s+/g, '');
-  if (text === '') throw new CommandError('There is no input.');
+  if (text === '') throw new CommandError('The input is empty.');
   if (encoding === undefined && text.startsWith('<<')) return bytesOfElixir(text);
   if (encoding === 'base64' || (encoding === undefined && text.startsWith('g'))) return bytesOfBase64(text);
   const digits = text.replace(/^0x/i, '');
-  // A group that repeats would overflow the stack on millions of digits.
+  // A repeated group would overflow the stack on millions of digits.
   if (/^[\da-f]+$/i.test(digits) && digits.length % 2 === 0) return Buffer.from(digits, 'hex');
   const wanted =
     encoding === 'hex' ? 'hexadecimal' : 'hexadecimal, Base64, <<131, ...>> or the bytes of a term';
@@ -41,7 +41,7 @@ export function bytesIn(input: Buffer, encoding: Encoding | undefined): Buffer {
 }
 
 function bytesOfBase64(text: string): Buffer {
-  // Node would pass over what is too much or too little.
+  // Node ignores wrong padding and extra characters.
   const digits = text.replace(/={1,2}$/, '');
   const isWhole = digits.length % 4 !== 1 && (digits === text || text.length % 4 === 0);
   if (!isWhole || !/^[A-Za-z0-9+/_-]+$/.test(digits)) throw new CommandError('The input is not Base64.');
@@ -51,23 +51,24 @@ function bytesOfBase64(text: string): Buffer {
 function bytesOfElixir(text: string): Buffer {
   const bytes = text.slice('<<'.length, -'>>'.length).split(',');
   if (!text.endsWith('>>') || !bytes.every((byte) => /^\d{1,3}$/.test(byte) && Number(byte) < 256))
-    throw new CommandError('The input is not of the form <<131, 97, 1>>.');
+    throw new CommandError('The input must have the form <<131, 97, 1>>.');
   return Buffer.from(bytes.map(Number));
 }
 
-/** The bytes of a term. @throws {CommandError} with the path of what is no term. */
+/** The bytes of a term. @throws {CommandError} with the path of a value that is not a term. */
 export function bytesOfTerm(term: Term): Buffer {
   try {
     return encodeTerm(term, { maxBytes: MAX_TERM_BYTES });
   } catch (error) {
-    if (error instanceof TermEncodeError) throw new CommandError(`The input is no term: ${error.message}.`);
+    if (error instanceof TermEncodeError)
+      throw new CommandError(`The input is not a term: ${error.message}.`);
     throw error;
   }
 }
 
 /**
- * The bytes of a term in a notation, ready to be written out.
- * @throws {CommandError} if they are no safe term, with the place where that was noticed.
+ * Converts the bytes of a term to a notation.
+ * @throws {CommandError} with the position, if they are not a safe term.
  */
 export function write(bytes: Buffer, notation: Notation): Buffer | string {
   const read = (options: Parameters<typeof decodeTerm>[1] = {}): Term => {
@@ -90,7 +91,7 @@ export function write(bytes: Buffer, notation: Notation): Buffer | string {
   }
 }
 
-/** The bytes at which reading stopped. Those of a compressed term are not there to be shown. */
+/** The byte at which decoding stopped; not for a compressed term, whose offset counts inflated bytes. */
 function around(bytes: Buffer, { offset, code }: TermDecodeError): string {
   if (code === 'bad-version') return ', where a term has 131 (83 in hexadecimal)';
   if (bytes[1] === 80 || offset >= bytes.length) return ` of ${bytes.length}`;

@@ -25,8 +25,8 @@ import { HandlerRunner, RequestSink, type ResultSink } from '../results/index.js
 import { type Term } from '../wire/internal.js';
 
 /**
- * How many messages of the cloud may wait for a handler. The cloud cannot be slowed down: the next one is dropped, and
- * that is logged.
+ * The maximum number of messages that wait for a handler. A device cannot slow the cloud down, so it drops and logs further
+ * messages.
  */
 const MAILBOX_LIMIT = 1_000;
 
@@ -35,10 +35,7 @@ const WATCH_EVERY_MS = 1_000;
 
 const MAX_LINE_CHARS = 2_000;
 
-/** What `@OnDisconnected` receives on a device: the `connection_lost` event of the client. */
-export type ConnectionLost = Extract<ClientEvent, { type: 'connection_lost' }>;
-
-/** A message, and what runs the handlers of the connection it came on. */
+/** A message, and the runner of its connection. */
 interface ReceivedMessage {
   readonly message: Term;
   readonly runner: HandlerRunner;
@@ -48,7 +45,7 @@ type IncomingRequest = Parameters<FedecksClient['requestListener']>[0];
 
 type Received = ReceivedMessage | IncomingRequest;
 
-/** Starts the client with the app, gives what it receives to the app's handlers, and sends what they return. */
+/** Starts the client with the app, passes its messages to the app's handlers, and sends their results. */
 @Injectable()
 export class ClientHandlers
   implements OnApplicationBootstrap, BeforeApplicationShutdown, InboxOwner<Received>, ResultSink, Worker
@@ -58,9 +55,9 @@ export class ClientHandlers
   readonly weight = 'light';
   private readonly logger = new Logger('FedecksClient');
   private readonly inbox: Inbox<Received>;
-  /** Runs the handlers of the connection there is, or of the last one. */
+  /** Runs the handlers of the current connection, or of the last one. */
   private runner = new HandlerRunner(this);
-  /** The last result that is being sent. */
+  /** The send in progress. */
   private sending: Promise<void> | undefined;
   private watching: NodeJS.Timeout | undefined;
   private dropping = false;
@@ -119,12 +116,12 @@ export class ClientHandlers
   /** Logged at the first dropped message and at the end only: there may be many. */
   private drop(): void {
     if (this.dropped++ > 0) return;
-    this.logger.error(`Messages of the cloud are being dropped: ${MAILBOX_LIMIT} wait for a handler`);
+    this.logger.error(`Dropping messages from the cloud: ${MAILBOX_LIMIT} messages wait for a handler`);
   }
 
-  private takeAgain(): void {
+  private resumeAfterDrop(): void {
     this.dropping = false;
-    this.logger.error(`${this.dropped} messages of the cloud were dropped; there is room again`);
+    this.logger.error(`Dropped ${this.dropped} messages from the cloud; accepting messages again`);
     this.dropped = 0;
   }
 
@@ -195,20 +192,20 @@ export class ClientHandlers
       spentMs = performance.now() - startedAt;
     }
     if (this.inbox.ready) turns.add(this);
-    if (this.dropping && this.inbox.roomy) this.takeAgain();
+    if (this.dropping && this.inbox.roomy) this.resumeAfterDrop();
   }
 
   onFailure(error: unknown, handler = 'A handler'): void {
     const refusal = refusalOf(error);
     if (refusal === undefined) this.logger.error(`${handler} failed`, stackOf(error));
-    else this.logger.warn(printable(`A pipe refused what the cloud sent: ${refusal}`, MAX_LINE_CHARS));
+    else this.logger.warn(printable(`A pipe rejected a message from the cloud: ${refusal}`, MAX_LINE_CHARS));
   }
 
   onStall({ name, kind }: Handler): void {
     const event = kind.kind === 'event' ? `, for the event '${kind.event}',` : '';
     this.logger.warn(
-      `${name}${event} has been running for ${LONG_RUN_MS / 1000} s. What the cloud sends waits for it, ` +
-        `and is dropped when ${MAILBOX_LIMIT} messages wait: give what it awaits a timeout`,
+      `${name}${event} has been running for ${LONG_RUN_MS / 1000} s. Later messages from the cloud wait for it, ` +
+        `and are dropped when ${MAILBOX_LIMIT} wait: add a timeout to what it awaits`,
     );
   }
 
@@ -217,13 +214,15 @@ export class ClientHandlers
   send(term: Term): void {
     this.sending = this.client
       .send(term)
-      .catch((error: unknown) => this.logger.warn(`A handler's result was not sent: ${messageOf(error)}`));
+      .catch((error: unknown) =>
+        this.logger.warn(`Could not send the result of a handler: ${messageOf(error)}`),
+      );
   }
 
   /** A device's handler cannot close the connection: the client would reconnect. */
   stop(): void {
     this.logger.error(
-      'A handler returned stop(), which closes a connection of the cloud: on a device use FedecksClient.stop()',
+      'A handler returned stop(), which works only in the cloud: on a device, use FedecksClient.stop()',
     );
   }
 

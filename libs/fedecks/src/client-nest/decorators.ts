@@ -1,21 +1,23 @@
+import { type ClientEvent } from '../client/index.js';
 import * as handlers from '../handlers/index.js';
 import { type Contract } from '../wire/internal.js';
-import { type ConnectionLost } from './client-handlers.js';
+
+/** What `@OnDisconnected` receives on a device: the `connection_lost` event of the client. */
+export type ConnectionLost = Extract<ClientEvent, { type: 'connection_lost' }>;
 
 /**
- * Runs once for each connection that has ended. The payload is a {@link ConnectionLost}; nobody is left to
- * answer.
+ * Runs once after each connection. The payload is a {@link ConnectionLost}. The result is ignored.
  *
- * The compiler refuses a method whose parameters take neither that, nor the device, its id or the signal. `Also` is what
- * they take beside, if a pipe or a parameter decorator of your own makes it.
+ * Each parameter of the method must accept the payload, the device, its id or the signal. `Also` adds types that your own
+ * pipes or parameter decorators produce.
  */
 export function OnDisconnected<Also = never>() {
   return handlers.OnDisconnected<ConnectionLost, Also>();
 }
 
 /**
- * `@OnMessage` of a contract, on the side of the device: `const On = onMessageFor<Greenhouse>()`, and `@On('...')` takes
- * the events of `down` and answers with those of `up`. Nothing is checked when messages arrive.
+ * `@OnMessage` for a contract, on a device: with `const On = onMessageFor<Greenhouse>()`, `@On('...')` accepts the events
+ * of `down` and returns those of `up`. Only the compiler checks this: incoming messages are not validated.
  */
 export function onMessageFor<C extends Contract>(): handlers.OnMessageOf<C, 'down', 'up'> {
   return handlers.OnMessage;

@@ -13,10 +13,9 @@ export {
   Payload,
 } from '../handlers/index.js';
 export { type HandlerResult } from '../results/index.js';
-export { type ConnectionLost } from './client-handlers.js';
 export {
   type FedecksClientAsyncOptions,
   FedecksClientModule,
   type FedecksClientOptionsFactory,
 } from './fedecks-client.module.js';
-export { OnDisconnected, onMessageFor } from './decorators.js';
+export { type ConnectionLost, OnDisconnected, onMessageFor } from './decorators.js';

@@ -5,8 +5,8 @@ type RemoveArguments = Parameters<AbortSignal['removeEventListener']>;
 type Listener = AddArguments[1];
 
 /**
- * Makes a signal whose listeners may throw: that goes to `onFailure`. Node would throw it again where nobody can catch
- * it, which ends the process. Listeners of a signal made from it (`AbortSignal.any`) are out of reach.
+ * Creates a signal whose listeners may throw: `onFailure` receives the error. Node would rethrow it uncaught, which ends
+ * the process. Does not cover listeners of a derived signal (`AbortSignal.any`).
  */
 export function guardedController(onFailure: OnFailure): AbortController {
   const controller = new AbortController();
@@ -14,7 +14,7 @@ export function guardedController(onFailure: OnFailure): AbortController {
   const guards = new WeakMap<object, (event: Event) => void>();
   const add = signal.addEventListener.bind(signal);
   const remove = signal.removeEventListener.bind(signal);
-  // Everything that listens to a signal comes by here, `onabort` and Node's own functions too.
+  // All listeners pass through this method, including `onabort` and those of Node.
   signal.addEventListener = (...[type, listener, options]: AddArguments): void => {
     const guard = guards.get(listener) ?? guarded(signal, listener, onFailure);
     guards.set(listener, guard);

@@ -19,7 +19,7 @@ import {
 /** A type guard for the messages of a handler. Called for every message without an exact route. */
 export type MessageGuard<T extends Term = Term> = (message: Term) => message is T;
 
-/** What a method handles, as its decorators say it. */
+/** What a method handles, from its decorators. */
 export type HandlerKind =
   | { readonly kind: 'connected' | 'disconnected' | 'error' | 'raw' | 'any' }
   | { readonly kind: 'event'; readonly event: string }
@@ -29,7 +29,7 @@ const HANDLERS_METADATA = Symbol('fedecks:handlers');
 const ENDPOINTS_METADATA = Symbol('fedecks:endpoints');
 const FROM_CLOUD_METADATA = Symbol('fedecks:from-cloud');
 
-/** Who sends what handlers take: the devices of this app, or the cloud whose device this app is. */
+/** The sender of messages to handlers: the devices of this app, or the cloud whose device this app is. */
 export type Peer = 'devices' | 'cloud';
 
 function handles(decorator: string, kind: HandlerKind): MethodDecorator {
@@ -38,18 +38,18 @@ function handles(decorator: string, kind: HandlerKind): MethodDecorator {
     const method: unknown = descriptor?.value;
     if (typeof method !== 'function' || typeof target === 'function') {
       throw new InvalidHandlerError(
-        `${decorator} on ${owner.name}.${String(key)}: it must stand on an instance method of a provider or controller. ` +
-          `Make ${String(key)} a method, neither static nor a property holding a function.`,
+        `${decorator} on ${owner.name}.${String(key)}: the decorator needs an instance method of a provider or controller. ` +
+          `Make ${String(key)} a method, neither static nor a property that holds a function.`,
       );
     }
     const others = (Reflect.getMetadata(HANDLERS_METADATA, method) as HandlerKind[] | undefined) ?? [];
     Reflect.defineMetadata(HANDLERS_METADATA, [...others, kind], method);
-    // Where messages enter the app: for such a class Nest makes the scoped enhancers an app has for all.
+    // Marks an entry point of messages: Nest then instantiates the scoped global enhancers for this class.
     Reflect.defineMetadata(ENTRY_PROVIDER_WATERMARK, true, owner);
   };
 }
 
-/** What the decorators on a method say, or undefined for a method that has none. */
+/** What the decorators of a method say, or undefined if it has none. */
 export function handlerKindsOf(method: object): readonly HandlerKind[] | undefined {
   return Reflect.getMetadata(HANDLERS_METADATA, method) as HandlerKind[] | undefined;
 }
@@ -63,17 +63,17 @@ const DECORATORS = {
   guard: '@OnMessage(guard)',
 } as const satisfies Partial<Record<HandlerKind['kind'], string>>;
 
-/** What a handler takes, for `switchToWs().getPattern()`: the name of its event, or its decorator. */
+/** The result of `switchToWs().getPattern()`: the event name of the handler, or its decorator. */
 export function patternOf(kind: HandlerKind): string {
   return kind.kind === 'event' ? kind.event : DECORATORS[kind.kind];
 }
 
-/** The paths a class has chosen with {@link DeviceEndpoint}. */
+/** The paths in the {@link DeviceEndpoint} of a class. */
 export function endpointsOf(type: object): readonly string[] {
   return (Reflect.getMetadata(ENDPOINTS_METADATA, type) as string[] | undefined) ?? [];
 }
 
-/** Whom a class has chosen to serve, with {@link DeviceEndpoint} and {@link FromCloud}. */
+/** The peers that a class serves, from {@link DeviceEndpoint} and {@link FromCloud}. */
 export function chosenPeers(type: object): readonly Peer[] {
   const peers: Peer[] = [];
   if (Reflect.hasMetadata(ENDPOINTS_METADATA, type)) peers.push('devices');
@@ -84,20 +84,19 @@ export function chosenPeers(type: object): readonly Peer[] {
 /**
  * Handles messages from the other side (PROTOCOL.md §2).
  *
- * - `@OnMessage('temperature')` takes the event of that name, and receives its payload. An event is a pair
+ * - `@OnMessage('temperature')` handles the event of that name, and receives its payload. An event is a pair
  *   (tuple or list of two) whose first element is a string or an atom, or a map with a string `event` and
  *   optional `data`.
- * - `@OnMessage(isBatch)` takes every message the type guard accepts, and receives all of it.
- * - `@OnMessage()` takes everything else.
+ * - `@OnMessage(isBatch)` handles every message that the type guard accepts, and receives the whole message.
+ * - `@OnMessage()` handles everything else.
  *
- * Exact names go first, then guards in the order of declaration, then the catch-all; one handler runs.
- * What it returns is answered: `undefined` sends nothing, a value is the reply, an Observable, async iterable or
- * generator sends each of its values, {@link stop} closes the connection, and a promise of any of these works.
+ * One handler runs: an exact name first, then guards in the order of declaration, then the catch-all. Its result is sent:
+ * a value is the reply, an Observable, async iterable or generator sends each of its values, `undefined` sends nothing,
+ * {@link stop} closes the connection, and a promise of any of these works.
  *
- * The compiler refuses a method whose result cannot be sent. It refuses one behind a type guard whose parameters take
- * neither what the guard accepts, nor the device, its id or the signal; `Also` lists further types, if a pipe or a
- * parameter decorator of your own makes it.
- * @throws {InvalidHandlerError} at boot, when it stands on anything but an instance method.
+ * The compiler rejects a method whose result cannot be sent. With a type guard, each parameter must accept the guarded
+ * type, the device, its id or the signal. `Also` adds types that your own pipes or parameter decorators produce.
+ * @throws {InvalidHandlerError} at boot, when the decorator is not on an instance method.
  */
 export function OnMessage<T extends Term, Also = never>(
   guard: MessageGuard<T>,
@@ -107,12 +106,12 @@ export function OnMessage(event?: string | MessageGuard): MethodDecorator {
   if (event === undefined) return handles('@OnMessage()', { kind: 'any' });
   if (typeof event === 'string') return handles(`@OnMessage('${event}')`, { kind: 'event', event });
   if (typeof event === 'function') return handles('@OnMessage(guard)', { kind: 'guard', guard: event });
-  throw new InvalidHandlerError('@OnMessage takes the name of an event, a type guard, or nothing.');
+  throw new InvalidHandlerError('@OnMessage takes an event name, a type guard, or no argument.');
 }
 
 /**
- * `@OnMessage` for the events one side receives: the compiler refuses another name, a method that does not take the
- * payload, and a result that is no message of the other direction.
+ * `@OnMessage` for the events that one side receives. The compiler rejects another name, a method that does not accept the
+ * payload, and a result that is not a message of the other direction.
  */
 export type OnMessageOf<C extends Contract, Receives extends 'up' | 'down', Answers extends 'up' | 'down'> = <
   Event extends EventName<EventsOf<C, Receives>>,
@@ -124,22 +123,21 @@ export type OnMessageOf<C extends Contract, Receives extends 'up' | 'down', Answ
 >;
 
 /**
- * Handles binary frames that are no safe term: the payload is the bytes, as a `Uint8Array` (PROTOCOL.md §2). `Also` is
- * as with {@link OnMessage}.
+ * Handles binary frames that are not a safe term. The payload is the bytes, as a `Uint8Array` (PROTOCOL.md §2). `Also`
+ * works as in {@link OnMessage}.
  */
 export function OnRawMessage<Also = never>(): HandlerDecorator<[Uint8Array] | Beside<Also>, AnyAnswer> {
   return handles('@OnRawMessage()', { kind: 'raw' });
 }
 
 /**
- * Runs when a connection is open, before any message of it. What it returns is sent, and `Also` is, as with {@link
- * OnMessage}.
+ * Runs when a connection has opened, before its first message. Result and `Also` work as in {@link OnMessage}.
  */
 export function OnConnected<Also = never>(): HandlerDecorator<[null] | Beside<Also>, AnyAnswer> {
   return handles('@OnConnected()', { kind: 'connected' });
 }
 
-/** Runs once for each connection that has ended. Each half says of which type its `Cause` is. */
+/** Runs once after each connection. Cloud and device each define the type of `Cause`. */
 export function OnDisconnected<Cause, Also = never>(): HandlerDecorator<
   PayloadOrProperty<Cause> | Beside<Also>,
   unknown
@@ -147,7 +145,7 @@ export function OnDisconnected<Cause, Also = never>(): HandlerDecorator<
   return handles('@OnDisconnected()', { kind: 'disconnected' });
 }
 
-/** Runs for each failure. The server says of which type its `Failure` is. */
+/** Runs for each failure. The server defines the type of `Failure`. */
 export function OnSocketError<Failure, Also = never>(): HandlerDecorator<
   PayloadOrProperty<Failure> | BesideFailure<Also>,
   unknown
@@ -166,16 +164,16 @@ export function DeviceEndpoint(...paths: string[]): ClassDecorator {
 }
 
 /**
- * The handlers of this class serve the cloud: they take what it sends to this app, which is its device.
+ * The handlers of this class serve the cloud: they handle its messages to this app, which is its device.
  *
- * Needed only in an app that also imports `FedecksModule`, and so has devices of its own. A class that serves both has
- * `@DeviceEndpoint()` too.
+ * Needed only in an app that also imports `FedecksModule`, and so has its own devices. A class that serves both also has
+ * `@DeviceEndpoint()`.
  */
 export function FromCloud(): ClassDecorator {
   return (target) => Reflect.defineMetadata(FROM_CLOUD_METADATA, true, target);
 }
 
-/** Parameter types. The payload's is the number of Nest's "body", which is what makes a ValidationPipe look at it. */
+/** Parameter types. The payload has the number of Nest's "body", so that a ValidationPipe validates it. */
 export const PARAM = { payload: 3, deviceId: 101, device: 102, signal: 103 } as const;
 
 export interface ParamMetadata {
@@ -188,12 +186,11 @@ function param(type: number, data: string | undefined, pipes: ParamMetadata['pip
   return (target, key, index) => {
     if (key === undefined) {
       throw new InvalidHandlerError(
-        `A parameter decorator of fedecks stands on the constructor of ${(target as { name: string }).name}: ` +
+        `The constructor of ${(target as { name: string }).name} has a parameter decorator of fedecks: ` +
           'move it to a parameter of a handler method.',
       );
     }
-    // The same place and shape as the parameters of Nest's controllers, so that Nest's own machinery
-    // (pipes, createParamDecorator) sees ours and ours sees Nest's.
+    // The same key and shape as for Nest's controllers, so that Nest's pipes and createParamDecorator work with ours.
     const known = (Reflect.getMetadata(ROUTE_ARGS_METADATA, target.constructor, key) ?? {}) as object;
     const added: ParamMetadata = { index, data, pipes };
     Reflect.defineMetadata(
@@ -206,7 +203,7 @@ function param(type: number, data: string | undefined, pipes: ParamMetadata['pip
 }
 
 /**
- * The payload: of an event its data, of a guard or catch-all the message, of a raw message the bytes. With a name, that
+ * The payload: the data of an event, the message for a guard or catch-all, the bytes of a raw message. With a name, that
  * property of it. Pipes apply.
  */
 export function Payload(...pipes: ParamMetadata['pipes']): ParameterDecorator;
@@ -218,21 +215,21 @@ export function Payload(...given: readonly (string | ParamMetadata['pipes'][numb
     : param(PARAM.payload, undefined, given as ParamMetadata['pipes']);
 }
 
-/** The id of the device the message came from; `null` in `@OnSocketError` where it is not known. */
+/** The id of the device that sent the message; `null` in `@OnSocketError` if unknown. */
 export function DeviceId(): ParameterDecorator {
   return param(PARAM.deviceId, undefined, []);
 }
 
-/** The device the message came from, with its claims, remote address and time of connection: a `ConnectedDevice`. */
+/** The device that sent the message, with claims, remote address and time of connection: a `ConnectedDevice`. */
 export function Device(): ParameterDecorator {
   return param(PARAM.device, undefined, []);
 }
 
 /**
- * An `AbortSignal` that is aborted when the connection ends, whatever ends it: the drain deadline of the app does, too.
- * Give it to what the handler waits for (`fetch`, `events.on`, timers), so that nothing waits for a device that is gone.
- * An `AbortError` of a handler whose connection has ended is not reported. In `@OnDisconnected` the signal is aborted
- * already; in `@OnSocketError`, which belongs to no connection, it never is.
+ * An `AbortSignal` that aborts when the connection ends, for any cause, including the drain deadline of the app. Pass it
+ * to what the handler awaits (`fetch`, `events.on`, timers), so that nothing waits for a disconnected device. An
+ * `AbortError` of a handler whose connection has ended is not reported. In `@OnDisconnected` the signal is already
+ * aborted; in `@OnSocketError`, which belongs to no connection, it never aborts.
  */
 export function AbortSignal(): ParameterDecorator {
   return param(PARAM.signal, undefined, []);

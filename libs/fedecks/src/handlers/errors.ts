@@ -1,6 +1,6 @@
 import { FedecksError } from '../wire/internal.js';
 
-/** A decorator or a set of handlers that cannot work. Thrown at boot; the message says which class and how to fix it. */
+/** Invalid handlers or decorators. Thrown at boot; the message names the class and the fix. */
 export class InvalidHandlerError extends FedecksError {
   override readonly name = 'InvalidHandlerError';
 

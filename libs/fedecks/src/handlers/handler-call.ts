@@ -2,14 +2,14 @@ import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
 import { type SignalSource } from '../results/index.js';
 import { PARAM, type ParamMetadata } from './decorators.js';
 
-/** What a handler may ask to know of the device. Each half adds its own. */
+/** The device, as handlers see it. Cloud and device each add properties. */
 export interface DeviceContext {
   readonly id: string | null;
 }
 
 /**
- * Calls a handler with a payload that came from, or concerns, a device.
- * @param connection the connection it runs for, where there is one.
+ * Calls a handler with a payload from, or about, a device.
+ * @param connection its connection, if any.
  */
 export type HandlerCall = (payload: unknown, device: DeviceContext, connection?: SignalSource) => unknown;
 
@@ -20,7 +20,7 @@ export function paramsOf(type: object, name: string): Readonly<Record<string, Pa
   return (Reflect.getMetadata(ROUTE_ARGS_METADATA, type, name) ?? {}) as Record<string, ParamMetadata>;
 }
 
-/** The value of a parameter of ours. */
+/** The argument for a parameter decorator of this library. */
 export function argument(
   type: number,
   property: string | undefined,
@@ -32,18 +32,18 @@ export function argument(
   if (type === PARAM.device) return device;
   if (type === PARAM.signal) return signalOf(connection);
   if (property === undefined) return payload;
-  // Only what the device sent: `@Payload('constructor')` must not find what every object inherits.
+  // Own properties only: `@Payload('constructor')` must not find an inherited property.
   return typeof payload === 'object' && payload !== null && Object.hasOwn(payload, property)
     ? (payload as Record<string, unknown>)[property]
     : undefined;
 }
 
-/** Without a connection the signal is one of its own: listeners would pile up at one that is shared and never aborted. */
+/** Without a connection, a new signal: listeners would accumulate on a shared one that never aborts. */
 export function signalOf(connection: SignalSource | undefined): AbortSignal {
   return connection ? connection.signal : new AbortController().signal;
 }
 
-/** A method without guards, pipes, interceptors or filters is called directly: nothing is paid for what it does not use. */
+/** Calls a method directly that has no guards, pipes, interceptors or filters. */
 export function directCall(instance: object, method: Method, name: string): HandlerCall {
   const params = Object.entries(paramsOf(instance.constructor, name)).map(([key, { index, data }]) => ({
     index,
@@ -52,7 +52,7 @@ export function directCall(instance: object, method: Method, name: string): Hand
   }));
   const [only, other] = params;
   if (!only) return (payload, device) => method.call(instance, payload, device);
-  // The usual shapes have a call of their own: an array and a spread for each message cost more than the call.
+  // Fast paths: an array and a spread per message would cost more than the call.
   if (!other && only.index === 0 && only.type === PARAM.payload && only.data === undefined) {
     return (payload) => method.call(instance, payload);
   }

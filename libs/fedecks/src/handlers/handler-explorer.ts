@@ -111,7 +111,7 @@ export class HandlerExplorer {
         ? this.enhanced.create(instance, method, name, pattern, wrapper.id)
         : directCall(instance, method, name);
     }
-    // A request-scoped or transient provider is made anew for each message; as REQUEST it injects device and payload.
+    // A request-scoped or transient provider is created per message; its REQUEST is { device, payload }.
     return async (payload, device, connection) => {
       const contextId = ContextIdFactory.create();
       this.moduleRef.registerRequestByContextId({ device, payload }, contextId);

@@ -2,10 +2,10 @@ import { type HandlerRunner } from '../results/index.js';
 import { type DeviceContext } from './handler-call.js';
 import { type Handler } from './router.js';
 
-/** How long, in ms, a handler may run before that is reported: all that comes after it waits for it. */
+/** After this time, in ms, a running handler is reported, because later messages wait for it. */
 export const LONG_RUN_MS = 60_000;
 
-/** How much may wait for handlers. */
+/** The limits of waiting messages. */
 export interface InboxLimits {
   readonly messages: number;
   readonly bytes: number;
@@ -15,8 +15,7 @@ export interface InboxLimits {
 export interface InboxOwner<Message> {
   readonly device: DeviceContext;
   /**
-   * Handles a message: calls {@link Inbox.run} with the handler that takes it, if one does. May throw what type guards
-   * throw.
+   * Handles a message: calls {@link Inbox.run} with the matching handler, if any. May throw errors of type guards.
    */
   handle(message: Message): void;
   /** Called when work is ready: call {@link Inbox.step} while {@link Inbox.ready}. */
@@ -27,7 +26,7 @@ export interface InboxOwner<Message> {
   onStall(handler: Handler): void;
 }
 
-/** A handler that is not called for a message: `@OnConnected`, `@OnDisconnected`. */
+/** A call of a handler without a message: `@OnConnected`, `@OnDisconnected`. */
 class Call {
   constructor(
     readonly handler: Handler,
@@ -41,25 +40,25 @@ class Barrier {
   constructor(readonly onReached: () => void) {}
 }
 
-/** What waits, and how many bytes it keeps in memory. */
+/** A waiting item, and the bytes that it keeps in memory. */
 interface Entry<Message> {
   readonly item: Message | Call | Barrier;
   readonly bytes: number;
 }
 
 /**
- * Handles the messages of one peer, one after another. Nothing is queued while handlers return no promise: then
- * {@link Inbox.take} is only a call. While one is waited for, messages wait; the owner stops reading when it is
+ * Handles the messages of one peer, one after another. While handlers return no promise, {@link Inbox.take} calls them
+ * directly and queues nothing. While a handler runs, messages wait; the owner stops reading when the inbox is
  * {@link Inbox.full}.
  */
 export class Inbox<Message> {
   private readonly waiting: Entry<Message>[] = [];
   private waitingBytes = 0;
-  /** Of the message that was handled last. */
+  /** The bytes of the last handled message. */
   private handledBytes = 0;
-  /** The handler that is waited for. */
+  /** The handler whose promise is pending. */
   private running: Handler | undefined;
-  /** Whether something is handled right now: what is asked for meanwhile, by a handler even, comes after it. */
+  /** Whether a synchronous call is in progress: items that arrive during it, even from a handler, wait. */
   private handling = false;
   /** When {@link Inbox.watch} first saw it run; 0 until then, Infinity once it has been reported. */
   private seenRunningAt = 0;
@@ -69,7 +68,7 @@ export class Inbox<Message> {
     private readonly owner: InboxOwner<Message>,
   ) {}
 
-  /** Whether a handler is waited for. */
+  /** Whether the promise of a handler is pending. */
   get busy(): boolean {
     return this.running !== undefined;
   }
@@ -99,30 +98,30 @@ export class Inbox<Message> {
     return this.waiting.length <= this.limits.messages / 2 && this.waitingBytes <= this.limits.bytes / 2;
   }
 
-  /** What {@link Inbox.step} would handle, if it is a message. */
+  /** The next item of {@link Inbox.step}, if it is a message. */
   get next(): Message | undefined {
     const item = this.waiting[0]?.item;
     return item instanceof Call || item instanceof Barrier ? undefined : item;
   }
 
-  /** How many wait. */
+  /** The number of waiting items. */
   get length(): number {
     return this.waiting.length;
   }
 
-  /** Bytes of the messages that wait. */
+  /** The bytes of the waiting messages. */
   get bytes(): number {
     return this.waitingBytes;
   }
 
-  /** Bytes of the message whose handler is waited for. */
+  /** The bytes of the message whose handler is running. */
   get runningBytes(): number {
     return this.running === undefined ? 0 : this.handledBytes;
   }
 
   /**
-   * Handles a message: at once if nothing is before it.
-   * @param bytes that it keeps in memory while it waits.
+   * Handles a message, immediately if nothing waits before it.
+   * @param bytes the memory that it keeps while it waits.
    */
   take(message: Message, bytes: number): void {
     if (!this.idle) return this.push(message, bytes);
@@ -131,7 +130,7 @@ export class Inbox<Message> {
     this.serveMeanwhile();
   }
 
-  /** Lets a message wait for {@link Inbox.step}, also if nothing is before it. */
+  /** Queues a message for {@link Inbox.step}, even if nothing waits before it. */
   defer(message: Message, bytes: number): void {
     this.push(message, bytes);
   }
@@ -144,13 +143,13 @@ export class Inbox<Message> {
     this.serveMeanwhile();
   }
 
-  /** Resolves when all that was taken until now is handled. */
+  /** Resolves when all items taken so far are handled. */
   done(): Promise<void> {
     if (this.idle) return Promise.resolve();
     return new Promise((resolve) => this.push(new Barrier(resolve), 0));
   }
 
-  /** Handles what has waited longest. Only while {@link Inbox.ready}. */
+  /** Handles the oldest item. Call only while {@link Inbox.ready}. */
   step(): void {
     const next = this.waiting.shift();
     if (!next) return;
@@ -163,8 +162,8 @@ export class Inbox<Message> {
   }
 
   /**
-   * Calls a handler and delivers what it returns. Whatever it throws ends here.
-   * @param runner of the connection that the payload came on.
+   * Calls a handler and delivers its result. Never throws.
+   * @param runner that of the payload's connection.
    */
   run(handler: Handler, payload: unknown, runner: HandlerRunner): void {
     let working: Promise<void> | undefined;
@@ -198,7 +197,7 @@ export class Inbox<Message> {
     this.handling = false;
   }
 
-  /** What was asked for while something was handled has nothing to wait for any more. */
+  /** Items that arrived during a synchronous call can be handled now. */
   private serveMeanwhile(): void {
     if (this.ready) this.owner.onReady();
   }

@@ -3,20 +3,20 @@ import { type EventsOf, type Contract, type MessageToSend } from '../wire/intern
 import { type Stop } from '../results/index.js';
 
 /**
- * A decorator of a handler, which has the compiler look at the method it stands on: that each parameter takes one of
- * what is there to take (`Takes`, each in a tuple of one), and that the result can be sent, where it is (`Answers`).
+ * A handler decorator that type-checks its method: each parameter must accept one of the available arguments (`Takes`, each
+ * in a tuple of one), and the result must be sendable (`Answers`).
  *
- * The compiler does not tell a method's decorator how its parameters are decorated. So which one is the payload is not
- * known, and a parameter passes that takes the id of the device, or the device, instead.
+ * A method decorator does not know the parameter decorators. So it cannot tell which parameter is the payload, and also
+ * accepts a parameter for the device or its id in that place.
  */
 export interface HandlerDecorator<Takes, Answers> {
-  /** For `applyDecorators` of Nest, which hands on any method: the key of one that it stands on itself is no `string`. */
+  /** For Nest's `applyDecorators`, which passes any method with a key of type `string`. */
   <Key extends string | symbol>(
     target: object,
     key: string extends Key ? Key : never,
     descriptor: { readonly value?: unknown },
   ): void;
-  /** For a method that it stands on. */
+  /** For direct use on a method. */
   <Method>(
     target: object,
     key: string | symbol,
@@ -24,24 +24,24 @@ export interface HandlerDecorator<Takes, Answers> {
   ): void;
 }
 
-/** The parameters a handler may have beside the payload: the id of the device, the device, the signal, and `Also`. */
+/** The parameters of a handler besides the payload: the device id, the device, the signal, and `Also`. */
 export type Beside<Also> = [string] | [AnyDevice] | [AbortSignal] | Boxed<Also>;
 
-/** What there is beside a failure, which need not be of a device that is known: its id, in `@Device()` too. */
+/** The parameters besides a failure, whose device id may be unknown, also in `@Device()`. */
 export type BesideFailure<Also> =
   [string | null] | [{ readonly id: string | null }] | [AbortSignal] | Boxed<Also>;
 
-/** A payload, or a property of it, as `@Payload('name')` takes it. */
+/** A payload, or a property of it, as with `@Payload('name')`. */
 export type PayloadOrProperty<P> =
   | [P]
   | (P extends readonly unknown[] ? never : P extends object ? { [K in keyof P]-?: [P[K]] }[keyof P] : never);
 
-/** What may be answered: the messages of one direction. */
+/** The messages that a handler may return. */
 export type AnyAnswer = EventsOf<Contract, 'down'>;
 
-/** Why the compiler refuses a method, for its message. There are no values of it. */
+/** The reason in the compiler's error for an invalid method. Has no values. */
 export interface CannotHandle<Because extends string, What> {
-  /** A sentence about the method, and what of it is refused. */
+  /** A sentence about the method, and the invalid type. */
   readonly [because]: [Because, What];
 }
 
@@ -49,7 +49,7 @@ declare const because: unique symbol;
 
 type Boxed<T> = [T] extends [never] ? never : [T];
 
-/** A `ConnectedDevice` of the server, or what is known of the only device of a client. */
+/** A `ConnectedDevice` of the server, or the device of a client. */
 interface AnyDevice {
   readonly id: string;
   readonly remoteAddress: string;
@@ -67,16 +67,16 @@ type Checked<Method, Takes, Answers> = Method extends (...args: infer Args) => i
     ? [Unsendable<Result, Answers>] extends [never]
       ? Method
       : CannotHandle<
-          'its result holds what cannot be sent, or is no message of the contract',
+          'its result contains a value that cannot be sent, or is not a message of the contract',
           Unsendable<Result, Answers>
         >
     : CannotHandle<
-        'a parameter takes neither its payload nor the device, the id of the device, or the signal',
+        'a parameter accepts neither the payload, nor the device, its id or the signal',
         Unfit<Args, Takes>
       >
   : Method;
 
-/** Of the parameters, those that take nothing of what there is. */
+/** The parameters that accept none of the available arguments. */
 type Unfit<Args extends readonly unknown[], Takes> = {
   [Index in keyof Args]-?: UnfitParameter<Args[Index], Takes>;
 }[number];
@@ -89,10 +89,10 @@ type UnfitParameter<Parameter, Takes> = unknown extends Takes
       ? never
       : { parameter: Parameter };
 
-/** What a method without a result returns. */
+/** The result of a method without a return value. */
 type Nothing = ReturnType<() => void>;
 
-/** Of a result, what cannot be sent, with the reason at its place; or what can be, by the contract. */
+/** The part of a result that cannot be sent, with the reason in its place; or what the contract allows. */
 type Unsendable<Result, Answers> = unknown extends Result | Answers
   ? never
   : Result extends Nothing | Stop

@@ -109,7 +109,7 @@ export function checkNest(
     missing.push(...missingIn(exceptionsOf(creator), EXCEPTIONS, 'ExceptionsHandler'));
   if (missing.length === 0) return;
   throw new Error(
-    `@nestjs/core ${installedVersion()} lacks what @fedecks/nest uses of it: ${missing.join(', ')}. ` +
+    `@nestjs/core ${installedVersion()} lacks members that @fedecks/nest needs: ${missing.join(', ')}. ` +
       `Install @nestjs/core and @nestjs/common ${SUPPORTED}, or a newer @fedecks/nest.`,
   );
 }

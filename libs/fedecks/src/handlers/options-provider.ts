@@ -1,11 +1,11 @@
 import { type InjectionToken, type ModuleMetadata, type Provider, type Type } from '@nestjs/common';
 import { checkFactory, checkGiven, checkSource } from '../options/index.js';
 
-/** What `forRootAsync` takes: a function, a class for Nest to make, or a provider that exists. */
+/** The argument of `forRootAsync`: a function, a class that Nest instantiates, or an existing provider. */
 export type AsyncOptions<Options, Factory> = Pick<ModuleMetadata, 'imports'> &
   (
     | {
-        // What `inject` names is what the factory receives: Nest's own types cannot relate the two.
+        // The factory receives the providers of `inject`: TypeScript cannot relate the two.
         // eslint-disable-next-line @typescript-eslint/no-explicit-any
         readonly useFactory: (...injected: any[]) => Options | Promise<Options>;
         readonly inject?: readonly NonNullable<Extract<Provider, { inject?: unknown }>['inject']>[number][];
@@ -15,13 +15,13 @@ export type AsyncOptions<Options, Factory> = Pick<ModuleMetadata, 'imports'> &
   );
 
 /**
- * Makes the providers for `forRoot` and `forRootAsync` of a module. Nest's `ConfigurableModuleBuilder` would not check
- * what it is given, and its options are values, which Nest 10 serializes.
+ * Creates the providers for `forRoot` and `forRootAsync` of a module. Nest's `ConfigurableModuleBuilder` does not check its
+ * argument, and provides the options as values, which Nest 10 serializes.
  */
 export class OptionsProvider<Options extends object, Method extends string> {
   /**
    * @param module the name of the module's class: errors begin with it.
-   * @param method of a class that gives options.
+   * @param method the method of a class that returns options.
    * @param required the names of the required options, for an error.
    */
   constructor(
@@ -36,13 +36,13 @@ export class OptionsProvider<Options extends object, Method extends string> {
     given: Given,
     resolve: (options: Given) => unknown,
   ): Provider[] {
-    const remedy = `give it an object with at least ${this.required}`;
+    const remedy = `pass an object with at least ${this.required}`;
     return [{ provide, useFactory: () => this.checked(given, 'forRoot', remedy, resolve) }];
   }
 
   /**
    * @param resolve makes from the options what is provided.
-   * @throws {InvalidOptionsError} when nothing says where the options come from.
+   * @throws {InvalidOptionsError} when `source` names no source of options.
    */
   forRootAsync(
     provide: InjectionToken,

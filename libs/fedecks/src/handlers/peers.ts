@@ -1,7 +1,7 @@
 import { chosenPeers, type HandlerKind, patternOf, type Peer } from './decorators.js';
 import { InvalidHandlerError } from './errors.js';
 
-/** The token under which each half of the library provides its own {@link Peer}. All that the app has are its peers. */
+/** The injection token of a {@link Peer}: the server and the client module each provide theirs. */
 export const PEER = Symbol('fedecks:peer');
 
 /** A decorated method of an instance. */
@@ -18,7 +18,7 @@ const MODULES = { devices: 'FedecksModule', cloud: 'FedecksClientModule' } as co
 
 /**
  * The methods that serve one of the app's peers.
- * @throws {InvalidHandlerError} when a class serves a peer the app does not have, or must choose and has not.
+ * @throws {InvalidHandlerError} when a class serves a peer that the app does not have, or must name its peer and does not.
  */
 export function methodsFor<M extends DecoratedMethod>(
   peer: Peer,
@@ -31,7 +31,7 @@ export function methodsFor<M extends DecoratedMethod>(
   return methods.filter((method) => peersOf(method, peers).includes(peer));
 }
 
-/** Whom a method serves: nobody, if its class must choose and has not. */
+/** The peers that a method serves; none if its class must name them and does not. */
 function peersOf({ type, kind }: DecoratedMethod, peers: ReadonlySet<Peer>): readonly Peer[] {
   const chosen = chosenPeers(type);
   if (chosen.length > 0) return chosen;
@@ -39,7 +39,7 @@ function peersOf({ type, kind }: DecoratedMethod, peers: ReadonlySet<Peer>): rea
   return isForDevicesOnly(kind) ? ['devices'] : [];
 }
 
-/** A device has no failures of others to handle, and its client drops what is no term. */
+/** On a device there are no failures of other peers, and the client drops frames that are not a term. */
 function isForDevicesOnly({ kind }: HandlerKind): boolean {
   return kind === 'error' || kind === 'raw';
 }
@@ -67,8 +67,8 @@ function whyUndecided(methods: readonly DecoratedMethod[]): string {
     ({ type }, index) => methods.findIndex((each) => each.type === type) === index,
   );
   return (
-    `${first.map(({ name }) => name).join(', ')}: the class does not say whom it serves, and this app both has ` +
-    `devices (${MODULES.devices}) and is a device (${MODULES.cloud}). Put ${DECORATORS.devices} on the class to serve ` +
+    `${first.map(({ name }) => name).join(', ')}: the class does not name its peer, but this app both has ` +
+    `devices (${MODULES.devices}) and is a device (${MODULES.cloud}). Add ${DECORATORS.devices} to the class to serve ` +
     `devices, ${DECORATORS.cloud} to serve the cloud, or both.`
   );
 }

@@ -1,22 +1,21 @@
-/** How much, in characters, is told of what a pipe refused: a device can send as many wrong properties as it likes. */
+/** The maximum characters of a report: a device can send any number of invalid properties. */
 const MAX_CHARS = 500;
 
-/** How many values of what a device has sent are looked for in what a pipe says of it. */
+/** How many payload values to search for in the message of a pipe. */
 const MAX_VALUES = 10_000;
-/** How much text they are looked for in. */
+/** The maximum length of the searched message. */
 const MAX_QUOTED_CHARS = 5_000;
-/** What is shorter stands in any sentence by chance. */
+/** A shorter value may occur in any sentence by chance. */
 const MIN_VALUE_CHARS = 4;
 
-/** What is wrong, by what a pipe threw: filters and the application see that as it is. */
+/** Reports by pipe error. Filters and the application see the error unchanged. */
 const refusals = new WeakMap<object, string>();
 
 /**
- * Keeps in mind that a pipe refused what a device had sent, if that is what the error says: it is no fault of the
- * handler's.
- * @param handler whose pipe it was: `Class.method`.
- * @param property the one that `@Payload('property')` names, if it does.
- * @param refused what the pipe was given: its values are taken out of what the pipe says.
+ * Remembers that an error means that a pipe rejected a payload, and not that the handler failed.
+ * @param handler the handler of the pipe: `Class.method`.
+ * @param property the property in `@Payload('property')`, if any.
+ * @param refused the input of the pipe, whose values are removed from its message.
  */
 export function noteRefusal(error: unknown, handler: string, property: unknown, refused: unknown): void {
   if (typeof error !== 'object' || error === null) return;
@@ -27,16 +26,16 @@ export function noteRefusal(error: unknown, handler: string, property: unknown, 
     const what = withoutValues(upTo(MAX_CHARS, problems), refused);
     refusals.set(error, `${handler}: ${where}${what}`.slice(0, MAX_CHARS));
   } catch {
-    // Of what the application has made of its error, a getter may throw: then it is an error as any other.
+    // A getter of the application's error may throw: then it counts as an ordinary error.
   }
 }
 
-/** What was wrong with what a device sent, if this is the error of a pipe that refused it. */
+/** Why a pipe rejected a payload, if this is the error of a pipe. */
 export function refusalOf(error: unknown): string | undefined {
   return typeof error === 'object' && error !== null ? refusals.get(error) : undefined;
 }
 
-/** An HttpException that blames the peer, or a WsException: those of another copy of Nest, too. */
+/** An HttpException that blames the peer, or a WsException, also of another copy of Nest. */
 interface Exception {
   readonly getStatus?: () => unknown;
   readonly getResponse?: () => unknown;
@@ -52,7 +51,7 @@ function problemsIn(exception: Exception): readonly string[] | undefined {
   return typeof exception.getError === 'function' ? problemsOf(exception.getError()) : undefined;
 }
 
-/** The sentences of a pipe: a string, a list of them, or the errors of class-validator, of which values are left out. */
+/** The messages of a pipe: a string, a list, or the errors of class-validator, without values. */
 function problemsOf(response: unknown, path = ''): readonly string[] {
   if (typeof response === 'string') return [response];
   if (Array.isArray(response)) return response.flatMap((each: unknown) => problemsOf(each, path));
@@ -67,7 +66,7 @@ function problemsOf(response: unknown, path = ''): readonly string[] {
   ];
 }
 
-/** The sentences that make up so many characters, whole ones: a value that is cut would not be found. */
+/** Whole sentences up to about this length: a truncated value would not be found. */
 function upTo(maxChars: number, sentences: readonly string[]): string {
   let text = '';
   for (const each of sentences) {
@@ -77,13 +76,13 @@ function upTo(maxChars: number, sentences: readonly string[]): string {
   return text;
 }
 
-/** A sentence of the application's may quote what was sent, as `$value` does in one of class-validator. */
+/** Removes payload values, which a message may quote, as `$value` in class-validator. */
 function withoutValues(text: string, refused: unknown): string {
   const values = new Set<string>();
   const names = new Set<string>();
   const open = [refused];
   for (let seen = 0; open.length > 0; seen++) {
-    // Too much to look at: it has a handler, and perhaps a property.
+    // Too much to search: the report still has the handler, and perhaps the property.
     if (seen > MAX_VALUES || text.length > MAX_QUOTED_CHARS) return 'refused';
     const each = open.pop();
     if (typeof each === 'string' || typeof each === 'number' || typeof each === 'bigint') {

@@ -8,11 +8,11 @@ export interface Handler {
   /** `Class.method`, for messages to the developer. */
   readonly name: string;
   readonly kind: HandlerKind;
-  /** Calls the method, and returns what it returned. */
+  /** Calls the method, and returns its result. */
   readonly call: HandlerCall;
 }
 
-/** Which handler takes a message, and what it receives. */
+/** The handler for a message, and its payload. */
 export interface Route {
   readonly handler: Handler;
   readonly payload: unknown;
@@ -52,7 +52,7 @@ export class Router {
     this.rawHandler = single(others.raw, '@OnRawMessage()');
   }
 
-  /** The handler of a message and what it receives, or undefined if no handler takes it. */
+  /** The handler for a message and its payload, or undefined if no handler matches. */
   message(message: Term): Route | undefined {
     if (this.events.size > 0) {
       const event = eventOf(message);
@@ -65,22 +65,23 @@ export class Router {
     return this.any && { handler: this.any, payload: message };
   }
 
-  /** Why no handler takes a message, and what the developer may do. Of an event only its name is told. */
+  /** Why no handler matches a message, and what the developer can do. Contains only the name of an event. */
   whyUnhandled(message: Term | Uint8Array): string {
-    if (message instanceof Uint8Array) return 'no handler takes a raw message: add @OnRawMessage()';
+    if (message instanceof Uint8Array) return 'no handler for a raw message: add @OnRawMessage()';
     const event = eventOf(message);
-    const what = event ? `event ${shown(event.name)}` : 'a message that is no event';
+    const what = event ? `event ${shown(event.name)}` : 'a message that is not an event';
     const has = this.events.size > 0 || this.guards.length > 0;
-    const where = "is the class in 'providers' or 'controllers' of a module?";
-    if (!has) return `no handler takes ${what}, and there is no @OnMessage() here at all: ${where}`;
-    if (!event) return `no handler takes ${what}: add a catch-all @OnMessage()`;
-    return `no handler takes ${what}: if one has @OnMessage(${shown(event.name)}), ${where}${this.shownEvents()}`;
+    const where = "check that its class is in 'providers' or 'controllers' of a module";
+    if (!has)
+      return `no handler for ${what}, and there are no @OnMessage() handlers here: add one, or ${where}`;
+    if (!event) return `no handler for ${what}: add a catch-all @OnMessage()`;
+    return `no handler for ${what}: if you have @OnMessage(${shown(event.name)}), ${where}${this.shownEvents()}`;
   }
 
   private shownEvents(): string {
     const names = [...this.events.keys()].slice(0, MAX_NAMES).map(shown).join(', ');
     const more = this.events.size > MAX_NAMES ? ' and others' : '';
-    return names === '' ? '' : ` There are handlers for ${names}${more}`;
+    return names === '' ? '' : ` (have: ${names}${more})`;
   }
 
   /** The handler of a raw message, or undefined if there is none. */
@@ -92,7 +93,7 @@ export class Router {
 const MAX_NAME_CHARS = 64;
 const MAX_NAMES = 10;
 
-/** The name of an event, which is the peer's. */
+/** Quotes and truncates an event name, which comes from the peer. */
 function shown(name: string): string {
   return JSON.stringify(name.length > MAX_NAME_CHARS ? `${name.slice(0, MAX_NAME_CHARS)}...` : name);
 }
@@ -101,14 +102,14 @@ function single(handlers: readonly (Handler | undefined)[], what: string): Handl
   const [first, second] = handlers.filter((handler) => handler !== undefined);
   if (first && first.name === second?.name) {
     throw new InvalidHandlerError(
-      `${what} stands twice on ${first.name}. If its class is provided by two modules, there are two instances: ` +
-        'provide it in one, and export it from there.',
+      `${first.name} has ${what} twice. If two modules provide its class, there are two instances: ` +
+        'provide it in one module, and export it from there.',
     );
   }
   if (first && second) {
     throw new InvalidHandlerError(
-      `${what} stands on both ${first.name} and ${second.name}. One handler runs for a message: ` +
-        'remove one, or give them different events, guards or endpoints (@DeviceEndpoint).',
+      `Both ${first.name} and ${second.name} have ${what}, but only one handler runs per message: ` +
+        'remove one, or use different events, guards or endpoints (@DeviceEndpoint).',
     );
   }
   return first;

@@ -1,18 +1,18 @@
 /**
- * The priority: `light` work first, so that small messages do not wait behind large ones;
- * then `bulk`, much work that can be done bit by bit; then `heavy` work, one piece of which may take long.
+ * The priority. `light` work comes first, so that small messages do not wait behind large ones. Then `bulk`: much work in
+ * small pieces. Then `heavy`: one piece may take long.
  */
 export type Weight = 'light' | 'bulk' | 'heavy';
 
-/** Someone who may have more work than fits into one turn of the event loop. */
+/** May have more work than fits into one turn of the event loop. */
 export interface Worker {
-  /** Of its next piece of work. */
+  /** The weight of its next piece of work. */
   readonly weight: Weight;
-  /** Works for one slice; calls {@link Turns.add} again if work is left that could be done now. Must not throw. */
+  /** Works for one slice. Calls {@link Turns.add} again if work is left. Must not throw. */
   work(): void;
 }
 
-/** How long, in ms, a worker works at a stretch. One piece of work is never interrupted, so it may take longer. */
+/** The maximum time, in ms, of one slice. A piece of work is never interrupted, so a slice may take longer. */
 export const SLICE_MS = 0.5;
 
 /** The duration of a turn, in ms, before it yields to the event loop. */
@@ -20,12 +20,11 @@ const TURN_MS = 8;
 
 /**
  * A fair scheduler for event loop turns. A worker that has used up its slice waits for the next turn, behind earlier
- * ones of its
- * weight that came before; and once a turn is used up, everybody does.
+ * workers of its weight. When a turn is used up, all workers wait.
  */
 export class Turns {
   private waiting: Record<Weight, Worker[]> = { light: [], bulk: [], heavy: [] };
-  /** When the turn began; undefined while nobody has asked in it. */
+  /** When the turn began; undefined before the first call in a turn. */
   private startedAt: number | undefined;
   private scheduled = false;
   private serving = false;
@@ -33,17 +32,17 @@ export class Turns {
   constructor(private readonly now: () => number = () => performance.now()) {}
 
   /**
-   * Whether heavy work has to queue: behind other heavy work, and if it is found in a turn of lighter work, in which
-   * each such piece would hold up all that is behind it.
+   * Whether heavy work must queue: behind other heavy work, and during a turn, where each heavy piece would delay the
+   * lighter work behind it.
    */
   get busy(): boolean {
     return this.serving || this.waiting.heavy.length > 0;
   }
 
   /**
-   * Whether this turn is used up: then what arrives waits for the next one. A turn begins when this is first asked.
-   * All time since then counts, also that of promises and of Node itself: the event loop comes round only after it,
-   * and while a turn is under way it never idles.
+   * Whether this turn is used up, so that new work waits for the next one. A turn begins at the first call. All time since
+   * then counts, including promises and Node itself: the event loop continues only afterwards, and never idles within a
+   * turn.
    */
   isUsed(now = this.now()): boolean {
     if (this.startedAt === undefined) {
@@ -53,13 +52,13 @@ export class Turns {
     return now - this.startedAt >= TURN_MS;
   }
 
-  /** Gives a worker a slice of a later turn. It must not be added twice. */
+  /** Schedules a worker for a slice of a later turn. Do not add it twice. */
   add(worker: Worker): void {
     this.waiting[worker.weight].push(worker);
     this.schedule();
   }
 
-  /** Does bulk work: at once, or in a later turn if this one is used up. It must not throw. */
+  /** Runs bulk work now, or in a later turn if this one is used up. The work must not throw. */
   run(work: () => void): void {
     if (this.isUsed()) this.add({ weight: 'bulk', work });
     else work();
@@ -74,20 +73,20 @@ export class Turns {
   private serve(): void {
     this.scheduled = false;
     const until = (this.startedAt = this.now()) + TURN_MS;
-    // Those that add themselves again meanwhile are in the next turn.
+    // Workers that add themselves again belong to the next turn.
     const { light, bulk, heavy } = this.waiting;
     this.waiting = { light: [], bulk: [], heavy: [] };
     this.serving = true;
     try {
       this.workOff(light, 0, until);
-      // At least one each, or they would never be served beside much light work.
+      // At least one each, so that light work does not starve them.
       this.workOff(bulk, 1, until);
       this.workOff(heavy, 1, until);
     } finally {
       this.serving = false;
-      // What arrives next has a turn of its own.
+      // The next work starts a new turn.
       this.startedAt = undefined;
-      // Also after one that has thrown: it must not take the others with it.
+      // Even if a worker has thrown: the others must still run.
       const added = this.waiting;
       this.waiting = {
         light: [...light, ...added.light],
@@ -98,7 +97,7 @@ export class Turns {
     }
   }
 
-  /** Serves workers, at least so many, and takes them out. */
+  /** Runs and removes workers: at least `atLeast`, then until the time is used up. */
   private workOff(workers: Worker[], atLeast: number, until: number): void {
     let served = 0;
     try {
@@ -109,5 +108,5 @@ export class Turns {
   }
 }
 
-/** The turns of this process. */
+/** The scheduler of this process. */
 export const turns = new Turns();

@@ -7,18 +7,18 @@ import { type PresenceEntry, type PresencePage, type PresenceSource } from './pr
 import { type RevocationStore } from './revocations.js';
 
 /**
- * What became of a push: `sent` when it was written to the device's socket, which is no promise that the device
- * has read it; `offline` when the device was not connected, or went before it was written.
+ * The result of a push. `sent`: written to the device's socket, which does not mean that the device has read it.
+ * `offline`: the device was not connected, or disconnected before the message was written.
  */
 export type PushResult = 'sent' | 'offline';
 
-/** The health of a backplane. `degraded` has the reason. */
+/** The health of a backplane, with the reason if it is `degraded`. */
 export type BackplaneHealth =
   { readonly status: 'up' } | { readonly status: 'degraded'; readonly reason: string };
 
-/** The endpoint of a backplane on this node. */
+/** What a backplane needs of its endpoint on this node. */
 export interface BackplaneEndpoint {
-  /** Its `path`: endpoints of the same path on other nodes are the same endpoint. */
+  /** Its `path`. Endpoints with the same path on several nodes are one endpoint. */
   readonly path: string;
   /** Its option `duplicates`. */
   readonly duplicates: 'newest' | 'oldest' | 'allow';
@@ -26,7 +26,7 @@ export interface BackplaneEndpoint {
   held(deviceId: string): ConnectedDevice | undefined;
   /** Every connection of this node. */
   all(): Iterable<ConnectedDevice>;
-  /** Writes a frame to the device; undefined where this node does not hold it, false if it went before that. */
+  /** Writes a frame to the device. Undefined if this node does not hold it, false if it disconnected before the write. */
   write(deviceId: string, bytes: Buffer): boolean | Promise<boolean> | undefined;
   /**
    * Sends a request to the device. Undefined where this node does not hold it.
@@ -35,58 +35,58 @@ export interface BackplaneEndpoint {
    * @throws {RequestFailedError} `busy`, when too many are open.
    */
   ask(deviceId: string, message: Term, timeoutMs: number, answered: Answered): AskedRequest | undefined;
-  /** Closes the connections of the device with 1000, and tells whether there was any. */
+  /** Closes the connections of the device with 1000, and returns whether there was any. */
   disconnect(deviceId: string): boolean;
   /**
    * Closes the connections of the device with 4152: another node holds one that stays.
-   * @returns what to tell that node, for its {@link onTrace}.
+   * @returns the argument for {@link onTrace} of that node.
    */
   replace(deviceId: string, newer: NewerConnection): CloneTrace | undefined;
   /**
-   * With `clones: 'refuse'`, whether the connection of this node stays, and the newer one is refused as another
-   * machine's.
+   * With `clones: 'refuse'`, whether this node keeps its connection and rejects the newer one, because it is from
+   * another machine.
    */
   refuse(deviceId: string, newer: NewerConnection): boolean;
-  /** The node whose connection one of this node has replaced tells which processes of the device came before. */
+  /** Called with the earlier processes of the device, by the node whose connection this node has replaced. */
   onTrace(deviceId: string, trace: CloneTrace): void;
-  /** Another node revoked what the device was given before this generation (`at` of {@link RevocationStore}). */
+  /** Another node revoked the device's tokens of lower generations (`at` of {@link RevocationStore}). */
   revoked(deviceId: string, generation: number): void;
-  /** Writes a frame to every member of the group, or to every device where there is no name. */
+  /** Writes a frame to every member of the group, or to every device without a name. */
   writeToAll(bytes: Buffer, group?: string): void;
   /** Called when the health changes. */
   changed(health: BackplaneHealth): void;
-  /** Something failed that will be tried again, or that nobody waits for. */
+  /** Reports a failure that the backplane retries, or that no caller awaits. */
   failed(what: string, error: unknown): void;
 }
 
 /**
- * The link between the nodes that serve one endpoint. What can be done on this node alone has been done before it
- * is asked; so a node without others needs none, and the default does nothing but remember who left.
+ * The link between the nodes that serve one endpoint. The endpoint first does what it can on this node alone. So a
+ * single node needs no link: the default only remembers which devices disconnected.
  */
 export interface Backplane extends PresenceSource {
   /**
-   * Connects, or begins to try: it never waits for a server that is away.
-   * @throws {BackplaneError} when one that is there does not let this node in.
+   * Connects, or starts to retry: it never waits for an unreachable server.
+   * @throws {BackplaneError} when the server rejects this node.
    */
   start(): Promise<void>;
   /** Leaves the fleet, within a time limit. All connections of this node are already closed. */
   close(): Promise<void>;
-  /** How it does at this moment. */
+  /** The current health. */
   readonly health: BackplaneHealth;
   /**
-   * Called before the 101 with duplicates: 'oldest': true claims the device id.
-   * What is not opened after that is given back with {@link unclaim}.
+   * With `duplicates: 'oldest'`, called before the 101: true claims the device id. {@link unclaim} releases it if no
+   * connection opens.
    */
   claim(device: AuthenticatedDevice): true | Promise<boolean>;
   /** Releases a claim for which no connection was opened. */
   unclaim(deviceId: string): void;
-  /** A connection is open. */
+  /** Called when a connection has opened. */
   opened(device: ConnectedDevice): void;
-  /** The last connection of the device that this node held has ended. */
+  /** Called when the last connection of the device on this node has ended. */
   closed(device: ConnectedDevice, cause: DisconnectCause): void;
   /**
-   * Has a frame written by the node that holds the device.
-   * @throws {BackplaneError} when what became of it cannot be known.
+   * Has the node that holds the device write a frame.
+   * @throws {BackplaneError} when the outcome is unknown.
    */
   push(deviceId: string, bytes: Buffer): Promise<PushResult>;
   /**
@@ -102,21 +102,21 @@ export interface Backplane extends PresenceSource {
   ): Promise<AskedRequest | undefined>;
   /** Closes the device's connections on other nodes. @throws {BackplaneError} */
   disconnect(deviceId: string): Promise<boolean>;
-  /** Has a frame written by all other nodes, to the members of a group or to everybody. @throws {BackplaneError} */
+  /** Has all other nodes write a frame, to the members of a group or to every device. @throws {BackplaneError} */
   broadcast(bytes: Buffer, group?: string): Promise<void>;
-  /** This node holds members of the group from now on, or no more. */
+  /** Called when this node gets its first member of the group, or loses its last. */
   hasMembers(group: string, any: boolean): void;
-  /** Where revocations are kept, if not in this process. */
+  /** The store of revocations, unless this process keeps them. */
   readonly revocations: RevocationStore | undefined;
 }
 
-/** Makes the link of one endpoint: what the option `backplane` takes. */
+/** Creates the link of one endpoint: the type of the option `backplane`. */
 export type BackplaneFactory = (endpoint: BackplaneEndpoint) => Backplane;
 
 /** The number of departed devices remembered without a server. */
 const REMEMBERED = 10_000;
 
-/** One node, which needs no server: it knows by itself who is connected, and remembers the last that left. */
+/** The backplane of a single node. It needs no server, and remembers the last departed devices. */
 export class InProcessBackplane implements Backplane {
   readonly health = { status: 'up' } as const;
   readonly revocations = undefined;
@@ -125,9 +125,9 @@ export class InProcessBackplane implements Backplane {
   private readonly left = new Map<string, PresenceEntry>();
   /** An iterator over `left` from the oldest; restarting it each time would skip all deleted slots again. */
   private readonly oldest = this.left.keys();
-  /** The ids of `presenceList`, in order. Weakly: a list that nobody reads on is no use to anybody. */
+  /** The ids of `presenceList`, in order. Weak, so that an abandoned listing can be collected. */
   private ids: WeakRef<readonly string[]> | undefined;
-  /** Whether devices have come that `ids` does not have. */
+  /** Whether devices have connected that `ids` does not contain. */
   private newcomers = false;
 
   constructor(private readonly endpoint: BackplaneEndpoint) {
@@ -187,7 +187,7 @@ export class InProcessBackplane implements Backplane {
     return this.known(deviceId);
   }
 
-  /** In the order of ids: whoever comes or goes meanwhile moves nobody else to another page. */
+  /** In the order of ids, so that a connect or disconnect does not move other devices to another page. */
   async presenceList(after: string | undefined, limit: number): Promise<PresencePage> {
     const ids = this.sortedIds(after === undefined);
     const entries: PresenceEntry[] = [];
@@ -199,7 +199,7 @@ export class InProcessBackplane implements Backplane {
     return { entries, ...(index < ids.length && { cursor: ids[index - 1] }) };
   }
 
-  /** Sorted for the first page, if anybody has come since, and not again for the others. */
+  /** Sorts for the first page only, and only if devices have connected since. */
   private sortedIds(first: boolean): readonly string[] {
     const known = this.ids?.deref();
     if (known && !(first && this.newcomers)) return known;
@@ -222,7 +222,7 @@ export class InProcessBackplane implements Backplane {
   }
 }
 
-/** Where in `ids`, which are sorted, those begin that come after `id`. */
+/** The index of the first of the sorted `ids` that comes after `id`. */
 function firstAfter(ids: readonly string[], id: string): number {
   let [low, high] = [0, ids.length];
   while (low < high) {
@@ -233,7 +233,7 @@ function firstAfter(ids: readonly string[], id: string): number {
   return low;
 }
 
-/** What is known of a device on this node, the only one. Field by field: a spread gives each entry a shape of its own. */
+/** The presence entry of a device on this node. Written field by field, as a spread would give each entry its own shape. */
 function entryOf(
   { id, remoteAddress, claims, endpoint, since, attempt }: ConnectedDevice,
   state: PresenceEntry['state'],

@@ -2,18 +2,18 @@ import { type Attempt } from '../wire/internal.js';
 
 /** The minimum retention of replaced processes, in ms. */
 const WINDOW_MS = 10 * 60_000;
-/** How many devices are remembered in one window; those of more are forgotten. */
+/** How many devices one window remembers. */
 const MAX_DEVICES = 10_000;
 /** How many processes of a device are remembered. */
 const MAX_PROCESSES = 4;
 
-/** A connection of another node, as far as it matters to those of this one. */
+/** What this node needs to know of a newer connection on another node. */
 export interface NewerConnection {
-  /** Which attempt of the device it is, where the device has named it. */
+  /** The attempt of the device, if the device named it. */
   readonly attempt?: Attempt | undefined;
   /** The address of its device. */
   readonly remoteAddress: string;
-  /** Its node knows that two machines use the device id, and refuses the other one (`clones: 'refuse'`). */
+  /** Its node knows that two machines use the device id, and rejects the other one (`clones: 'refuse'`). */
   readonly refusesClones?: boolean | undefined;
 }
 
@@ -21,15 +21,15 @@ export interface NewerConnection {
 export interface ReplacedProcess {
   /** As in the header that names attempts (PROTOCOL.md §1.7). */
   readonly process: string;
-  /** The address that it had. */
+  /** Its address. */
   readonly remoteAddress: string;
 }
 
-/** What is known of the machines that use a device id, as one node tells it to the next that holds the device. */
+/** What one node knows of the machines that use a device id, for the next node that holds the device. */
 export interface CloneTrace {
   /** Oldest first. */
   readonly replaced: readonly ReplacedProcess[];
-  /** Whether two machines were found to use the device id. */
+  /** Whether two machines use the device id. */
   readonly isSuspected: boolean;
 }
 
@@ -61,18 +61,18 @@ export class Clones {
     remoteAddress: string,
     now = performance.now(),
   ): string | undefined {
-    const { replaced } = this.begin(deviceId, now);
+    const { replaced } = this.traceFor(deviceId, now);
     const before = replaced.findLastIndex((each) => each.process === process);
     const other = before < 0 ? undefined : replaced[before + 1];
     // Replaced by a connection that never sent anything: it is still the current process.
     if (replaced.at(-1)?.process === process) replaced.pop();
     replaced.push({ process, remoteAddress });
     if (replaced.length > MAX_PROCESSES) replaced.shift();
-    if (other) this.begin(deviceId, now).isSuspected = true;
+    if (other) this.traceFor(deviceId, now).isSuspected = true;
     return other?.remoteAddress;
   }
 
-  /** Whether a device was found to be two machines, ten to twenty minutes ago at the longest. */
+  /** Whether two machines used the device id within the last ten to twenty minutes. */
   isSuspected(deviceId: string, now = performance.now()): boolean {
     this.rotate(now);
     return (this.current.get(deviceId) ?? this.previous.get(deviceId))?.isSuspected ?? false;
@@ -80,7 +80,7 @@ export class Clones {
 
   /** Renews the suspicion after a rejected clone. */
   onRefused(deviceId: string, now = performance.now()): void {
-    this.begin(deviceId, now).isSuspected = true;
+    this.traceFor(deviceId, now).isSuspected = true;
   }
 
   /** What this node knows, for the next one that holds the device. */
@@ -89,14 +89,14 @@ export class Clones {
     return this.current.get(deviceId) ?? this.previous.get(deviceId);
   }
 
-  /** What the node knows that held the device before: it has seen more than this one. */
+  /** Takes over what the previous node of the device knows. */
   adopt(deviceId: string, { replaced, isSuspected }: CloneTrace, now = performance.now()): void {
-    const trace = this.begin(deviceId, now);
+    const trace = this.traceFor(deviceId, now);
     trace.replaced = replaced.slice(-MAX_PROCESSES);
     trace.isSuspected ||= isSuspected;
   }
 
-  private begin(deviceId: string, now: number): Trace {
+  private traceFor(deviceId: string, now: number): Trace {
     this.rotate(now);
     const trace = this.current.get(deviceId) ??
       this.previous.get(deviceId) ?? { replaced: [], isSuspected: false };

@@ -32,8 +32,8 @@ function connect(id: string, more: Partial<Endpoint>): { connection: Connection;
     decoding: {},
     tokenFrame: () => Buffer.alloc(0),
     report: () => undefined,
-    received: () => undefined,
-    ended: () => undefined,
+    onReceived: () => undefined,
+    onEnded: () => undefined,
     ...more,
   };
   const socket = new Duplex({ read: () => undefined, write: (_chunk, _encoding, taken) => taken() });
@@ -60,7 +60,7 @@ describe('the turns of connections', () => {
   function open(id: string, onMessage: () => void = () => undefined): Connection {
     const log = handled;
     const { connection, socket } = connect(id, {
-      received: () => {
+      onReceived: () => {
         log.push(id);
         onMessage();
       },
@@ -145,7 +145,7 @@ describe('the time in which a connection is not read', () => {
     ({ connection, socket } = connect('device', {
       options: optionsOf({ mailboxLimit: 1, idleTimeoutMs: IDLE_MS }),
       router: new Router([{ name: 'any', kind: { kind: 'any' }, call: any }]),
-      ended: (_, { type }) => causes.push(type),
+      onEnded: (_, { type }) => causes.push(type),
     }));
   });
   afterEach(() => {
@@ -256,7 +256,7 @@ describe('messagesPerSecond', () => {
     const causes: string[] = [];
     const { connection, socket } = connect('device', {
       options: optionsOf({ messagesPerSecond: 2 }),
-      ended: (_, { type }) => causes.push(type),
+      onEnded: (_, { type }) => causes.push(type),
     });
     for (let second = 0; second < 3; second++) {
       connection.onData(Buffer.concat([WHOLE, PING]));

@@ -38,20 +38,19 @@ import { type Grant } from './token.js';
 import { FOUND, FrameReader } from './websocket/frame-reader.js';
 import { closeFrame, payloadOf, pongFrame } from './websocket/frame-writer.js';
 
-/** How many there have been in this process. */
+/** The number of connections that this process has opened. */
 let connections = 0;
 
 const SECOND_MS = 1_000;
 
-/** How long, in ms, the peer of a connection that is being closed has to end its side of TCP. */
+/** How long, in ms, the peer has to end its side of TCP after a close. */
 const LINGER_MS = 1_000;
 
 /** The maximum bytes read after a close, so that a peer that keeps sending is reset. */
 const MAX_DISCARDED_BYTES = 256 * 1024;
 
 /**
- * A larger message may take long to decode, so it counts as heavy work. A
- * device with more unread bytes is bulk work.
+ * A larger message may take long to decode, so it counts as heavy work. More unread bytes count as bulk work.
  */
 const HEAVY_BYTES = 4 * 1024;
 
@@ -73,17 +72,16 @@ export interface Endpoint {
   /** The frame that carries a fresh token for a connection. */
   tokenFrame(device: ConnectedDevice, grant: Grant): Buffer;
   report(error: SocketError): void;
-  received(device: ConnectedDevice, message: Term | Uint8Array): void;
-  ended(connection: Connection, cause: DisconnectCause): void;
+  onReceived(device: ConnectedDevice, message: Term | Uint8Array): void;
+  onEnded(connection: Connection, cause: DisconnectCause): void;
 }
 
 /**
  * One open device: frame in, term out, reply back, until close.
  *
- * Messages are handled one after another. While a handler is waited for they wait, up to `mailboxLimit` and
- * `mailboxBytes`, and then the socket is not read. What one device may have handled in one turn of the event loop
- * is bounded too: the rest waits in `turns`. What was received before the end is handled after it, and
- * `@OnDisconnected` comes last.
+ * It handles messages one after another. While a handler runs, further messages wait, up to `mailboxLimit` and
+ * `mailboxBytes`; then it pauses the socket. The work for one device per turn of the event loop is bounded too: the rest
+ * waits in `turns`. Messages received before the end are handled after it, and `@OnDisconnected` comes last.
  */
 export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Leftover {
   private state: 'open' | 'closed' = 'open';
@@ -93,17 +91,17 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   /** When bytes last arrived. Monotonic, as all times here. */
   private lastDataAt: number;
   private refreshTokenAt: number;
-  /** When the message began that has not arrived whole; 0 if there is none. */
+  /** When the incomplete message began; 0 if there is none. */
   private unfinishedSince = 0;
   /** Whether it waits in `turns`. */
   private queued = false;
   /** Whether it waits there because it has worked for a whole slice. */
   private usedSlice = false;
   /** Whether it reads no frames until the inbox has room. */
-  private choked = false;
+  private waitsForRoom = false;
   private draining = false;
-  /** Whether all who observe connections know of it: one of them may end it before the others do. */
-  private announced = false;
+  /** Whether all observers of connections know of it: an observer may end it before the others are called. */
+  private isAnnounced = false;
   /** Whether `@OnConnected` has been called. */
   private started = false;
   /** Whether the socket is not read. */
@@ -113,18 +111,18 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private frames = 0;
   private countedFrom: number;
   private discardedBytes = 0;
-  /** Whether the device has sent anything: a request that arrives late opens a connection, and then nothing comes. */
+  /** Whether the device has sent anything. A request that arrives late opens a connection that stays silent. */
   hasSpoken = false;
   /** Why it ended, until `@OnDisconnected` has been called. */
   private cause: DisconnectCause | undefined;
-  /** Called when `@OnDisconnected` has been called, or waits to be as the last. */
+  /** Called when `@OnDisconnected` has been called, or is the last in the inbox. */
   private onAllHandled: (() => void) | undefined;
   private settling: Promise<void> | undefined;
   private readonly runner = new HandlerRunner(this);
   /** The connection's number in this process, for logs and channels. */
   readonly number = ++connections;
-  /** The handler whose time is being taken, and since when. */
-  private timed: { readonly handler: string; readonly startedAt: number } | undefined;
+  /** The handler whose duration is being measured, and its start. */
+  private timing: { readonly handler: string; readonly startedAt: number } | undefined;
   /** The requests in both directions; undefined until there is one. */
   private conversation: Conversation | undefined;
 
@@ -154,11 +152,11 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
 
   /** Runs `@OnConnected`, before any message, and then reads. */
   start(head: Buffer): void {
-    this.announced = true;
-    if (this.cause) this.endpoint.ended(this, this.cause);
+    this.isAnnounced = true;
+    if (this.cause) this.endpoint.onEnded(this, this.cause);
     for (const handler of this.endpoint.router.connected) this.inbox.call(handler, null, this.runner);
     this.started = true;
-    // It may have been ended by one of them, or by an observer of connections before.
+    // A handler, or an observer of connections, may have ended it.
     if (this.state === 'closed') this.onAllRead();
     if (head.length > 0) this.onData(head);
   }
@@ -179,7 +177,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     else this.proceed(now);
   }
 
-  /** After the end bytes are read only to see the peer's FIN. */
+  /** After the end, reads bytes only to detect the peer's FIN. */
   private discard(chunk: Buffer): void {
     this.discardedBytes += chunk.length;
     if (this.discardedBytes > MAX_DISCARDED_BYTES) this.socket.destroy();
@@ -197,7 +195,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.proceed(performance.now());
   }
 
-  /** Handles what has arrived until nothing is left, a handler is waited for, or this slice is used up. */
+  /** Handles received frames until none is left, a handler runs, or the slice is used up. */
   private proceed(startedAt: number): void {
     let steps = 0;
     while (!this.queued && this.step(steps)) {
@@ -219,11 +217,11 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
 
   /** The rules for an inbound frame (PROTOCOL.md §2). */
   private readFrame(steps: number): boolean {
-    if (!this.mayRead()) return false;
+    if (!this.canRead()) return false;
     const found = this.reader.next();
     switch (found) {
       case FOUND.nothing:
-        this.onDry();
+        this.onNoCompleteFrame();
         return false;
       case FOUND.violation:
         this.onViolation();
@@ -232,7 +230,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
         this.onClose();
         return false;
     }
-    if (this.tooMany()) {
+    if (this.exceedsRate()) {
       this.end('rate_limited');
       return false;
     }
@@ -244,20 +242,20 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   /** Called when everything received is read, except the start of an incomplete message. */
-  private onDry(): void {
+  private onNoCompleteFrame(): void {
     if (!this.reader.unfinished) this.unfinishedSince = 0;
     else if (this.unfinishedSince === 0) this.unfinishedSince = this.lastDataAt;
     this.onAllRead();
   }
 
-  private mayRead(): boolean {
+  private canRead(): boolean {
     if (this.draining || (this.state === 'closed' && !this.cause)) return false;
     const { inbox } = this;
-    const isFull = this.choked ? !inbox.roomy : inbox.full;
+    const isFull = this.waitsForRoom ? !inbox.roomy : inbox.full;
     // The answer that a handler waits for may come after what does not fit.
     const mayReadOn = this.conversation !== undefined && this.conversation.asked.size > 0 && !inbox.overfull;
-    this.choked = isFull && !mayReadOn;
-    return !this.choked;
+    this.waitsForRoom = isFull && !mayReadOn;
+    return !this.waitsForRoom;
   }
 
   private onMessage(data: Buffer, steps: number): void {
@@ -268,17 +266,17 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (this.protocol === 2 && controlTypeOf(data) !== undefined && !this.takeControl(data)) return;
     const { inbox } = this;
     if (inbox.busy) {
-      inbox.take(keepable(data), data.length);
+      inbox.take(withoutExcessMemory(data), data.length);
     } else if (isHeavy(data) && (steps > 0 || turns.isUsed() || turns.busy)) {
-      inbox.defer(keepable(data), data.length);
+      inbox.defer(withoutExcessMemory(data), data.length);
       this.queue();
     } else {
       inbox.take(data, data.length);
     }
   }
 
-  /** Counts a frame against `messagesPerSecond`. The second begins anew only when the count is looked at. */
-  private tooMany(): boolean {
+  /** Counts a frame against `messagesPerSecond`. The next second starts only when the limit is reached. */
+  private exceedsRate(): boolean {
     const { messagesPerSecond } = this.endpoint.options;
     if (++this.frames <= messagesPerSecond || messagesPerSecond === 0) return false;
     const now = performance.now();
@@ -298,7 +296,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
 
   /** Applies back-pressure: blocked handlers pause the socket. */
   private updateReading(): void {
-    const pause = this.state === 'open' && (this.queued || this.choked || this.draining);
+    const pause = this.state === 'open' && (this.queued || this.waitsForRoom || this.draining);
     if (pause === this.paused) return;
     this.paused = pause;
     const now = performance.now();
@@ -321,13 +319,13 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     const { router } = this.endpoint;
     const term = decode(data, this.endpoint.decoding);
     if (term === undefined) {
-      const bytes = keepable(data);
-      this.endpoint.received(this.device, bytes);
+      const bytes = withoutExcessMemory(data);
+      this.endpoint.onReceived(this.device, bytes);
       this.run(router.raw(bytes), bytes, data.length, this.runner);
     } else if (isTokenPlease(term)) {
       this.sendToken();
     } else {
-      this.endpoint.received(this.device, term);
+      this.endpoint.onReceived(this.device, term);
       this.run(router.message(term), term, data.length, this.runner);
     }
   }
@@ -336,7 +334,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   private takeControl(data: Buffer): boolean {
     const todo = this.requests.onControl(data, performance.now());
     if (todo === 'close') {
-      this.report('protocol_error', 'a control message is malformed, or answers what was never asked');
+      this.report('protocol_error', 'a control message is malformed, or answers an unknown request');
       this.close('protocol_error', CLOSE.protocolError);
     }
     return todo === 'handle';
@@ -379,19 +377,19 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 
   private runTimed({ handler, payload }: Route, runner: HandlerRunner): void {
-    this.timed = { handler: handler.name, startedAt: performance.now() };
+    this.timing = { handler: handler.name, startedAt: performance.now() };
     this.inbox.run(handler, payload, runner);
     if (!this.inbox.busy) this.onHandled();
   }
 
   private onHandled(): void {
-    const { timed } = this;
-    this.timed = undefined;
-    if (timed) this.endpoint.telemetry.onHandled(this, timed.handler, performance.now() - timed.startedAt);
+    const { timing } = this;
+    this.timing = undefined;
+    if (timing) this.endpoint.telemetry.onHandled(this, timing.handler, performance.now() - timing.startedAt);
   }
 
   onReady(): void {
-    if (this.timed) this.onHandled();
+    if (this.timing) this.onHandled();
     if (this.queued) return;
     const now = performance.now();
     if (turns.isUsed(now)) this.queue();
@@ -412,8 +410,8 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   onStall({ name }: Handler): void {
     this.report(
       'handler_stalled',
-      `${name} has been running for ${LONG_RUN_MS / 1000} s, and what the device sends waits for it: ` +
-        'give what it awaits a timeout',
+      `${name} has been running for ${LONG_RUN_MS / 1000} s, and the messages of the device wait for it: ` +
+        'add a timeout to what it awaits',
     );
   }
 
@@ -461,7 +459,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (this.state === 'closed') return undefined;
     const asked = this.requests.asked.ask(message, timeoutMs, answered);
     // A handler may wait for the answer, which is read only when the socket is.
-    if (this.choked) this.queue();
+    if (this.waitsForRoom) this.queue();
     return asked;
   }
 
@@ -477,7 +475,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     try {
       void this.write(this.endpoint.tokenFrame(this.device, this.grant), 'token');
     } catch (error) {
-      // The application may have changed the claims to something that does not serialize to JSON.
+      // The application may have changed the claims to a value that JSON cannot represent.
       this.onFailure(error);
     }
   }
@@ -496,7 +494,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     else if (now >= this.refreshTokenAt || hasExpired(this.grant, wallNow)) this.sendToken();
   }
 
-  /** Bytes show that a device is alive; but a message that trickles in does not hold its place for ever. */
+  /** Bytes show that a device is alive, but a message that arrives too slowly counts as silence. */
   private isSilent(now: number): boolean {
     const { idleTimeoutMs } = this.endpoint.options;
     if (now - this.lastDataAt >= idleTimeoutMs) return true;
@@ -505,14 +503,14 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     return now - this.unfinishedSince >= allowedMs;
   }
 
-  /** Closes the connection, with the code and the reason of that end unless another reason is given. */
+  /** Closes the connection with the code and, by default, the reason of this end. */
   end(type: End, reason = ENDS[type].reason): void {
     this.close(type, ENDS[type].code, reason);
   }
 
   /**
-   * TCP ends right after the close frame, without waiting for the peer's: for a device that ignores close frames it is
-   * the only sign (PROTOCOL.md §5.1).
+   * Ends TCP right after the close frame, without waiting for the peer's: a device that ignores close frames notices only
+   * the end of TCP (PROTOCOL.md §5.1).
    */
   private close(type: DisconnectCause['type'], code: number, reason = ''): void {
     if (this.state === 'closed') return;
@@ -522,7 +520,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.hangUp();
   }
 
-  /** Reads no more, lets the handlers of what was read finish, closes, and lets `@OnDisconnected` finish. */
+  /** Stops reading, lets running handlers finish, closes, and lets `@OnDisconnected` finish. */
   async drain(): Promise<void> {
     if (this.state === 'closed') return this.settled();
     this.draining = true;
@@ -541,7 +539,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     if (!this.socket.destroyed) await new Promise((resolve) => this.socket.once('close', resolve));
   }
 
-  // --- What is left when it has ended (Leftover) ------------------------------------------------------------
+  // --- Unhandled messages after the end (Leftover) ------------------------------------------------------------
 
   get waitingMessages(): number {
     return this.inbox.length;
@@ -573,13 +571,13 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     const { closeCode, problem } = this.reader;
     const isTooBig = closeCode === CLOSE.messageTooBig;
     if (this.state === 'open')
-      this.report('protocol_error', isTooBig ? 'frame larger than maxFrameBytes' : problem);
+      this.report('protocol_error', isTooBig ? 'a message is larger than maxFrameBytes' : problem);
     if (isTooBig) this.end('message_too_big');
     else this.close('protocol_error', closeCode);
     this.onAllRead();
   }
 
-  /** TCP has ended. What had arrived before is still handled. */
+  /** TCP has ended. Handles what arrived before. */
   onEnd(): void {
     if (this.state === 'open') {
       this.outbox.close();
@@ -607,10 +605,10 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
     this.cause = cause;
     this.runner.end();
     this.conversation?.end();
-    if (this.announced) this.endpoint.ended(this, cause);
+    if (this.isAnnounced) this.endpoint.onEnded(this, cause);
   }
 
-  /** Nothing of the device is left to read: `@OnDisconnected` comes after all that was. */
+  /** Everything is read: calls `@OnDisconnected` after the last message. */
   private onAllRead(): void {
     const { cause } = this;
     if (!cause || !this.started) return;
@@ -621,7 +619,7 @@ export class Connection implements InboxOwner<Buffer>, ResultSink, Worker, Lefto
   }
 }
 
-/** A token that was issued while the clock of the cloud was behind may have expired when that is set right. */
+/** A token issued while the cloud's clock was behind may have expired once the clock is corrected. */
 function hasExpired({ expiresAt }: Grant, wallNow: number): boolean {
   return expiresAt !== 0 && expiresAt <= wallNow;
 }
@@ -630,8 +628,8 @@ function isHeavy(data: Buffer): boolean {
   return data.length > HEAVY_BYTES || isCompressedTerm(data);
 }
 
-/** The bytes, or a copy of them where they would keep far more in memory than themselves. */
-function keepable(data: Buffer): Buffer {
+/** The bytes, or a copy if they would keep much more memory alive. */
+function withoutExcessMemory(data: Buffer): Buffer {
   return data.length * 2 < data.buffer.byteLength ? Buffer.from(data) : data;
 }
 

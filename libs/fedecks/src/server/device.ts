@@ -2,21 +2,21 @@ import { type Attempt, type Term } from '../wire/internal.js';
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
-/** What an authenticator signs into a token: JSON, and short, since token and device id share a header of 1,023 bytes. */
+/** JSON that an authenticator signs into a token. Keep it short: token and device id share a header of 1,023 bytes. */
 export type Claims = Readonly<Record<string, Json>>;
 
 /** The credentials of a login: everything the device sent besides its id. */
 export type Credentials = Readonly<Record<string, Term>>;
 
-/** A yes or no, or a yes with claims to sign into the device's token. */
+/** Whether the login succeeds, optionally with claims to sign into the device's token. */
 export type AuthenticationResult = boolean | { readonly claims: Claims };
 
 /** Checks the credentials of a login. */
 export interface DeviceAuthenticator {
   /**
-   * Asked only at a login with credentials, never when a token is presented. Where it throws, or takes longer
-   * than `upgradeTimeoutMs`, the device is refused with 503 and will try again.
-   * @param device `signal` aborts when the answer is no longer needed: skip work that has not started.
+   * Called only for a login with credentials, never for a token. If it throws, or takes longer than
+   * `upgradeTimeoutMs`, the cloud rejects the upgrade with 503, and the device tries again.
+   * @param device its `signal` aborts when nobody needs the result any more.
    */
   authenticate(
     credentials: Credentials,
@@ -36,25 +36,25 @@ export interface AuthenticatedDevice {
   readonly endpoint: string;
 }
 
-/** A device that is connected: what handlers and `Fedecks.devices()` see. */
+/** A connected device, as handlers and `Fedecks.devices()` see it. */
 export interface ConnectedDevice extends AuthenticatedDevice {
-  /** Since when, in milliseconds since 1970. */
+  /** When it connected, in milliseconds since 1970. */
   readonly since: number;
-  /** Which attempt of the device it is, where the device has named it (PROTOCOL.md §1.7). */
+  /** The attempt of the device, if the device named it (PROTOCOL.md §1.7). */
   readonly attempt?: Attempt | undefined;
 }
 
-/** Why a connection ended, and the close code that was sent or received; 1006 where there was none (RFC 6455 §7.1.5). */
+/** Why a connection ended, and the close code sent or received; 1006 without one (RFC 6455 §7.1.5). */
 export interface DisconnectCause {
   /**
-   * Who ended it, and why:
-   * - `closed_by_device`: its close frame. `connection_lost`: TCP ended without one.
-   * - `idle_timeout`: no byte came for `idleTimeoutMs`, or a message came too slowly.
-   * - `stopped`: a handler returned `stop()`. `disconnected`, `revoked`: the method of `Fedecks`.
+   * The cause:
+   * - `closed_by_device`: the device sent a close frame. `connection_lost`: TCP ended without one.
+   * - `idle_timeout`: no byte arrived for `idleTimeoutMs`, or a message arrived too slowly.
+   * - `stopped`: a handler returned `stop()`. `disconnected`, `revoked`: the app called that method of `Fedecks`.
    * - `replaced`: the device has connected again. `draining`: the app shuts down.
-   * - `slow_consumer`: more than `maxBufferedBytes` waited for it. `rate_limited`: more than `messagesPerSecond` frames
-   * came.
-   * - `message_too_big`: more than `maxFrameBytes`. `protocol_error`: frames that RFC 6455 forbids.
+   * - `slow_consumer`: more than `maxBufferedBytes` were buffered for the device. `rate_limited`: it sent more than
+   *   `messagesPerSecond` frames.
+   * - `message_too_big`: a message exceeded `maxFrameBytes`. `protocol_error`: a frame violated RFC 6455.
    */
   readonly type:
     | 'closed_by_device'
@@ -73,24 +73,24 @@ export interface DisconnectCause {
   readonly code: number;
 }
 
-/** Something that went wrong with a device or a handler, as `@OnSocketError` receives it. */
+/** A failure of a device or a handler, as `@OnSocketError` receives it. */
 export interface SocketError {
-  /** Null where the upgrade did not tell it. */
+  /** Null if the upgrade did not contain it. */
   readonly deviceId: string | null;
   /**
-   * What went wrong:
-   * - `invalid_auth_header`, `authentication_failed`, `invalid_token`, `refused_by_guard`: refused (PROTOCOL.md §1.4).
+   * The failure:
+   * - `invalid_auth_header`, `authentication_failed`, `invalid_token`, `refused_by_guard`: rejected (PROTOCOL.md §1.4).
    * - `upgrade_failed`: the authenticator or a guard threw or took too long, or messages of the device's ended
-   *   connections still wait for handlers; the device may come again.
-   * - `duplicate`: refused by `duplicates: 'oldest'`. `flapping`: replaced over and over.
-   * - `clone_suspected`: two machines use this device id, at the addresses in `info`; or one of them was refused.
-   * - `late_attempt`: refused, since a newer attempt of the device is connected. It has given this one up.
-   * - `handler_failed`: a handler threw, or what it returned is no term; `info` names it.
-   * - `refused_by_pipe`: a pipe of a handler refused what the device sent; `info` names the properties.
-   * - `unhandled_message`: no handler takes it; `info` names the event.
-   * - `handler_stalled`: a handler has been running for 60 s, and what the device sends waits for it. Told once.
-   * - `undelivered`: a reply, or what was put into `downstream`, was not written.
-   * - `protocol_error`: the connection was closed for what the device sent.
+   *   connections still wait for handlers; the device may try again.
+   * - `duplicate`: rejected by `duplicates: 'oldest'`. `flapping`: replaced repeatedly.
+   * - `clone_suspected`: two machines use this device id, at the addresses in `info`; or one of them was rejected.
+   * - `late_attempt`: rejected, because a newer attempt of the device is connected. The device has abandoned this one.
+   * - `handler_failed`: a handler threw, or returned a value that is not a term; `info` names the handler.
+   * - `refused_by_pipe`: a pipe of a handler rejected the payload; `info` names the properties.
+   * - `unhandled_message`: no handler matches the message; `info` names the event.
+   * - `handler_stalled`: a handler has been running for 60 s, and later messages of the device wait. Reported once.
+   * - `undelivered`: a reply, or a message put into `downstream`, was not written.
+   * - `protocol_error`: the cloud closed the connection because of what the device sent.
    */
   readonly type:
     | 'invalid_auth_header'
@@ -108,7 +108,7 @@ export interface SocketError {
     | 'unhandled_message'
     | 'undelivered'
     | 'protocol_error';
-  /** A sentence or reason, without credentials, tokens or payloads. Empty where the type says it all. */
+  /** Details, without credentials, tokens or payloads. Empty if the type says everything. */
   readonly info: string;
   /** The thrown error, if any. */
   readonly error?: unknown;

@@ -1,6 +1,6 @@
 /** What a drain needs of a connection. */
 export interface Drainable {
-  /** Reads no more, lets the handlers of what was read finish, closes with 4000, and lets `@OnDisconnected` finish. */
+  /** Stops reading, lets running handlers finish, closes with 4000, and lets `@OnDisconnected` finish. */
   drain(): Promise<void>;
   /** Closes with 4000 now. */
   drainNow(): void;
@@ -11,12 +11,12 @@ export interface Drainable {
 const STAGE_MS = 100;
 const MIN_PER_STAGE = 10;
 
-/** After `drainMs`, how long `@OnDisconnected` handlers and the peers' ends of TCP are waited for. */
+/** How long to wait after `drainMs` for `@OnDisconnected` handlers, and for peers to end TCP. */
 const ENDING_MS = 1_200;
 
 /**
- * Closes connections in stages of 100 ms, evenly over `drainMs`, and at least ten in each: a few devices leave
- * at once. What has not finished by then is closed as it is. Resolves at most 1,200 ms after that.
+ * Closes connections in stages of 100 ms, evenly over `drainMs`, at least ten per stage. Closes the rest after `drainMs`,
+ * and resolves at most 1,200 ms after that.
  */
 export async function drain(connections: readonly Drainable[], drainMs: number): Promise<void> {
   const perStage = Math.max(MIN_PER_STAGE, Math.ceil((connections.length * STAGE_MS) / Math.max(1, drainMs)));
@@ -27,13 +27,13 @@ export async function drain(connections: readonly Drainable[], drainMs: number):
     if (stage > 0) await new Promise((resolve) => setTimeout(resolve, remainingMs(stage * STAGE_MS)));
     drained.push(...connections.slice(next, next + perStage).map((connection) => connection.drain()));
   }
-  await within(remainingMs(drainMs), drained);
+  await waitAtMost(remainingMs(drainMs), drained);
   for (const connection of connections) connection.drainNow();
-  await within(ENDING_MS, [...drained, ...connections.map((connection) => connection.gone())]);
+  await waitAtMost(ENDING_MS, [...drained, ...connections.map((connection) => connection.gone())]);
 }
 
-/** Waits for all of them, for so many milliseconds at most. */
-async function within(ms: number, all: readonly Promise<void>[]): Promise<void> {
+/** Waits until all have settled, or for `ms`. */
+async function waitAtMost(ms: number, all: readonly Promise<void>[]): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const timeIsUp = new Promise((resolve) => (timer = setTimeout(resolve, ms)));
   await Promise.race([Promise.allSettled(all), timeIsUp]);

@@ -6,7 +6,7 @@ import { type ResolvedOptions } from './fedecks-options.js';
 const FLAPPING_WINDOW_MS = 60_000;
 const FLAPPING_REPLACEMENTS = 5;
 
-/** When a connection was asked for, and by which attempt of the device if it has named it. */
+/** When an upgrade was requested, and its attempt if the device named it. */
 export interface Arrival {
   /** By a monotonic clock, in ms. */
   readonly askedAt: number;
@@ -14,9 +14,8 @@ export interface Arrival {
 }
 
 /**
- * Whether one upgrade is older than another of the same device. The network may deliver attempts in another order than
- * they were made in, and an authenticator may answer in another order than it was asked: neither makes an old attempt
- * the newer one.
+ * Whether one upgrade is older than another of the same device. Neither the order in which the network delivers them, nor
+ * the order in which the authenticator answers, makes an old attempt the newer one.
  */
 export function isOlder(one: Arrival, other: Arrival): boolean {
   if (one.attempt && other.attempt && one.attempt.process === other.attempt.process) {
@@ -25,7 +24,7 @@ export function isOlder(one: Arrival, other: Arrival): boolean {
   return one.askedAt < other.askedAt;
 }
 
-/** What is asked of a connection of this node. */
+/** What {@link Duplicates} needs of a connection. */
 interface Replaceable {
   readonly device: ConnectedDevice;
   readonly askedAt: number;
@@ -33,7 +32,7 @@ interface Replaceable {
   end(cause: 'replaced', reason?: string): void;
 }
 
-/** Decides between the connections of one device id, and finds out where two machines use it. */
+/** Decides which connection of a device id stays, and detects two machines that use one id. */
 export class Duplicates {
   private readonly flapping = new Flapping();
   private readonly clones = new Clones();
@@ -45,7 +44,7 @@ export class Duplicates {
     private readonly report: (error: SocketError) => void,
   ) {}
 
-  /** Of two concurrent upgrades the newer one wins, in whatever order they are decided. */
+  /** Of two concurrent upgrades the newer one wins, in whatever order they complete. */
   isOutdated(deviceId: string, arrival: Arrival): boolean {
     if (this.options.duplicates !== 'newest') return false;
     return this.connections
@@ -53,7 +52,7 @@ export class Duplicates {
       .some(({ askedAt, device: { attempt } }) => isOlder(arrival, { askedAt, attempt }));
   }
 
-  /** With `clones: 'refuse'`, whether two machines are known to use the device id: only one of them is let in. */
+  /** With `clones: 'refuse'`, whether two machines use the device id, so that only one may connect. */
   refusesClonesOf(deviceId: string): boolean {
     const { clones, duplicates } = this.options;
     return clones === 'refuse' && duplicates === 'newest' && this.clones.isSuspected(deviceId);
@@ -69,7 +68,7 @@ export class Duplicates {
     return isClone;
   }
 
-  /** As {@link isRefused}, and reported: another machine has connected to another node. */
+  /** As {@link isRefused}, for a machine that has connected to another node. Reports the rejection. */
   refuse(deviceId: string, { attempt, remoteAddress }: NewerConnection): boolean {
     const isClone = this.isRefused(deviceId, attempt);
     if (isClone) this.report(refusalOf(deviceId, remoteAddress));
@@ -81,18 +80,18 @@ export class Duplicates {
     if (this.options.duplicates !== 'newest') return;
     const older = [...this.connections.of(id)];
     for (const connection of older) this.replace(connection, attempt);
-    if (older.length > 0 && this.flapping.notice(id)) {
+    if (older.length > 0 && this.flapping.onReplaced(id)) {
       this.report({
         deviceId: id,
         type: 'flapping',
-        info: 'replaced five times within a minute: do two machines use this device id?',
+        info: 'replaced five times within a minute: check whether two machines use this device id',
       });
     }
   }
 
   /**
-   * Closes the connections of this node, since one of another node stays.
-   * @returns what that node has to know in order to recognise two machines.
+   * Closes the connections of this node, because one of another node stays.
+   * @returns what that node needs to detect two machines.
    */
   replaceByOther(deviceId: string, newer: NewerConnection): CloneTrace | undefined {
     if (newer.refusesClones) this.clones.onRefused(deviceId);
@@ -102,7 +101,7 @@ export class Duplicates {
     return isNoted && !newer.refusesClones ? this.clones.traceOf(deviceId) : undefined;
   }
 
-  /** The node that a connection of this one has replaced tells what it knows. */
+  /** Takes over what the node of a replaced connection knows. */
   onTrace(deviceId: string, trace: CloneTrace): void {
     this.clones.adopt(deviceId, trace);
   }
@@ -123,18 +122,18 @@ export class Duplicates {
     this.report({
       deviceId: id,
       type: 'clone_suspected',
-      info: `two machines use this device id, at ${remoteAddress} and ${otherAddress}: give each an id and a login of its own`,
+      info: `two machines use this device id, at ${remoteAddress} and ${otherAddress}: give each machine its own id and login`,
     });
   }
 }
 
-/** What is reported when a machine is refused, because another one uses its device id. */
+/** The report of a machine that was rejected because another one uses its device id. */
 export function refusalOf(deviceId: string, remoteAddress: string): SocketError {
-  const info = `refused at ${remoteAddress}: another machine with this device id is connected`;
+  const info = `rejected ${remoteAddress}: another machine with this device id is connected`;
   return { deviceId, type: 'clone_suspected', info };
 }
 
-/** Whether both attempts are named, and were made by two processes. */
+/** Whether both attempts are named, and come from two processes. */
 export function isOtherProcess(one: Attempt | undefined, other: Attempt | undefined): boolean {
   return one !== undefined && other !== undefined && one.process !== other.process;
 }
@@ -145,10 +144,10 @@ export class Flapping {
   private readonly replaced = new Map<string, number>();
 
   /**
-   * Notes that a connection of the device was replaced; true, once a minute, when that makes the fifth time within it.
+   * Counts a replaced connection of the device. Returns true at the fifth within a minute, once.
    * @param now by a monotonic clock.
    */
-  notice(deviceId: string, now = performance.now()): boolean {
+  onReplaced(deviceId: string, now = performance.now()): boolean {
     if (now >= this.windowEnds) {
       this.windowEnds = now + FLAPPING_WINDOW_MS;
       this.replaced.clear();

@@ -1,9 +1,9 @@
-/** A time: in milliseconds, or with a unit: '90s', '15m', '3h', '28d'. */
+/** A duration: in milliseconds, or with a unit: '90s', '15m', '3h', '28d'. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`;
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** In milliseconds; undefined for what is not a {@link Duration}, and for one of less than a millisecond. */
+/** In milliseconds; undefined for an invalid {@link Duration}, and for less than a millisecond. */
 export function durationMs(value: unknown): number | undefined {
   let millis = value;
   if (typeof value === 'string') {

@@ -10,15 +10,15 @@ import { type LocalNode } from './local-node.js';
 import { type PresenceEntry } from './presence.js';
 import { type Revocations } from './revocations.js';
 
-/** A message a device has sent: a term, or the bytes of a raw message. */
+/** A message from a device: a term, or the bytes of a raw message. */
 export interface UpstreamMessage {
-  /** Whom it is from. */
+  /** The sender. */
   readonly device: ConnectedDevice;
-  /** What it is. */
+  /** The message. */
   readonly message: Term | Uint8Array;
 }
 
-/** A connection that has come or gone. */
+/** A connect or a disconnect. */
 export type ConnectionChange =
   | { readonly type: 'connected'; readonly device: ConnectedDevice }
   | { readonly type: 'disconnected'; readonly device: ConnectedDevice; readonly cause: DisconnectCause };
@@ -32,25 +32,28 @@ export interface LocalEndpoint {
   report(error: SocketError): void;
 }
 
-/** The endpoints of this process, and what all of them tell the application. */
+/** The endpoints of this process, and the events of all of them. */
 @Injectable()
 export class Endpoints implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly messages$: Observable<UpstreamMessage>;
   readonly connections$: Observable<ConnectionChange>;
-  /** Of all endpoints, also of those that are added after somebody has subscribed. */
+  /** Includes endpoints that are added after the subscription. */
   readonly presenceChanges$: Observable<PresenceEntry>;
   private readonly log = new LimitedLog(new Logger('Fedecks'));
   private readonly messages = new Subject<UpstreamMessage>();
   private readonly connections = new Subject<ConnectionChange>();
   private readonly endpoints: LocalEndpoint[] = [];
   private readonly added = new Subject<LocalEndpoint>();
-  /** Paths that the application has named before it was known which there are; undefined once it is. */
-  private expected: Set<string> | undefined = new Set();
+  /** Paths that the application used before all endpoints were known; undefined afterwards. */
+  private pathsToCheck: Set<string> | undefined = new Set();
   private handlers: FoundHandler[] | undefined;
 
   constructor() {
-    this.messages$ = new GuardedObservable(this.messages, this.logged('An observer of messages$'));
-    this.connections$ = new GuardedObservable(this.connections, this.logged('An observer of connections$'));
+    this.messages$ = new GuardedObservable(this.messages, this.logFailureOf('An observer of messages$'));
+    this.connections$ = new GuardedObservable(
+      this.connections,
+      this.logFailureOf('An observer of connections$'),
+    );
     this.presenceChanges$ = this.presenceChangesAt();
   }
 
@@ -61,7 +64,7 @@ export class Endpoints implements OnApplicationBootstrap, OnApplicationShutdown 
     );
     return new GuardedObservable(
       endpoints.pipe(mergeMap(({ backplane }) => backplane.presenceChanges$)),
-      this.logged('An observer of presence.changes$'),
+      this.logFailureOf('An observer of presence.changes$'),
     );
   }
 
@@ -74,36 +77,33 @@ export class Endpoints implements OnApplicationBootstrap, OnApplicationShutdown 
     this.added.next(endpoint);
   }
 
-  /** @throws {RangeError} when there is none with this path. */
+  /** @throws {RangeError} when no endpoint has this path. */
   at(path: string): LocalEndpoint {
     const found = this.endpoints.find(({ options }) => options.path === path);
     if (found) return found;
     const paths = this.endpoints.map(({ options }) => options.path).join(', ');
-    const given =
-      paths === ''
-        ? 'no endpoint is there before the app has started'
-        : `FedecksModule.forRoot was given ${paths}`;
-    throw new RangeError(`There is no endpoint '${path}': ${given}.`);
+    const reason = paths === '' ? ': endpoints exist only after the app has started' : ` (have: ${paths})`;
+    throw new RangeError(`Endpoint '${path}' does not exist${reason}.`);
   }
 
   /**
-   * Checks that there is an endpoint with this path: while the app starts, when all of them are known.
+   * Checks that an endpoint has this path. While the app starts, the check waits until all endpoints are known.
    * @throws {RangeError}
    */
   expect(path: string): void {
-    if (this.expected) this.expected.add(path);
+    if (this.pathsToCheck) this.pathsToCheck.add(path);
     else this.at(path);
   }
 
   onApplicationBootstrap(): void {
-    const paths = this.expected ?? [];
-    this.expected = undefined;
+    const paths = this.pathsToCheck ?? [];
+    this.pathsToCheck = undefined;
     for (const path of paths) this.at(path);
   }
 
   /**
-   * The handlers of one endpoint. A class that has chosen none serves the only one there is, or the default one.
-   * @throws {InvalidHandlerError} when a class has chosen one that does not exist, or must choose and has not.
+   * The handlers of one endpoint. A class without @DeviceEndpoint serves the only endpoint, or the default one.
+   * @throws {InvalidHandlerError} when a class names an endpoint that does not exist, or must name one and does not.
    */
   handlersOf(path: string, explorer: HandlerExplorer): FoundHandler[] {
     const paths = this.endpoints.map(({ options }) => options.path);
@@ -115,10 +115,10 @@ export class Endpoints implements OnApplicationBootstrap, OnApplicationShutdown 
       if (endpoints.length > 0 && unknown === undefined) return endpoints.includes(path);
       const problem =
         unknown === undefined
-          ? `${name} does not say which endpoint it serves.`
+          ? `${name} does not name its endpoint.`
           : `${name} serves endpoint '${unknown}', which does not exist.`;
       throw new InvalidHandlerError(
-        `${problem} Put @DeviceEndpoint() on its class, with one of: ${paths.map((each) => `'${each}'`).join(', ')}.`,
+        `${problem} Add @DeviceEndpoint() to its class, with one of: ${paths.map((each) => `'${each}'`).join(', ')}.`,
       );
     });
   }
@@ -136,12 +136,12 @@ export class Endpoints implements OnApplicationBootstrap, OnApplicationShutdown 
     this.observe(() => this.connections.complete());
   }
 
-  /** Takes what the application's own code throws, of which `what` is the name. */
-  logged(what: string): (error: unknown) => void {
+  /** A handler that logs errors of application code. `what` names the code. */
+  logFailureOf(what: string): (error: unknown) => void {
     return (error) => this.log.error(`${what} failed`, error);
   }
 
-  /** Observers that subscribe to `messages$` itself are guarded; here ends what another library's subscriber throws. */
+  /** Direct observers of `messages$` are guarded already; this catches errors of other libraries' subscribers. */
   private observe(emit: () => void): void {
     try {
       emit();

@@ -1,34 +1,34 @@
 import { FedecksError } from '../wire/internal.js';
 
-/** A message that is larger than a device can be sent in one piece. Nothing of it was sent. */
+/** A message that exceeds the size limit for messages to devices. Nothing was sent. */
 export class MessageTooLargeError extends FedecksError {
   override readonly name = 'MessageTooLargeError';
 
-  /** Both in bytes, as the message is encoded. */
+  /** Both sizes are of the encoded message. */
   constructor(
     readonly bytes: number,
     readonly maxBytes: number,
   ) {
     super(
       'message-too-large',
-      `The message has ${bytes} bytes, and a device is sent ${maxBytes} at the most in one message. ` +
-        'Send it in parts, or send a link to it.',
+      `The message has ${bytes} bytes, but a message to a device may have at most ${maxBytes}. ` +
+        'Split it, or send a link to it.',
     );
   }
 }
 
 /**
- * Why what was asked of the other nodes has come to nothing:
- * - `unavailable`: the backplane is away, or went while this was under way.
- * - `timeout`: no answer within its time limit.
- * - `overloaded`: too many are under way already. Nothing was sent.
- * - `too-large`: more than the backplane carries in one message. Nothing was sent.
+ * Why a request to the other nodes failed:
+ * - `unavailable`: the backplane is not connected, or was lost during the request.
+ * - `timeout`: no answer within the time limit.
+ * - `overloaded`: too many requests are in progress. Nothing was sent.
+ * - `too-large`: the message exceeds the limit of the backplane. Nothing was sent.
  */
 export type BackplaneErrorCode = 'unavailable' | 'timeout' | 'overloaded' | 'too-large';
 
 /**
- * The other nodes could not be asked, or have not answered. A push that ends in `unavailable` or `timeout` may have
- * been written or not: it is not tried again, since a device must not get it twice.
+ * A request to the other nodes failed. After `unavailable` or `timeout`, a push may or may not have been written: it is
+ * not retried, because the device must not receive it twice.
  */
 export class BackplaneError extends FedecksError {
   override readonly name = 'BackplaneError';

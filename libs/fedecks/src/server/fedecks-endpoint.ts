@@ -27,14 +27,14 @@ import { type Presence } from './presence.js';
 import { payloadOf } from './websocket/frame-writer.js';
 
 /**
- * The devices of one endpoint: pushes to them, and says who is there. Made by {@link Fedecks.endpoint}. With a
- * {@link Contract} the compiler lets only its events be sent.
+ * The devices of one endpoint: pushes, groups and presence. Created by {@link Fedecks.endpoint}. With a {@link Contract},
+ * the compiler allows only its events.
  */
 export class FedecksEndpoint<C extends Contract = Contract> {
-  /** Who is connected, to whichever node, and who was. */
+  /** Which devices are connected to any node, and which were. */
   readonly presence: Presence;
 
-  /** @internal @param targets gives the endpoints that are meant. */
+  /** @internal @param targets returns the endpoints to act on. */
   constructor(
     private readonly targets: () => readonly LocalEndpoint[],
     presence: Presence,
@@ -45,13 +45,13 @@ export class FedecksEndpoint<C extends Contract = Contract> {
   }
 
   /**
-   * Sends a message to a device, whichever node holds it. `sent` says that it was written to the device's socket;
-   * `offline` that it was not, and never will be.
-   * @throws {TypeError} when the device id is no string, as an `undefined` one.
-   * @throws {TermEncodeError} when the message holds something that is no term.
-   * @throws {ReservedMessageError} when the device would take it for a token.
-   * @throws {MessageTooLargeError} when it is larger than a single message may be. Nothing was sent.
-   * @throws {BackplaneError} when the other nodes could not be asked, or have not answered in time.
+   * Sends a message to a device on any node. Returns `sent` if it was written to the device's socket, and `offline` if it
+   * was not, and never will be.
+   * @throws {TypeError} when the device id is not a string.
+   * @throws {TermEncodeError} when the message contains a value that is not a term.
+   * @throws {ReservedMessageError} when the device would read it as a token.
+   * @throws {MessageTooLargeError} when it exceeds the size limit. Nothing was sent.
+   * @throws {BackplaneError} when the other nodes are unreachable, or do not answer in time.
    */
   async push<Message>(
     deviceId: string,
@@ -107,19 +107,19 @@ export class FedecksEndpoint<C extends Contract = Contract> {
   }
 
   /**
-   * Sends a message to every device of every node. A device that goes before it is written is reported to
-   * `@OnSocketError` as `undelivered`, on its node.
-   * @throws what {@link push} throws; the devices of this node have it all the same.
+   * Sends a message to every device of every node. If a device disconnects before the write, its node reports
+   * `undelivered` to `@OnSocketError`.
+   * @throws what {@link push} throws. The devices of this node receive the message even then.
    */
   async broadcast<Message>(message: MessageToSend<EventsOf<C, 'down'>, Message>): Promise<void> {
     await this.toMany(encodeMessage(message));
   }
 
   /**
-   * Makes a device that is connected to this node a member of a group for as long as its connection lasts, and
-   * tells whether it is connected here. Joining twice is joining once.
-   * @param name of 1 to 128 bytes.
-   * @throws {RangeError} for another name, and when the device is in 64 groups.
+   * Adds a device of this node to a group, until its connection ends. Returns whether the device is connected to this
+   * node. Joining again has no effect.
+   * @param name has 1 to 128 bytes.
+   * @throws {RangeError} for an invalid name, and when the device is already in 64 groups.
    */
   joinGroup(deviceId: string, name: string): boolean {
     checkDeviceId('joinGroup(deviceId, ...)', deviceId);
@@ -128,7 +128,7 @@ export class FedecksEndpoint<C extends Contract = Contract> {
       .includes(true);
   }
 
-  /** Takes a device that is connected to this node out of a group, and tells whether it is connected here. */
+  /** Removes a device of this node from a group. Returns whether the device is connected to this node. */
   leaveGroup(deviceId: string, name: string): boolean {
     checkDeviceId('leaveGroup(deviceId, ...)', deviceId);
     return this.targets()
@@ -137,8 +137,8 @@ export class FedecksEndpoint<C extends Contract = Contract> {
   }
 
   /**
-   * Sends a message to the members of a group, on whichever nodes. The rest is as with {@link broadcast}.
-   * @throws {RangeError} for a name that no group can have.
+   * Sends a message to the members of a group on all nodes. Otherwise like {@link broadcast}.
+   * @throws {RangeError} for an invalid name.
    */
   async pushToGroup<Message>(
     name: string,
@@ -154,9 +154,9 @@ export class FedecksEndpoint<C extends Contract = Contract> {
   }
 
   /**
-   * Closes the connections of a device with 1000, on whichever node, and tells whether there was any. The device
-   * will come back.
-   * @throws {BackplaneError} when this node holds none, and the others could not be asked.
+   * Closes the connections of a device with 1000, on all nodes, and returns whether there was any. The device
+   * reconnects.
+   * @throws {BackplaneError} when this node holds none, and the other nodes are unreachable.
    */
   async disconnect(deviceId: string): Promise<boolean> {
     checkDeviceId('disconnect(deviceId, ...)', deviceId);
@@ -170,16 +170,16 @@ export class FedecksEndpoint<C extends Contract = Contract> {
   }
 
   /**
-   * Takes back what a device was given: tokens issued until now stop working, and its connections are closed
-   * with 4150, on whichever node. It comes back only by logging in again. Resolves when the store has kept it.
-   * @throws {BackplaneError} when the backplane has not kept it: call it again, the other nodes do not know of it.
-   * @throws what the `revocations` store throws; its connections are closed all the same.
+   * Revokes all tokens that a device has received, and closes its connections with 4150, on all nodes. The device must
+   * log in again. Resolves when the store has saved the revocation.
+   * @throws {BackplaneError} when the backplane has not saved it. Call it again: the other nodes do not know of it.
+   * @throws what the `revocations` store throws. The connections are closed even then.
    */
   async revoke(deviceId: string): Promise<void> {
     checkDeviceId('revoke(deviceId, ...)', deviceId);
     const endpoints = this.targets();
     const kept = endpoints.map(({ revocations }) => revocations.revoke(deviceId));
-    // At once: until its connection ends, a device is given tokens that are not revoked.
+    // Without waiting: a connected device would receive a token that is not revoked.
     for (const { node } of endpoints) node.closeRevoked(deviceId);
     await Promise.all(kept);
   }
@@ -226,7 +226,7 @@ async function askElsewhere(
 }
 
 /**
- * Without types an id that is missing would be a device that is offline, and its revocation one that has succeeded.
+ * In untyped code, a missing id would otherwise look like an offline device, and its revocation would seem to succeed.
  * @throws {TypeError}
  */
 export function checkDeviceId(call: string, deviceId: unknown): void {
@@ -236,7 +236,7 @@ export function checkDeviceId(call: string, deviceId: unknown): void {
   );
 }
 
-/** A device is written to where it is: on this node if it is here, and else by the node that holds it. */
+/** Writes on this node if it holds the device, otherwise through the node that does. */
 function pushTo(
   { node, options, backplane }: LocalEndpoint,
   deviceId: string,
@@ -248,10 +248,10 @@ function pushTo(
   return here === undefined ? elsewhere : anyOf([here, elsewhere]);
 }
 
-/** Whether any says yes. If none does, and one does not know, that is thrown. */
+/** Whether any answer is true. If none is, throws the first rejection. */
 async function anyOf(answers: readonly (boolean | Promise<boolean>)[]): Promise<boolean> {
   const [only] = answers;
-  // Fast path: with one endpoint, a push that is written at once waits for nothing.
+  // Fast path: with one endpoint, a local push resolves synchronously.
   if (answers.length === 1 && only !== undefined) return only;
   const settled = await Promise.allSettled(answers.map(async (answer) => answer));
   if (settled.some((each) => each.status === 'fulfilled' && each.value)) return true;

@@ -8,198 +8,195 @@ import { type MetricsRecorder } from './metrics.js';
 import { MemoryRevocations, type RevocationStore } from './revocations.js';
 import { TrustedProxies } from './upgrade/address.js';
 
-/** Where the resolved options of an endpoint are provided. */
+/** The injection token of the resolved options of an endpoint. */
 export const FEDECKS_OPTIONS = Symbol('FEDECKS_OPTIONS');
 
-/** What `FedecksModule.forRoot` takes. */
+/** The options of `FedecksModule.forRoot`. */
 export interface FedecksOptions {
   /**
-   * Where devices connect: `path` followed by `/websocket`, with or without a trailing slash. It starts with `/`
-   * and is not changed by the app's global prefix.
+   * Devices connect to `path` followed by `/websocket`, with or without a trailing slash. It starts with `/`. The global
+   * prefix of the app does not apply.
    * @default '/fedecks', so that devices open `ws://host/fedecks/websocket`
    */
   readonly path?: string;
 
   /**
-   * The secrets of the tokens, each at least 32 bytes: the first signs, all verify. To rotate, put a new one in
-   * front and remove the old one when its last token has expired (`tokenExpiry`). With a missing or short
-   * secret the app does not start. A good one: `openssl rand -base64 48`. Endpoints that share a secret accept
-   * each other's tokens: where their devices are not the same, give each endpoint its own.
+   * The secrets that sign tokens, each at least 32 bytes: the first signs, all verify. To rotate, put a new one in
+   * front, and remove the old one when its last token has expired (`tokenExpiry`). The app does not start with a
+   * missing or short secret. Generate one with `openssl rand -base64 48`. Endpoints that share a secret accept each
+   * other's tokens: if their devices differ, use different secrets.
    */
   readonly secrets: readonly (string | undefined)[];
 
-  /** Checks the credentials of a login: a provider of the app, by its class, or an object. */
+  /** Checks the credentials of a login: the class of a provider of the app, or an object. */
   readonly authenticator: Type<DeviceAuthenticator> | DeviceAuthenticator;
 
   /**
-   * Guards that run at the upgrade, in order, after the token or credentials have been found good and before the
-   * websocket exists: providers by their class, or objects. They see an `http` execution context whose request
-   * holds the device as `request.device`. A guard that says no, or throws, refuses the upgrade with 403.
+   * Guards that run at the upgrade, in order, after authentication and before the websocket exists: classes of providers,
+   * or objects. Their execution context has the type `http`, and `request.device` is the device. If a guard returns false
+   * or throws an HttpException below 500, the cloud rejects the upgrade with 403; after any other error, with 503.
    * @default none
    */
   readonly guards?: readonly (Type<CanActivate> | CanActivate)[];
 
   /**
-   * How long a connection lasts before the device is sent a fresh token, unasked. Less than `tokenExpiry`.
+   * How often a connected device receives a new token. Must be less than `tokenExpiry`.
    * @default '3h'
    */
   readonly tokenRefresh?: Duration;
 
   /**
-   * How long a token opens connections: a device that was away for longer must log in again.
+   * How long a token is valid: a device that is offline longer must log in again.
    * @default '28d'
    */
   readonly tokenExpiry?: Duration;
 
   /**
-   * After this many milliseconds without any byte from the device, its connection is closed with 1000. Devices
-   * ping every 19 s. Frames to the device do not count: only what it sends shows that it is alive. A message may
-   * take as long, and 1 ms more for each byte of it that has arrived; pings meanwhile do not extend that.
+   * The cloud closes a connection with 1000 after this many milliseconds without a byte from the device. Devices ping
+   * every 19 s. Frames to the device do not count. A single message may take this time plus 1 ms for each byte that has
+   * arrived; pings do not extend that.
    * @default 60_000
    */
   readonly idleTimeoutMs?: number;
 
   /**
-   * The largest message a device may send, in bytes, in one frame or in fragments. A larger one closes the
-   * connection with 1009, on the length that its header claims.
+   * The largest message from a device, in bytes, in one frame or in fragments. The cloud closes the connection with 1009
+   * as soon as a header announces a larger one.
    * @default 262_144
    */
   readonly maxFrameBytes?: number;
 
   /**
-   * How long, in milliseconds, authenticator and guards may take to answer. Beyond that the upgrade is refused
-   * with 503, which tells the device to try again. At most 1,000 upgrades with a token and 1,000 others wait for
-   * them at the same time, 500 of the others from one address; more are refused with 503 at once.
+   * The timeout of authenticator and guards together, in milliseconds. After it, the cloud rejects the upgrade with 503,
+   * and the device tries again. At most 1,000 upgrades with a token and 1,000 others wait at the same time, 500 of the
+   * others from one address; the cloud rejects more with 503 immediately.
    * @default 10_000
    */
   readonly upgradeTimeoutMs?: number;
 
   /**
-   * How many messages of one device may wait for its handlers. At that number its socket is no longer read, so
-   * that TCP slows the device down.
+   * The maximum number of messages of one device that wait for handlers. At the limit the cloud stops reading the socket,
+   * so that TCP slows the device down.
    * @default 64
    */
   readonly mailboxLimit?: number;
 
   /**
-   * How many bytes of messages of one device may wait for its handlers. It works as `mailboxLimit` does, together
-   * with it: whichever is reached first. What waits or is being handled when a connection ends counts against the
-   * next of the same device: while it is as much, or the handlers of more than `mailboxLimit` of its connections that
-   * have ended still run, upgrades of the device are refused with 503.
+   * Like `mailboxLimit`, in bytes: the limit that is reached first applies. Messages that are unhandled when a connection
+   * ends count against the next connection of the device: while they fill the mailbox, or while handlers of more than
+   * `mailboxLimit` ended connections run, the cloud rejects upgrades of the device with 503.
    * @default 1_048_576
    */
   readonly mailboxBytes?: number;
 
   /**
-   * How many elements one message may hold: every number, text, list, tuple, map, key and value counts, and more
-   * than once what takes long to build (PROTOCOL.md §4.5). More is a raw message. It bounds the time that one message
-   * takes to decode.
+   * The maximum number of elements of one message: every number, text, list, tuple, map, key and value counts, and
+   * expensive ones count more than once (PROTOCOL.md §4.5). A message with more is a raw message. The limit bounds the
+   * time to decode one message.
    * @default 100_000
    */
   readonly maxElements?: number;
 
   /**
-   * Whether terms that Erlang has compressed are inflated, and up to what: `maxBytes` in all, and `maxRatio` times
-   * the bytes of the frame. What is beyond, or all with `false`, is a raw message. `true` is the default.
+   * Whether to inflate compressed terms, up to `maxBytes` in total and `maxRatio` times the size of the frame. A larger
+   * one is a raw message, and with `false` every compressed term is. `true` means the default limits.
    * @default { maxRatio: 16, maxBytes: 65_536 }
    */
   readonly compressedTerms?: boolean | { readonly maxRatio: number; readonly maxBytes: number };
 
   /**
-   * How many bytes may wait for a device that does not read. Beyond that it is closed with 4001. What the system
-   * takes at once does not wait, and a single message may be larger, up to 16 MiB, if nothing waits before it.
+   * The maximum bytes buffered for a device that does not read. Above the limit the cloud closes the connection with
+   * 4001. Data that the kernel accepts immediately does not count. A single message may be larger, up to 16 MiB, if
+   * nothing is buffered before it.
    * @default 1_048_576
    */
   readonly maxBufferedBytes?: number;
 
   /**
-   * What happens when a device id connects twice: `newest` closes the older connection with 4152, `oldest`
-   * refuses the newer upgrade with 503, `allow` keeps both, and pushes go to both.
+   * What happens when a device id connects twice: `newest` closes the older connection with 4152, `oldest` rejects the
+   * newer upgrade with 503, `allow` keeps both, and pushes go to both.
    * @default 'newest'
    */
   readonly duplicates?: 'newest' | 'oldest' | 'allow';
 
   /**
-   * What happens when two machines are found to use one device id, as those do that were started from one disk image
-   * (PROTOCOL.md §1.8). They are reported to `@OnSocketError` as `clone_suspected`, with both addresses; `refuse` then
-   * also refuses with 503 the one that is not connected, for as long as the other is; a node of several that has not met
-   * either of them lets it in for a moment, and closes it with 4152. It works with `duplicates: 'newest'`, for devices
-   * that name their attempts.
+   * What happens when two machines use one device id, for example because they started from one disk image (PROTOCOL.md
+   * §1.8). `@OnSocketError` receives `clone_suspected` with both addresses. `refuse` also rejects, with 503, the machine
+   * that is not connected while the other one is. A node that knows neither machine accepts it briefly, then closes it
+   * with 4152. Requires `duplicates: 'newest'`, and devices that name their attempts.
    * @default 'report'
    */
   readonly clones?: 'report' | 'refuse';
 
   /**
-   * How many frames a device may send in a second: messages, each fragment of one, text, pings and pongs. A device
-   * that sends more is closed with 4003, and comes back with its backoff. What it sends while it is not read does not
-   * count against the second in which it is read. 0 turns the limit off.
+   * The maximum frames per second from a device, including fragments, text frames, pings and pongs. The cloud closes the
+   * connection of a device that sends more with 4003, and the device reconnects with backoff. Frames that arrive while
+   * the socket is paused do not count against the second in which they are read. 0 disables the limit.
    * @default 1_000
    */
   readonly messagesPerSecond?: number;
 
   /**
-   * Maximum upgrades accepted for authentication per second, across all addresses. More are refused with 503 and
-   * `Retry-After`. It applies to upgrades with a good token and to all others (logins, bad tokens, garbage) apart,
-   * so that failed logins do not block devices with tokens; one address may use at most half of the limit for the
-   * others. 0 turns
-   * the limit off.
+   * Maximum upgrades accepted for authentication per second, across all addresses. The cloud rejects more with 503
+   * and `Retry-After`. Upgrades with a valid token and all others (logins, bad tokens, garbage) have separate limits,
+   * so that failed logins do not block devices with tokens. One address may use at most half of the limit for the
+   * others. 0 disables the limit.
    * @default 1_000
    */
   readonly upgradesPerSecond?: number;
 
   /**
-   * Maximum upgrades of one address accepted for authentication per minute; more are refused as with
-   * `upgradesPerSecond`. It applies to upgrades with a good token and to all others apart; with a token, one
-   * device may take a tenth, and at least 10. IPv6 addresses are counted by their /64. Behind a proxy all devices
-   * share its address unless `trustedProxies` names it. 0 turns the limit off.
+   * Maximum upgrades of one address accepted for authentication per minute. The cloud rejects more as with
+   * `upgradesPerSecond`. Upgrades with a valid token and all others have separate limits. One device with a token may use
+   * a tenth, and at least 10. IPv6 addresses count by their /64. Behind a proxy all devices share its address unless
+   * `trustedProxies` contains it. 0 disables the limit.
    * @default 6_000
    */
   readonly upgradesPerAddressPerMinute?: number;
 
   /**
-   * The trusted proxies for `X-Forwarded-For`: addresses, CIDR ranges, or `loopback`, `linklocal`,
-   * `uniquelocal`: the address of a device is then the last one there that is no trusted proxy. Entries may have
-   * a port or brackets. What is no address counts as the proxy that wrote it. If there are any, the peers of a
-   * server that listens on a unix socket are trusted as well.
-   * @default none: the peer's address is used, and the header is ignored
+   * The proxies whose `X-Forwarded-For` is trusted: addresses, CIDR ranges, or `loopback`, `linklocal`, `uniquelocal`.
+   * The address of a device is the last one in the header that is not a trusted proxy. Entries of the header may have a
+   * port or brackets. For an entry that is not an address, the proxy that wrote it counts. If the option is not empty,
+   * peers on a unix socket are trusted too.
+   * @default none: uses the address of the peer, and ignores the header
    */
   readonly trustedProxies?: readonly string[];
 
   /**
-   * Keeps what {@link Fedecks.revoke} revokes: a provider of the app, by its class, or an object. What is revoked
-   * at one endpoint is revoked at all that are given the same one.
-   * @default where the `backplane` keeps them; without one in the memory of this process, which a restart forgets
+   * Stores the revocations of {@link Fedecks.revoke}: the class of a provider of the app, or an object. Endpoints with the
+   * same store share revocations. Not allowed together with `backplane`.
+   * @default the store of the `backplane`; without one, memory, which a restart clears
    */
   readonly revocations?: Type<RevocationStore> | RevocationStore;
 
   /**
-   * Links the nodes that serve this endpoint: `natsBackplane({ servers })` of `@fedecks/nest/nats`. With it any node
-   * pushes to any device and knows who is online, and a device that comes to one node is replaced at the others.
+   * Links the nodes that serve this endpoint: `natsBackplane({ servers })` from `@fedecks/nest/nats`. Then any node can
+   * push to any device and knows which devices are online, and `duplicates` applies across nodes.
    * @default none: this process serves all devices, and needs no server
    */
   readonly backplane?: BackplaneFactory;
 
   /**
-   * Lets devices come over from an Elixir Fedecks server: its tokens (of plug_crypto 1 and 2) open the
-   * connection, and the device gets one of ours in return. `secret` and `salt` are those of its socket.
-   * @default tokens of an Elixir server are refused
+   * Lets devices migrate from an Elixir Fedecks server: the cloud accepts its tokens (plug_crypto 1 and 2), and replaces
+   * them with its own. `secret` and `salt` are those of the Elixir server's socket.
+   * @default none: rejects tokens of an Elixir server
    */
   readonly phoenix?: { readonly secret: string; readonly salt: string };
 
   /**
-   * How long, in milliseconds, a shutdown takes to close the devices, in stages and with 4000, so that they do
-   * not all come back in the same second. Needs `app.enableShutdownHooks()`. Handlers in progress finish, within
-   * this time; `@OnDisconnected` handlers have 1.2 s more. Only then Nest calls `onModuleDestroy` and the hooks
-   * after it. The default leaves the app three of the 10 s `docker stop` waits. 0 closes all at once.
+   * The time, in milliseconds, over which a shutdown closes the connections in stages, with 4000, so that devices do not
+   * all reconnect in the same second. Requires `app.enableShutdownHooks()`. Running handlers may finish within this time,
+   * and `@OnDisconnected` handlers have 1.2 s more. Then Nest calls `onModuleDestroy` and later hooks. The default leaves
+   * the app three of the 10 s that `docker stop` waits. 0 closes all connections at once.
    * @default 5_000
    */
   readonly drainMs?: number;
 
   /**
-   * The recorder of metrics, for example for `prom-client`: a provider of the app, by its class, or an object with
-   * `count` and
-   * `observe`. `FEDECKS_METRICS` lists them all.
-   * @default none: nothing is counted
+   * The metrics recorder, for example for `prom-client`: the class of a provider of the app, or an object with `count` and
+   * `observe`. `FEDECKS_METRICS` lists all metrics.
+   * @default none: records no metrics
    */
   readonly metrics?: Type<MetricsRecorder> | MetricsRecorder;
 }
@@ -250,8 +247,8 @@ const MIN_SECRET_BYTES = 32;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Fills in the defaults.
- * @throws {InvalidOptionsError} naming everything that is wrong with what was given.
+ * Checks the options, and fills in the defaults.
+ * @throws {InvalidOptionsError} with every problem of the options.
  */
 export function resolveOptions(given: FedecksOptions): ResolvedOptions {
   const check = new OptionsCheck<FedecksOptions>('FedecksModule.forRoot', given, OPTIONS);
@@ -259,7 +256,9 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
   const options = { ...DEFAULTS, ...(defined as unknown as FedecksOptions) };
 
   if (typeof options.path !== 'string' || !/^(\/[^/?#\s]+)+$/.test(options.path)) {
-    check.problem("'path' must start with a slash and have no trailing slash, query or space: '/fedecks'.");
+    check.problem(
+      "'path' must start with a slash and have no trailing slash, query or space, for example '/fedecks'.",
+    );
   }
   checkSecrets(check, options.secrets);
   if (!isProvider(options.authenticator, ['authenticate'])) {
@@ -277,7 +276,7 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
   const tokenExpiryMs = duration(check, 'tokenExpiry', options.tokenExpiry);
   if (tokenRefreshMs >= tokenExpiryMs) {
     check.problem(
-      "'tokenRefresh' must be shorter than 'tokenExpiry', or connected devices would end up without a token.",
+      "'tokenRefresh' must be shorter than 'tokenExpiry': otherwise the tokens of connected devices expire.",
     );
   }
   check.whole('idleTimeoutMs', 'milliseconds', 1, MAX_TIMER_MS);
@@ -301,10 +300,10 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
     );
   }
   if (typeof options.backplane !== 'function') {
-    check.problem("'backplane' must be what natsBackplane({ servers }) of '@fedecks/nest/nats' returns.");
+    check.problem("'backplane' must be the result of natsBackplane({ servers }) from '@fedecks/nest/nats'.");
   } else if (options.backplane !== inProcess && options.revocations !== MemoryRevocations) {
     check.problem(
-      "'revocations' must be left out where there is a 'backplane': it keeps them, and tells the other nodes.",
+      "Remove 'revocations': the 'backplane' stores revocations, and sends them to the other nodes.",
     );
   }
   if (options.metrics !== undefined && !isProvider(options.metrics, ['count', 'observe'])) {
@@ -321,7 +320,7 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
     )
   ) {
     check.problem(
-      "'phoenix' must hold the 'secret' and the 'salt' of the Elixir server's socket, as strings.",
+      "'phoenix' must contain the 'secret' and the 'salt' of the Elixir server's socket, as non-empty strings.",
     );
   }
   check.done();
@@ -343,8 +342,8 @@ function checkSecrets(check: OptionsCheck<FedecksOptions>, secrets: unknown): vo
         ? `has ${Buffer.byteLength(secret)} bytes`
         : 'is missing or empty';
     check.problem(
-      `secrets[${index}] ${what}: set it to at least ${MIN_SECRET_BYTES} bytes, for example the output of ` +
-        '`openssl rand -base64 48` in the environment variable it is read from.',
+      `secrets[${index}] ${what}: set it to at least ${MIN_SECRET_BYTES} bytes, for example to the output of ` +
+        '`openssl rand -base64 48`, in the environment variable that your code reads.',
     );
   });
 }
@@ -355,7 +354,7 @@ function checkProxies(check: OptionsCheck<FedecksOptions>, proxies: unknown): vo
     new TrustedProxies(proxies as string[]);
   } catch {
     check.problem(
-      "'trustedProxies' must be an array of addresses or CIDR ranges: ['loopback', '10.0.0.0/8'].",
+      "'trustedProxies' must be an array of addresses or CIDR ranges, for example ['loopback', '10.0.0.0/8'].",
     );
   }
 }
@@ -372,7 +371,7 @@ function checkCompression(check: OptionsCheck<FedecksOptions>, given: unknown): 
   );
 }
 
-/** A class, whose provider will be looked up, or an object with the methods asked for. */
+/** Whether a value is a class, which is resolved later, or an object with these methods. */
 function isProvider(value: unknown, methods: readonly string[]): boolean {
   return (
     typeof value === 'function' ||

@@ -52,7 +52,7 @@ const REFUSALS: ReadonlySet<SocketError['type']> = new Set([
   'refused_by_guard',
 ]);
 
-/** One endpoint: owns the upgrade of its path, and the connections of its devices. */
+/** One endpoint: handles the upgrades of its path, and owns the connections of its devices. */
 @Injectable()
 export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   /** @internal The connections of this node. */
@@ -73,7 +73,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   /** The limits header for devices. */
   private readonly limits: string;
   private admission!: Admission;
-  private ticking: NodeJS.Timeout | undefined;
+  private tickTimer: NodeJS.Timeout | undefined;
 
   /** @internal */
   constructor(
@@ -110,27 +110,29 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     this.admission = this.makeAdmission();
     const { metrics } = this.options;
     this.telemetry.recorder = metrics && providerOf(this.moduleRef, metrics, 'metrics', ['count', 'observe']);
-    this.revocations.keepIn(this.backplane.revocations ?? storeOf(this.moduleRef, this.options.revocations));
+    this.revocations.useStore(
+      this.backplane.revocations ?? storeOf(this.moduleRef, this.options.revocations),
+    );
     this.endpoints.add(this);
   }
 
   async onApplicationBootstrap(): Promise<void> {
     this.router = new Router(this.endpoints.handlersOf(this.options.path, this.explorer));
     this.dispatcher.claim(this.options.path, this);
-    // Exact enough for a timeout of a minute, and fine enough for one of a test.
+    // Precise enough for timeouts of a minute, and for the short ones of tests.
     const { idleTimeoutMs, tokenRefreshMs } = this.options;
     const everyMs = Math.min(1_000, Math.max(10, Math.min(idleTimeoutMs, tokenRefreshMs) / 10));
-    // After what has arrived is read: of a process that was suspended, that is no device's silence.
-    this.ticking = setInterval(() => setImmediate(() => this.tick()), everyMs).unref();
+    // Reads received data first: after a suspension of the process, no device was silent.
+    this.tickTimer = setInterval(() => setImmediate(() => this.tick()), everyMs).unref();
     await this.backplane.start();
     this.logger.log(`Devices connect at ${this.options.path}/websocket`);
   }
 
-  /** Refuses new devices, lets handlers finish, and closes the connections in stages over `drainMs`. @internal */
+  /** Rejects new devices, lets handlers finish, and closes the connections in stages over `drainMs`. @internal */
   async shutDown(): Promise<void> {
     this.admission.drain();
     await drain([...this.node.connections(), ...this.leftovers.all()], this.options.drainMs);
-    clearInterval(this.ticking);
+    clearInterval(this.tickTimer);
     await this.backplane.close();
   }
 
@@ -165,8 +167,8 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     this.admission.onUnixSocket = onUnixSocket;
     if (!onUnixSocket || this.options.trustedProxies.length > 0) return;
     this.logger.warn(
-      "The server listens on a unix socket, where no peer has an address: all devices share one 'upgradesPerAddressPerMinute'. " +
-        "If the proxy in front sets X-Forwarded-For, set 'trustedProxies': ['loopback'].",
+      "The server listens on a unix socket, whose peers have no address: all devices share one 'upgradesPerAddressPerMinute' limit. " +
+        "If your proxy sets X-Forwarded-For, set trustedProxies: ['loopback'].",
     );
   }
 
@@ -176,12 +178,12 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     const onError = (): void => undefined;
     const onClose = (): void => {
       this.admission.abort(request);
-      this.tellRefused(request, undefined);
+      this.reportRejection(request, undefined);
     };
     socket.on('error', onError).on('close', onClose);
     const fault = checkHandshake(request);
     const act = (decision: UpgradeDecision): boolean => {
-      // Its close is told, or has been.
+      // onClose has reported it, or will.
       if (socket.destroyed) return false;
       socket.off('close', onClose);
       if ('status' in decision) this.refuse(request, socket, decision.status, refusalHeaders(decision));
@@ -209,7 +211,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     this.admission.decide(request, false, act).catch((error: unknown) => this.abort(response, error));
   }
 
-  /** With `clones: 'refuse'`, whether the other machine that uses the device id is connected to another node. */
+  /** With `clones: 'refuse'`, whether another machine with the device id is connected to another node. */
   private isCloneElsewhere(deviceId: string, attempt: Attempt | undefined): false | Promise<boolean> {
     if (attempt === undefined || !this.node.decisions.refusesClonesOf(deviceId)) return false;
     return this.backplane.presenceOf(deviceId).then(
@@ -231,12 +233,12 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     status: number,
     headers: Parameters<typeof reply>[2],
   ): void {
-    this.tellRefused(request, status);
+    this.reportRejection(request, status);
     reply(socket, status, headers);
   }
 
-  /** @param status undefined if the peer has gone before the answer. */
-  private tellRefused({ deviceId, remoteAddress }: UpgradeRequest, status: number | undefined): void {
+  /** @param status undefined if the peer disconnected before the answer. */
+  private reportRejection({ deviceId, remoteAddress }: UpgradeRequest, status: number | undefined): void {
     this.telemetry.onUpgrade(deviceId ?? null, remoteAddress ?? '', status);
   }
 
@@ -247,16 +249,16 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     { device: { id, remoteAddress, claims, endpoint }, grant }: Authenticated,
   ): void {
     const { askedAt, attempt } = request.arrival ?? { askedAt: performance.now(), attempt: undefined };
-    // One literal for all devices: a spread would give each a hidden class of its own on Node 20.
+    // One object literal: on Node 20 a spread would give each device its own hidden class.
     const device: ConnectedDevice = { id, remoteAddress, claims, endpoint, since: Date.now(), attempt };
     this.node.decisions.replaceBy(device);
-    // Only to a device that has named its attempt: an Elixir device's 101 stays as it is, byte for byte.
+    // Only for devices that name their attempt: an Elixir device must receive the same 101, byte for byte.
     const protocol = speaksProtocol2(request.headers[PROTOCOL_HEADER]) ? 2 : 1;
     socket.write(acceptHandshake(request, attempt && this.limits, protocol));
     const connection = new Connection(device, socket, this, grant, askedAt, protocol);
     this.node.add(connection);
     this.backplane.opened(device);
-    // An observer of the connection it has replaced may have revoked the device, when this one was not to be found yet.
+    // An observer of the replaced connection may have revoked the device before this connection was registered.
     if (this.revocations.wasRevokedMeanwhile(id, grant.generation)) connection.end('revoked');
     this.telemetry.onUpgrade(id, remoteAddress, 101);
     this.telemetry.onConnected(connection);
@@ -264,7 +266,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     connection.start(head);
   }
 
-  // --- What connections ask of their endpoint --------------------------------------------------------------
+  // --- For connections --------------------------------------------------------------
 
   /** @internal */
   tokenFrame({ id, claims }: ConnectedDevice, grant: Grant): Buffer {
@@ -272,12 +274,12 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   }
 
   /** @internal */
-  received(device: ConnectedDevice, message: Term | Uint8Array): void {
+  onReceived(device: ConnectedDevice, message: Term | Uint8Array): void {
     this.endpoints.onMessage(device, message);
   }
 
   /** @internal */
-  ended(connection: Connection, cause: DisconnectCause): void {
+  onEnded(connection: Connection, cause: DisconnectCause): void {
     this.node.remove(connection);
     this.leftovers.add(connection.device.id, connection);
     const other = this.node.held(connection.device.id);
@@ -287,7 +289,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     this.endpoints.onChange({ type: 'disconnected', device: connection.device, cause });
   }
 
-  /** Tells `@OnSocketError` and the log. Never throws. @internal */
+  /** Reports to `@OnSocketError` and the log. Never throws. @internal */
   report(error: SocketError): void {
     this.telemetry.onError(error);
     const who = error.deviceId === null ? 'a device' : `device ${JSON.stringify(error.deviceId)}`;
@@ -297,7 +299,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
       this.limited.error(line, error.error);
     else this.limited.warn(line);
     for (const handler of this.router.errors) {
-      // It cannot reply, but its result may be a promise or a stream.
+      // It cannot reply, but may return a promise or a stream.
       const runner = new HandlerRunner({
         send: () => undefined,
         stop: () => undefined,
@@ -320,7 +322,7 @@ function isRefusal({ type, error }: SocketError): boolean {
   return REFUSALS.has(type) || (type === 'upgrade_failed' && error instanceof HttpException);
 }
 
-/** The default store is no provider of the app's. */
+/** The default store is not a provider of the app. */
 function storeOf(moduleRef: ModuleRef, given: ResolvedOptions['revocations']): RevocationStore {
   return given === MemoryRevocations
     ? new MemoryRevocations()
@@ -330,7 +332,7 @@ function storeOf(moduleRef: ModuleRef, given: ResolvedOptions['revocations']): R
 /** How messages of devices are decoded. */
 function decodingOf({ maxFrameBytes, maxElements, compressedTerms }: ResolvedOptions): DecodeOptions {
   const maxBytes = maxFrameBytes;
-  // Left out where it is the default of the decoder.
+  // The decoder has the same default.
   if (compressedTerms === true) return { maxBytes, maxElements };
   return { maxBytes, maxElements, compressed: compressedTerms };
 }

@@ -32,7 +32,7 @@ export interface FedecksOptionsFactory {
   createFedecksOptions(): FedecksOptions | Promise<FedecksOptions>;
 }
 
-/** Options that have to be asked for: of a factory, a class, or a provider that is there already. */
+/** Options from a factory, a class, or an existing provider. */
 export type FedecksAsyncOptions = AsyncOptions<FedecksOptions, FedecksOptionsFactory>;
 
 const OPTIONS = new OptionsProvider<FedecksOptions, keyof FedecksOptionsFactory>(
@@ -41,7 +41,7 @@ const OPTIONS = new OptionsProvider<FedecksOptions, keyof FedecksOptionsFactory>
   'secrets and authenticator',
 );
 
-/** What all endpoints of an app share. */
+/** The providers that all endpoints of an app share. */
 @Global()
 @Module({
   imports: [DiscoveryModule],
@@ -57,27 +57,27 @@ const OPTIONS = new OptionsProvider<FedecksOptions, keyof FedecksOptionsFactory>
 })
 class FedecksCoreModule {}
 
-/** Wires the cloud half into Nest. Import it once for each endpoint; `Fedecks` can then be injected anywhere. */
+/** The cloud as a Nest module. Import it once per endpoint; then inject `Fedecks` anywhere. */
 @Module({})
 export class FedecksModule {
-  /** @throws {InvalidOptionsError} when it is imported as a plain class. */
+  /** @throws {InvalidOptionsError} when it is imported without `forRoot` or `forRootAsync`. */
   constructor(@Optional() @Inject(FEDECKS_OPTIONS) options: ResolvedOptions | undefined) {
     checkConfigured('FedecksModule', options);
   }
 
-  /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
+  /** @throws {InvalidOptionsError} while the app starts, with every problem of the options. */
   static forRoot(options: FedecksOptions): DynamicModule {
     return endpoint(OPTIONS.forRoot(FEDECKS_OPTIONS, options, resolveOptions));
   }
 
-  /** @throws {InvalidOptionsError} while the app starts, naming everything that is wrong with the options. */
+  /** @throws {InvalidOptionsError} while the app starts, with every problem of the options. */
   static forRootAsync(options: FedecksAsyncOptions): DynamicModule {
     const providers = OPTIONS.forRootAsync(FEDECKS_OPTIONS, options, resolveOptions);
     return endpoint(providers, options.imports);
   }
 }
 
-/** Tells apart the modules of several endpoints: Nest 10 takes dynamic modules of the same text for one. */
+/** Distinguishes the modules of several endpoints: Nest 10 merges dynamic modules with equal metadata. */
 const ENDPOINT_NUMBER = 'FEDECKS_ENDPOINT_NUMBER';
 let endpoints = 0;
 
@@ -93,7 +93,7 @@ function endpoint(options: Provider[], imports: ModuleMetadata['imports'] = []):
         provide: Revocations,
         inject: [FEDECKS_OPTIONS, Tokens],
         useFactory: ({ phoenix, tokenExpiryMs, upgradeTimeoutMs }: ResolvedOptions, tokens: Tokens) =>
-          // How long a token of Phoenix lives is written in it, and nowhere else.
+          // The lifetime of a Phoenix token is known only from the token.
           new Revocations(phoenix ? Infinity : tokenExpiryMs, upgradeTimeoutMs, tokens),
       },
       FedecksAuthGuard,

@@ -1,17 +1,17 @@
 import { Injectable } from '@nestjs/common';
 import { Fedecks } from './fedecks.service.js';
 
-/** As `@nestjs/terminus` shows it. */
+/** The result that `@nestjs/terminus` expects. */
 export interface FedecksHealthResult {
   /** `down` while a backplane is degraded. */
   readonly status: 'up' | 'down';
-  /** What does not work, by the `path` of the endpoint. */
+  /** The reason, by the `path` of the endpoint. */
   readonly reasons?: Readonly<Record<string, string>>;
 }
 
 /**
- * What `@nestjs/terminus` takes as a health indicator, without a need for it: `down` while a backplane is degraded,
- * with the reason. Devices stay connected meanwhile, so it says whether a node is ready, not whether it is alive.
+ * A health indicator for `@nestjs/terminus`, which it does not require: `down` with the reason while a backplane is
+ * degraded. Devices stay connected then, so use it as a readiness check, not as a liveness check.
  */
 @Injectable()
 export class FedecksHealthIndicator {

@@ -1,15 +1,15 @@
 /** An ended connection with unhandled messages. */
 export interface Leftover {
   readonly waitingMessages: number;
-  /** Of the messages that wait, and of the one that is being handled. */
+  /** Bytes of the waiting messages, and of the one being handled. */
   readonly waitingBytes: number;
-  /** Resolves when all of it is handled, and `@OnDisconnected` has finished. */
+  /** Resolves when all messages are handled, and `@OnDisconnected` has finished. */
   settled(): Promise<void>;
 }
 
 /**
- * Connections that have ended, until all their messages and `@OnDisconnected` are handled. What they hold counts
- * against their device, so that reconnecting does not give it a new mailbox.
+ * Ended connections, until their messages and `@OnDisconnected` are handled. Their messages count against the mailbox of
+ * the device, so that a reconnect does not give it a new mailbox.
  */
 export class Leftovers<Ended extends Leftover> {
   private readonly byDevice = new Map<string, Set<Ended>>();
@@ -30,7 +30,7 @@ export class Leftovers<Ended extends Leftover> {
     for (const leftovers of this.byDevice.values()) yield* leftovers;
   }
 
-  /** Whether as much waits of the device's ended connections as one mailbox may hold. */
+  /** Whether the messages of the device's ended connections fill a mailbox. */
   areFull(deviceId: string): boolean {
     const leftovers = this.byDevice.get(deviceId);
     if (!leftovers) return false;
@@ -41,7 +41,7 @@ export class Leftovers<Ended extends Leftover> {
       bytes += waitingBytes;
     }
     const { mailboxLimit, mailboxBytes } = this.limits;
-    // Each has one message more than wait: the one that is being handled.
+    // Each connection also has one message in progress, which `waitingMessages` does not count.
     return messages >= mailboxLimit || leftovers.size > mailboxLimit || bytes >= mailboxBytes;
   }
 }

@@ -27,7 +27,7 @@ describe('LimitedLog', () => {
 
     jest.advanceTimersByTime(1);
     log.warn('refused again');
-    expect(lines.slice(20)).toEqual(['981 more lines were left out', 'refused again']);
+    expect(lines.slice(20)).toEqual(['The log rate limit suppressed 981 lines', 'refused again']);
   });
 
   it('writes 200 debug lines in 10 s, formats no others, and reports at debug how many it left out', () => {
@@ -44,7 +44,7 @@ describe('LimitedLog', () => {
 
     jest.advanceTimersByTime(10_000);
     log.debug(() => 'another');
-    expect(details.slice(200)).toEqual(['800 more lines were left out', 'another']);
+    expect(details.slice(200)).toEqual(['The log rate limit suppressed 800 lines', 'another']);
     expect(lines).toEqual([]);
   });
 

@@ -8,12 +8,12 @@ const DEBUG_LINES = 200;
 const MAX_LINE_LENGTH = 2_000;
 const MAX_STACK_LENGTH = 10_000;
 
-/** The place of a frame in a stack, which may begin a line. */
+/** A stack frame, which may begin a line. */
 const STACK_FRAME = /\\n(?= +at )/g;
 
 /**
- * Whether Nest logs at level debug. As `Logger.isLevelEnabled` of Nest 12, which in Nest 10 and 11 does not know the levels
- * of a logger nobody has chosen, nor those of a `ConsoleLogger` that the application made.
+ * Whether Nest logs at level debug, like `Logger.isLevelEnabled` of Nest 12. That of Nest 10 and 11 ignores the levels of
+ * the default logger and of a `ConsoleLogger` that the application created.
  */
 export function isDebugLogged(): boolean {
   const logger = Logger['staticInstanceRef'];
@@ -24,8 +24,8 @@ export function isDebugLogged(): boolean {
 }
 
 /**
- * A log with a rate limit: at most 20 warnings, 20 errors and 200 debug lines per 10 s; then it counts, and
- * says how many it left out. What peers sent may be part of a line, and cannot begin another one.
+ * A log with a rate limit: at most 20 warnings, 20 errors and 200 debug lines per 10 s. It then reports how many lines it
+ * suppressed. Text from peers cannot begin a new line.
  */
 export class LimitedLog {
   private readonly warnings = new Budget(LINES);
@@ -34,7 +34,7 @@ export class LimitedLog {
 
   constructor(private readonly logger: Pick<Logger, 'warn' | 'error'> & Partial<Pick<Logger, 'debug'>>) {}
 
-  /** @param line made only if it is written. */
+  /** @param line formats the line; called only if it is written. */
   debug(line: () => string): void {
     const write = (text: string): void => this.logger.debug?.(text);
     this.write(this.details, () => write(printable(line(), MAX_LINE_LENGTH)), write);
@@ -45,10 +45,10 @@ export class LimitedLog {
   }
 
   error(line: string, error: unknown): void {
-    this.write(this.errors, () => this.logger.error(printable(line, MAX_LINE_LENGTH), shownStack(error)));
+    this.write(this.errors, () => this.logger.error(printable(line, MAX_LINE_LENGTH), formatStack(error)));
   }
 
-  /** @param note writes how many lines were left out: what nobody has to act on is no warning. */
+  /** @param note reports suppressed lines, at the level of the lines. */
   private write(
     budget: Budget,
     write: () => void,
@@ -56,7 +56,7 @@ export class LimitedLog {
   ): void {
     const leftOut = budget.leftOut(performance.now());
     try {
-      if (leftOut > 0) note(`${leftOut} more lines were left out`);
+      if (leftOut > 0) note(`The log rate limit suppressed ${leftOut} lines`);
       if (budget.admits()) write();
     } catch {
       // The application's logger throws: there is no other place to report it.
@@ -71,7 +71,7 @@ class Budget {
 
   constructor(private readonly lines: number) {}
 
-  /** How many lines a window that has just ended has left out. */
+  /** How many lines the last window suppressed, if it has just ended. */
   leftOut(now: number): number {
     if (now < this.windowEnds) return 0;
     const leftOut = this.written - this.lines;
@@ -85,8 +85,8 @@ class Budget {
   }
 }
 
-/** The message of an error may hold what a peer sent: only the places of its stack begin lines. */
-function shownStack(error: unknown): string | undefined {
+/** The message of an error may contain text from a peer, so only stack frames begin lines. */
+function formatStack(error: unknown): string | undefined {
   const stack = stackOf(error);
   return stack === undefined ? undefined : printable(stack, MAX_STACK_LENGTH).replace(STACK_FRAME, '\n');
 }

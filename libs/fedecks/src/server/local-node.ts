@@ -13,13 +13,13 @@ import { binaryFrame } from './websocket/frame-writer.js';
 const MAX_GROUP_NAME_BYTES = 128;
 const MAX_GROUPS = 64;
 
-/** Where the gateway's own log goes. */
+/** The log of the gateway. */
 interface Log {
   log(line: string): void;
   warn(line: string): void;
 }
 
-/** The connections that one endpoint has on this node: for the endpoint itself, the application, and the backplane. */
+/** The connections of one endpoint on this node, for the endpoint, the application and the backplane. */
 export class LocalNode implements BackplaneEndpoint {
   /** Decides between connections of the same device. */
   readonly decisions: Duplicates;
@@ -32,7 +32,7 @@ export class LocalNode implements BackplaneEndpoint {
     private readonly revocations: Revocations,
     private readonly report: (error: SocketError) => void,
     private readonly logger: Log,
-    /** Rate-limited, as foreign publishers can cause any number of failures. */
+    /** Rate-limited, because foreign publishers can cause any number of failures. */
     private readonly limited: Pick<Log, 'warn'>,
     onMembers: (name: string, any: boolean) => void,
   ) {
@@ -51,7 +51,7 @@ export class LocalNode implements BackplaneEndpoint {
     this.groups.leaveAll(connection);
   }
 
-  /** All connections, as they are now: they may end while the caller goes through them. */
+  /** A snapshot: connections may end while the caller iterates. */
   connections(): Connection[] {
     return [...this.registry.all()];
   }
@@ -62,14 +62,14 @@ export class LocalNode implements BackplaneEndpoint {
 
   // --- For the application ---------------------------------------------------------------------------------
 
-  /** Makes a device a member of a group, and returns whether it is connected here. @throws {RangeError} */
+  /** Adds a device to a group, and returns whether it is connected here. @throws {RangeError} */
   join(deviceId: string, name: string): boolean {
     const here = this.registry.of(deviceId);
     for (const connection of here) this.groups.join(connection, name);
     return here.length > 0;
   }
 
-  /** Takes a device out of a group, and returns whether it is connected here. */
+  /** Removes a device from a group, and returns whether it is connected here. */
   leave(deviceId: string, name: string): boolean {
     const here = this.registry.of(deviceId);
     for (const connection of here) this.groups.leave(connection, name);
@@ -88,7 +88,7 @@ export class LocalNode implements BackplaneEndpoint {
     return connection?.ask(message, timeoutMs, answered);
   }
 
-  /** Closes all connections of a device, whose tokens have been revoked here. */
+  /** Closes all connections of a device whose tokens this node has revoked. */
   closeRevoked(deviceId: string): void {
     for (const connection of [...this.registry.of(deviceId)]) connection.end('revoked');
   }
@@ -118,7 +118,7 @@ export class LocalNode implements BackplaneEndpoint {
       : this.writeFrame(deviceId, binaryFrame(bytes));
   }
 
-  /** Writes a frame to the device: as {@link write} does with the payload of one. */
+  /** Like {@link write}, with a whole frame. */
   writeFrame(deviceId: string, frame: Buffer): boolean | Promise<boolean> | undefined {
     const connections = this.registry.of(deviceId);
     const [first] = connections;
@@ -158,7 +158,7 @@ export class LocalNode implements BackplaneEndpoint {
     this.writeFrameToAll(binaryFrame(bytes), group);
   }
 
-  /** Writes one frame to many: as {@link writeToAll} does with the payload of one. */
+  /** Like {@link writeToAll}, with a whole frame. */
   writeFrameToAll(frame: Buffer, group?: string): void {
     for (const connection of [...(group === undefined ? this.registry.all() : this.groups.of(group))]) {
       const written = connection.write(frame);
@@ -180,16 +180,16 @@ export class LocalNode implements BackplaneEndpoint {
     this.report({
       deviceId: device.id,
       type: 'undelivered',
-      info: 'the connection ended before a message for many was written',
+      info: 'the connection ended before a broadcast or group message was written',
     });
   }
 }
 
-/** Which devices are connected to one endpoint of this process. */
+/** The connections of one endpoint of this process, by device id. */
 export class Registry {
   private readonly byId = new Map<string, Connection[]>();
 
-  /** How many connections there are. */
+  /** The number of connections. */
   get size(): number {
     return this.count;
   }
@@ -210,7 +210,7 @@ export class Registry {
     this.count++;
   }
 
-  /** Takes out just this connection: a late end must not remove a newer one of the same device. */
+  /** Removes only this connection: a late end must not remove a newer one of the same device. */
   remove(connection: Connection): void {
     const connections = this.byId.get(connection.device.id);
     const index = connections?.indexOf(connection) ?? -1;
@@ -221,7 +221,7 @@ export class Registry {
   }
 }
 
-/** Which connections of this node belong to which groups. A membership ends with its connection. */
+/** The groups of the connections of this node. A membership ends with its connection. */
 class Groups {
   private readonly members = new Map<string, Set<Connection>>();
   private readonly names = new Map<Connection, Set<string>>();
@@ -233,13 +233,15 @@ class Groups {
     return this.members.get(name) ?? [];
   }
 
-  /** @throws {RangeError} for a name that is empty or too long, and for one group too many. */
+  /** @throws {RangeError} for an empty or too long name, or too many groups. */
   join(connection: Connection, name: string): void {
     checkGroupName(name);
     const names = this.names.get(connection) ?? new Set();
     if (names.has(name)) return;
     if (names.size >= MAX_GROUPS) {
-      throw new RangeError(`Device '${connection.device.id}' is in ${MAX_GROUPS} groups, which is the most.`);
+      throw new RangeError(
+        `Device '${connection.device.id}' is already in ${MAX_GROUPS} groups, the maximum: remove it from one first.`,
+      );
     }
     this.names.set(connection, names.add(name));
     const members = this.members.get(name);
@@ -267,12 +269,12 @@ class Groups {
   }
 }
 
-/** @throws {TypeError} for what is no string, which only JavaScript can give. @throws {RangeError} */
+/** @throws {TypeError} if the name is not a string (in untyped code). @throws {RangeError} */
 export function checkGroupName(name: unknown): void {
   if (typeof name !== 'string') {
-    throw new TypeError(`The name of a group must be a string, not ${name === null ? 'null' : typeof name}.`);
+    throw new TypeError(`A group name must be a string, not ${name === null ? 'null' : typeof name}.`);
   }
   if (name === '' || Buffer.byteLength(name) > MAX_GROUP_NAME_BYTES) {
-    throw new RangeError(`The name of a group must have from 1 to ${MAX_GROUP_NAME_BYTES} bytes.`);
+    throw new RangeError(`A group name must have 1 to ${MAX_GROUP_NAME_BYTES} bytes.`);
   }
 }

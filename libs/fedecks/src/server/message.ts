@@ -10,7 +10,7 @@ import {
 import { MessageTooLargeError } from './errors.js';
 import { frameInGap, HEADER_BYTES } from './websocket/frame-writer.js';
 
-/** The largest message that is sent to a device, in bytes: as much as a device of this library decodes. */
+/** The largest message to a device, in bytes: the limit of this library's client. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 
 /**

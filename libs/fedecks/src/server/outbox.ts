@@ -1,32 +1,29 @@
 import { type Duplex } from 'node:stream';
 
-/**
- * How long frames are held for a device that sends nothing, in ms, so that none shares a read with the 101 (PROTOCOL.md
- * §2.6).
- */
+/** How long to hold frames for a silent device, in ms, so that none shares a read with the 101 (PROTOCOL.md §2.6). */
 const HOLD_MS = 1_000;
 
-/** Frames that are together no larger than this leave as one buffer: to copy them costs less than to write each. */
+/** Frames up to this total size are written as one buffer: copying them costs less than writing each. */
 const JOIN_BYTES = 16 * 1024;
 
 /**
- * The outgoing frames of a device. Frames are held until its first frame arrives; frames of one tick are written
- * in one system call, which is most of what a small frame costs; and what waits for a device that does not read is
- * bounded by `maxBufferedBytes` and one message.
+ * The outgoing frames of a device. It holds frames until the device's first frame arrives. It writes the frames of one
+ * tick in one system call, the main cost of a small frame. Buffered data for a device that does not read is bounded by
+ * `maxBufferedBytes` plus one message.
  */
 export class Outbox {
   private open = true;
   /** Frames of this tick. */
   private frames: Buffer[] = [];
   private framesBytes = 0;
-  /** What waits for the device's first frame; undefined once that is there. */
+  /** Writes that wait for the device's first frame; undefined once it has arrived. */
   private held: (() => void)[] | undefined = [];
   private heldBytes = 0;
   private holdTimer: NodeJS.Timeout | undefined;
   /** One shared promise: removing thousands of listeners takes seconds. */
   private drain: Promise<void> | undefined;
 
-  /** @param onOverflow called when more would wait than may. */
+  /** @param onOverflow called when a frame would exceed the buffer limit. */
   constructor(
     private readonly socket: Duplex,
     private readonly maxBufferedBytes: number,
@@ -35,7 +32,7 @@ export class Outbox {
     this.holdTimer = setTimeout(() => this.release(), HOLD_MS);
   }
 
-  /** Whether frames are held until the device has sent its first. */
+  /** Whether frames wait for the device's first frame. */
   get holding(): boolean {
     return this.held !== undefined;
   }
@@ -53,7 +50,7 @@ export class Outbox {
     return new Promise((resolve) => held.push(() => resolve(this.open && this.put(frame))));
   }
 
-  /** The device reads frames: what was held for it goes. */
+  /** Writes the held frames: the device reads frames now. */
   release(): void {
     const { held } = this;
     if (!held) return;
@@ -62,7 +59,7 @@ export class Outbox {
     for (const go of held) go();
   }
 
-  /** Resolves when the device may be sent more: it reads frames, and has taken enough of those written. */
+  /** Resolves when the device has read enough to be sent more. */
   async drained(): Promise<void> {
     const { held } = this;
     if (held) await new Promise<void>((released) => held.push(released));
@@ -81,7 +78,7 @@ export class Outbox {
     });
   }
 
-  /** Hands what was written in this tick to the socket. */
+  /** Writes the frames of this tick to the socket. */
   flush(): void {
     const { frames, framesBytes, socket } = this;
     const [first] = frames;
@@ -100,7 +97,7 @@ export class Outbox {
     }
   }
 
-  /** Writes one last frame, after all before it, and nothing more. */
+  /** Writes a last frame after all others, then closes. */
   finish(frame: Buffer): void {
     this.release();
     if (!this.open) return;
@@ -109,7 +106,7 @@ export class Outbox {
     this.close();
   }
 
-  /** Nothing more is written. What was written before leaves at once. */
+  /** Accepts no more frames, and flushes those written before. */
   close(): void {
     this.open = false;
     this.release();
@@ -130,7 +127,7 @@ export class Outbox {
     return true;
   }
 
-  /** A single message may be larger than what may wait, if nothing waits before it. */
+  /** A single message may exceed the limit if nothing is buffered before it. */
   private hasRoom(waitingBytes: number, frame: Buffer): boolean {
     return waitingBytes === 0 || waitingBytes + frame.length <= this.maxBufferedBytes;
   }
@@ -138,7 +135,7 @@ export class Outbox {
 
 let pending: Outbox[] = [];
 
-/** One callback at the end of the tick, for all that were written to. */
+/** Schedules one callback at the end of the tick for all outboxes with frames. */
 function flushLater(outbox: Outbox): void {
   if (pending.push(outbox) === 1) process.nextTick(flushAll);
 }

@@ -11,16 +11,16 @@ const GCM_IV_BYTES = 12;
 const XCP_IV_BYTES = 24;
 
 /**
- * Reads the tokens an Elixir server has issued (`Plug.Crypto.encrypt` of plug_crypto 1 and 2), so that its
- * devices come over without logging in again. It never issues one.
+ * Verifies tokens of an Elixir server (`Plug.Crypto.encrypt` of plug_crypto 1 and 2), so that its devices migrate without
+ * a new login. It never issues one.
  */
 export class PhoenixTokens {
   private readonly key: Buffer;
 
   /**
-   * @param secret and `salt` as the Elixir server is configured with: `secret` and `salt` of its socket.
-   * @param expiryMs how long our own tokens are good. One that replaces a token of Phoenix never inherits more: that
-   * may be good for ever.
+   * @param secret and `salt` of the socket of the Elixir server.
+   * @param expiryMs the lifetime of our own tokens. It limits what the replacement of a Phoenix token inherits, because
+   * that token may never expire.
    */
   constructor(
     { secret, salt }: { readonly secret: string; readonly salt: string },
@@ -30,7 +30,7 @@ export class PhoenixTokens {
     this.key = pbkdf2Sync(secret, salt, 1000, 32, 'sha256');
   }
 
-  /** What the token says, or undefined if it is no such token, was changed, or has expired. */
+  /** The contents of the token, or undefined if it is invalid or has expired. */
   verify(token: string, now = Date.now()): TokenContent | undefined {
     try {
       const content = decodeTerm(this.decrypt(token));
@@ -48,7 +48,7 @@ export class PhoenixTokens {
 
   private decrypt(token: string): Uint8Array {
     const [format, ...parts] = token.split('.');
-    const bytes = parts.map(exactly);
+    const bytes = parts.map(decodeStrictly);
     if (format === XCP_PREFIX) return this.decryptXcp(bytes);
     if (format === GCM_PREFIX) return this.decryptGcm(bytes);
     throw new Error('not a token of Plug.Crypto');
@@ -79,8 +79,8 @@ export class PhoenixTokens {
   }
 }
 
-/** Node ignores invalid Base64 characters and bits, so the encoding is compared: an alternative encoding is rejected. */
-function exactly(part: string): Buffer {
+/** Rejects alternative encodings: Node ignores invalid Base64 characters and bits. */
+function decodeStrictly(part: string): Buffer {
   const bytes = Buffer.from(part, 'base64url');
   if (bytes.toString('base64url') !== part) throw new Error('not base64url');
   return bytes;
@@ -95,8 +95,8 @@ function openGcm(key: Buffer, iv: Buffer, aad: Buffer, text: Buffer, tag: Buffer
 }
 
 /**
- * XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03 §2): ChaCha20-Poly1305 with a key of its own for each nonce, which
- * HChaCha20 derives of the first 16 bytes of the nonce.
+ * XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03 §2): ChaCha20-Poly1305 with a key per nonce, which HChaCha20 derives from
+ * the first 16 bytes of the nonce.
  */
 export function openXChaCha(key: Buffer, nonce: Buffer, aad: Buffer, text: Buffer, tag: Buffer): Buffer {
   // A shorter tag would be accepted by Node, and would be easier to forge.
@@ -111,9 +111,9 @@ export function openXChaCha(key: Buffer, nonce: Buffer, aad: Buffer, text: Buffe
 }
 
 /**
- * Node has no HChaCha20, but the ChaCha20 it is made of. A block of ChaCha20 is the state after the rounds plus the
- * state before; HChaCha20 is the first and the last four words of the state after the rounds. Those words before the
- * rounds are the constants and the input, so they are taken off the block.
+ * Node has no HChaCha20, but it has ChaCha20. A block of ChaCha20 is the state after the rounds plus the state before.
+ * HChaCha20 is the first and the last four words of the state after the rounds. Before the rounds those words are the
+ * constants and the input, so this function subtracts them from the block.
  */
 function hChaCha20(key: Buffer, input: Buffer): Buffer {
   const block = createCipheriv('chacha20', key, input).update(Buffer.alloc(64));

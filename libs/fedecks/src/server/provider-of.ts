@@ -3,9 +3,9 @@ import { type ModuleRef } from '@nestjs/core';
 import { InvalidOptionsError } from '../options/index.js';
 
 /**
- * An object an option names: the app's provider of that class, or the object itself.
- * @param methods what it must have.
- * @throws {InvalidOptionsError} when no module of the app provides the class, or not as a singleton, or without them.
+ * Resolves an option that is a class or an object: the app's provider of that class, or the object itself.
+ * @param methods the methods it must have.
+ * @throws {InvalidOptionsError} when no module provides the class, when it is not a singleton, or lacks a method.
  */
 export function providerOf<T extends object>(
   moduleRef: ModuleRef,
@@ -13,7 +13,7 @@ export function providerOf<T extends object>(
   option: string,
   methods: readonly (keyof T & string)[],
 ): T {
-  // Of an object that is on the spot: it has been looked at with the other options.
+  // resolveOptions() has already checked an object.
   if (typeof given !== 'function') return given;
   const scope = scopeOf(moduleRef, given);
   if (scope === Scope.DEFAULT) {
@@ -21,18 +21,18 @@ export function providerOf<T extends object>(
     const missing = methods.filter((method) => typeof found[method] !== 'function');
     if (missing.length === 0) return found;
     throw new InvalidOptionsError('FedecksModule.forRoot', [
-      `'${option}' names ${given.name}, which has no method ${missing.join(', and no ')}.`,
+      `'${option}' names ${given.name}, which has no ${missing.map((method) => `${method}()`).join(' and no ')}: add it.`,
     ]);
   }
   throw new InvalidOptionsError('FedecksModule.forRoot', [
     scope === undefined
       ? `'${option}' names ${given.name}, which no module provides: add it to the providers of one of your modules.`
-      : `'${option}' names ${given.name}, which is request-scoped or transient, or injects what is: all upgrades ` +
-        'share one. Make it a singleton, and let it resolve what it needs anew with ModuleRef.resolve().',
+      : `'${option}' names ${given.name}, which is request-scoped or transient, or depends on such a provider. ` +
+        'All upgrades share one instance: make it a singleton, and resolve scoped providers with ModuleRef.resolve().',
   ]);
 }
 
-/** Asked for first: Nest 10 hands out a singleton that injects what is request-scoped, and has injected nothing. */
+/** Checked first: Nest 10 returns a singleton that depends on request-scoped providers with nothing injected. */
 function scopeOf(moduleRef: ModuleRef, type: Type): Scope | undefined {
   try {
     return moduleRef.introspect(type).scope;

@@ -12,7 +12,7 @@ function make(
   { lifeMs = DAY_MS, latestExpiry = 0 }: { lifeMs?: number; latestExpiry?: number } = {},
 ): Revocations {
   const revocations = new Revocations(lifeMs, 1_000, { latestExpiry });
-  if (store) revocations.keepIn(store);
+  if (store) revocations.useStore(store);
   return revocations;
 }
 

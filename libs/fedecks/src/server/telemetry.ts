@@ -18,11 +18,11 @@ const CHANNELS = {
 /** The identity of a connection in logs and channels. */
 export interface Observed {
   readonly device: ConnectedDevice;
-  /** Counted up in this process. */
+  /** The connection number in this process. */
   readonly number: number;
 }
 
-/** What is sent to a device. */
+/** The kinds of messages to a device. */
 export type SentKind = 'reply' | 'push' | 'token' | 'request';
 
 const MAX_NAME_CHARS = 64;
@@ -33,7 +33,7 @@ const LAST_CODE_OF_RFC = 1015;
  * metrics. Never payloads, credentials or tokens. Without observers, a message only costs a call of {@link isWatched}.
  */
 export class Telemetry {
-  /** Figures go here, if the app wants them. */
+  /** The app's metrics recorder, if any. */
   recorder: MetricsRecorder | undefined;
   private debugging = false;
   private recorderHasFailed = false;
@@ -41,11 +41,11 @@ export class Telemetry {
   constructor(
     private readonly endpoint: string,
     private readonly log: Pick<LimitedLog, 'debug' | 'error'>,
-    /** Whether the level debug is on. Asked once for each upgrade. */
+    /** Whether level debug is enabled. Called once per upgrade. */
     private readonly isDebugging: () => boolean,
   ) {}
 
-  /** Whether anybody looks at messages. */
+  /** Whether a log, recorder or channel observes messages. */
   get isWatched(): boolean {
     return (
       this.debugging ||
@@ -56,7 +56,7 @@ export class Telemetry {
     );
   }
 
-  /** @param status of the answer, 101 for a connection; undefined if the peer had gone before. */
+  /** @param status of the answer, 101 for a connection; undefined if the peer disconnected before it. */
   onUpgrade(deviceId: string | null, remoteAddress: string, status: number | undefined): void {
     this.debugging = this.isDebugging();
     const { endpoint } = this;
@@ -65,7 +65,7 @@ export class Telemetry {
     this.count('fedecks_upgrades_total', { status: status === undefined ? 'gone' : String(status) });
     if (!this.debugging) return;
     const who = deviceId === null ? 'a device' : `device ${JSON.stringify(deviceId)}`;
-    const what = status === undefined ? 'it has gone before the answer' : `HTTP status ${status}`;
+    const what = status === undefined ? 'the peer disconnected before the answer' : `HTTP status ${status}`;
     this.log.debug(() => `${who}: upgrade from ${remoteAddress}: ${what}`);
   }
 
@@ -74,7 +74,7 @@ export class Telemetry {
     this.count('fedecks_connections_opened_total', {});
   }
 
-  /** @param handler `Class.method`, or undefined if none takes it. */
+  /** @param handler `Class.method`, or undefined if none matches. */
   onReceived(
     { device, number }: Observed,
     message: Term | Uint8Array,
@@ -90,7 +90,7 @@ export class Telemetry {
       this.debug(
         device,
         number,
-        () => `received ${shown(event)}, ${bytes} bytes, for ${handler ?? 'no handler'}`,
+        () => `received ${describeEvent(event)}, ${bytes} bytes, for ${handler ?? 'no handler'}`,
       );
   }
 
@@ -103,8 +103,7 @@ export class Telemetry {
   }
 
   /**
-   * Called when it is on its way, so that what is sent from inside comes after it. @param bytes without the header of
-   * the frame.
+   * Called after the write, so that a message sent by a subscriber follows it. @param bytes without the frame header.
    */
   onSent({ device, number }: Observed, kind: SentKind, bytes: number, message?: Term): void {
     const event = message === undefined ? undefined : nameOfEvent(message);
@@ -116,7 +115,7 @@ export class Telemetry {
       this.debug(
         device,
         number,
-        () => `${kind}${event === undefined ? '' : ` ${shown(event)}`}, ${bytes} bytes`,
+        () => `${kind}${event === undefined ? '' : ` ${describeEvent(event)}`}, ${bytes} bytes`,
       );
   }
 
@@ -124,7 +123,7 @@ export class Telemetry {
     if (CHANNELS.disconnected.hasSubscribers)
       CHANNELS.disconnected.publish({ device, connection: number, cause });
     const { type, code } = cause;
-    // A device may send any code, and each would create a new time series.
+    // A device may send any code, and each code would create a new time series.
     const isDevices = type === 'closed_by_device' && code > LAST_CODE_OF_RFC;
     this.count('fedecks_connections_closed_total', { cause: type, code: isDevices ? 'other' : String(code) });
     if (this.debugging) this.debug(device, number, () => `closed with ${code}: ${type}`);
@@ -135,8 +134,8 @@ export class Telemetry {
     this.count('fedecks_errors_total', { type: error.type });
   }
 
-  private debug({ id }: ConnectedDevice, number: number, what: () => string): void {
-    this.log.debug(() => `device ${JSON.stringify(id)}, connection ${number}: ${what()}`);
+  private debug({ id }: ConnectedDevice, number: number, text: () => string): void {
+    this.log.debug(() => `device ${JSON.stringify(id)}, connection ${number}: ${text()}`);
   }
 
   private count(name: MetricName, labels: Readonly<Record<string, string>>, by = 1): void {
@@ -147,7 +146,7 @@ export class Telemetry {
     if (!this.recorder) return;
     try {
       const result = act(this.recorder);
-      // A method may be async, whatever the types say, and what nobody sees to would end the process.
+      // A method may be async despite its type, and an unhandled rejection would end the process.
       if (isPromise(result)) result.then(undefined, (error: unknown) => this.onRecorderFailure(error));
     } catch (error) {
       this.onRecorderFailure(error);
@@ -155,16 +154,16 @@ export class Telemetry {
   }
 
   private onRecorderFailure(error: unknown): void {
-    if (!this.recorderHasFailed) this.log.error("The recorder of 'metrics' failed", error);
+    if (!this.recorderHasFailed) this.log.error('The metrics recorder failed', error);
     this.recorderHasFailed = true;
   }
 }
 
-/** Undefined for what is no event. */
+/** Undefined if the message is not an event. */
 function nameOfEvent(message: Term | Uint8Array): string | undefined {
   return message instanceof Uint8Array ? undefined : eventOf(message)?.name.slice(0, MAX_NAME_CHARS);
 }
 
-function shown(event: string | undefined): string {
-  return event === undefined ? 'no event' : `event ${JSON.stringify(event)}`;
+function describeEvent(event: string | undefined): string {
+  return event === undefined ? 'a message' : `event ${JSON.stringify(event)}`;
 }

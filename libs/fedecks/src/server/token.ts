@@ -8,27 +8,27 @@ import {
 } from '../wire/internal.js';
 import { type Claims } from './device.js';
 
-/** Keeps tokens of this module apart from other JWTs an app signs with the same secret. */
+/** Distinguishes these tokens from other JWTs that the app signs with the same secret. */
 const AUDIENCE = 'fedecks';
 
 /** The overhead of an auth header besides device id and token, in bytes of its term. */
 const HEADER_OVERHEAD = encodeTerm({ [DEVICE_ID_KEY]: '', [TOKEN_KEY]: '' }).length;
 
-/** A payload with the longest numbers there can be: until 2286, `exp` has ten digits, and a time in ms thirteen. */
+/** A payload with the longest possible numbers: until 2286, `exp` has ten digits, and a time in ms thirteen. */
 const LONGEST_NUMBERS = payloadJson('""', 1_234_567_890_123, 1_234_567_890, 1_234_567_890_123, '{}').length;
 
 /** The last second a `Date` can hold. */
 const LAST_SECOND = 8.64e12;
 
-/** The grant of a connection: its generation and expiry. Its tokens inherit it, independent of clocks and races. */
+/** The grant of a connection: generation and expiry. Its tokens inherit both, independent of clocks and races. */
 export interface Grant {
-  /** The revocation of the device that was the last one when the connection was authenticated; 0 for none. */
+  /** The last revocation of the device when the connection was authenticated; 0 for none. */
   readonly generation: number;
-  /** When the last token expires that the device presented or was given, in milliseconds since 1970; 0 for none. */
+  /** The latest expiry of the tokens that the device presented or received, in milliseconds since 1970; 0 for none. */
   expiresAt: number;
 }
 
-/** What a token says. */
+/** The verified contents of a token. */
 export interface TokenContent extends Readonly<Grant> {
   readonly deviceId: string;
   readonly claims: Claims | undefined;
@@ -46,13 +46,13 @@ interface Payload {
   readonly claims?: Claims;
 }
 
-/** A secret, and the header of all tokens it signs, as they begin: Base64url and a dot. */
+/** A secret, and the encoded header of all tokens that it signs: Base64url and a dot. */
 interface Key {
   readonly header: string;
   readonly key: KeyObject;
 }
 
-/** Issues and verifies the tokens devices reconnect with: JWT, HS256 (RFC 7519), several keys told apart by `kid`. */
+/** Issues and verifies the tokens of devices: JWT, HS256 (RFC 7519), with `kid` to select the key. */
 export class Tokens {
   private readonly signing: Key;
   /** Keys by token header: a token with another header is rejected without parsing. */
@@ -61,8 +61,8 @@ export class Tokens {
 
   /**
    * @param secrets the first signs, all verify.
-   * @param expiryMs how long a token is good.
-   * @param foreign reads tokens of another server, for devices that come over from it.
+   * @param expiryMs the lifetime of a token.
+   * @param foreign verifies tokens of another server, for devices that migrate from it.
    */
   constructor(
     secrets: readonly string[],
@@ -70,7 +70,7 @@ export class Tokens {
     private readonly foreign?: { verify(token: string): TokenContent | undefined },
   ) {
     const [signing, ...others] = secrets.map(keyOf);
-    if (!signing) throw new RangeError("'secrets' must hold at least one secret");
+    if (!signing) throw new RangeError("'secrets' must contain at least one secret");
     this.signing = signing;
     for (const key of [signing, ...others]) this.keys.set(key.header, key);
   }
@@ -81,8 +81,8 @@ export class Tokens {
   }
 
   /**
-   * Issues a token for a connection, and raises `grant.expiresAt` to its expiry. It never ends before the one it
-   * replaces: a cloud whose clock is behind must not shorten what a device has.
+   * Issues a token for a connection, and raises `grant.expiresAt` to its expiry. It never expires before the token it
+   * replaces: a cloud with a slow clock must not shorten the device's access.
    */
   issue(deviceId: string, claims: Claims | undefined, grant: Grant, now = Date.now()): string {
     const expiresAt = Math.max(now + this.expiryMs, grant.expiresAt);
@@ -101,7 +101,7 @@ export class Tokens {
     return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`;
   }
 
-  /** What the token says, or undefined if it is not one of ours, was changed, or has expired. */
+  /** The contents of a token, or undefined if it is foreign, was changed, or has expired. */
   verify(token: string, now = Date.now()): TokenContent | undefined {
     const content = this.verifyOwn(token, now) ?? this.foreign?.verify(token);
     if (content) this.latest = Math.max(this.latest, content.expiresAt);
@@ -109,11 +109,10 @@ export class Tokens {
   }
 
   /**
-   * Whether a device can present its token, now and after a revocation, and at any time of day: device id and token
-   * share a header of limited length.
+   * Whether the token of a device fits into the auth header together with the device id, now and after a revocation.
    */
   canBePresented(deviceId: string, claims?: Claims): boolean {
-    // Without claims it always can: 125 bytes of id and its token make a header of some 700.
+    // Without claims it always fits: 125 bytes of id and a token make a header of some 700.
     if (!claims) return true;
     let json: string;
     try {
@@ -121,7 +120,7 @@ export class Tokens {
     } catch {
       return false;
     }
-    // What is no JSON, whatever its type says, is written as nothing.
+    // A value that JSON cannot represent, despite its type.
     if (typeof json !== 'string') return false;
     const payload =
       LONGEST_NUMBERS + Buffer.byteLength(JSON.stringify(deviceId)) + Buffer.byteLength(json) - '""{}'.length;
@@ -151,7 +150,7 @@ export class Tokens {
 
 function keyOf(secret: string): Key {
   const header = JSON.stringify({ alg: 'HS256', typ: 'JWT', kid: keyId(secret) });
-  // A KeyObject: a string would be tried as PEM at each signature, at forty times the cost.
+  // A KeyObject, because Node would try to parse a string as PEM at each signature, at forty times the cost.
   return {
     header: `${Buffer.from(header).toString('base64url')}.`,
     key: createSecretKey(Buffer.from(secret)),
@@ -184,7 +183,7 @@ function parse(part: string): unknown {
   }
 }
 
-/** The app may sign other things with the same secret: all of it is checked. */
+/** Checks every field, as the app may sign other JWTs with the same secret. */
 function isPayload(value: unknown): value is Payload {
   if (typeof value !== 'object' || value === null) return false;
   const { sub, aud, iat, exp, gen } = value as Record<string, unknown>;

@@ -89,7 +89,7 @@ export class BareNode implements BackplaneEndpoint {
       this.reports.push(`${type}: ${info}`),
     );
     this.backplane = this.run(() => factory(this));
-    if (this.backplane.revocations) this.revocations.keepIn(this.backplane.revocations);
+    if (this.backplane.revocations) this.revocations.useStore(this.backplane.revocations);
   }
 
   start(): Promise<void> {

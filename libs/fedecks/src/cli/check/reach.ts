@@ -25,7 +25,7 @@ export function placeOf(url: URL, defaultPort: number): Place {
 
 /**
  * A TCP connection to a place, by its first address that works.
- * @param asStep of a proxy both steps are its.
+ * @param asStep reports DNS and TCP as this step: `proxy` for a proxy.
  * @throws {StepFailure} (rejects) with `dns` or `tcp`, or as `asStep` says.
  */
 export async function reach(
@@ -64,7 +64,7 @@ async function addressesOf(
   step: StepName,
 ): Promise<readonly string[]> {
   if (isIP(host) !== 0) {
-    report(step, `${host} is an address: there is nothing to look up`);
+    report(step, `${host} is an address: no lookup needed`);
     return [host];
   }
   try {
@@ -79,21 +79,21 @@ async function addressesOf(
     throw new StepFailure(
       step,
       isUnknown
-        ? `nobody knows the name ${host} (${code})`
+        ? `the name ${host} does not exist (${code})`
         : `the name server does not answer for ${host} (${code})`,
       isUnknown
         ? [
-            `Is '${host}' spelt correctly?`,
-            'A name of a private network is known only there: is a VPN needed, or another name server?',
+            `Check the spelling of '${host}'.`,
+            'A name of a private network may need a VPN, or another name server.',
           ]
-        : ['Is this machine online? Which name server does it ask (resolv.conf), and does that answer?'],
+        : ['Check that this machine is online, and that its name server (resolv.conf) answers.'],
     );
   }
 }
 
 async function dial(place: Place, signal: AbortSignal): Promise<Socket> {
   const socket = connect(place);
-  // Whoever uses it next listens a moment later than an error may come.
+  // An error may come before the next user of the socket listens.
   socket.on('error', () => undefined);
   try {
     await once(socket, 'connect', { signal });
@@ -108,17 +108,17 @@ function adviceOfTcp(failures: string, { host, port }: Place, isProxy: boolean):
   const what = isProxy ? 'the proxy' : 'the cloud';
   if (failures.includes('ECONNREFUSED')) {
     return [
-      `Nothing listens on port ${port} there: is ${what} running, and is this its port?`,
-      `An app that listens on 127.0.0.1 alone is reached from its own machine alone: app.listen(${port}, '0.0.0.0').`,
-      'In a container, is the port published?',
+      `Nothing listens on port ${port} there: check that ${what} is running, and that the port is right.`,
+      `An app on 127.0.0.1 is reachable only from its own machine: use app.listen(${port}, '0.0.0.0').`,
+      'In a container, publish the port.',
     ];
   }
   if (/ENETUNREACH|EHOSTUNREACH|ENETDOWN|EADDRNOTAVAIL/.test(failures)) {
-    return [`There is no way to ${host} from this machine: is it online, is a VPN or a route missing?`];
+    return [`This machine has no route to ${host}: check that it is online, and whether it needs a VPN.`];
   }
   return [
-    `Nothing answers at port ${port}, not even with a refusal: a firewall drops it on the way, or ${host} is down.`,
-    ...(isProxy ? [] : ['Is a proxy needed here? Set https_proxy (for ws:// URLs http_proxy).']),
+    `Nothing answers on port ${port}: a firewall drops the packets, or ${host} is down.`,
+    ...(isProxy ? [] : ['If this network needs a proxy, set https_proxy (for ws:// URLs: http_proxy).']),
   ];
 }
 
@@ -134,30 +134,30 @@ export async function reachThrough(
 ): Promise<Socket> {
   const proxyUrl = URL.canParse(proxy) ? new URL(proxy) : undefined;
   if (proxyUrl?.protocol !== 'http:') {
-    throw new StepFailure('proxy', 'the environment names a proxy that is no http:// URL', [
-      'Set https_proxy to http://HOST:PORT; to go without it, name this host in no_proxy.',
+    throw new StepFailure('proxy', 'the proxy of the environment is not an http:// URL', [
+      'Set https_proxy to http://HOST:PORT; to use no proxy, add this host to no_proxy.',
     ]);
   }
   const { username, password } = proxyUrl;
   const hasPassword = username !== '' || password !== '';
   const authority = withPort(place.host, place.port);
-  report('proxy', `${proxyUrl.host}, as the environment says${hasPassword ? ', with a user name' : ''}`);
+  report('proxy', `${proxyUrl.host}, from the environment${hasPassword ? ', with a user name' : ''}`);
   const socket = await reach(placeOf(proxyUrl, 80), patience, report, 'proxy');
   const basic = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString(
     'base64',
   );
   try {
     const status = await within(patience, async (signal) => {
-      const asking = request({
+      const connectRequest = request({
         method: 'CONNECT',
         path: authority,
         headers: { host: authority, ...(hasPassword && { 'proxy-authorization': `Basic ${basic}` }) },
         signal,
         createConnection: () => socket,
       });
-      asking.on('error', () => undefined);
-      asking.end();
-      const [response] = (await once(asking, 'connect', { signal })) as [IncomingMessage];
+      connectRequest.on('error', () => undefined);
+      connectRequest.end();
+      const [response] = (await once(connectRequest, 'connect', { signal })) as [IncomingMessage];
       return response.statusCode ?? 0;
     });
     if (status < 200 || status >= 300) throw new ProxyRefusal(status);
@@ -169,7 +169,7 @@ export async function reachThrough(
     if (error instanceof ProxyRefusal)
       throw new StepFailure('proxy', error.message, adviceOfProxy(error.status, authority));
     throw new StepFailure('proxy', `it does not answer CONNECT (${codeOf(error)})`, [
-      `Is an HTTP proxy at ${proxyUrl.host}? To go without it, name this host in no_proxy.`,
+      `Check that ${proxyUrl.host} is an HTTP proxy. To use no proxy, add this host to no_proxy.`,
     ]);
   }
 }
@@ -181,11 +181,13 @@ class ProxyRefusal extends Error {
 }
 
 function adviceOfProxy(status: number, authority: string): string[] {
-  if (status === 407) return ['The proxy wants a login: https_proxy=http://USER:PASSWORD@HOST:PORT'];
+  if (status === 407) return ['The proxy requires a login: https_proxy=http://USER:PASSWORD@HOST:PORT'];
   if (status >= 500)
-    return [`The proxy does not reach ${authority}: does it know the name, is the cloud running?`];
+    return [
+      `The proxy cannot reach ${authority}: check that it can resolve the name, and that the cloud is running.`,
+    ];
   return [
-    `The proxy does not allow ${authority}: ask for it, or name the host in no_proxy to go without it.`,
+    `The proxy does not allow ${authority}: have it allowed, or add the host to no_proxy to use no proxy.`,
   ];
 }
 

@@ -3,7 +3,7 @@ import { EXIT, type ExitStatus } from '../exit.js';
 /** The steps of `check`, in order. */
 export type StepName = 'dns' | 'tcp' | 'proxy' | 'tls' | 'upgrade';
 
-/** A step that has failed, and what to do. */
+/** A failed step, and what to do. */
 export class StepFailure extends Error {
   constructor(
     readonly step: StepName,
@@ -27,9 +27,9 @@ export interface Patience {
 }
 
 /**
- * Waits for work that a timer or Ctrl-C may end.
- * @param work is given a signal that ends it.
- * @throws {TimeoutError} (rejects) when the time is over.
+ * Waits for work, until the timeout or Ctrl-C.
+ * @param work receives a signal that aborts then.
+ * @throws {TimeoutError} (rejects) at the timeout.
  */
 export async function within<T>(
   { timeoutMs, signal }: Patience,

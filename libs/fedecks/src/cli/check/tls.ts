@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { isIP, type Socket } from 'node:net';
 import { connect, type PeerCertificate, type TLSSocket } from 'node:tls';
-import { plain } from '../printable.js';
+import { sanitize } from '../printable.js';
 import { codeOf, type Patience, type Report, StepFailure, within } from './steps.js';
 
 /** The client certificate and the trusted CAs. */
@@ -16,10 +16,10 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const SOON_DAYS = 14;
 
 /**
- * TLS on a TCP connection. Nothing has been sent over it.
+ * Starts TLS on a TCP connection. Sends no application data.
  * @throws {StepFailure} (rejects) with `tls`.
  */
-export async function secure(
+export async function startTls(
   tcp: Socket,
   host: string,
   files: TlsFiles,
@@ -41,11 +41,11 @@ export async function secure(
     socket.destroy();
     throw failureOfCertificate(typeof problem === 'string' ? problem : codeOf(problem), certificate, host);
   }
-  report('tls', `${socket.getProtocol() ?? 'TLS'}, ${described(certificate)}`);
+  report('tls', `${socket.getProtocol() ?? 'TLS'}, ${describeCertificate(certificate)}`);
   return socket;
 }
 
-/** Whether something speaks TLS over a connection. */
+/** Whether the peer of a connection speaks TLS. */
 export async function speaksTls(tcp: Socket, host: string, patience: Patience): Promise<boolean> {
   try {
     const socket = await within(patience, (signal) => handshake(tcp, host, {}, signal));
@@ -57,7 +57,7 @@ export async function speaksTls(tcp: Socket, host: string, patience: Patience): 
   }
 }
 
-/** Accepts any certificate: it is checked afterwards, to report what is wrong. */
+/** Accepts any certificate: the caller checks it, to report what is wrong. */
 async function handshake(
   tcp: Socket,
   host: string,
@@ -89,68 +89,68 @@ function checkAddress(address: string, { raw }: PeerCertificate): Error | undefi
 function failureOfHandshake(error: unknown): StepFailure {
   const { message } = error as Error;
   if (/wrong version number|packet length too long|http request|unknown protocol|bad record/i.test(message)) {
-    return new StepFailure('tls', 'the port speaks no TLS', [
-      'Is it a port without TLS? Then the URL begins with ws:// (and all is sent in the clear).',
-      'Behind a reverse proxy, use the port where that ends TLS, often 443.',
+    return new StepFailure('tls', 'the port does not speak TLS', [
+      'For a port without TLS, start the URL with ws:// (nothing is encrypted then).',
+      'Behind a reverse proxy, use the port where the proxy terminates TLS, often 443.',
     ]);
   }
   if (/alert/.test(message)) {
-    return new StepFailure('tls', `the server refuses the handshake (${plain(message)})`, [
-      'Does it ask for a certificate of the device? Give --cert and --key (option tls.cert and tls.key).',
-      'Does it know this host name, or a version of TLS that Node has?',
+    return new StepFailure('tls', `the server rejects the handshake (${sanitize(message)})`, [
+      'If it requires a client certificate, use --cert and --key (in a device: tls.cert and tls.key).',
+      'Otherwise check that it knows this host name, and supports a TLS version of Node.',
     ]);
   }
-  return new StepFailure('tls', `the handshake came to no end (${plain(codeOf(error))})`, [
-    'What listens there may speak something else, or a firewall cuts TLS: openssl s_client -connect HOST:PORT shows more.',
+  return new StepFailure('tls', `the handshake did not complete (${sanitize(codeOf(error))})`, [
+    'The server may speak another protocol, or a firewall blocks TLS: openssl s_client -connect HOST:PORT shows more.',
   ]);
 }
 
 function failureOfCertificate(code: string, certificate: PeerCertificate, host: string): StepFailure {
   const fail = (problem: string, ...advice: string[]): StepFailure =>
-    new StepFailure('tls', `${problem} (${plain(code)}); ${described(certificate)}`, advice);
+    new StepFailure('tls', `${problem} (${sanitize(code)}); ${describeCertificate(certificate)}`, advice);
   switch (code) {
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return fail(
-        `the certificate is not for ${host}`,
-        `It is for ${names(certificate)}: use such a name in the URL, or get a certificate for ${host}.`,
-        'If it is known to be right, the option tls.servername names it.',
+        `the certificate is not valid for ${host}`,
+        `It is valid for ${namesIn(certificate)}: use one of these names in the URL, or get a certificate for ${host}.`,
+        'If the certificate is right, set tls.servername of the device to its name.',
       );
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
     case 'SELF_SIGNED_CERT_IN_CHAIN':
       return fail(
-        'the certificate is signed by nobody this machine trusts',
-        'If it is your own: --ca FILE here, the option tls.ca for a device, with the certificate that has signed it.',
-        'If it is not, something on the way (a proxy that inspects TLS) shows its own.',
+        'this machine does not trust the issuer of the certificate',
+        'For a private CA or a self-signed certificate, use --ca FILE (in a device: tls.ca) with that certificate.',
+        'Otherwise a proxy that inspects TLS may have replaced the certificate.',
       );
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
     case 'UNABLE_TO_GET_ISSUER_CERT':
     case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
       return fail(
-        'nothing leads from the certificate to a CA this machine trusts',
-        'Does the server send its whole chain (fullchain.pem), and not its own certificate alone?',
-        'If the CA is your own: --ca FILE here, the option tls.ca for a device.',
+        'no chain leads from the certificate to a CA that this machine trusts',
+        'Configure the server to send its whole chain (fullchain.pem), not only its own certificate.',
+        'For a private CA, use --ca FILE (in a device: tls.ca).',
       );
     case 'CERT_HAS_EXPIRED':
     case 'CERT_NOT_YET_VALID':
       return fail(
         code === 'CERT_HAS_EXPIRED' ? 'the certificate has expired' : 'the certificate is not valid yet',
-        `This machine's clock says ${new Date().toISOString()}: if that is right, the certificate has to be replaced.`,
+        `This machine's clock says ${new Date().toISOString()}: if that is right, replace the certificate.`,
       );
     default:
-      return fail('the certificate is not trusted', 'openssl s_client -connect HOST:PORT shows more of it.');
+      return fail('the certificate is not trusted', 'openssl s_client -connect HOST:PORT shows more.');
   }
 }
 
-function described(certificate: PeerCertificate): string {
-  // Of a server without any there is an empty object.
+function describeCertificate(certificate: PeerCertificate): string {
+  // An empty object if the server has no certificate.
   const { valid_to: validTo = '' } = certificate as Partial<PeerCertificate>;
   const until = new Date(validTo);
   if (Number.isNaN(until.getTime())) return 'no certificate';
   const days = Math.floor((until.getTime() - Date.now()) / DAY_MS);
   const warning = days >= 0 && days < SOON_DAYS ? `: in ${days} days` : '';
-  return `certificate for ${names(certificate)}, valid until ${until.toISOString().slice(0, 10)}${warning}`;
+  return `certificate for ${namesIn(certificate)}, valid until ${until.toISOString().slice(0, 10)}${warning}`;
 }
 
-function names({ subject, subjectaltname }: Partial<PeerCertificate>): string {
-  return plain(subjectaltname ?? String(subject?.CN ?? 'no name'));
+function namesIn({ subject, subjectaltname }: Partial<PeerCertificate>): string {
+  return sanitize(subjectaltname ?? String(subject?.CN ?? 'no name'));
 }

@@ -2,7 +2,7 @@ import { type IncomingMessage } from 'node:http';
 import { type Socket } from 'node:net';
 import { type ClientOptions, WebSocket } from 'ws';
 import { AUTH_HEADER } from '../../wire/internal.js';
-import { plain } from '../printable.js';
+import { sanitize } from '../printable.js';
 import { type Patience, within } from './steps.js';
 
 const CLOSE_WITHIN_MS = 2_000;
@@ -16,7 +16,7 @@ export type Answer =
       readonly status: number;
       /** The beginning of its body. */
       readonly body: string;
-      /** Who says it is answering. */
+      /** The `server` header. */
       readonly server: string | undefined;
       readonly location: string | undefined;
       readonly retryAfter: string | undefined;
@@ -24,9 +24,9 @@ export type Answer =
   | { readonly type: 'broken'; readonly reason: string };
 
 /**
- * Asks for a websocket as a device does, over a connection on which nothing has been sent, and closes it if it gets one.
- * @param header the auth header, or undefined to present nothing.
- * @throws {TimeoutError} (rejects) if nothing is answered in time.
+ * Requests a websocket like a device, over an unused connection, and closes it if the server accepts.
+ * @param header the auth header, or undefined for none.
+ * @throws {TimeoutError} (rejects) if no answer arrives in time.
  */
 export async function askForUpgrade(
   socket: Socket,
@@ -59,7 +59,7 @@ export async function askForUpgrade(
 
 function answerOf(websocket: WebSocket): Promise<Answer> {
   return new Promise((resolve) => {
-    websocket.on('error', (error) => resolve({ type: 'broken', reason: plain(error.message) }));
+    websocket.on('error', (error) => resolve({ type: 'broken', reason: sanitize(error.message) }));
     websocket.once('open', () => resolve({ type: 'websocket' }));
     websocket.once('unexpected-response', (_request, response: IncomingMessage) => {
       const { statusCode: status = 0, headers } = response;
@@ -68,7 +68,7 @@ function answerOf(websocket: WebSocket): Promise<Answer> {
           type: 'status',
           status,
           body,
-          // Node's types allow for a list, which it never is.
+          // Node's types allow a list, but it never is one.
           server: [headers.server].flat()[0],
           location: headers.location,
           retryAfter: headers['retry-after'],

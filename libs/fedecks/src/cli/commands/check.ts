@@ -3,12 +3,12 @@ import { type Args, type Command } from '../command.js';
 import { explainAnswer, type Presented } from '../check/explain-answer.js';
 import { placeOf, reach, reachThrough } from '../check/reach.js';
 import { codeOf, type Patience, type Report, StepFailure, TimeoutError } from '../check/steps.js';
-import { secure, speaksTls, type TlsFiles } from '../check/tls.js';
+import { startTls, speaksTls, type TlsFiles } from '../check/tls.js';
 import { type Answer, askForUpgrade } from '../check/upgrade.js';
 import { ASK_OPTION, CREDENTIALS_NOTE, readCredentials } from '../credentials.js';
 import { Cancelled, CommandError, EXIT, type ExitStatus, UsageError } from '../exit.js';
 import { proxyOf, requireId, TLS_OPTIONS, tlsFilesOf, tlsOf, tokenStoreOf } from '../logins.js';
-import { plain } from '../printable.js';
+import { sanitize } from '../printable.js';
 
 const TIMEOUT_S = 10;
 
@@ -16,13 +16,13 @@ export const check: Command = {
   name: 'check',
   usage: 'URL [options]',
   about:
-    'Connects as a device does, step by step: DNS, TCP, the proxy, TLS, the upgrade. Says of the first step that fails what to do.',
+    'Connects like a device, step by step: DNS, TCP, proxy, TLS, upgrade. Says what to do at the first step that fails.',
   operands: [1, 1],
   options: {
-    id: { value: 'ID', help: 'connect as this device, with its token if it has logged in here' },
-    login: { help: 'with --id: try credentials in place of the token' },
+    id: { value: 'ID', help: 'connect as this device, with the token of its login on this machine' },
+    login: { help: 'with --id: use credentials instead of the token' },
     ask: ASK_OPTION,
-    timeout: { value: 'SECONDS', help: `how long each step may take (default: ${TIMEOUT_S})` },
+    timeout: { value: 'SECONDS', help: `timeout of each step (default: ${TIMEOUT_S})` },
     ...TLS_OPTIONS,
   },
   examples: [
@@ -31,9 +31,10 @@ export const check: Command = {
     'https_proxy=http://proxy.example.com:3128 fedecks check wss://cloud.example.com/fedecks/websocket',
   ],
   notes:
-    'Without --id nothing is presented: that the cloud refuses a stranger is what is wanted then, and no device is\n' +
-    'disturbed. With --id a device that is connected with this id is replaced by this.\n' +
-    `The proxy is that of the environment: https_proxy, http_proxy, all_proxy, no_proxy; to this machine itself there is none.\n${CREDENTIALS_NOTE}`,
+    'Without --id, it sends no credentials: the expected result is a rejection, and no device is affected.\n' +
+    'With --id, it replaces the connection of a device with this id.\n' +
+    'It uses the proxy of the environment (https_proxy, http_proxy, all_proxy, no_proxy), but none for localhost.\n' +
+    CREDENTIALS_NOTE,
   async run(args, signal) {
     const url = urlOf(args.operands[0] ?? '');
     const timeoutMs = (args.number('timeout', { min: 0.001, max: 3_600 }) ?? TIMEOUT_S) * 1000;
@@ -43,17 +44,17 @@ export const check: Command = {
     try {
       const answer = await work.ask(header);
       report('upgrade', explainAnswer(answer, url, presented, await work.isTlsAfterAll(answer)));
-      process.stdout.write('All steps went well.\n');
+      process.stdout.write('All steps succeeded.\n');
       return EXIT.ok;
     } catch (error) {
       if (signal.aborted) throw new Cancelled();
-      if (error instanceof StepFailure) return tell(error);
+      if (error instanceof StepFailure) return printFailure(error);
       throw error;
     }
   },
 };
 
-/** The steps to one URL. */
+/** Runs the steps for one URL. */
 class Check {
   private readonly isSecure: boolean;
   private readonly proxy: string | undefined;
@@ -73,7 +74,7 @@ class Check {
     const tcp = await (this.proxy === undefined
       ? reach(place, patience, report)
       : reachThrough(this.proxy, place, patience, report));
-    const socket = this.isSecure ? await secure(tcp, place.host, files, patience, report) : tcp;
+    const socket = this.isSecure ? await startTls(tcp, place.host, files, patience, report) : tcp;
     try {
       return await askForUpgrade(socket, url.href, header, patience);
     } catch (error) {
@@ -81,12 +82,12 @@ class Check {
       if (await this.isTlsAfterAll({ type: 'broken', reason: codeOf(error) }))
         return { type: 'broken', reason: error.message };
       throw new StepFailure('upgrade', error.message, [
-        'Something accepts the connection and does not answer: does the app hang, or does it speak another protocol?',
+        'The server accepts the connection but does not answer: check whether the app hangs, or speaks another protocol.',
       ]);
     }
   }
 
-  /** Where no HTTP was answered to a URL without TLS: whether the port speaks TLS. */
+  /** Whether a port that did not answer in HTTP to a ws:// URL speaks TLS. */
   async isTlsAfterAll(answer: Answer): Promise<boolean> {
     if (answer.type !== 'broken' || this.isSecure || this.proxy !== undefined) return false;
     const { place, patience } = this;
@@ -103,7 +104,7 @@ const report: Report = (step, detail) => {
   process.stdout.write(`${step.padEnd(8)} ok      ${detail}\n`);
 };
 
-function tell({ step, message, advice, status }: StepFailure): ExitStatus {
+function printFailure({ step, message, advice, status }: StepFailure): ExitStatus {
   process.stdout.write(`${step.padEnd(8)} FAILED  ${message}\n`);
   process.stdout.write(['What to do:', ...advice.map((line) => `  ${line}`), ''].join('\n'));
   return status;
@@ -123,13 +124,13 @@ function urlOf(text: string): URL {
     throw new UsageError(`The URL must be like ${example}.`);
   if (url.username !== '' || url.password !== '')
     throw new UsageError(
-      'The URL must not hold a user name or password: credentials are asked for with --login.',
+      'The URL must not contain a user name or password: use --login to enter credentials.',
     );
   url.hash = '';
   return url;
 }
 
-/** The auth header, with what was asked for. */
+/** The auth header, and what it contains. */
 async function present(
   url: URL,
   args: Args,
@@ -146,9 +147,9 @@ async function present(
   const login = { url: args.operands[0] ?? '', deviceId: id };
   const token = await tokenStoreOf(login).load((reason) => problems.push(reason));
   if (token === undefined) {
-    const why = problems.length === 0 ? 'nobody has logged in' : plain(problems.join(' '));
+    const why = problems.length === 0 ? 'no login on this machine' : sanitize(problems.join(' '));
     throw new CommandError(
-      `There is no token for ${plain(id)} at ${plain(url.href)}: ${why}. To try credentials add --login.`,
+      `No token for ${sanitize(id)} at ${sanitize(url.href)}: ${why}. To use credentials, add --login.`,
     );
   }
   return { header: headerOf({ [DEVICE_ID_KEY]: id, [TOKEN_KEY]: token }), presented: 'token' };
@@ -158,7 +159,7 @@ function headerOf(fields: Parameters<typeof encodeAuthHeader>[0]): string {
   try {
     return encodeAuthHeader(fields);
   } catch (error) {
-    if (error instanceof TermEncodeError) throw new CommandError(`The credentials: ${error.message}.`);
+    if (error instanceof TermEncodeError) throw new CommandError(`Invalid credentials: ${error.message}.`);
     throw error;
   }
 }

@@ -7,14 +7,13 @@ import { bytesIn, ENCODINGS, MAX_TEXT_BYTES, NOTATIONS, write } from '../term-te
 export const decode: Command = {
   name: 'decode',
   usage: '[BYTES] [options]',
-  about:
-    'Prints the term that bytes are: given as the argument, in a file, or on standard input. Nothing is sent anywhere.',
+  about: 'Prints the term in the given bytes: from the argument, a file, or standard input. Sends nothing.',
   operands: [0, 1],
   options: {
     file: { value: 'FILE', short: 'f', help: 'read this file' },
     from: {
       value: 'FORM',
-      help: 'hex, base64 or raw (default: what the input looks like; also <<131, ...>>)',
+      help: 'hex, base64 or raw (default: detect; also detects <<131, ...>>)',
     },
     to: { value: 'FORM', help: 'json, elixir, hex, base64 or raw (default: json)' },
   },
@@ -25,7 +24,7 @@ export const decode: Command = {
     'fedecks decode --file message.etf',
     'xxd -p message.etf | fedecks decode',
   ],
-  notes: `${NOTATION_NOTE}\n\nJSON shows what a handler in JavaScript gets; Elixir's notation shows everything.`,
+  notes: `${NOTATION_NOTE}\n\nJSON shows the value that a JavaScript handler receives; Elixir notation shows every distinction.`,
   async run(args, signal) {
     const [given] = args.operands;
     const file = args.text('file');

@@ -7,8 +7,7 @@ import { bytesOfTerm, MAX_TERM_BYTES, NOTATIONS, write } from '../term-text.js';
 export const encode: Command = {
   name: 'encode',
   usage: '[JSON] [options]',
-  about:
-    'Prints the bytes of a term, which is JSON: given as the argument, in a file, or on standard input. Nothing is sent.',
+  about: 'Prints the bytes of a term in JSON: from the argument, a file, or standard input. Sends nothing.',
   operands: [0, 1],
   options: {
     file: { value: 'FILE', short: 'f', help: 'read this file' },

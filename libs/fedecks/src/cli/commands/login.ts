@@ -9,11 +9,10 @@ import { type Login, rememberLogin, requireId, TLS_OPTIONS, tlsFilesOf } from '.
 export const login: Command = {
   name: 'login',
   usage: 'URL --id ID [options]',
-  about:
-    'Logs in at a cloud as the device ID, and keeps the token. The commands that follow are for this cloud and device.',
+  about: 'Logs in as device ID, and stores the token. Later commands use this cloud and device.',
   operands: [1, 1],
   options: {
-    id: { value: 'ID', help: 'what the device calls itself' },
+    id: { value: 'ID', help: 'the device id' },
     ask: ASK_OPTION,
     ...TLS_OPTIONS,
   },
@@ -24,8 +23,9 @@ export const login: Command = {
   ],
   notes:
     `${CREDENTIALS_NOTE}\n` +
-    'The token is in a file that only you can read (mode 0600), below $XDG_STATE_HOME/fedecks or ~/.local/state/fedecks.\n' +
-    'Give the tool an id of its own: a cloud ends the connection of a device when another connects with its id.',
+    'It stores the token in a file that only you can read (mode 0600), below $XDG_STATE_HOME/fedecks or\n' +
+    '~/.local/state/fedecks.\n' +
+    'Use an id that no device has: the cloud closes the connection of a device when another one connects with its id.',
   async run(args, signal) {
     const [url = ''] = args.operands;
     const chosen: Login = { url, deviceId: requireId(args), ...tlsFilesOf(args) };
@@ -48,15 +48,15 @@ export const login: Command = {
       await device.stop();
     }
     if (notStored !== undefined)
-      throw new CommandError(`Logged in, but the token was not kept: ${notStored}`);
+      throw new CommandError(`Logged in, but could not store the token: ${notStored}`);
     await rememberLogin(chosen);
-    process.stdout.write(`Logged in as ${chosen.deviceId}. The token is kept, the credentials are not.\n`);
+    process.stdout.write(`Logged in as ${chosen.deviceId}. The token is stored, the credentials are not.\n`);
     return EXIT.ok;
   },
 };
 
 function explained(error: unknown, { url, deviceId }: Login): unknown {
-  if (error instanceof TermEncodeError) return new CommandError(`The credentials: ${error.message}.`);
+  if (error instanceof TermEncodeError) return new CommandError(`Invalid credentials: ${error.message}.`);
   if (!(error instanceof LoginFailedError)) return error;
   const again = error.status === 403 ? ` --id ${deviceId} --login` : '';
   return new CommandError(`${error.message} What to do: fedecks check ${url}${again}`);

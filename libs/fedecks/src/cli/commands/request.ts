@@ -17,16 +17,16 @@ export const request: Command = {
   name: 'request',
   usage: 'EVENT [JSON|-] [options]',
   about:
-    'Asks the cloud with an event and a payload, null if none is given, and prints its answer as a line of JSON. ' +
-    'With - the payload is read from standard input.',
+    'Sends an event with a payload (default: null) as a request, and prints the answer as a line of JSON. ' +
+    'With -, it reads the payload from standard input.',
   operands: [1, 2],
   options: {
     timeout: {
       value: 'SECONDS',
       short: 't',
-      help: 'how long the answer may take (default: 30, at most 600)',
+      help: 'timeout of the answer (default: 30, at most 600)',
     },
-    stream: { help: 'print each value of the answer as a line, until its end or Ctrl-C' },
+    stream: { help: 'print each value of the answer as a line, until it ends or Ctrl-C' },
     ...LOGIN_OPTIONS,
   },
   examples: [
@@ -36,14 +36,16 @@ export const request: Command = {
     'fedecks request photo - < photo.json',
   ],
   notes:
-    'A handler of the cloud returns the answer; null where it returns nothing. Ctrl-C tells the cloud to stop.\n' +
-    `A payload that begins with - comes after --.\n\n${NOTATION_NOTE}`,
+    'The answer is the result of the handler in the cloud, or null without a result. Ctrl-C cancels the request.\n' +
+    `Put -- before a payload that begins with -.\n\n${NOTATION_NOTE}`,
   async run(args, signal) {
     const [event = '', json = 'null'] = args.operands;
     const timeoutS = args.number('timeout', { min: 0.001, max: 600 });
     const isStream = args.has('stream');
     if (isStream && timeoutS !== undefined)
-      throw new UsageError('--timeout is for one answer: a stream ends with its last value, or at Ctrl-C.');
+      throw new UsageError(
+        'Remove --timeout or --stream: a stream has no timeout, and ends with its last value or at Ctrl-C.',
+      );
     const payload = await readPayload(json, signal);
     const login = await loginOf(args);
     const device = await deviceOf(login);
@@ -86,7 +88,7 @@ function print(value: Term): void {
 
 function failureOf(error: unknown): CommandError {
   if (error instanceof CommandError) return error;
-  if (error instanceof TermEncodeError) return new CommandError(`The payload: ${error.message}.`);
+  if (error instanceof TermEncodeError) return new CommandError(`The payload is invalid: ${error.message}.`);
   const { message } = error as Error;
   if (error instanceof RequestFailedError) return new CommandError(message, EXIT.noResult);
   const isUnknown = error instanceof RequestTimeoutError || error instanceof ConnectionLostError;

@@ -13,13 +13,13 @@ export const send: Command = {
   name: 'send',
   usage: 'EVENT [JSON|-] [options]',
   about:
-    'Sends an event with a payload, null if none is given, and ends. With - the payload is read from standard input.',
+    'Sends an event with a payload (default: null), and exits. With -, it reads the payload from standard input.',
   operands: [1, 2],
   options: {
     wait: {
       value: 'SECONDS',
       short: 'w',
-      help: 'print the next message of the cloud; fail if none comes in time',
+      help: 'print the next message from the cloud, or fail after this time',
     },
     ...LOGIN_OPTIONS,
   },
@@ -30,8 +30,8 @@ export const send: Command = {
     `fedecks send photo - < photo.json`,
   ],
   notes:
-    'Success says that it was written to the connection, not that a handler has run: for that, wait for its reply.\n' +
-    `A payload that begins with - comes after --.\n\n${NOTATION_NOTE}`,
+    'Success means that the event was written to the connection, not that a handler has run: use --wait for its reply.\n' +
+    `Put -- before a payload that begins with -.\n\n${NOTATION_NOTE}`,
   async run(args, signal) {
     const [event = '', json = 'null'] = args.operands;
     const waitS = args.number('wait', { min: 0.001, max: 86_400 });
@@ -55,12 +55,12 @@ async function write(device: FedecksClient, event: string, payload: Term): Promi
   try {
     await device.send(event, payload);
   } catch (error) {
-    if (error instanceof TermEncodeError) throw new CommandError(`The payload: ${error.message}.`);
+    if (error instanceof TermEncodeError) throw new CommandError(`The payload is invalid: ${error.message}.`);
     throw new CommandError(`Not sent. ${(error as Error).message}`);
   }
 }
 
-/** The first message from the moment of sending on, or why there is none. */
+/** The first message after the event was sent, or the reason why there is none. */
 class Reply {
   readonly message: Promise<Term>;
   private readonly subscriptions: Subscription[] = [];
@@ -77,14 +77,14 @@ class Reply {
       clearTimeout(this.timer);
       for (const each of this.subscriptions) each.unsubscribe();
     });
-    // Nobody waits for it where sending has failed.
+    // Nobody awaits it if send() has failed.
     this.message.catch(() => undefined);
     this.subscriptions.push(
       device.messages$.subscribe((message) => {
         if (this.isWaiting) this.settle.resolve(message);
       }),
       device.events$.subscribe((event) => {
-        if (event.type === 'connection_lost') this.fail(`No message came. ${explain(event)}.`);
+        if (event.type === 'connection_lost') this.fail(`No message arrived. ${explain(event)}.`);
       }),
     );
     signal.addEventListener('abort', () => this.settle.reject(new Cancelled()), { once: true });
@@ -92,7 +92,7 @@ class Reply {
 
   begin(): void {
     this.isWaiting = true;
-    this.timer = setTimeout(() => this.fail(`No message came within ${this.waitS} s.`), this.waitS * 1000);
+    this.timer = setTimeout(() => this.fail(`No message arrived within ${this.waitS} s.`), this.waitS * 1000);
   }
 
   private fail(problem: string): void {

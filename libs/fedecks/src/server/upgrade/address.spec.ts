@@ -127,13 +127,13 @@ describe('TrustedProxies', () => {
     ...['', 'example.com', 'loopback ', 'constructor', '10.0.0.300', '10.0.0', '10.0.0.0/33', '10.0.0.0/'],
     ...['10.0.0.0/x', '10.0.0.0/8/8', '2001:db8::/129', 'fe80::1%eth0', '[::1]', ' 10.0.0.1'],
   ])('rejects the entry %p', (entry) => {
-    expect(() => new TrustedProxies(['loopback', entry])).toThrow(`'${entry}' is no address or network`);
+    expect(() => new TrustedProxies(['loopback', entry])).toThrow(`'${entry}' is not an address or network`);
   });
 
   it.each(['0.0.0.0/0', '::/0', '::/80', '::1/5', '::ffff:0:0/95'])(
     'rejects %s, which would let every IPv4 device choose its address',
     (entry) => {
-      expect(() => new TrustedProxies([entry])).toThrow('is no address or network');
+      expect(() => new TrustedProxies([entry])).toThrow('is not an address or network');
     },
   );
 });

@@ -4,10 +4,10 @@ import { BlockList, isIP, isIPv6, SocketAddress } from 'node:net';
 /** The maximum number of proxies to check, at some microseconds each. */
 const MAX_PROXIES = 16;
 
-/** The longest an address with its brackets, zone and port can be; a longer entry is none. */
+/** The maximum length of an address with brackets, zone and port. */
 const MAX_ENTRY_LENGTH = 80;
 
-/** Finds the address of the device that asks for an upgrade. */
+/** Finds the address of the device behind trusted proxies. */
 export class PeerAddress {
   private readonly trusted: TrustedProxies | undefined;
 
@@ -17,12 +17,12 @@ export class PeerAddress {
   }
 
   /**
-   * The address of the peer, or of the client its trusted proxies name in `X-Forwarded-For`. Where that has no
-   * address, it is that of the proxy nearest to it; empty for a peer without one.
-   * @param onUnixSocket the server listens on a unix socket: a peer is on this machine, and trusted if any is.
+   * The address of the peer, or of the client in the `X-Forwarded-For` of trusted proxies. If an entry is not an address,
+   * the address of the proxy that wrote it. Empty if the peer has no address.
+   * @param onUnixSocket the server listens on a unix socket: its peers are trusted if there are trusted proxies.
    */
   of(request: IncomingMessage, onUnixSocket: boolean): string {
-    let address = plain(request.socket.remoteAddress ?? '');
+    let address = unmap(request.socket.remoteAddress ?? '');
     if (!this.trusted) return address;
     const header = request.headers['x-forwarded-for'] ?? '';
     let rest = Array.isArray(header) ? header.join(',') : header;
@@ -43,12 +43,12 @@ export class PeerAddress {
 }
 
 /**
- * What a limit for each address counts by, such as one on logins: in IPv6 the /64 network, which is one subscriber's
- * whatever host it calls itself; otherwise the address itself.
- * @param address as `remoteAddress` of a device or a request has it.
+ * The key for a limit per address, for example on logins: for IPv6 the /64 network, which belongs to one subscriber;
+ * otherwise the address.
+ * @param address the `remoteAddress` of a device or a request.
  */
 export function networkOf(address: string): string {
-  const own = plain(address);
+  const own = unmap(address);
   if (!isIPv6(own)) return own;
   const [head = '', tail] = canonical(own).split('::');
   const groups = head === '' ? [] : head.split(':');
@@ -57,16 +57,16 @@ export function networkOf(address: string): string {
   return `${[...groups, ...after].slice(0, 4).join(':')}::/64`;
 }
 
-/** The address of an entry: proxies write it bare, with a port, and in brackets. */
+/** The address in an entry. Proxies write it bare, with a port, or in brackets. */
 function addressIn(entry: string): string | undefined {
   if (entry.length > MAX_ENTRY_LENGTH) return undefined;
   const [, bracketed, dotted] = /^"?(?:\[([^\]]*)\](?::\d+)?|([\d.]+):\d+)"?$/.exec(entry) ?? [];
   const address = bracketed ?? dotted ?? entry;
-  return isIP(address) === 0 ? undefined : plain(address);
+  return isIP(address) === 0 ? undefined : unmap(address);
 }
 
-/** An IPv4 address that a socket of both families shows as `::ffff:203.0.113.9` is the IPv4 address. */
-function plain(address: string): string {
+/** Converts a mapped address, `::ffff:203.0.113.9`, to IPv4. */
+function unmap(address: string): string {
   if (!isIPv6(address)) return address;
   const text = canonical(address);
   return text.startsWith('::ffff:') && text.includes('.') ? text.slice('::ffff:'.length) : address;
@@ -77,8 +77,8 @@ function canonical(address: string): string {
   return new SocketAddress({ address, family: 'ipv6' }).address;
 }
 
-/** Networks that have a name, as Express calls them too. */
-const NAMED: ReadonlyMap<string, readonly string[]> = new Map([
+/** Named networks, as in Express. */
+const NAMED_NETWORKS: ReadonlyMap<string, readonly string[]> = new Map([
   ['loopback', ['127.0.0.0/8', '::1']],
   ['linklocal', ['169.254.0.0/16', 'fe80::/10']],
   ['uniquelocal', ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']],
@@ -90,15 +90,15 @@ export class TrustedProxies {
 
   /**
    * @param entries as in the option `trustedProxies`.
-   * @throws {TypeError} naming the first entry that is no address, network or name.
+   * @throws {TypeError} with the first entry that is not an address, a network or a name.
    */
   constructor(entries: readonly string[]) {
     for (const entry of entries) {
-      for (const network of NAMED.get(entry) ?? [entry]) this.add(network);
+      for (const network of NAMED_NETWORKS.get(entry) ?? [entry]) this.add(network);
     }
   }
 
-  /** @param address of either family; one that is mapped into IPv6 counts as the IPv4 address. */
+  /** @param address of either family. A mapped IPv6 address counts as the IPv4 address. */
   has(address: string): boolean {
     const family = isIP(address);
     return family !== 0 && this.networks.check(address, familyName(family));
@@ -109,10 +109,10 @@ export class TrustedProxies {
     const family = isIP(address);
     const bits = family === 4 ? 32 : 128;
     const length = prefix === undefined ? bits : Number(prefix);
-    // A prefix of 0 trusts every device; an IPv6 network that holds all mapped addresses trusts every IPv4 device.
+    // A prefix of 0 would trust every device, and an IPv6 network of all mapped addresses every IPv4 device.
     const isTooWide = length < 1 || (family === 6 && length < 96 && holdsAllOfIpv4(address, length));
     if (family === 0 || length > bits || isTooWide) {
-      throw new TypeError(`'${network}' is no address or network of proxies`);
+      throw new TypeError(`'${network}' is not an address or network of proxies`);
     }
     this.networks.addSubnet(address, length, familyName(family));
   }

@@ -199,7 +199,7 @@ describe('Admission', () => {
     expect(endpoint.asked.map(({ deviceId }) => deviceId)).toEqual(['stays']);
   });
 
-  it('rejects logins with 503 while too many are deferred, and frees their places', async () => {
+  it('rejects logins with 503 while too many are deferred, and frees their slots', async () => {
     const endpoint = new Endpoint();
     const admission = new Admission(endpoint);
     endpoint.isTurnUsed = true;
@@ -261,7 +261,7 @@ describe('Admission', () => {
       const first = fill();
       jest.advanceTimersByTime(1_000);
       await Promise.all(first);
-      // The guards of the first answer when others have their places.
+      // The guards of the first answer when others have their slots.
       endpoint.release();
       const second = fill();
       await jest.advanceTimersByTimeAsync(0);

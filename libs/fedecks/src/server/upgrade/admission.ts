@@ -12,7 +12,7 @@ import { type ResolvedOptions } from '../fedecks-options.js';
 import { type Revocations } from '../revocations.js';
 import { type Tokens } from '../token.js';
 import { networkOf, PeerAddress } from './address.js';
-import { Places, UpgradeLimiter } from './limits.js';
+import { UpgradeSlots, UpgradeLimiter } from './limits.js';
 import {
   type Authenticated,
   LazySignal,
@@ -50,46 +50,46 @@ export interface AdmissionContext {
   >;
   readonly tokens: Pick<Tokens, 'verify'>;
   readonly revocations: Pick<Revocations, 'wasRevokedMeanwhile'>;
-  /** With `duplicates: 'oldest'`, takes and gives back the place of a device among all nodes. */
+  /** With `duplicates: 'oldest'`, claims a device id among all nodes, and releases it. */
   readonly claims: {
     claim(device: AuthenticatedDevice): boolean | Promise<boolean>;
     unclaim(deviceId: string): void;
   };
-  /** Runs the guards. @throws {UpgradeRefused} when the device may not come in. */
+  /** Runs the guards. @throws {UpgradeRefused} when the device may not connect. */
   authenticate(request: UpgradeRequest): Promise<Authenticated>;
   /** Whether this node holds a connection of the device. */
   isConnected(deviceId: string): boolean;
   /** Whether an upgrade is older than the connection it would replace. */
   isOutdated(deviceId: string, arrival: Arrival): boolean;
-  /** Whether an upgrade is of a machine that is refused, because another one uses its device id. */
+  /** Whether to reject an upgrade because another machine uses its device id. */
   isRefusedClone(deviceId: string, attempt: Attempt | undefined): boolean;
-  /** As {@link isRefusedClone}, where the other machine is connected to another node. */
+  /** As {@link isRefusedClone}, if the other machine is connected to another node. */
   isCloneElsewhere(deviceId: string, attempt: Attempt | undefined): false | Promise<boolean>;
-  /** Whether messages of the device's ended connections still wait for handlers, as many as may. */
+  /** Whether unhandled messages of the device's ended connections fill its mailbox. */
   isBehind(deviceId: string): boolean;
   report(error: SocketError): void;
-  /** Does a piece of work: at once, or in a later turn of the event loop if this one is used up. */
+  /** Runs work now, or in a later turn of the event loop if this one is used up. */
   run(work: () => void): void;
 }
 
-/** One kind of upgrades, with limits of its own. */
+/** The limits of one kind of upgrades. */
 interface Lane {
   readonly limiter: UpgradeLimiter;
-  readonly places: Places;
+  readonly slots: UpgradeSlots;
 }
 
 /**
  * Decides on upgrades: limits, guards, claim, and a recheck after the guards.
  *
  * Upgrades with a valid token and all others (logins, bad tokens, garbage) have separate limits, so that unauthenticated
- * clients do not block devices with tokens. A revoked token counts as valid here, until the store is queried: such
- * a device is held up by the limit for one device.
+ * clients do not block devices with tokens. A revoked token counts as valid here, until the store is queried; the limit
+ * per device bounds such upgrades.
  */
 export class Admission {
   private readonly address: PeerAddress;
   private readonly tokenLane: Lane;
   private readonly strangerLane: Lane;
-  /** Ends the wait for the guards of each upgrade that waits. */
+  /** Settles the wait for the guards, by upgrade. */
   private readonly waiting = new Map<UpgradeRequest, (decision: UpgradeDecision | undefined) => void>();
   private draining = false;
   /** The server listens on a unix socket: its peers have no address. */
@@ -100,19 +100,19 @@ export class Admission {
     this.address = new PeerAddress(options.trustedProxies);
     this.tokenLane = {
       limiter: UpgradeLimiter.ofTokens(options),
-      places: new Places(MAX_WAITING, MAX_WAITING),
+      slots: new UpgradeSlots(MAX_WAITING, MAX_WAITING),
     };
-    // One address may occupy only half of the places, so that a slow login does not block the others.
+    // One address may occupy only half of the slots, so that a slow login does not block the others.
     this.strangerLane = {
       limiter: UpgradeLimiter.ofStrangers(options),
-      places: new Places(MAX_WAITING, MAX_WAITING / 2),
+      slots: new UpgradeSlots(MAX_WAITING, MAX_WAITING / 2),
     };
   }
 
   /**
    * Decides on an upgrade, within `upgradeTimeoutMs`. `act` is called with the decision, and opens the connection
    * before anything else can change.
-   * @param opens the request is one for a websocket: it needs a claim.
+   * @param opens the request asks for a websocket, so it needs a claim.
    */
   async decide(request: UpgradeRequest, opens: boolean, act: OnDecision): Promise<void> {
     if (this.draining) return void act(DRAINING);
@@ -124,7 +124,7 @@ export class Admission {
     const lane = presented.type === 'token' ? this.tokenLane : this.strangerLane;
     const refusal = this.count(lane, key, presented.type === 'token' ? presented.deviceId : key);
     if (refusal) return void act(refusal);
-    const authorized = await this.authorize(request, key, lane.places);
+    const authorized = await this.authorize(request, key, lane.slots);
     if (!authorized) return;
     const isClaimed = opens && options.duplicates === 'oldest' && 'device' in authorized;
     let decision = isClaimed ? await this.claim(authorized) : authorized;
@@ -144,24 +144,24 @@ export class Admission {
     this.waiting.get(request)?.(undefined);
   }
 
-  /** Refuses every upgrade from now on, and those that wait. */
+  /** Rejects every upgrade from now on, and those that wait. */
   drain(): void {
     this.draining = true;
     for (const settle of [...this.waiting.values()]) settle(DRAINING);
   }
 
-  /** Counts the upgrade before any work is begun for it, or refuses it. */
-  private count({ limiter, places }: Lane, key: string, sharer: string): UpgradeDecision | undefined {
-    if (!places.hasRoom(key)) return NOT_NOW;
+  /** Counts the upgrade before any work for it, or rejects it. */
+  private count({ limiter, slots }: Lane, key: string, sharer: string): UpgradeDecision | undefined {
+    if (!slots.hasRoom(key)) return NOT_NOW;
     const retryAfterS = limiter.refuse(key, sharer, performance.now());
     return retryAfterS === undefined ? undefined : { status: 503, retryAfterS };
   }
 
-  /** Waits for the guards, but no longer than somebody waits for the decision; undefined if nobody does. */
+  /** Waits for the guards until the timeout or an abort; undefined after an abort. */
   private authorize(
     request: UpgradeRequest,
     key: string,
-    places: Places,
+    slots: UpgradeSlots,
   ): Promise<UpgradeDecision | undefined> {
     const abort = new LazySignal((error) => this.failed(request.deviceId ?? null, error));
     abort.attachTo(request);
@@ -172,12 +172,12 @@ export class Admission {
         abort.abort();
       };
       this.waiting.set(request, settle);
-      places.take(key);
+      slots.take(key);
       // Aborted work still runs: its place is freed when it ends, or at the timeout.
-      let holdsPlace = true;
+      let holdsSlot = true;
       const release = (): void => {
-        if (holdsPlace) places.release(key);
-        holdsPlace = false;
+        if (holdsSlot) slots.release(key);
+        holdsSlot = false;
       };
       const timer = setTimeout(() => {
         release();
@@ -191,7 +191,7 @@ export class Admission {
         onEnd();
         if (this.waiting.delete(request)) resolve(decision());
       };
-      // Many that come together, as after a restart, must not hold up those that are connected.
+      // Many simultaneous upgrades, as after a restart, must not delay connected devices.
       this.context.run(() => {
         if (!this.waiting.has(request)) return onEnd();
         this.context.authenticate(request).then(
@@ -202,7 +202,7 @@ export class Admission {
     });
   }
 
-  /** With `duplicates: 'oldest'`, a device that is connected to any node may not come in again. */
+  /** With `duplicates: 'oldest'`, rejects a device that is connected to any node. */
   private async claim(authenticated: Authenticated): Promise<UpgradeDecision> {
     const { device } = authenticated;
     try {
@@ -222,14 +222,14 @@ export class Admission {
       return { status: 403 };
     }
     if (this.context.isBehind(device.id)) {
-      const info = 'messages of its ended connections still wait for handlers';
+      const info = 'messages of its earlier connections still wait for handlers';
       this.context.report({ deviceId: device.id, type: 'upgrade_failed', info });
       return NOT_NOW;
     }
     if (this.context.options.duplicates === 'oldest' && this.context.isConnected(device.id))
       return this.duplicate(device);
     if (this.context.isOutdated(device.id, arrival)) {
-      const info = 'a newer attempt of this device is connected already';
+      const info = 'a newer attempt of this device is already connected';
       this.context.report({ deviceId: device.id, type: 'late_attempt', info });
       return NOT_NOW;
     }
@@ -242,7 +242,7 @@ export class Admission {
   }
 
   private duplicate({ id: deviceId }: AuthenticatedDevice): UpgradeDecision {
-    this.context.report({ deviceId, type: 'duplicate', info: 'this device id is connected already' });
+    this.context.report({ deviceId, type: 'duplicate', info: 'this device id is already connected' });
     return NOT_NOW;
   }
 
@@ -263,11 +263,11 @@ export class Admission {
 
 class UpgradeTimeout extends Error {
   override readonly name = 'UpgradeTimeout';
-  override readonly message = 'upgradeTimeoutMs has passed';
+  override readonly message = 'authenticator and guards took longer than upgradeTimeoutMs';
 }
 
 /**
- * The words of this library, and those of an HttpException, which are for the peer. What else was thrown may quote
+ * The message of an error of this library or of an HttpException, which is meant for the peer. Other messages may contain
  * credentials.
  */
 function infoOf(error: unknown): string {

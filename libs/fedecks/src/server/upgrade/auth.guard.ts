@@ -8,7 +8,7 @@ import { Revocations } from '../revocations.js';
 import { type Grant, type TokenContent, Tokens } from '../token.js';
 import { readPresented, UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
 
-/** Inspects the headers of an upgrade, before the websocket exists (PROTOCOL.md §1). */
+/** Authenticates an upgrade by its headers, before the websocket exists (PROTOCOL.md §1). */
 @Injectable()
 export class FedecksAuthGuard implements CanActivate {
   private authenticator: DeviceAuthenticator | undefined;
@@ -26,7 +26,7 @@ export class FedecksAuthGuard implements CanActivate {
     ]);
   }
 
-  /** @throws {UpgradeRefused} when the device may not come in. */
+  /** @throws {UpgradeRefused} when the device may not connect. */
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<UpgradeRequest>();
     const presented = readPresented(request, this.tokens);
@@ -41,7 +41,7 @@ export class FedecksAuthGuard implements CanActivate {
       throw new UpgradeRefused({
         deviceId: id,
         type: 'authentication_failed',
-        info: 'device id and claims leave no room for a token: make the claims shorter',
+        info: 'the token does not fit into the auth header: shorten the claims',
       });
     }
     request.device = { id, remoteAddress, claims, endpoint: this.options.path };
@@ -53,12 +53,12 @@ export class FedecksAuthGuard implements CanActivate {
     { deviceId: id, credentials }: AuthHeader & { ok: true },
     request: UpgradeRequest,
   ): Promise<Admitted> {
-    // Before the credentials are checked: a revocation meanwhile is one after this login.
+    // Read before the credentials are checked, so that a revocation meanwhile applies to this login.
     const grant = { generation: await this.revocations.generationOf(id), expiresAt: 0 };
     const device = {
       id,
       remoteAddress: request.remoteAddress ?? '',
-      // Made when it is asked for.
+      // Created on demand.
       get signal(): AbortSignal {
         return request.signal ?? new AbortController().signal;
       },
@@ -78,7 +78,7 @@ export class FedecksAuthGuard implements CanActivate {
   }
 }
 
-/** What a login or a token says of a device. */
+/** The result of a login or a valid token. */
 interface Admitted {
   readonly claims: Claims | undefined;
   readonly grant: Grant;

@@ -2,9 +2,9 @@ import { type IncomingMessage, type Server, type ServerResponse } from 'node:htt
 import { type Socket } from 'node:net';
 
 /**
- * Serves unhandled upgrades as ordinary requests (RFC 9110 §7.8): Java's HTTP clients offer
- * h2c by themselves. Node has left HTTP by then, so the connection starts anew with the request, without that
- * header, and with what came behind it. It waits for the responses to earlier requests: they go first.
+ * Serves unhandled upgrades as ordinary requests (RFC 9110 §7.8): Java's HTTP clients offer h2c by default. Node has left
+ * HTTP by then, so this class restarts the connection with the request without its upgrade header, and with the bytes
+ * after it. It first waits for the responses to earlier requests.
  */
 export class DeclinedUpgrades {
   /** The unfinished responses of each connection, in their order. */
@@ -25,13 +25,13 @@ export class DeclinedUpgrades {
     const responses = this.unfinished.get(socket);
     const last = [...(responses ?? [])].at(-1);
     if (!last) return this.restart(socket, bytes);
-    // Node has taken its listeners off: a response may still fail, or wait for room.
+    // Node has removed its listeners, but an earlier response may still fail, or wait for a drain.
     const onError = (): void => undefined;
     const onDrain = (): void => void [...(responses ?? [])].at(0)?.emit('drain');
     socket.on('error', onError).on('drain', onDrain);
     last.once('close', () => {
       socket.off('drain', onDrain);
-      // Yields, as any number may follow in one read.
+      // Yields, because one read may contain any number of requests.
       setImmediate(() => {
         this.restart(socket, bytes);
         socket.off('error', onError);
@@ -41,7 +41,7 @@ export class DeclinedUpgrades {
 
   private restart(socket: Socket, bytes: Buffer): void {
     if (socket.destroyed || socket.writableEnded) return;
-    // That of an idle connection, which the last response may have started.
+    // The last response may have started the idle timeout.
     socket.setTimeout(0);
     socket.unshift(bytes);
     this.server.emit('encrypted' in socket ? 'secureConnection' : 'connection', socket);

@@ -8,25 +8,25 @@ import { WEBSOCKET_SUFFIX } from '../../wire/internal.js';
 import { DeclinedUpgrades } from './declined-upgrades.js';
 import { reply } from './http-reply.js';
 
-/** What serves one path. */
+/** Serves one path. */
 export interface PathOwner {
-  /** A request that asks for a websocket, or for another protocol than HTTP. */
+  /** A request for a websocket, or for another protocol than HTTP. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
-  /** A GET that does not. */
+  /** A GET without an upgrade. */
   request(request: IncomingMessage, response: ServerResponse): void;
-  /** Called when the server listens. @param onUnixSocket its peers have no address. */
+  /** @param onUnixSocket whether the server listens on a unix socket, whose peers have no address. */
   onListening(onUnixSocket: boolean): void;
-  /** The app closes: resolves when everything that was upgraded is closed. */
+  /** Called when the app closes. Resolves when all its connections are closed. */
   shutDown(): Promise<void>;
 }
 
 /** Protocols that HTTP clients offer with any request; an HTTP/1.1 server ignores them. */
-const OFFER = /^\s*(h2c|http\/|tls\/)/i;
+const OFFERED_PROTOCOL = /^\s*(h2c|http\/|tls\/)/i;
 
 /**
- * Shares the app's server with everything else that listens to its upgrades. Gateways of Nest destroy the
- * socket of each upgrade whose path they do not know, and engine.io ends one nobody has answered. So upgrades of
- * our paths do not reach them, and neither do those that are ordinary requests.
+ * Shares the app's server with other listeners for upgrades. Nest gateways destroy the socket of each upgrade whose path
+ * they do not know, and engine.io ends unanswered ones. So this class hides from them the upgrades of our paths, and
+ * those that are ordinary requests.
  */
 @Injectable()
 export class UpgradeDispatcher implements OnModuleDestroy {
@@ -39,24 +39,24 @@ export class UpgradeDispatcher implements OnModuleDestroy {
 
   /**
    * Called before the app listens.
-   * @throws {InvalidOptionsError} when the path has an owner already.
+   * @throws {InvalidOptionsError} when the path already has an owner.
    */
   claim(path: string, owner: PathOwner): void {
     if (this.owners.has(path)) {
       throw new InvalidOptionsError('FedecksModule.forRoot', [
-        `'path' is '${path}' twice: give each endpoint a path of its own.`,
+        `Two endpoints have the path '${path}': give each endpoint its own 'path'.`,
       ]);
     }
     if (this.owners.size === 0) this.attach();
     this.owners.set(path, owner);
   }
 
-  /** For a Nest that does not call `beforeClose`: by then other modules may be destroyed already. */
+  /** For a Nest version that does not call `beforeClose`: other modules may already be destroyed. */
   async onModuleDestroy(): Promise<void> {
     await this.shutDown();
   }
 
-  /** All endpoints at once: devices one endpoint closes must not be let in by the next. Never rejects. */
+  /** All endpoints at once, so that no endpoint accepts the devices that another one closes. Never rejects. */
   private shutDown(): Promise<void> {
     this.shutdown ??= this.shutDownOwners();
     return this.shutdown;
@@ -65,7 +65,7 @@ export class UpgradeDispatcher implements OnModuleDestroy {
   private async shutDownOwners(): Promise<void> {
     const ended = await Promise.allSettled(Array.from(this.owners.values(), (owner) => owner.shutDown()));
     for (const end of ended) {
-      // The hooks of the app run all the same.
+      // The hooks of the app must still run.
       if (end.status === 'rejected') this.logger.error('An endpoint failed to shut down', end.reason);
     }
   }
@@ -75,15 +75,15 @@ export class UpgradeDispatcher implements OnModuleDestroy {
     const server = adapter?.getHttpServer() as Server | undefined;
     if (!adapter || !server) {
       throw new Error(
-        'FedecksModule needs an HTTP server: create the app with NestFactory.create(), not as a context.',
+        'FedecksModule needs an HTTP server: create the app with NestFactory.create(), not with createApplicationContext().',
       );
     }
     this.shutDownBeforeHooks(adapter);
     this.declined = new DeclinedUpgrades(server);
-    // No listener can keep an event from the others, whenever they are added: so it is stopped before them.
+    // A listener cannot hide an event from other listeners, so emit() is replaced.
     const emit = server.emit.bind(server);
     server.emit = (event: string, ...args: unknown[]) =>
-      this.takes(server, event, args as [IncomingMessage, never, Buffer]) || emit(event, ...args);
+      this.intercept(server, event, args as [IncomingMessage, never, Buffer]) || emit(event, ...args);
     // Node emits no upgrade without a listener.
     server.on('upgrade', (_request: IncomingMessage, socket: Duplex) => {
       if (server.listenerCount('upgrade') === 1) reply(socket, 404);
@@ -94,7 +94,7 @@ export class UpgradeDispatcher implements OnModuleDestroy {
     });
   }
 
-  /** Handlers may use anything of the app until their devices are gone, and hooks of the app destroy it. */
+  /** Shuts down before the app's destroy hooks, because handlers may use its providers until then. */
   private shutDownBeforeHooks(adapter: { beforeClose?: () => unknown }): void {
     const beforeClose = adapter.beforeClose?.bind(adapter);
     adapter.beforeClose = async () => {
@@ -103,13 +103,13 @@ export class UpgradeDispatcher implements OnModuleDestroy {
     };
   }
 
-  /** Keeps an event of the server from its listeners, if it is for an owner, or is no upgrade after all. */
-  private takes(
+  /** Handles an event instead of the listeners, if it is for an owner or a declined upgrade. */
+  private intercept(
     server: Server,
     event: string,
     [request, other, head]: [IncomingMessage, never, Buffer],
   ): boolean {
-    if (event === 'upgrade') return this.takesUpgrade(server, request, other, head);
+    if (event === 'upgrade') return this.interceptUpgrade(server, request, other, head);
     if (event === 'request' || event === 'checkContinue') this.declined?.onRequest(request, other);
     if (event !== 'request' || request.method !== 'GET') return false;
     const owner = this.ownerOf(request);
@@ -117,7 +117,7 @@ export class UpgradeDispatcher implements OnModuleDestroy {
     return owner !== undefined;
   }
 
-  private takesUpgrade(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): boolean {
+  private interceptUpgrade(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): boolean {
     if (this.declined && isOrdinary(server, request)) {
       this.declined.serve(request, socket, head);
       return true;
@@ -141,5 +141,5 @@ function isOrdinary(server: Server, { headers }: IncomingMessage): boolean {
   const protocol = headers.upgrade ?? '';
   if (/websocket/i.test(protocol)) return false;
   // Left to the listener of another protocol, if any.
-  return OFFER.test(protocol) || server.listenerCount('upgrade') === 1;
+  return OFFERED_PROTOCOL.test(protocol) || server.listenerCount('upgrade') === 1;
 }

@@ -7,14 +7,14 @@ const LINGER_MS = 1_000;
 /** Headers of a reply to an upgrade or a plain request. */
 export type ReplyHeaders = Readonly<Record<string, string>>;
 
-/** What 426 names: the protocol this path speaks (RFC 9110 §15.5.22). */
+/** The headers of a 426: the protocol of this path (RFC 9110 §15.5.22). */
 export const UPGRADE_REQUIRED: ReplyHeaders = {
   connection: 'upgrade',
   upgrade: 'websocket',
   'sec-websocket-version': '13',
 };
 
-/** The headers of a refusal: when the device may come again, and why it was refused where it can understand that. */
+/** The headers of a rejection: when to try again, and a reason for devices that understand it. */
 export function refusalHeaders({
   retryAfterS,
   reason,
@@ -30,12 +30,12 @@ export function refusalHeaders({
 
 /**
  * Replies to an upgrade with a status and no body, in one write, and ends the connection. An Elixir device does
- * not recognise a refusal that has a body or comes in two reads (PROTOCOL.md §1).
+ * not recognize a rejection that has a body or arrives in two reads (PROTOCOL.md §1).
  */
 export function reply(socket: Duplex, status: number, headers: ReplyHeaders = {}): void {
   const lines = Object.entries({ connection: 'close', 'content-length': '0', ...headers });
   const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
-  // The peer may be gone: nobody is left to tell.
+  // Ignores errors: the peer may have disconnected.
   socket.on('error', () => undefined);
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${head}\r\n`);
   // Closing with unread data resets the connection, and the peer may lose the reply: read until the peer ends.

@@ -1,4 +1,4 @@
-import { Places, UpgradeLimiter, type UpgradeLimits } from './limits.js';
+import { UpgradeSlots, UpgradeLimiter, type UpgradeLimits } from './limits.js';
 
 const always = (value: number) => (): number => value;
 
@@ -103,15 +103,15 @@ describe('UpgradeLimiter', () => {
   });
 });
 
-describe('Places', () => {
+describe('UpgradeSlots', () => {
   it('limits the total, and the number per address', () => {
-    const places = new Places(3, 2);
-    places.take('a');
-    places.take('a');
-    expect([places.hasRoom('a'), places.hasRoom('b')]).toEqual([false, true]);
-    places.take('b');
-    expect(places.hasRoom('c')).toBe(false);
-    places.release('a');
-    expect([places.hasRoom('a'), places.hasRoom('c')]).toEqual([true, true]);
+    const slots = new UpgradeSlots(3, 2);
+    slots.take('a');
+    slots.take('a');
+    expect([slots.hasRoom('a'), slots.hasRoom('b')]).toEqual([false, true]);
+    slots.take('b');
+    expect(slots.hasRoom('c')).toBe(false);
+    slots.release('a');
+    expect([slots.hasRoom('a'), slots.hasRoom('c')]).toEqual([true, true]);
   });
 });

@@ -1,4 +1,4 @@
-/** How many upgrades are let through to authentication. A limit of 0 is none. */
+/** The limits of upgrades accepted for authentication. 0 disables a limit. */
 export interface UpgradeLimits {
   readonly upgradesPerSecond: number;
   readonly upgradesPerAddressPerMinute: number;
@@ -7,7 +7,7 @@ export interface UpgradeLimits {
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 
-/** How many keys a window counts one by one; all others share one count. */
+/** How many keys a window counts separately; all others share one count. */
 const MAX_KEYS = 100_000;
 const OTHERS = '';
 
@@ -21,37 +21,37 @@ class RateWindow {
     private readonly limit: number,
   ) {}
 
-  /** How long, in ms, the key has to wait until it is let through; 0 if it is now. */
+  /** How long, in ms, the key must wait; 0 if it is below the limit. */
   waitMs(key: string, now: number): number {
     if (now >= this.endsAt) {
       this.endsAt = now + this.lengthMs;
       this.counts.clear();
     }
-    const isOver = this.limit > 0 && (this.counts.get(this.counted(key)) ?? 0) >= this.limit;
+    const isOver = this.limit > 0 && (this.counts.get(this.keyOf(key)) ?? 0) >= this.limit;
     return isOver ? this.endsAt - now : 0;
   }
 
   add(key: string): void {
     if (this.limit === 0) return;
-    const counted = this.counted(key);
-    this.counts.set(counted, (this.counts.get(counted) ?? 0) + 1);
+    const countedKey = this.keyOf(key);
+    this.counts.set(countedKey, (this.counts.get(countedKey) ?? 0) + 1);
   }
 
-  private counted(key: string): string {
+  private keyOf(key: string): string {
     return this.counts.size < MAX_KEYS || this.counts.has(key) ? key : OTHERS;
   }
 }
 
 /**
- * The rates of one kind of upgrades: of those with a good token, or of all others. Only what is let through is
- * counted, so an address over its limit does not reduce the limit of the others.
+ * The rate limits of one kind of upgrades: those with a valid token, or all others. Counts only accepted upgrades, so an
+ * address over its limit does not use up the limit of the others.
  */
 export class UpgradeLimiter {
   private secondEndsAt = 0;
   private inSecond = 0;
   private readonly byAddress: RateWindow;
 
-  /** @param share the most one address, or one device, may take of the others' limit. */
+  /** @param share limits what one address, or one device, may take of the common limit. */
   constructor(
     private readonly limits: UpgradeLimits,
     private readonly share: RateWindow,
@@ -59,21 +59,21 @@ export class UpgradeLimiter {
     this.byAddress = new RateWindow(MINUTE_MS, limits.upgradesPerAddressPerMinute);
   }
 
-  /** For upgrades with a good token: one device that comes over and over does not use up its address's limit. */
+  /** For upgrades with a valid token: one device that retries repeatedly does not use up the limit of its address. */
   static ofTokens(limits: UpgradeLimits): UpgradeLimiter {
     const perDevice =
       limits.upgradesPerAddressPerMinute && Math.max(10, limits.upgradesPerAddressPerMinute / 10);
     return new UpgradeLimiter(limits, new RateWindow(MINUTE_MS, perDevice));
   }
 
-  /** For all others: one address does not use up the second of the rest. */
+  /** For all others: one address does not use up the limit per second. */
   static ofStrangers(limits: UpgradeLimits): UpgradeLimiter {
     return new UpgradeLimiter(limits, new RateWindow(SECOND_MS, Math.ceil(limits.upgradesPerSecond / 2)));
   }
 
   /**
-   * Undefined if the upgrade may go on, else the seconds after which it may come again.
-   * @param sharer what the share is counted by.
+   * Undefined if the upgrade is accepted, otherwise the seconds after which to try again.
+   * @param sharer the key of the share: the address, or the device id.
    * @param now by a monotonic clock.
    */
   refuse(address: string, sharer: string, now: number, random = Math.random): number | undefined {
@@ -85,7 +85,7 @@ export class UpgradeLimiter {
       this.inSecond = 0;
     }
     if (upgradesPerSecond > 0 && ++this.inSecond > upgradesPerSecond) {
-      // Spread over the time the overflow will take, so that those refused together do not come back together.
+      // Spread over the time the overflow takes, so that devices rejected together do not retry together.
       return 1 + Math.ceil(random() * Math.min(60, 2 * (this.inSecond / upgradesPerSecond)));
     }
     this.byAddress.add(address);
@@ -94,8 +94,8 @@ export class UpgradeLimiter {
   }
 }
 
-/** The upgrades of one kind that are being looked at: how many there may be at once, in all and of one address. */
-export class Places {
+/** Limits how many upgrades of one kind may be in progress, in total and per address. */
+export class UpgradeSlots {
   private taken = 0;
   private readonly byAddress = new Map<string, number>();
 

@@ -3,9 +3,9 @@ import { isObservable, lastValueFrom } from 'rxjs';
 import { type Authenticated, UpgradeRefused, type UpgradeRequest } from './upgrade-request.js';
 
 /**
- * Runs the guards of an upgrade, one after another, and returns the device the first has found.
- * @throws {UpgradeRefused} when one says no, or throws an HttpException that blames the device.
- * @throws what a guard throws, when that is a fault of the cloud's.
+ * Runs the guards of an upgrade in sequence, and returns the device that the first one authenticated.
+ * @throws {UpgradeRefused} when a guard returns false, or throws an HttpException below 500.
+ * @throws any other error of a guard: the fault is on the cloud's side.
  */
 export async function passGuards(
   request: UpgradeRequest,
@@ -26,7 +26,7 @@ export async function passGuards(
   }
   // An application guard that replaces FedecksAuthGuard need not set a grant.
   const { device, grant = { generation: 0, expiresAt: 0 } } = request;
-  if (!device) throw new Error('FedecksAuthGuard was replaced by a guard that sets no request.device');
+  if (!device) throw new Error('The guard that replaces FedecksAuthGuard must set request.device');
   return { device, grant };
 }
 

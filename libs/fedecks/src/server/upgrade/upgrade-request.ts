@@ -7,21 +7,21 @@ import { type Grant, type TokenContent, type Tokens } from '../token.js';
 
 /** The request of an upgrade, as guards see it. */
 export interface UpgradeRequest extends Omit<IncomingMessage, 'signal'> {
-  /** The address of the peer, or of the client a trusted proxy names. */
+  /** The address of the peer, or of the client behind trusted proxies. */
   remoteAddress?: string;
-  /** Who the device says it is, as soon as that is read: not checked yet. */
+  /** The claimed device id, set when it is read. Not authenticated. */
   deviceId?: string;
-  /** Set by {@link FedecksAuthGuard}, and so there for all guards after it. */
+  /** Set by {@link FedecksAuthGuard}, for all guards after it. */
   device?: AuthenticatedDevice;
-  /** @internal Set with {@link device}: what the tokens of the connection carry on. */
+  /** @internal Set with {@link device}: the grant that the tokens of the connection inherit. */
   grant?: Grant;
   /** @internal Set before the guards run. */
   arrival?: Arrival;
-  /** Aborts when nobody waits for the guards any more: the device has gone, the time is up, or the app closes. */
+  /** Aborts when nobody needs the guards' result any more: disconnect, timeout, or shutdown. */
   readonly signal?: AbortSignal;
 }
 
-/** A signal that is made when it is first asked for: few guards and authenticators do. */
+/** A signal created on first use: few guards and authenticators use it. */
 export class LazySignal {
   private controller: AbortController | undefined;
   private aborted = false;
@@ -46,7 +46,7 @@ export class LazySignal {
   }
 }
 
-/** A device that the guards have let in. */
+/** An authenticated device, and its grant. */
 export interface Authenticated {
   readonly device: AuthenticatedDevice;
   readonly grant: Grant;
@@ -65,17 +65,17 @@ export type Presented =
   | { readonly type: 'credentials'; readonly header: AuthHeader & { readonly ok: true } }
   | { readonly type: 'invalid'; readonly refused: UpgradeRefused };
 
-/** Each header is read once, though limits and guard both look at it. */
-const read = new WeakMap<UpgradeRequest, Presented>();
+/** Caches the result, because both the limits and the guard need it. */
+const cache = new WeakMap<UpgradeRequest, Presented>();
 
 /** Reads the auth header, and checks the signature of its token: some microseconds of work. */
 export function readPresented(request: UpgradeRequest, tokens: Pick<Tokens, 'verify'>): Presented {
-  let presented = read.get(request);
-  if (!presented) read.set(request, (presented = present(request, tokens)));
+  let presented = cache.get(request);
+  if (!presented) cache.set(request, (presented = readAuthHeader(request, tokens)));
   return presented;
 }
 
-function present(request: UpgradeRequest, tokens: Pick<Tokens, 'verify'>): Presented {
+function readAuthHeader(request: UpgradeRequest, tokens: Pick<Tokens, 'verify'>): Presented {
   const value = request.headers[AUTH_HEADER];
   const header = decodeAuthHeader(Array.isArray(value) ? value.join(', ') : value);
   if (!header.ok) return invalid(null, 'invalid_auth_header', header.info);

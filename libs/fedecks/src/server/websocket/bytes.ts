@@ -1,6 +1,6 @@
 export const EMPTY: Buffer = Buffer.alloc(0);
 
-/** Makes a view as Node makes its own, in a third of the time that `subarray` takes. */
+/** Creates a view in a third of the time of `subarray`. */
 export const { [Symbol.species]: View } = Buffer as unknown as {
   readonly [Symbol.species]: new (memory: ArrayBufferLike, offset: number, length: number) => Buffer;
 };
@@ -12,12 +12,12 @@ export function copyOf(bytes: Buffer, from: number, to: number): Buffer {
   return copy;
 }
 
-/** The least that is allocated, so that a message that comes in single bytes does not grow at each of the first. */
+/** The minimum allocation, so that a message in single bytes does not reallocate at each of the first bytes. */
 const LEAST_BYTES = 512;
 
 /**
- * The payload of a message that does not come in one piece. It has memory of its own, so that it keeps no chunk alive,
- * and that memory grows with what has arrived: at most twice of it, whatever a header claims.
+ * The payload of a message that arrives in pieces. It has its own memory, so it keeps no chunk alive. The memory is at
+ * most twice the size of the received bytes, whatever a header claims.
  */
 export class MessageBuffer {
   length = 0;
@@ -31,7 +31,7 @@ export class MessageBuffer {
     this.length = length;
   }
 
-  /** Hands the message over and begins anew. */
+  /** Returns the message, and starts an empty one. */
   take(): Buffer {
     const { memory, length } = this;
     this.clear();

@@ -14,15 +14,15 @@ export const CLOSE = 8;
 export const PING = 9;
 export const PONG = 10;
 
-/** The most a control frame carries, and the longest length that fits into the second byte. */
+/** The maximum payload of a control frame, and the longest length that fits into the second byte. */
 export const SMALL_BYTES = 125;
 /** The length that follows has 16 bits, or 64. */
 export const LENGTH_16 = 126;
 export const LENGTH_64 = 127;
 
 /**
- * What RFC 6455 forbids in the first two bytes of a frame from a client (§5.2, §5.4, §5.5), in plain words.
- * `inMessage`: whether a fragmented message waits for its next frame.
+ * The violation of RFC 6455 (§5.2, §5.4, §5.5) in the first two bytes of a client's frame, if any.
+ * `inMessage`: whether a fragmented message is incomplete.
  */
 export function findProblem(first: number, second: number, inMessage: boolean): string | undefined {
   const opcode = first & OPCODE;

@@ -15,9 +15,9 @@ import {
 } from './frame-header.js';
 import { rotate, unmask } from './mask.js';
 
-/** What {@link FrameReader.next} found: numbers, as a switch over them is fast. */
+/** The results of {@link FrameReader.next}. Numbers, because a switch over them is fast. */
 export const FOUND = {
-  /** No more has arrived. */
+  /** No complete frame has arrived. */
   nothing: 0,
   text: 1,
   binary: 2,
@@ -35,9 +35,9 @@ export type Found = (typeof FOUND)[keyof typeof FOUND];
 export const MAX_FRAGMENTS = 16_384;
 
 const MASK_BYTES = 4;
-/** The longest that can wait for its rest outside of a message: a control frame. Headers are shorter. */
+/** The longest incomplete unit outside of a message: a control frame. Headers are shorter. */
 const LONGEST_UNIT_BYTES = 2 + MASK_BYTES + 125;
-/** A rest is copied out of memory that is larger than this, so as not to keep that alive. */
+/** An incomplete rest is copied out of memory larger than this, so as not to keep that alive. */
 const SMALL_MEMORY_BYTES = 4 * LONGEST_UNIT_BYTES;
 
 /** Stands for a close frame without a code (RFC 6455 §7.4.1). */
@@ -49,8 +49,8 @@ const NO_CODE = 1005;
  *     reader.append(chunk);
  *     for (let found = reader.next(); found !== FOUND.nothing; found = reader.next()) ...
  *
- * A whole frame inside a chunk is unmasked in place and handed over as a view. What comes in pieces is collected, see
- * {@link MessageBuffer}. Between two chunks the reader keeps no chunk alive.
+ * A whole frame inside a chunk is unmasked in place and returned as a view. {@link MessageBuffer} collects frames that
+ * arrive in pieces. Between two chunks the reader keeps no chunk alive.
  */
 export class FrameReader {
   /** Of text, binary, ping and pong. It is valid until the next `append()` or `next()`, and may be a view of a chunk. */
@@ -72,19 +72,19 @@ export class FrameReader {
   private readonly later: Buffer[] = [];
   private laterBytes = 0;
 
-  /** The message that is being collected; its opcode is 0 if there is none. */
+  /** The incomplete message; its opcode is 0 if there is none. */
   private readonly message = new MessageBuffer();
   private opcode = 0;
   private fragments = 0;
-  /** The frame of it that is being read: `missing` bytes of its payload have not arrived. */
+  /** The current frame of the message: `missing` bytes of its payload have not arrived. */
   private missing = 0;
   private mask = 0;
   private isLast = false;
 
-  /** @param maxMessageBytes The most a message may have, in one frame or in fragments. Longer ones are violations. */
+  /** @param maxMessageBytes the maximum size of a message, in one frame or in fragments. A longer one is a violation. */
   constructor(private readonly maxMessageBytes: number) {}
 
-  /** Takes bytes as they have arrived. They belong to the reader from now on: it unmasks in place. */
+  /** Adds received bytes. The reader owns them from now on: it unmasks in place. */
   append(chunk: Buffer): void {
     if (this.ended || chunk.length === 0) return;
     if (this.at === this.chunk.length && this.laterBytes === 0) this.begin(chunk);
@@ -94,7 +94,7 @@ export class FrameReader {
     }
   }
 
-  /** Returns the next whole thing that has arrived. After `violation` or `close` it only returns `nothing`. */
+  /** Returns the next complete item. After `violation` or `close` it returns only `nothing`. */
   next(): Found {
     if (this.ended) return FOUND.nothing;
     do {
@@ -112,17 +112,17 @@ export class FrameReader {
     return 2 * payload.length < payload.buffer.byteLength ? copyOf(payload, 0, payload.length) : payload;
   }
 
-  /** Whether part of a frame or of a fragmented message waits for its rest. Ask after `nothing`. */
+  /** Whether a frame or a fragmented message is incomplete. Valid after `nothing`. */
   get unfinished(): boolean {
     return this.opcode !== 0 || this.at < this.chunk.length;
   }
 
-  /** Bytes that have arrived of what is unfinished: 0 if nothing is. Ask after `nothing`. */
+  /** The received bytes of the incomplete item; 0 if there is none. Valid after `nothing`. */
   get unfinishedBytes(): number {
     return this.message.length + this.chunk.length - this.at;
   }
 
-  /** All bytes the reader holds: those `next()` has not looked at, and those of an unfinished message. */
+  /** All bytes the reader holds: unread ones, and those of an incomplete message. */
   get pendingBytes(): number {
     return this.unfinishedBytes + this.laterBytes;
   }
@@ -180,7 +180,7 @@ export class FrameReader {
     return new View(chunk.buffer, chunk.byteOffset + start, length);
   }
 
-  /** Moves what has arrived of the payload into the message. */
+  /** Moves the received part of the payload into the message. */
   private readPayload(): Found {
     const { chunk, at, missing, message } = this;
     const end = Math.min(at + missing, chunk.length);
@@ -219,7 +219,8 @@ export class FrameReader {
     if (payload.length === 0) return this.close(NO_CODE, '');
     const code = payload.readUInt16BE(0);
     const reason = payload.subarray(2);
-    if (!isCloseCode(code)) return this.fail(CLOSE_CODE.protocolError, `close code ${code} must not be sent`);
+    if (!isCloseCode(code))
+      return this.fail(CLOSE_CODE.protocolError, `close code ${code} is not allowed in a frame`);
     if (!isUtf8(reason)) return this.fail(CLOSE_CODE.invalidUtf8, 'the reason of a close frame is not UTF-8');
     return this.close(code, reason.toString());
   }
@@ -238,7 +239,7 @@ export class FrameReader {
     return FOUND.violation;
   }
 
-  /** Reads nothing more, and lets go of all memory. */
+  /** Stops reading, and releases all memory. */
   discard(): void {
     this.ended = true;
     this.payload = EMPTY;
@@ -254,8 +255,8 @@ export class FrameReader {
   }
 
   /**
-   * Goes on to the next chunk, false if none has arrived. A rest, which is less than a header or a control frame, is
-   * joined with enough of the next chunk to complete it.
+   * Advances to the next chunk; false if there is none. Joins a rest, which is shorter than a header or a control frame,
+   * with enough of the next chunk to complete it.
    */
   private advance(): boolean {
     const next = this.laterBytes > 0 ? this.later.shift() : undefined;
@@ -277,7 +278,7 @@ export class FrameReader {
     return true;
   }
 
-  /** Keeps a rest until the next `append()`, but not the chunk it is in. */
+  /** Keeps a rest until the next `append()`, without its chunk. */
   private keepRest(): void {
     const { chunk, at } = this;
     if (at === chunk.length) this.begin(EMPTY);

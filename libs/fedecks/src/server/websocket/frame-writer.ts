@@ -23,14 +23,14 @@ export function binaryFrame(payload: Uint8Array): Buffer {
   return frame(BINARY, payload);
 }
 
-/** The answer to a ping: `payload` is that of the ping. */
+/** The answer to a ping with this payload. */
 export function pongFrame(payload: Uint8Array): Buffer {
   return frame(PONG, payload);
 }
 
 /**
- * A close frame. Code 1005 stands for none: the frame is empty then. Of a reason only whole characters within 123 bytes
- * are sent, as a control frame has room for no more.
+ * A close frame. Code 1005 means no code: the frame is empty then. A reason is cut to whole characters within 123 bytes,
+ * the limit of a control frame.
  */
 export function closeFrame(code: number, reason = ''): Buffer {
   if (code === NO_CODE) return frame(CLOSE, EMPTY);
@@ -67,7 +67,7 @@ function writeHeader(bytes: Buffer, at: number, opcode: number, length: number):
   }
 }
 
-/** The payload of a frame that {@link frameInGap} or {@link binaryFrame} has made, as a view. */
+/** The payload of a frame from {@link frameInGap} or {@link binaryFrame}, as a view. */
 export function payloadOf(frame: Buffer): Buffer {
   const length = frame[1]!;
   return frame.subarray(length <= SMALL_BYTES ? 2 : length === LENGTH_16 ? 4 : HEADER_BYTES);

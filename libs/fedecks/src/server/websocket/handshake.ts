@@ -9,8 +9,8 @@ const KEY = /^[+/0-9A-Za-z]{22}==$/;
 const VERSION = '13';
 
 /**
- * What keeps a request from becoming a websocket (RFC 6455 §4.2.1), and the status to answer with (PROTOCOL.md §1.6).
- * Undefined if nothing does.
+ * The first violation of RFC 6455 §4.2.1 in a request for a websocket, and the status of the answer (PROTOCOL.md §1.6).
+ * Undefined if the request is valid.
  */
 export function checkHandshake(
   request: IncomingMessage,
@@ -31,7 +31,7 @@ export function checkHandshake(
 }
 
 /**
- * The 101 for a request that {@link checkHandshake} has passed: no extension, no subprotocol (PROTOCOL.md §1.3).
+ * The 101 for a request that passed {@link checkHandshake}: no extension, no subprotocol (PROTOCOL.md §1.3).
  * @param limits the value of the header with the limits; without it the 101 has none (PROTOCOL.md §1.9).
  * @param protocol the newest that both sides speak; of version 1 the 101 says nothing (PROTOCOL.md §6.1).
  */

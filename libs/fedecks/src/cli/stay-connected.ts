@@ -1,18 +1,18 @@
 import { type FedecksClient } from '../client/index.js';
-import { whyNot } from './device.js';
+import { explainFailure } from './device.js';
 import { CommandError } from './exit.js';
 import { type Login } from './logins.js';
 
 /**
- * Keeps a device connected until `signal` is aborted, and closes its connection then.
- * @throws {CommandError} (rejects) when only a login would help.
+ * Keeps a device connected until `signal` aborts, then closes the connection.
+ * @throws {CommandError} (rejects) if the device must log in again.
  */
-export async function stay(device: FedecksClient, login: Login, signal: AbortSignal): Promise<void> {
+export async function stayConnected(device: FedecksClient, login: Login, signal: AbortSignal): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
       device.events$.subscribe((event) => {
         if (event.type === 'unregistered' || event.type === 'token_refused')
-          reject(new CommandError(whyNot(event, login)));
+          reject(new CommandError(explainFailure(event, login)));
       });
       signal.addEventListener('abort', () => resolve());
       if (signal.aborted) return resolve();
