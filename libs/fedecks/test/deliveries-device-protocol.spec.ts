@@ -316,6 +316,20 @@ describe('a client with an outbox', () => {
     expect(await texts(2)).toEqual(['2', '3']);
   });
 
+  it('drops a message for which there is no room before it is known to be kept', async () => {
+    makeClient({ outbox: new MemoryOutboxStore({ maxMessages: 1 }) });
+    const [one, two] = await Promise.all([client.deliver('log', '1'), client.deliver('log', '2')]);
+    expect(await one.done).toBe('dropped');
+    expect(await log.until('delivery_dropped')).toMatchObject({ id: one.id, cause: 'full' });
+    await client.start();
+    await accept();
+    await device.frame();
+    device.binary(resume());
+    expect(await texts(1)).toEqual(['2']);
+    device.binary(ack(0, 2));
+    expect(await two.done).toBe('handled');
+  });
+
   it('rejects a message when it is full, if it is to', async () => {
     await connect({ outbox: new MemoryOutboxStore({ maxMessages: 1, full: 'reject' }) });
     await client.deliver('log', '1');

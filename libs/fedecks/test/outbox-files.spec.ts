@@ -242,14 +242,22 @@ describe('FileOutboxStore', () => {
   it('goes on counting after all files but the newest are removed', async () => {
     let last = 0;
     let first = '';
-    await opened(async (store) => {
-      first = segments()[0]!;
-      for (let index = 0; index < 30; index++) last = await store.append(message(TEXT), 'disk');
-      store.acknowledge('default', last);
-      await store.flush();
-      await store.append(message('x'), 'disk');
-      store.acknowledge('default', last + 1);
-    });
+    await opened(
+      async (store) => {
+        first = segments()[0]!;
+        for (let index = 0; index < 30; index++) last = await store.append(message(TEXT), 'disk');
+        store.acknowledge('default', last);
+        await store.flush();
+        // In another lane, until no file names a message of the first.
+        for (let seq = 1; seq <= 20; seq++) {
+          await store.append(message(TEXT, { lane: 'other' }), 'disk');
+          store.acknowledge('other', seq);
+        }
+        await store.flush();
+        await pass(20);
+      },
+      { syncMs: 1 },
+    );
     expect(segments()).not.toContain(first);
     await opened(async (store) => expect(await store.append(message('y'), 'disk')).toBeGreaterThan(last));
   });
