@@ -92,9 +92,12 @@ describe('device-agent with a login file, connected to cloud-api', () => {
     Date.now = realNow;
     await start();
     await connected();
-    const { lastError, tokenExpiresAt } = status();
-    expect(lastError).toBe('The cloud refuses the token, which has expired');
-    expect(Date.parse(tokenExpiresAt ?? '')).toBeGreaterThan(Date.now());
+    // The old token is held until the new one has arrived.
+    await eventually(
+      () => Date.parse(status().tokenExpiresAt ?? ''),
+      (expiresAt) => expiresAt > Date.now(),
+    );
+    expect(status().lastError).toBe('The cloud refuses the token, which has expired');
   });
 
   it('keeps its old token, and logs why, while cloud-api rejects the login', async () => {

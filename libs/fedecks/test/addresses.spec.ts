@@ -98,7 +98,9 @@ describe('A server on a Unix socket', () => {
 
   it('warns at start-up, without trustedProxies, that all devices share one limit', async () => {
     await start({ upgradesPerAddressPerMinute: 1 });
-    expect(warnings).toEqual([expect.stringMatching(/unix socket.*share one.*'trustedProxies'/)]);
+    expect(warnings).toEqual([
+      expect.stringMatching(/unix socket.*share one.*set trustedProxies: \['loopback'\]/),
+    ]);
     expect(await statusOf('203.0.113.1')).toBe(101);
     expect(await statusOf('203.0.113.2')).toBe(503);
   });

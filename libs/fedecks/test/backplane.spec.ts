@@ -204,7 +204,7 @@ describe.each(Object.entries(BACKPLANES))('A backplane %s', (_, backplane) => {
     await expect(fedecks.pushToGroup('', 'nobody')).rejects.toThrow(RangeError);
     for (let index = 0; index < 64; index++) fedecks.joinGroup(id, `group-${index}`);
     expect(() => fedecks.joinGroup(id, 'group-0')).not.toThrow();
-    expect(() => fedecks.joinGroup(id, 'group-64')).toThrow(/is in 64 groups/);
+    expect(() => fedecks.joinGroup(id, 'group-64')).toThrow(/is already in 64 groups/);
   });
 
   it("with duplicates: 'oldest', rejects a second connection until the first has ended", async () => {

@@ -199,7 +199,7 @@ describe('an @OnMessage method of a device', () => {
     await fedecks.request(ID, 'number', 'seven').catch(() => undefined);
     expect(log.lines).toEqual([
       'error: Sensors.boom failed',
-      'warn: A pipe refused what the cloud sent: Sensors.number: Validation failed (numeric string is expected)',
+      'warn: A pipe rejected a message from the cloud: Sensors.number: Validation failed (numeric string is expected)',
     ]);
   });
 

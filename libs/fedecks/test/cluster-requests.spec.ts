@@ -1,6 +1,4 @@
 import { type FakeDevice } from '@fedecks/nest/testing';
-import { type Term, type Tuple } from '@fedecks/nest/wire';
-import { type ControlMessage, encodeControlAfter } from '../src/wire/internal.js';
 import { eventually } from './support/eventually.js';
 import { Fleet, type FleetNode } from './support/fleet.js';
 import { NatsServer } from './support/nats-server.js';
@@ -10,24 +8,6 @@ const HEARTBEAT_MS = 300;
 const REQUESTS = 400;
 /** `REQUESTS_SEED=...` repeats the steps of a run, but not the timing of its processes. */
 const SEED = Number(process.env['REQUESTS_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-
-/** What a device is sent about a request: the name of the control message, its id and the payload of the message. */
-interface Control {
-  readonly name: string;
-  readonly id: number;
-  readonly event: Term | undefined;
-  readonly payload: Term | undefined;
-}
-
-async function nextControl(device: FakeDevice): Promise<Control> {
-  const [name, id, , message] = (await device.next(60_000)) as Tuple &
-    [number[], number, number, Tuple | undefined];
-  return { name: Buffer.from(name).toString(), id, event: message?.[0], payload: message?.[1] };
-}
-
-function answer(device: FakeDevice, control: ControlMessage): void {
-  device.sendRaw(encodeControlAfter(0, control));
-}
 
 const outcomeOf = (promise: Promise<unknown>): Promise<unknown> =>
   promise.catch((error: unknown) => (error as { code?: unknown }).code ?? error);
@@ -73,40 +53,39 @@ describe('A request to a device of another process', () => {
 
   it('is answered, with a value or a stream of them', async () => {
     const value = one.request('lamp', 'read', { sensor: 3 });
-    const { id, event, payload } = await nextControl(device);
-    expect([event, payload]).toEqual(['read', { sensor: 3 }]);
-    answer(device, { type: 'reply', id, value: { celsius: 21.5 } });
+    const request = await device.nextRequest();
+    expect([request.event, request.payload]).toEqual(['read', { sensor: 3 }]);
+    request.reply({ celsius: 21.5 });
     expect(await value).toEqual({ celsius: 21.5 });
 
     const values = one.stream('lamp', 'log', null, 3);
-    const stream = await nextControl(device);
-    for (const line of ['a', 'b', 'c']) answer(device, { type: 'next', id: stream.id, value: line });
+    const stream = await device.nextRequest();
+    for (const line of ['a', 'b', 'c']) stream.next(line);
     expect(await values).toEqual(['a', 'b', 'c']);
-    expect(await nextControl(device)).toMatchObject({ name: 'cancel', id: stream.id });
+    await stream.cancelled;
   });
 
   it('is not sent when it is too large for NATS', async () => {
     const large = 'x'.repeat(1_100_000);
     expect(await outcomeOf(one.request('lamp', 'write', large))).toBe('too-large');
     const value = one.request('lamp', 'read', null);
-    const { id, event } = await nextControl(device);
-    expect(event).toBe('read');
-    answer(device, { type: 'reply', id, value: 'small' });
+    const request = await device.nextRequest();
+    expect(request.event).toBe('read');
+    request.reply('small');
     expect(await value).toBe('small');
   });
 
   it('fails with a text when an answer is too large for NATS', async () => {
     const text = 'x'.repeat(1_100_000);
     const value = one.request('lamp', 'read', null);
-    const { id } = await nextControl(device);
-    answer(device, { type: 'reply', id, value: text });
+    (await device.nextRequest()).reply(text);
     await expect(value).rejects.toThrow(/failed.*max_payload/);
 
     const values = one.stream('lamp', 'log', null, 3);
-    const stream = await nextControl(device);
-    answer(device, { type: 'next', id: stream.id, value: text });
+    const stream = await device.nextRequest();
+    stream.next(text);
     await expect(values).rejects.toMatchObject({ code: 'failed' });
-    expect(await nextControl(device)).toMatchObject({ name: 'cancel', id: stream.id });
+    await stream.cancelled;
   });
 
   it('is lost when the process that holds the device is killed', async () => {
@@ -114,34 +93,34 @@ describe('A request to a device of another process', () => {
       outcomeOf(one.request('lamp', 'read', null)),
       outcomeOf(one.stream('lamp', 'log', null, 1)),
     ];
-    await nextControl(device);
-    await nextControl(device);
+    await device.nextRequest();
+    await device.nextRequest();
     two.kill();
     expect(await Promise.all(killed)).toEqual(['connection_lost', 'connection_lost']);
   });
 
   it('is lost when the process that holds the device hangs', async () => {
     const hung = outcomeOf(one.request('lamp', 'read', null));
-    await nextControl(device);
+    const request = await device.nextRequest();
     two.freeze();
     expect(await hung).toBe('connection_lost');
     two.thaw();
-    expect(await nextControl(device)).toMatchObject({ name: 'cancel' });
+    await request.cancelled;
   });
 
   it('is cancelled on the device when the process that asked was killed', async () => {
     void outcomeOf(one.stream('lamp', 'log', null, 1_000));
-    const { id } = await nextControl(device);
+    const request = await device.nextRequest();
     one.kill();
-    expect(await nextControl(device)).toMatchObject({ name: 'cancel', id });
+    await request.cancelled;
   });
 
   it('is lost when NATS is restarted, and cancelled on the device', async () => {
     const open = outcomeOf(one.request('lamp', 'read', null, 60_000));
-    const { id } = await nextControl(device);
+    const request = await device.nextRequest();
     await nats.kill();
     expect(await open).toBe('connection_lost');
-    expect(await nextControl(device)).toMatchObject({ name: 'cancel', id });
+    await request.cancelled;
     await nats.restart();
     await eventually(
       () => outcomeOf(one.push('lamp', 'back')),
@@ -164,20 +143,12 @@ it(`ends each of ${REQUESTS} requests once, while nodes are killed and frozen, a
 
   async function serve(device: FakeDevice): Promise<void> {
     for (;;) {
-      const { name, id, payload } = await nextControl(device);
-      if (name !== 'request') continue;
-      const [number, afterMs] = payload as [number, number];
+      const request = await device.nextRequest(60_000);
+      const [number, afterMs] = request.payload as [number, number];
       sent.set(number, (sent.get(number) ?? 0) + 1);
       // A third is never answered.
       if (afterMs > 1_000) continue;
-      setTimeout(() => {
-        // It may be disconnected by now.
-        try {
-          answer(device, { type: 'reply', id, value: number });
-        } catch (error) {
-          expect(String(error)).toContain('cannot send');
-        }
-      }, afterMs);
+      setTimeout(() => request.reply(number), afterMs);
     }
   }
 

@@ -76,7 +76,7 @@ describe('the options of FedecksClient', () => {
 
   it('report all problems with the outbox', () => {
     expect(problemsOf({ ...GOOD, outbox: { directry: 'x', maxMessages: 0, full: 'explode' } })).toEqual([
-      "'outbox': There is no option 'directry': did you mean 'directory'?",
+      "'outbox': Option 'directry' does not exist: did you mean 'directory'?",
       "'outbox': 'directory' must be the path of a directory.",
       "'outbox': 'maxMessages' must be a whole number of messages of at least 1, not 0.",
       "'outbox': 'full' must be 'drop-oldest' or 'reject', not a string of 7 characters.",
