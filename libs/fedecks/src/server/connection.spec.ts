@@ -116,7 +116,8 @@ describe('the turns of connections', () => {
     expect(before).toBeLessThan(16);
     small.onData(message('one'));
     expect(handled).toHaveLength(before);
-    await turn();
+    // A process that is preempted may use up the turn with the first of them.
+    while (handled.length < before + 2) await turn();
     expect(handled[before]).toBe('small');
     expect(handled[before + 1]).toBe('slow');
   });
