@@ -1,6 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { FileOutboxStore } from '../src/client/outbox/file-outbox-store.js';
 import { Program } from './support/child-app.js';
 import { contents, Told } from './support/outbox-stores.js';
@@ -14,21 +14,16 @@ it(
   async () => {
     const random = seeded(SEED);
     const directory = await mkdtemp(join(tmpdir(), 'fedecks-outbox-'));
+    const log = join(directory, '..', `${basename(directory)}.log`);
     const program = await Program.compile('outbox-child.ts');
     const kept = new Map<number, string>();
     let acknowledged = 0;
     try {
       for (let kill = 0; kill < KILLS; kill++) {
-        const child = program.start([directory]);
+        const child = program.start([directory, log]);
         const killed = new Promise<void>((resolve) => {
           let lines = Math.floor(1 + random() * 300);
-          child.onLine((line) => {
-            const [what, ...rest] = line.split(' ');
-            if (what === 'acknowledge') acknowledged = Math.max(acknowledged, Number(rest[0]));
-            else {
-              expect(kept.has(Number(what))).toBe(false);
-              kept.set(Number(what), rest.join(' '));
-            }
+          child.onLine(() => {
             if (--lines !== 0) return;
             child.kill('SIGKILL');
             resolve();
@@ -37,6 +32,15 @@ it(
         await killed;
         expect((await child.exited(10_000)).signal).toBe('SIGKILL');
         expect(child.stderr).toBe('');
+        for (const line of (await readFile(log, 'utf8')).trim().split('\n')) {
+          const [what, ...rest] = line.split(' ');
+          if (what === 'acknowledge') acknowledged = Math.max(acknowledged, Number(rest[0]));
+          else {
+            expect(kept.has(Number(what))).toBe(false);
+            kept.set(Number(what), rest.join(' '));
+          }
+        }
+        await rm(log);
         const told = new Told();
         const store = new FileOutboxStore(directory, { segmentBytes: 8_192 });
         await store.open(told);
@@ -52,7 +56,7 @@ it(
       expect(kept.size).toBeGreaterThan(KILLS * 10);
     } finally {
       await program.remove();
-      await rm(directory, { recursive: true });
+      await Promise.all([rm(directory, { recursive: true }), rm(log, { force: true })]);
     }
   },
   KILLS * 4_000,

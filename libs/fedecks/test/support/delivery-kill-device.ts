@@ -1,7 +1,9 @@
 /**
- * A device that delivers numbers until it is killed, and prints each that is kept. Arguments: URL, directory, first
- * number. Without a first number it puts in no more, and prints 'empty' when nothing waits.
+ * A device that delivers numbers until it is killed, and logs each that is kept. The log is the file 'kept': a kill -9
+ * loses what waits for a pipe. Arguments: URL, directory, first number. Without a first number it puts in no more, and
+ * prints 'empty' when nothing waits.
  */
+import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FedecksClient, FileTokenStore } from '@fedecks/nest/client';
 
@@ -36,7 +38,7 @@ if (first === undefined) {
 } else {
   for (let number = Number(first); ; number++) {
     await client.deliver('number', number);
-    console.log(`kept ${number}`);
+    appendFileSync(join(directory, 'kept'), `${number}\n`);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
