@@ -2,7 +2,7 @@
 import { type AddressInfo, type Server } from 'node:net';
 import { HttpException, Injectable, type LoggerService, ParseIntPipe, UseGuards } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
-import { type Fedecks, RequestFailedError, RequestTimeoutError } from '@fedecks/nest';
+import { type Fedecks, RequestFailedError, RequestTimeoutError, stop } from '@fedecks/nest';
 import {
   AbortSignal as Signal,
   ConnectionLostError,
@@ -72,6 +72,11 @@ class Sensors {
   @OnMessage('boom')
   boom() {
     throw new Error('the password is swordfish');
+  }
+
+  @OnMessage('stop')
+  stop() {
+    return stop();
   }
 
   @OnMessage('broken')
@@ -187,6 +192,7 @@ describe('an @OnMessage method of a device', () => {
     ['a pipe refuses', 'number', 'seven', 'invalid', 'Validation failed (numeric string is expected)'],
     ['a guard refuses', 'guarded', null, 'invalid', 'Forbidden resource'],
     ['it throws', 'boom', null, 'failed', 'internal error'],
+    ['it returns stop(), which is for the cloud', 'stop', null, 'failed', 'internal error'],
     ['it throws an HttpException', 'broken', null, 'failed', 'sensor 3 is broken'],
   ])('answers with an error when %s', async (_what, event, payload, code, text) => {
     const request = fedecks.request(ID, event, payload);

@@ -33,6 +33,8 @@ export class RequestSink implements ResultSink {
 
   stop(stop: Stop): void {
     this.connection.stop(stop);
+    // A device does not close its connection: the other side must not wait for an answer that never comes.
+    this.request.error('failed', 'internal error');
   }
 
   drained(): Promise<void> | undefined {
