@@ -179,7 +179,7 @@ export class DeviceSocket {
     const todo = requests.onControl(bytes, performance.now());
     if (todo === 'handle') this.listener.request(incomingRequest(bytes, requests, () => this.writingControl));
     if (todo === 'close')
-      this.breach('it sent a control message that is malformed, or answers what was never asked');
+      this.breach('it sent a control message that is malformed, or answers an unknown request');
   }
 
   /** Closes with 1002. @param what the server did, as a clause: `it sent ...`. */

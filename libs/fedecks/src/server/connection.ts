@@ -53,6 +53,9 @@ let connections = 0;
 
 const SECOND_MS = 1_000;
 
+/** The text for the device (PROTOCOL.md §6.3, §6.4). It does not name the events that have a handler. */
+const NO_HANDLER = 'no handler takes this event';
+
 /** How long, in ms, the peer has to end its side of TCP after a close. */
 const LINGER_MS = 1_000;
 
@@ -374,17 +377,21 @@ export class Connection implements InboxOwner<Inbound>, ResultSink, DeliveryPeer
     const sink = new RequestSink(request, this, failureOf);
     const runner = new HandlerRunner(sink);
     request.onEnd = () => runner.end();
-    const { router } = this.endpoint;
+    if (this.runFor(sink, message, data.length, runner)) request.watch(now);
+    else request.error('no_handler', NO_HANDLER);
+  }
+
+  /** Runs the handler of a message whose sender is told of failures. False if there is none. */
+  private runFor(sink: ResultSink, message: Term, bytes: number, runner: HandlerRunner): boolean {
     let route: Route | undefined;
     try {
-      route = router.message(message);
+      route = this.endpoint.router.message(message);
     } catch (error) {
       sink.onFailure(error);
-      return;
+      return true;
     }
-    this.run(route, message, data.length, runner);
-    if (route) request.watch(now);
-    else request.error('no_handler', 'no handler takes this event');
+    this.run(route, message, bytes, runner);
+    return route !== undefined;
   }
 
   /** Takes a control message about deliveries. */
@@ -421,11 +428,10 @@ export class Connection implements InboxOwner<Inbound>, ResultSink, DeliveryPeer
 
   private handleDelivery(turn: DeliveryTurn): void {
     if (!turn.begin()) return;
-    const { router, decoding } = this.endpoint;
     const sink = new DeliverySink(turn, this, failureOf);
     const runner = new HandlerRunner(sink, turn.info);
     turn.onEnd = () => runner.end();
-    const delivered = readDelivered(turn.frame, decoding);
+    const delivered = readDelivered(turn.frame, this.endpoint.decoding);
     if (!delivered) {
       const text = 'it is no safe term, or too large a one';
       this.report('unhandled_message', `a delivery cannot be read: ${text}`);
@@ -434,15 +440,8 @@ export class Connection implements InboxOwner<Inbound>, ResultSink, DeliveryPeer
     }
     const { message } = delivered;
     this.endpoint.onReceived(this.device, message);
-    let route: Route | undefined;
-    try {
-      route = router.message(message);
-    } catch (error) {
-      sink.onFailure(error);
-      return;
-    }
-    this.run(route, message, turn.frame.length, runner);
-    if (!route) turn.finish({ result: 'no_handler', text: 'no handler takes this event' });
+    if (!this.runFor(sink, message, turn.frame.length, runner))
+      turn.finish({ result: 'no_handler', text: NO_HANDLER });
   }
 
   private run(
