@@ -29,8 +29,11 @@ function frameBytes(payload) {
   return head(0x82, payload.length, 0).length + payload.length;
 }
 
-/** A connected device. Calls `onBytes` with the number of received bytes. */
-export function device(port, id) {
+/**
+ * A connected device. Calls `onBytes` with the number of received bytes.
+ * @param protocol 2 to be able to send requests.
+ */
+export function device(port, id, protocol = 1) {
   const auth = encodeTerm({ 'fedecks-device-id': id, password: 'x' }).toString('base64');
   const socket = connect(port, '127.0.0.1');
   socket.setNoDelay(true);
@@ -39,7 +42,8 @@ export function device(port, id) {
     socket.once('error', reject);
     socket.write(
       `GET /fedecks/websocket HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n` +
-        `sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nx-fedecks-auth: ${auth}\r\n\r\n`,
+        `sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nx-fedecks-auth: ${auth}\r\n` +
+        `${protocol === 2 ? 'x-fedecks-protocol: 2\r\n' : ''}\r\n`,
     );
     socket.once('data', (response) => {
       if (!response.toString('latin1').startsWith('HTTP/1.1 101'))
@@ -50,11 +54,11 @@ export function device(port, id) {
   });
 }
 
-export async function connectAll(port, count, prefix = 'device') {
+export async function connectAll(port, count, prefix = 'device', protocol = 1) {
   const devices = [];
   for (let from = 0; from < count; from += 50) {
     const batch = Array.from({ length: Math.min(50, count - from) }, (_, i) =>
-      device(port, `${prefix}-${from + i}`),
+      device(port, `${prefix}-${from + i}`, protocol),
     );
     devices.push(...(await Promise.all(batch)));
   }
@@ -65,12 +69,14 @@ export async function connectAll(port, count, prefix = 'device') {
 
 /**
  * Keeps `inFlight` messages unanswered on each device for `ms`, and returns the number of answers.
+ * @param payload of each message; a function returns that of the nth, of which there are `16 * inFlight`, all of one size.
  * @param reply the payload of the answers.
  */
 export async function echo(devices, payload, reply, inFlight, ms) {
+  const payloadOf = typeof payload === 'function' ? payload : () => payload;
   const replyBytes = frameBytes(reply);
-  const bursts = Array.from({ length: MASKS }, () =>
-    Buffer.concat(Array.from({ length: inFlight }, () => masked(payload))),
+  const bursts = Array.from({ length: MASKS }, (_, burst) =>
+    Buffer.concat(Array.from({ length: inFlight }, (_, i) => masked(payloadOf(burst * inFlight + i)))),
   );
   const requestBytes = bursts[0].length / inFlight;
   let answered = 0;

@@ -71,6 +71,23 @@ async function echoCost(column, message, connections, inFlight, mode = 'any') {
   return (after - before) / answered;
 }
 
+/** Server CPU in microseconds per request of an event. A bare server has no requests: it echoes the event. */
+async function requestCost(column, message, connections, inFlight) {
+  if (column !== 'fedecks') return echoCost(column, message, connections, inFlight, 'data');
+  const server = await start(column, 'data');
+  const devices = await connectAll(server.port, connections, 'device', 2);
+  const charlist = (name) => [...Buffer.from(name)];
+  const request = (n) => encodeTerm(tuple(charlist('request'), n + 1, 30_000, tuple('echo', message)));
+  const reply = encodeTerm(tuple(charlist('reply'), 1, message));
+  await echo(devices, request, reply, inFlight, WARM_UP_MS);
+  const before = cpuMicros(await server.ask('cpu'));
+  const answered = await echo(devices, request, reply, inFlight, MEASURE_MS);
+  const after = cpuMicros(await server.ask('cpu'));
+  server.stop();
+  for (const { socket } of devices) socket.destroy();
+  return (after - before) / answered;
+}
+
 /** Server CPU in microseconds per message to one device. @param way 'push' to each id, or 'broadcast' */
 async function pushCost(column, way) {
   const server = await start(column);
@@ -127,6 +144,7 @@ const MEASURES = {
   'event with the small map, 100 connections, window of 8 (us)': (column) =>
     echoCost(column, small, 100, 8, 'data'),
   'the same bytes, by a route by name (us)': (column) => echoCost(column, small, 100, 8, 'named'),
+  'the same event, as a request (us)': (column) => requestCost(column, small, 100, 8),
   'connect, log in, receive a token, after 300 (us)': (column) => connectCost(column, 300),
   'the same, after 5,000 (us)': (column) => connectCost(column, 5_000),
   'push to 1,000 devices in one tick, one by one, per push (us)': (column) => pushCost(column, 'push'),
