@@ -26,8 +26,8 @@ import { noteRefusal } from './pipe-refusal.js';
 const ENHANCERS = [GUARDS_METADATA, PIPES_METADATA, INTERCEPTORS_METADATA, EXCEPTION_FILTERS_METADATA];
 
 /**
- * Whether Nest has to call this method. Global exception filters do not count, as with
- * Nest's own gateways: they are written for HTTP, and would fail on a device in place of the handler.
+ * Whether Nest has to call this method. Global exception filters do not count, as in Nest's own gateways: they are
+ * written for HTTP, and their failure would hide the error of the handler.
  */
 export function isEnhanced(type: object, method: object, name: string, config: ApplicationConfig): boolean {
   if (ENHANCERS.some((key) => Reflect.hasMetadata(key, type) || Reflect.hasMetadata(key, method)))
@@ -39,7 +39,7 @@ export function isEnhanced(type: object, method: object, name: string, config: A
   return globals.some(({ length }) => length > 0) || hasScopedGlobals(config);
 }
 
-/** Whether the app has enhancers for all handlers that are made anew for each message or handler. */
+/** Whether the app has global enhancers that are request-scoped or transient. */
 export function hasScopedGlobals(config: ApplicationConfig): boolean {
   const scoped = [
     config.getGlobalRequestGuards(),
@@ -49,7 +49,7 @@ export function hasScopedGlobals(config: ApplicationConfig): boolean {
   return scoped.some(({ length }) => length > 0);
 }
 
-/** The enhancers of a method that are given as classes, for Nest to make. */
+/** The enhancers of a method that are given as classes, which Nest instantiates. */
 export function enhancerClasses(type: object, method: object, name: string): readonly Type[] {
   const given = [type, method].flatMap((target) =>
     ENHANCERS.flatMap((key) => (Reflect.getMetadata(key, target) ?? []) as unknown[]),
@@ -64,8 +64,8 @@ export class EnhancedCalls {
 
   /**
    * @param pattern what `switchToWs().getPattern()` returns.
-   * @param hostId of the provider or controller, for which Nest has made the enhancers.
-   * @param contextId where Nest keeps what it has made for one message, if it has.
+   * @param hostId the provider or controller for which Nest instantiated the enhancers.
+   * @param contextId the key of the instances of one message, if they are request-scoped.
    */
   create(
     instance: object,
@@ -120,7 +120,7 @@ const PAYLOAD_AND_DEVICE: Readonly<Record<string, ParamMetadata>> = {
   [`${PARAM.device}:1`]: { index: 1, pipes: [] },
 };
 
-/** Where the parameters of a method are kept. Undecorated ones are given a place of their own: pipes see them too. */
+/** The metadata key of a method's parameters. Undecorated parameters get their own key, so that pipes see them too. */
 function paramsKey(type: object, name: string): string {
   if (Object.keys(paramsOf(type, name)).length > 0) return ROUTE_ARGS_METADATA;
   Reflect.defineMetadata(UNDECORATED, PAYLOAD_AND_DEVICE, type, name);
@@ -131,9 +131,9 @@ function paramsKey(type: object, name: string): string {
 const OURS: readonly number[] = [PARAM.deviceId, PARAM.device, PARAM.signal, PARAM.delivery];
 
 /**
- * Nest's creator waits for the last value of a stream, and shows its filters only what is thrown before that.
- * Here a stream is sent value by value; the filters see what it fails with, whenever that is; and what no filter
- * takes is thrown, but not logged, since a device can cause it as often as it likes.
+ * Nest's creator waits for the last value of a stream, and its filters see only errors before that. This one sends a
+ * stream value by value, and its filters see an error whenever it occurs. It throws errors that no filter handles, and
+ * does not log them: a device could cause any number of lines.
  * @param name of the handler, for messages to the developer.
  */
 function streaming(creator: ExternalContextCreator, name: string): ExternalContextCreator {
@@ -185,7 +185,7 @@ function streaming(creator: ExternalContextCreator, name: string): ExternalConte
       Object.create(nest.filtersContextCreator) as CreatorInternals['filtersContextCreator'],
       { getGlobalMetadata: () => [] },
     ),
-    // A pipe of a method or class is about what the device has sent, not about the device.
+    // Pipes of a method or class apply to the payload, not to the device.
     async getParamValue(value, param, pipes) {
       const { type, data } = param;
       if (typeof type === 'number' && OURS.includes(type)) return value;
@@ -229,7 +229,7 @@ async function* recoveringIterable(values: AsyncIterable<unknown>, filtered: Fil
   }
 }
 
-/** The values interceptors have made of a method that runs when they are subscribed to. */
+/** The values that interceptors return. The method runs on subscription. */
 class Watched {
   constructor(
     readonly values: Observable<unknown>,
@@ -238,9 +238,9 @@ class Watched {
 }
 
 /**
- * Tells when an intercepted call is done, so that the device's next message may be handled: when its values have
+ * Resolves when an intercepted call is done, and the next message of the device may be handled: when its values have
  * ended, when the method has returned a stream of its own, or with the first value after the method has finished
- * (interceptors may add values without end).
+ * (interceptors may add any number of values).
  */
 class Progress {
   private methodFinished = false;

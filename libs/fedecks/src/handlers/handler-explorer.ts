@@ -149,7 +149,7 @@ export class HandlerExplorer {
   }
 }
 
-/** Whether Nest makes the instance from its class, rather than a factory or the app. */
+/** Whether Nest instantiates the class, and not a factory or the app. */
 function isMade(wrapper: ProviderWrapper): boolean {
   return !wrapper.isNotMetatype;
 }

@@ -1,20 +1,20 @@
-/** How long, in ms, the streams of all connections may go on before everything else of the process gets its turn. */
+/** The time, in ms, that the streams of all connections may take before they yield to the event loop. */
 const SLICE_MS = 5;
 
-/** The maximum number of values per turn, as streams woken together all see remaining time. */
+/** The maximum number of values per turn. Streams that resume together would all see time left. */
 const SLICE_VALUES = 256;
 
 /** The number of waiting streams resumed per turn. */
 const BATCH = 32;
 
-/** When this turn's slice ends; 0 while nobody has asked in it. */
+/** When the time slice of this turn ends; 0 if it has not begun. */
 let endsAt = 0;
 let values = 0;
 const waiting: (() => void)[] = [];
 
 /**
- * Asked before each value of a stream. Undefined while this turn of the event loop has time for it; else a
- * promise that resolves in a later turn, after those who have waited longer.
+ * Called before each value of a stream. Returns undefined while this turn of the event loop has time left. Otherwise
+ * returns a promise that resolves in a later turn, in order of the calls.
  */
 export function giveWay(): Promise<void> | undefined {
   if (endsAt === 0) beginSlice();

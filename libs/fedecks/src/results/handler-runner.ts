@@ -5,45 +5,45 @@ import { type DeliveryInfo } from './delivery-info.js';
 import { Intercepted, isIterator, Stop } from './result.js';
 import { PullStream, PushStream, type Stream, type StreamOwner } from './streams.js';
 
-/** What a handler may take beside the payload and the device. Asked only for handlers that take it. */
+/** The other arguments of a handler. Each is read only for handlers that take it. */
 export interface CallContext {
-  /** What `@AbortSignal()` stands for. */
+  /** The value of `@AbortSignal()`. */
   readonly signal: AbortSignal;
-  /** What `@Delivery()` stands for. */
+  /** The value of `@Delivery()`. */
   readonly delivery?: DeliveryInfo;
 }
 
-/** The connection's side of a handler: where results go. */
+/** Receives the results of a handler. */
 export interface ResultSink {
   /**
-   * Sends what a handler has returned. Throws what `encodeTerm` throws.
+   * Sends a result. Throws what `encodeTerm` throws.
    * @param streamed whether it is a value of a stream.
    */
   send(term: Term, streamed: boolean): void;
   /** The handler has returned nothing. */
   onNothing?(): void;
-  /** All streams have ended that the handler has returned. */
+  /** All streams that the handler returned have ended. */
   onStreamsEnd?(): void;
   /** After the end of the runner: a handler has stopped early, or what it streams goes nowhere. */
   onAborted?(): void;
   stop(stop: Stop): void;
-  /** Resolves when the peer has read enough of what was sent to be sent more; undefined when it has already. */
+  /** Resolves when the send buffer has room; undefined if it has room now. */
   drained(): Promise<void> | undefined;
   /**
-   * Reports what a handler, or a stream it has returned, has thrown. Must not throw.
-   * @param handler its name; undefined where it is not known.
+   * Reports an error of a handler or of a stream that it returned. Must not throw.
+   * @param handler its name, if known.
    */
   onFailure(error: unknown, handler?: string): void;
 }
 
 /**
- * Runs the handlers of one connection, and delivers what they return until the connection ends. Whatever handlers and
- * their streams throw is reported to the sink: nothing here throws or rejects.
+ * Runs the handlers of one connection, and passes their results to the sink until the connection ends. It reports errors
+ * of handlers and their streams to the sink, and never throws or rejects itself.
  */
 export class HandlerRunner implements CallContext {
   private ended = false;
   private streams: Set<Stream> | undefined;
-  /** How many values of streams are promises that have not settled. */
+  /** The number of stream values that are unsettled promises. */
   private unsettled = 0;
   private controller: AbortController | undefined;
 
@@ -52,14 +52,14 @@ export class HandlerRunner implements CallContext {
     readonly delivery?: DeliveryInfo,
   ) {}
 
-  /** Aborted when the connection ends. Made when it is first asked for. */
+  /** Aborts when the connection ends. Created on first use. */
   get signal(): AbortSignal {
     this.controller ??= guardedController((error) => this.onFailure(error));
     if (this.ended) this.controller.abort();
     return this.controller.signal;
   }
 
-  /** Calls a handler and delivers its result. A promise while the handler has not finished. */
+  /** Calls a handler and delivers its result. Returns a promise if the handler has not finished. */
   run(call: () => unknown): Promise<void> | undefined {
     try {
       return this.deliver(call());
@@ -70,10 +70,10 @@ export class HandlerRunner implements CallContext {
   }
 
   /**
-   * Takes what a handler has returned to where it goes. A promise while the handler has not finished; one that returns a
-   * stream has.
+   * Passes a result to the sink. Returns a promise if the handler has not finished. A handler that returns a stream has
+   * finished.
    * @param handler its name, for reports.
-   * @param streamed whether it is a value of a stream: after the end it goes nowhere, and nothing is reported.
+   * @param streamed whether it is a value of a stream. Those are dropped after the end, without a report.
    */
   deliver(result: unknown, handler?: string, streamed = false): Promise<void> | undefined {
     if (result === undefined) {
@@ -102,12 +102,12 @@ export class HandlerRunner implements CallContext {
   end(): void {
     if (this.ended) return;
     this.ended = true;
-    // Streams first, as listeners of the signal can no longer send.
+    // Streams first: listeners of the signal must not send any more.
     if (this.streams) for (const stream of [...this.streams]) stream.unsubscribe();
     this.controller?.abort();
   }
 
-  /** Reports what a handler has thrown. */
+  /** Reports an error of a handler. */
   onFailure(error: unknown, handler?: string): void {
     // An AbortError after the end is expected.
     if (this.ended && nameOf(error) === 'AbortError') {
@@ -155,14 +155,14 @@ export class HandlerRunner implements CallContext {
     else this.sink.onStreamsEnd?.();
   }
 
-  /** @param runs set where the handler itself runs only when subscribed to: settled when it has finished. */
+  /** @param runs set if the handler runs only on subscription: resolves when it has finished. */
   private push(values: Observable<unknown>, handler: string | undefined, runs?: Promise<void>): void {
     if (!this.ended) {
       const stream = new PushStream(this.ownerOfStreams(handler));
       this.add(stream);
       stream.follow(values);
     } else if (runs) {
-      // The message is handled after the connection has ended, so its values are dropped.
+      // The connection has ended: the handler runs, and its values are dropped.
       const stream = new PushStream({
         onValue: () => undefined,
         drained: () => undefined,

@@ -3,15 +3,15 @@ import { type RequestErrorCode, type Term } from '../wire/internal.js';
 import { type ResultSink } from './handler-runner.js';
 import { type Stop } from './result.js';
 
-/** What the other side is told of an error. */
+/** The error that the other side receives. */
 export interface RequestFailure {
   readonly code: RequestErrorCode;
   readonly text: string;
 }
 
-/** What a handler returns for a request is its answer. Everything else goes where it goes for a message. */
+/** Answers a request with the results of its handler. Reports and `stop()` go to the connection, as for a message. */
 export class RequestSink implements ResultSink {
-  /** @param failureOf says what the other side is told of an error. */
+  /** @param failureOf returns the error that the other side receives. */
   constructor(
     private readonly request: ReceivedRequest,
     private readonly connection: Pick<ResultSink, 'stop' | 'drained' | 'onFailure'>,

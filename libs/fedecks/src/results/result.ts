@@ -1,7 +1,7 @@
 import { type Observable } from 'rxjs';
 import { type Term } from '../wire/internal.js';
 
-/** What {@link stop} makes: a handler that returns it closes the connection. */
+/** The result of {@link stop}. A handler that returns it closes the connection. */
 export class Stop {
   constructor(
     readonly code: number,
@@ -28,8 +28,8 @@ export function stop(code = 1000, reason = ''): Stop {
 }
 
 /**
- * What a handler with interceptors returns: they see its values as a stream, and the method itself runs when
- * that is subscribed to. `settled` tells when the method has finished.
+ * The result of a handler with interceptors: a stream of values. The method itself runs on subscription. `settled`
+ * resolves when the method has finished.
  */
 export class Intercepted {
   constructor(
@@ -41,7 +41,7 @@ export class Intercepted {
 /** Everything a handler may return. */
 export type HandlerResult = HandlerOutcome | PromiseLike<HandlerOutcome>;
 
-/** What comes of a handler. Promises of promises are not named: the compiler would not come to an end with them. */
+/** The result without its promise. It does not nest promises: the type would be infinite. */
 type HandlerOutcome =
   | Term
   | undefined
@@ -50,7 +50,7 @@ type HandlerOutcome =
   | AsyncIterable<Term | undefined | Stop>
   | IterableIterator<Term | undefined | Stop>;
 
-/** What a generator without `async` returns. No term has a function for `next`. */
+/** Whether a value is the result of a generator without `async`. No term has a function `next`. */
 export function isIterator(value: object): value is IterableIterator<unknown> {
   return 'next' in value && typeof value.next === 'function' && Symbol.iterator in value;
 }

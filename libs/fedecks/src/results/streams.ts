@@ -4,23 +4,23 @@ import { giveWay } from './give-way.js';
 
 /** A stream that a handler has returned. */
 export interface Stream {
-  /** Whether it has ended: no value of it goes to the device any more. */
+  /** Whether it has ended: it sends no more values. */
   readonly closed: boolean;
   unsubscribe(): void;
 }
 
 /** The owner of a stream. Its methods never throw. */
 export interface StreamOwner {
-  /** Delivers a value; a promise where it is not delivered yet. */
+  /** Delivers a value. Returns a promise if that takes time. */
   onValue(value: unknown): Promise<void> | undefined;
-  /** Resolves when the device may be sent more; undefined when it may be at once. */
+  /** Resolves when the send buffer has room; undefined if it has room now. */
   drained(): Promise<void> | undefined;
   onFailure(error: unknown): void;
   /** Forgets the stream. */
   onEnd(stream: Stream): void;
 }
 
-/** An Observable: it cannot be paused, and delivers whenever it likes. */
+/** An Observable. It cannot be paused. */
 export class PushStream extends GuardedSubscriber<unknown> implements Stream {
   constructor(private readonly owner: StreamOwner) {
     super((error) => owner.onFailure(error));
@@ -28,7 +28,7 @@ export class PushStream extends GuardedSubscriber<unknown> implements Stream {
 
   follow(values: Observable<unknown>): void {
     try {
-      // Another library's Observable may not take this for a subscriber, and gives a subscription of its own.
+      // An Observable of another library may return its own subscription.
       const subscription = values.subscribe(this);
       if (subscription !== this) this.add(subscription);
     } catch (error) {
@@ -58,8 +58,8 @@ export class PushStream extends GuardedSubscriber<unknown> implements Stream {
 }
 
 /**
- * An async or plain iterator. Its next value is requested only when the device has read the last one, so it cannot
- * flood a slow device; and it yields to the event loop, so it cannot starve other devices.
+ * An async or plain iterator. It requests the next value after the last one was written, so it cannot flood a slow
+ * device. It yields to the event loop, so it cannot starve other devices.
  */
 export class PullStream implements Stream {
   closed = false;
@@ -92,7 +92,7 @@ export class PullStream implements Stream {
     }
   }
 
-  /** Takes one value to the device. False if there was none. */
+  /** Delivers one value. False if there was none. */
   private async step(): Promise<boolean> {
     const turn = giveWay();
     if (turn) {
