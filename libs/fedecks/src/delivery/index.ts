@@ -11,3 +11,23 @@ export { type FoundLane } from './sender-lane.js';
 export { type Range } from './numbers.js';
 export { isLane, LANES, type HandledPosition, type Position } from './terms.js';
 export { FIRST_GRANT, type Window } from './window.js';
+export {
+  cancel,
+  type DeviceQueue,
+  type Ending,
+  enqueue,
+  expire,
+  type FinalDelivery,
+  type FinalState,
+  find,
+  isEmpty,
+  type LanePosition,
+  markSent,
+  MAX_WAITING,
+  type NewDelivery,
+  type QueueChange,
+  type QueueEntry,
+  type QueueLane,
+  settle,
+  type WaitingDelivery,
+} from './queue.js';

@@ -1,6 +1,7 @@
 import { type Observable, Subject } from 'rxjs';
 import { type Answered, type AskedRequest } from '../requests/index.js';
 import { type Term } from '../wire/internal.js';
+import { type QueueEntry } from '../delivery/index.js';
 import { type DeliveryStore } from './deliveries/delivery-store.js';
 import { type CloneTrace, type NewerConnection } from './clones.js';
 import { type AuthenticatedDevice, type ConnectedDevice, type DisconnectCause } from './device.js';
@@ -54,6 +55,10 @@ export interface BackplaneEndpoint {
   revoked(deviceId: string, generation: number): void;
   /** Writes a frame to every member of the group, or to every device without a name. */
   writeToAll(bytes: Buffer, group?: string): void;
+  /** Another node has put in messages for the device, or has changed their states. */
+  onQueueChange(deviceId: string, entries: readonly QueueEntry[]): void;
+  /** Called when the other nodes are reachable again: what they have announced meanwhile was missed. */
+  onReachable(): void;
   /** Called when the health changes. */
   changed(health: BackplaneHealth): void;
   /** Reports a failure that the backplane retries, or that no caller awaits. */
@@ -107,9 +112,14 @@ export interface Backplane extends PresenceSource {
   broadcast(bytes: Buffer, group?: string): Promise<void>;
   /** Called when this node gets its first member of the group, or loses its last. */
   hasMembers(group: string, any: boolean): void;
+  /**
+   * Tells the other nodes of messages for the device, with their new states, so that the one that holds the device
+   * sends them. The queue is kept already; false where the others are not reachable.
+   */
+  announce(deviceId: string, entries: readonly QueueEntry[]): boolean;
   /** The store of revocations, unless this process keeps them. */
   readonly revocations: RevocationStore | undefined;
-  /** Where it is kept which deliveries were handled, if not in this process. */
+  /** Where it is kept which deliveries were handled and what waits for devices, if not in this process. */
   readonly deliveries: DeliveryStore | undefined;
 }
 
@@ -185,6 +195,11 @@ export class InProcessBackplane implements Backplane {
 
   hasMembers(): void {
     // Nobody else asks.
+  }
+
+  announce(): true {
+    // There are no others.
+    return true;
   }
 
   async presenceOf(deviceId: string): Promise<PresenceEntry | undefined> {

@@ -72,6 +72,7 @@ export interface DeliverHead {
 export type DeliveryControl =
   | { readonly type: 'resume'; readonly handled: readonly HandledInLane[]; readonly window: DeliveryWindow }
   | (DeliverHead & { readonly message: Term })
+  | { readonly type: 'result'; readonly lane: number; readonly seq: number; readonly value: Term }
   | { readonly type: 'ack'; readonly lane: number; readonly seq: number; readonly window: DeliveryWindow }
   | {
       readonly type: 'nack';
@@ -89,7 +90,7 @@ export type ControlType = ControlMessage['type'];
 
 /** Whether a control message is about deliveries. */
 export function isOfDeliveries(type: ControlType): type is DeliveryControl['type'] {
-  return type === 'resume' || type === 'deliver' || type === 'ack' || type === 'nack';
+  return type === 'resume' || type === 'deliver' || type === 'result' || type === 'ack' || type === 'nack';
 }
 
 /** The elements of the tuple of each type, its name included. */
@@ -102,6 +103,7 @@ const ARITY: Readonly<Record<ControlType, number>> = {
   cancel: 2,
   resume: 4,
   deliver: 8,
+  result: 4,
   ack: 5,
   nack: 5,
 };
@@ -195,6 +197,8 @@ function fieldsOf(control: ControlMessage): Term[] {
       const { lane, seq, epoch, attempt, nacks, ageMs, message } = control;
       return [lane, seq, epoch, attempt, nacks, ageMs, message];
     }
+    case 'result':
+      return [control.lane, control.seq, control.value];
     case 'ack':
       return [control.lane, control.seq, control.window.messages, control.window.bytes];
     case 'nack':

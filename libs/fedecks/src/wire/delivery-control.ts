@@ -82,12 +82,13 @@ export function readDelivered(
   return elements && { message: elements[7] as Term };
 }
 
-/** Reads a `resume`, `ack` or `nack`. Undefined when it is malformed. */
+/** Reads a `resume`, `result`, `ack` or `nack`. Undefined when it is malformed. */
 export function decodeDeliveryControl(
   bytes: Buffer,
   type: Exclude<DeliveryControl['type'], 'deliver'>,
+  options?: DecodeOptions,
 ): Exclude<DeliveryControl, { readonly type: 'deliver' }> | undefined {
-  const elements = elementsOf(bytes);
+  const elements = elementsOf(bytes, options);
   if (!elements) return undefined;
   if (type === 'resume') {
     const [, handled, messages, size] = elements;
@@ -97,6 +98,7 @@ export function decodeDeliveryControl(
   }
   const [, lane, seq, third, fourth] = elements;
   if (!isLane(lane) || !isCount(seq, 1)) return undefined;
+  if (type === 'result') return { type, lane, seq, value: third as Term };
   if (type === 'ack') {
     const window = windowOf(third, fourth);
     return window && { type, lane, seq, window };

@@ -1,5 +1,5 @@
 import { type DeliveryClaim, type HandledPosition } from '../../delivery/index.js';
-import { type DeliveryStore } from './delivery-store.js';
+import { type HandledStore } from './delivery-store.js';
 import { type DeliveryPeer, DeviceReceiver, type ReceiverOwner } from './device-receiver.js';
 
 /** How many devices are remembered that are connected elsewhere, and have had a message handled here all the same. */
@@ -21,7 +21,7 @@ export class Deliveries implements ReceiverOwner {
   private readonly receivers = new Map<string, DeviceReceiver>();
   /** Those that only remember what was handled in vain, the oldest first. */
   private readonly remembered = new Set<string>();
-  private store!: DeliveryStore;
+  private store!: HandledStore;
   private warning: string | undefined;
 
   constructor(
@@ -30,7 +30,7 @@ export class Deliveries implements ReceiverOwner {
   ) {}
 
   /** @param warning logged once, when the first device delivers. */
-  keepIn(store: DeliveryStore, warning?: string): void {
+  keepIn(store: HandledStore, warning?: string): void {
     this.store = store;
     this.warning = warning;
   }
