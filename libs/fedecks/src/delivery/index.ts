@@ -14,6 +14,7 @@ export { FIRST_GRANT, type Window } from './window.js';
 export {
   cancel,
   type DeviceQueue,
+  EMPTY_QUEUE,
   type Ending,
   enqueue,
   expire,

@@ -94,12 +94,12 @@ const MAX_RESULTS = 256 * 1_024;
  * @returns what is too many if there is no room.
  */
 export function enqueue(
-  before: DeviceQueue | undefined,
+  before: DeviceQueue,
   delivery: NewDelivery,
   { epoch, seq: number }: Position,
   now: number,
 ): (QueueChange & { readonly added: WaitingDelivery }) | 'messages' | 'lanes' {
-  const change = expire(before ?? EMPTY, now);
+  const change = expire(before, now);
   const { event, key, message, ttlMs } = delivery;
   const lane = laneOf(change.queue, delivery.lane);
   if (!lane) return 'lanes';
@@ -127,7 +127,8 @@ export function enqueue(
   return { queue: changed(queue, { lanes, waiting: [...queue.waiting, added] }, now), ended, added };
 }
 
-const EMPTY: DeviceQueue = { revision: 0, dueAt: 0, lanes: [], waiting: [], final: [] };
+/** What a device has for which nothing was ever put in. */
+export const EMPTY_QUEUE: DeviceQueue = { revision: 0, dueAt: 0, lanes: [], waiting: [], final: [] };
 
 /** The lane with this name, or a new one; in place of one in which nothing waits, if there are 8. */
 function laneOf({ lanes, waiting }: DeviceQueue, name: string): QueueLane | undefined {

@@ -14,6 +14,8 @@ const NOBODY: BackplaneEndpoint = {
   onTrace: () => undefined,
   revoked: () => undefined,
   writeToAll: () => undefined,
+  onQueueChange: () => undefined,
+  onReachable: () => undefined,
   changed: () => undefined,
   failed: () => undefined,
 };

@@ -5,6 +5,7 @@ import { Router, turns } from '../handlers/index.js';
 import { encodeTerm } from '../wire/internal.js';
 import { Connection, type Endpoint } from './connection.js';
 import { Deliveries } from './deliveries/deliveries.js';
+import { ToDevices } from './deliveries/to-devices.js';
 import { type FedecksOptions, type ResolvedOptions, resolveOptions } from './fedecks-options.js';
 import { Telemetry } from './telemetry.js';
 
@@ -31,6 +32,11 @@ function connect(id: string, more: Partial<Endpoint>): { connection: Connection;
     router: new Router([]),
     telemetry: new Telemetry('/fedecks', { debug: () => undefined, error: () => undefined }, () => false),
     deliveries: new Deliveries('/fedecks', { warn: () => undefined, error: () => undefined }),
+    toDevices: new ToDevices('/fedecks', {
+      peerOf: () => undefined,
+      announce: () => true,
+      onFailure: () => undefined,
+    }),
     decoding: {},
     tokenFrame: () => Buffer.alloc(0),
     report: () => undefined,

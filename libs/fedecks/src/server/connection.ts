@@ -23,6 +23,7 @@ import {
   decodeDeliveryControl,
   type DecodeOptions,
   decodeTerm,
+  type DeliverHead,
   type DeliveryControl,
   isCompressedTerm,
   isOfDeliveries,
@@ -37,11 +38,13 @@ import { type Deliveries } from './deliveries/deliveries.js';
 import { DeliverySink } from './deliveries/delivery-sink.js';
 import { DeliveryTurn } from './deliveries/delivery-turn.js';
 import { type DeliveryPeer, type DeviceReceiver } from './deliveries/device-receiver.js';
+import { type DeviceResume, type DeviceSender, type SenderPeer } from './deliveries/device-sender.js';
+import { type ToDevices } from './deliveries/to-devices.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { type End, ENDS } from './ends.js';
 import { type ResolvedOptions } from './fedecks-options.js';
 import { type Leftover } from './leftovers.js';
-import { encodeControl, encodeReply } from './message.js';
+import { encodeControl, encodeDelivery, encodeReply } from './message.js';
 import { Outbox } from './outbox.js';
 import { type SentKind, type Telemetry } from './telemetry.js';
 import { type Grant } from './token.js';
@@ -84,6 +87,7 @@ export interface Endpoint {
   readonly router: Router;
   readonly telemetry: Telemetry;
   readonly deliveries: Deliveries;
+  readonly toDevices: ToDevices;
   /** How the messages of devices are decoded. */
   readonly decoding: DecodeOptions;
   /** The frame that carries a fresh token for a connection. */
@@ -100,7 +104,9 @@ export interface Endpoint {
  * `mailboxBytes`; then it pauses the socket. The work for one device per turn of the event loop is bounded too: the rest
  * waits in `turns`. Messages received before the end are handled after it, and `@OnDisconnected` comes last.
  */
-export class Connection implements InboxOwner<Inbound>, ResultSink, DeliveryPeer, Worker, Leftover {
+export class Connection
+  implements InboxOwner<Inbound>, ResultSink, DeliveryPeer, SenderPeer, Worker, Leftover
+{
   private state: 'open' | 'closed' = 'open';
   private readonly reader: FrameReader;
   private readonly outbox: Outbox;
@@ -142,8 +148,9 @@ export class Connection implements InboxOwner<Inbound>, ResultSink, DeliveryPeer
   private timing: { readonly handler: string; readonly startedAt: number } | undefined;
   /** The requests in both directions; undefined until there is one. */
   private conversation: Conversation | undefined;
-  /** The deliveries of the device; undefined until it has sent its resume. */
+  /** The deliveries of the device; undefined until one side has something to deliver. */
   private receiver: DeviceReceiver | undefined;
+  deviceResume: DeviceResume | undefined;
 
   constructor(
     readonly device: ConnectedDevice,
@@ -397,19 +404,39 @@ export class Connection implements InboxOwner<Inbound>, ResultSink, DeliveryPeer
   /** Takes a control message about deliveries. */
   private takeDelivery(data: Buffer, type: DeliveryControl['type']): void {
     if (this.state === 'closed') return;
-    const head = type === 'deliver' ? readDeliverHead(data) : decodeDeliveryControl(data, type);
-    if (!head) return this.breach(`a ${type} is malformed`);
+    const { decoding } = this.endpoint;
+    const control = type === 'deliver' ? readDeliverHead(data) : decodeDeliveryControl(data, type, decoding);
+    if (!control) this.breach(`a ${type} is malformed`);
+    else if (control.type === 'resume') this.onDeviceResume(control);
+    else if (control.type === 'deliver') this.onDelivery(control, data);
+    else if (this.sender) this.sender.onReply(control);
+    else this.breach(`it answers with ${type} what was never delivered`);
+  }
+
+  private onDeviceResume(resume: DeviceResume): void {
+    if (this.deviceResume) return this.breach('it resumes twice');
+    this.deviceResume = resume;
+    this.beginDeliveries();
+    this.sender?.look();
+  }
+
+  private onDelivery(head: DeliverHead, data: Buffer): void {
     const { receiver } = this;
-    if (head.type === 'resume') {
-      if (receiver) this.breach('it resumes twice');
-      else this.receiver = this.endpoint.deliveries.open(this.device.id, this);
-    } else if (head.type !== 'deliver') {
-      this.breach(`it answers with ${type} what was never delivered`);
-    } else if (!receiver) {
-      this.breach('it delivers before the resume');
-    } else if (!receiver.deliver(this, head, withoutExcessMemory(data)) && this.exceedsRate()) {
+    if (!receiver || !this.deviceResume) this.breach('it delivers before the resume');
+    else if (!receiver.deliver(this, head, withoutExcessMemory(data)) && this.exceedsRate())
       this.end('rate_limited');
-    }
+  }
+
+  private get sender(): DeviceSender | undefined {
+    return this.endpoint.toDevices.senderOf(this.device.id, this);
+  }
+
+  beginDeliveries(): void {
+    this.receiver ??= this.endpoint.deliveries.open(this.device.id, this);
+  }
+
+  sendDelivery(head: Omit<DeliverHead, 'type'>, message: Uint8Array): void {
+    void this.write(encodeDelivery(head, message), 'delivery');
   }
 
   takeTurn(turn: DeliveryTurn): void {

@@ -4,6 +4,8 @@ import { GuardedObservable } from '../faults/index.js';
 import { type FoundHandler, type HandlerExplorer, InvalidHandlerError } from '../handlers/index.js';
 import { DEFAULT_PATH, type Term } from '../wire/internal.js';
 import { type Backplane } from './backplane.js';
+import { type DeviceDelivery } from './deliveries/device-delivery.js';
+import { type ToDevices } from './deliveries/to-devices.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { LimitedLog } from './limited-log.js';
 import { type LocalNode } from './local-node.js';
@@ -29,6 +31,7 @@ export interface LocalEndpoint {
   readonly node: LocalNode;
   readonly backplane: Backplane;
   readonly revocations: Pick<Revocations, 'revoke'>;
+  readonly toDevices: ToDevices;
   report(error: SocketError): void;
 }
 
@@ -59,13 +62,23 @@ export class Endpoints implements OnApplicationBootstrap, OnApplicationShutdown 
 
   /** @param path of one endpoint, or all. */
   presenceChangesAt(path?: string): Observable<PresenceEntry> {
+    return this.merged(path, ({ backplane }) => backplane.presenceChanges$, 'presence.changes$');
+  }
+
+  /** @param path of one endpoint, or all. */
+  deliveryChangesAt(path?: string): Observable<DeviceDelivery> {
+    return this.merged(path, ({ toDevices }) => toDevices.changes$, 'deliveries.changes$');
+  }
+
+  private merged<T>(
+    path: string | undefined,
+    of: (endpoint: LocalEndpoint) => Observable<T>,
+    name: string,
+  ): Observable<T> {
     const endpoints = defer(() => merge(from([...this.endpoints]), this.added)).pipe(
       filter(({ options }) => path === undefined || options.path === path),
     );
-    return new GuardedObservable(
-      endpoints.pipe(mergeMap(({ backplane }) => backplane.presenceChanges$)),
-      this.logFailureOf('An observer of presence.changes$'),
-    );
+    return new GuardedObservable(endpoints.pipe(mergeMap(of)), this.logFailureOf(`An observer of ${name}`));
   }
 
   get all(): readonly LocalEndpoint[] {

@@ -17,6 +17,24 @@ export class MessageTooLargeError extends FedecksError {
   }
 }
 
+/** Too much waits for the device. Nothing was kept. */
+export class DeliveryQueueFullError extends FedecksError {
+  override readonly name = 'DeliveryQueueFullError';
+  declare readonly code: 'delivery-queue-full';
+
+  /** @param what of which there is no room: `messages` (1,000 for each device), or `lanes` (8). */
+  constructor(
+    readonly deviceId: string,
+    readonly what: 'messages' | 'lanes',
+  ) {
+    const many = what === 'messages' ? '1,000 messages wait' : 'Messages of 8 lanes wait';
+    super(
+      'delivery-queue-full',
+      `${many} for device '${deviceId}', and more are not kept. Cancel some, give them a shorter 'ttlMs', or a 'key' so that a newer one replaces them.`,
+    );
+  }
+}
+
 /**
  * Why a request to the other nodes failed:
  * - `unavailable`: the backplane is not connected, or was lost during the request.

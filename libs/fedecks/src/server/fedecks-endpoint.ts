@@ -12,6 +12,7 @@ import {
 import {
   type Contract,
   type EventName,
+  encodeTerm,
   type EventsOf,
   type MessageToSend,
   type PayloadToSend,
@@ -19,12 +20,19 @@ import {
   tuple,
 } from '../wire/internal.js';
 import { type PushResult } from './backplane.js';
+import { type DeviceDeliverOptions, resolveDeliverOptions } from './deliveries/deliver-options.js';
+import { type DeviceDeliveries } from './deliveries/device-deliveries.js';
+import { type DeviceDelivery } from './deliveries/device-delivery.js';
 import { type ConnectedDevice } from './device.js';
+import { MessageTooLargeError } from './errors.js';
 import { type LocalEndpoint } from './endpoints.js';
 import { checkGroupName } from './local-node.js';
 import { encodeMessage } from './message.js';
 import { type Presence } from './presence.js';
 import { payloadOf } from './websocket/frame-writer.js';
+
+/** The largest message that is kept for a device. */
+const MAX_DELIVERY_BYTES = 256 * 1_024;
 
 /**
  * The devices of one endpoint: pushes, groups and presence. Created by {@link Fedecks.endpoint}. With a {@link Contract},
@@ -34,14 +42,19 @@ export class FedecksEndpoint<C extends Contract = Contract> {
   /** Which devices are connected to any node, and which were. */
   readonly presence: Presence;
 
+  /** The messages that were put in with {@link deliver}, and their states. */
+  readonly deliveries: DeviceDeliveries;
+
   /** @internal @param targets returns the endpoints to act on. */
   constructor(
     private readonly targets: () => readonly LocalEndpoint[],
     presence: Presence,
+    deliveries: DeviceDeliveries,
     /** Called with what an observer of {@link stream} throws. */
     private readonly onObserverFailure: OnFailure,
   ) {
     this.presence = presence;
+    this.deliveries = deliveries;
   }
 
   /**
@@ -104,6 +117,37 @@ export class FedecksEndpoint<C extends Contract = Contract> {
       throw new TypeError(`${method}(deviceId, event, ...): the event must be a string.`);
     const message: Term = tuple<[unknown, unknown]>(event, payload);
     return (timeoutMs, answered) => askDevice(this.targets(), deviceId, message, timeoutMs, answered);
+  }
+
+  /**
+   * Keeps a message for a device, and sends it when the device is connected, to whichever node, until the handler of the
+   * event on the device has finished. Resolves when it is kept: in `deliveryStore`. What is promised: docs/how-to/deliveries.md.
+   * @throws {DeliveryQueueFullError} (rejects) when 1,000 messages wait for the device, or messages of 8 other lanes.
+   * @throws {MessageTooLargeError} (rejects) when it has more than 256 KiB.
+   * @throws {TermEncodeError} (rejects) when the payload holds something that is no term.
+   * @throws {RangeError} (rejects) for an option out of range, and when there are several endpoints: use
+   *   `fedecks.endpoint(path).deliver`.
+   * @throws {BackplaneError} (rejects) when the other nodes keep it, and are unreachable; or what your store throws.
+   *   Whether it is kept is not known, if the store has kept it and its answer was lost.
+   */
+  async deliver<Event extends EventName<EventsOf<C, 'down'>>, Payload>(
+    deviceId: string,
+    event: Event,
+    payload: PayloadToSend<EventsOf<C, 'down'>, Event, Payload>,
+    options?: DeviceDeliverOptions,
+  ): Promise<DeviceDelivery> {
+    checkDeviceId('deliver(deviceId, ...)', deviceId);
+    const facts = resolveDeliverOptions(event, options);
+    const message = encodeTerm(tuple<[unknown, unknown]>(event, payload) as Term);
+    if (message.length > MAX_DELIVERY_BYTES)
+      throw new MessageTooLargeError(message.length, MAX_DELIVERY_BYTES);
+    const [target, another] = this.targets();
+    if (!target || another) {
+      throw new RangeError(
+        'deliver(): this app has several endpoints. Use fedecks.endpoint(path).deliver(...).',
+      );
+    }
+    return target.toDevices.put(deviceId, { ...facts, message });
   }
 
   /**

@@ -3,7 +3,7 @@ import { OptionsCheck } from '../options/index.js';
 import { DEFAULT_PATH } from '../wire/internal.js';
 import { type DeviceAuthenticator } from './device.js';
 import { type BackplaneFactory, InProcessBackplane } from './backplane.js';
-import { type DeliveryStore, MemoryDeliveryStore } from './deliveries/delivery-store.js';
+import { type DeliveryStore, MemoryDeliveryStore, STORE_METHODS } from './deliveries/delivery-store.js';
 import { type Duration, durationMs } from './duration.js';
 import { type MetricsRecorder } from './metrics.js';
 import { MemoryRevocations, type RevocationStore } from './revocations.js';
@@ -180,7 +180,7 @@ export interface FedecksOptions {
   readonly backplane?: BackplaneFactory;
 
   /**
-   * Stores which deliveries of devices were handled: a provider's class, or an object.
+   * Stores which deliveries of devices were handled, and what waits for devices: a provider's class, or an object.
    * @default the backplane's if there is one, otherwise `MemoryDeliveryStore`, which a restart empties
    */
   readonly deliveryStore?: Type<DeliveryStore> | DeliveryStore;
@@ -315,10 +315,9 @@ export function resolveOptions(given: FedecksOptions): ResolvedOptions {
       "Remove 'revocations': the 'backplane' stores revocations, and sends them to the other nodes.",
     );
   }
-  if (!isProvider(options.deliveryStore, ['claim', 'setHandled'])) {
+  if (!isProvider(options.deliveryStore, STORE_METHODS)) {
     check.problem(
-      "'deliveryStore' must be a class or object with claim(endpoint, deviceId) and " +
-        'setHandled(endpoint, deviceId, generation, handled).',
+      `'deliveryStore' must be a class or object with ${STORE_METHODS.map((method) => `${method}()`).join(', ')}.`,
     );
   } else if (options.backplane !== inProcess && options.deliveryStore instanceof MemoryDeliveryStore) {
     check.problem(

@@ -23,7 +23,8 @@ import {
 } from '../wire/internal.js';
 import { type Backplane } from './backplane.js';
 import { Deliveries } from './deliveries/deliveries.js';
-import { type DeliveryStore, MemoryDeliveryStore } from './deliveries/delivery-store.js';
+import { type DeliveryStore, MemoryDeliveryStore, STORE_METHODS } from './deliveries/delivery-store.js';
+import { ToDevices } from './deliveries/to-devices.js';
 import { drain } from './drain.js';
 import { isOtherProcess } from './duplicates.js';
 import { Endpoints } from './endpoints.js';
@@ -59,6 +60,11 @@ const FORGETS_AT_RESTART =
   'The cloud keeps in memory which deliveries were handled: after a restart of this process, a message may be handled again ' +
   "whose handler had finished and whose acknowledgement had not arrived. Set 'deliveryStore' to keep it elsewhere.";
 
+/** Logged when the first message for a device is kept, and no store was chosen. */
+const LOST_AT_RESTART =
+  "The cloud keeps messages for devices in memory: a restart of this process loses those that wait. Set 'deliveryStore' to keep " +
+  'them elsewhere.';
+
 /** One endpoint: handles the upgrades of its path, and owns the connections of its devices. */
 @Injectable()
 export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
@@ -72,6 +78,8 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   readonly telemetry: Telemetry;
   /** @internal */
   readonly deliveries: Deliveries;
+  /** @internal */
+  readonly toDevices: ToDevices;
   private readonly logger: Logger;
   private readonly limited: LimitedLog;
   /** A separate limit, so that unauthenticated clients do not use up the other log. */
@@ -101,7 +109,13 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     this.limited = new LimitedLog(this.logger);
     this.strangers = new LimitedLog(this.logger);
     this.telemetry = new Telemetry(options.path, new LimitedLog(this.logger), isDebugLogged);
-    this.deliveries = new Deliveries(options.path, new LimitedLog(this.logger));
+    const deliveryLog = new LimitedLog(this.logger);
+    this.deliveries = new Deliveries(options.path, deliveryLog);
+    this.toDevices = new ToDevices(options.path, {
+      peerOf: (deviceId) => this.node.newest(deviceId),
+      announce: (deviceId, entries) => this.backplane.announce(deviceId, entries),
+      onFailure: (what, error) => deliveryLog.error(`The delivery store failed at ${what}`, error),
+    });
     this.node = new LocalNode(
       options,
       revocations,
@@ -109,6 +123,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
       this.logger,
       new LimitedLog(this.logger),
       (name, any) => this.backplane.hasMembers(name, any),
+      this.toDevices,
     );
     this.backplane = options.backplane(this.node);
     this.leftovers = new Leftovers(options);
@@ -129,12 +144,13 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
 
   private keepDeliveries(): void {
     const { deliveryStore: given } = this.options;
-    const ofBackplane = this.backplane.deliveries;
-    if (given !== MemoryDeliveryStore) {
-      const methods = ['claim', 'setHandled'] as const;
-      this.deliveries.keepIn(providerOf<DeliveryStore>(this.moduleRef, given, 'deliveryStore', methods));
-    } else if (ofBackplane) this.deliveries.keepIn(ofBackplane);
-    else this.deliveries.keepIn(new MemoryDeliveryStore(), FORGETS_AT_RESTART);
+    const store =
+      given === MemoryDeliveryStore
+        ? this.backplane.deliveries
+        : providerOf<DeliveryStore>(this.moduleRef, given, 'deliveryStore', STORE_METHODS);
+    const inMemory = new MemoryDeliveryStore();
+    this.deliveries.keepIn(store ?? inMemory, store ? undefined : FORGETS_AT_RESTART);
+    this.toDevices.keepIn(store ?? inMemory, store ? undefined : () => this.logger.warn(LOST_AT_RESTART));
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -153,8 +169,9 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   async shutDown(): Promise<void> {
     this.admission.drain();
     this.deliveries.beginToClose();
+    this.toDevices.beginToClose();
     await drain([...this.node.connections(), ...this.leftovers.all()], this.options.drainMs);
-    await this.deliveries.close();
+    await Promise.all([this.deliveries.close(), this.toDevices.close()]);
     clearInterval(this.tickTimer);
     await this.backplane.close();
   }
@@ -286,6 +303,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     this.telemetry.onUpgrade(id, remoteAddress, 101);
     this.telemetry.onConnected(connection);
     this.endpoints.onChange({ type: 'connected', device });
+    this.toDevices.onConnected(id, connection);
     connection.start(head);
   }
 
@@ -304,6 +322,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   /** @internal */
   onEnded(connection: Connection, cause: DisconnectCause): void {
     this.node.remove(connection);
+    this.toDevices.onEnded(connection.device.id, connection);
     this.leftovers.add(connection.device.id, connection);
     const other = this.node.held(connection.device.id);
     if (other) this.backplane.opened(other);

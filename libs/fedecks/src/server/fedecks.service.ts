@@ -4,6 +4,7 @@ import { type Observable } from 'rxjs';
 import { messageOf } from '../faults/index.js';
 import { type Contract, type EventsOf, type MessageToSend } from '../wire/internal.js';
 import { type PushResult } from './backplane.js';
+import { DeviceDeliveries } from './deliveries/device-deliveries.js';
 import { type ConnectedDevice } from './device.js';
 import { Downstream, type DownstreamMessage } from './downstream.js';
 import { type ConnectionChange, Endpoints, type LocalEndpoint, type UpstreamMessage } from './endpoints.js';
@@ -45,12 +46,13 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
         (path) => (path === undefined ? endpoints.all : [endpoints.at(path)]),
         endpoints.presenceChanges$,
       ),
+      new DeviceDeliveries(() => endpoints.all, endpoints.deliveryChangesAt()),
       endpoints.logFailureOf('An observer of stream()'),
     );
     this.messages$ = endpoints.messages$;
     this.connections$ = endpoints.connections$;
     this.downstream = new Downstream<C>(endpoints.logFailureOf('A source of downstream'));
-    this.downstream.subscribe((message) => void this.deliver(message));
+    this.downstream.subscribe((message) => void this.pushDownstream(message));
   }
 
   /** Keeps the token secrets out of logs that serialize this object. @internal */
@@ -188,6 +190,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
     const endpoint = new FedecksEndpoint<C>(
       targets,
       new Presence(targets, this.endpoints.presenceChangesAt(path)),
+      new DeviceDeliveries(targets, this.endpoints.deliveryChangesAt(path)),
       this.endpoints.logFailureOf('An observer of stream()'),
     );
     this.byPath.set(path, endpoint);
@@ -197,7 +200,7 @@ export class Fedecks<C extends Contract = Contract> extends FedecksEndpoint<C> {
   // --- Downstream ------------------------------------------------------------------------------------------
 
   /** Pushes a message from `downstream`. Never rejects. */
-  private async deliver(downstream: DownstreamMessage<unknown>): Promise<void> {
+  private async pushDownstream(downstream: DownstreamMessage<unknown>): Promise<void> {
     try {
       const { deviceId, message, endpoint } = downstream;
       checkDeviceId('downstream.next({ deviceId, ... })', deviceId);

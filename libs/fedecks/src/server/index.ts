@@ -14,7 +14,12 @@ export {
   OnRawMessage,
   Payload,
 } from '../handlers/index.js';
-export { type DeliveryClaim, type HandledPosition } from '../delivery/index.js';
+export {
+  type DeliveryClaim,
+  type DeviceQueue,
+  type HandledPosition,
+  type QueueEntry,
+} from '../delivery/index.js';
 export {
   ConnectionLostError,
   DeviceOfflineError,
@@ -32,7 +37,15 @@ export {
   type BackplaneHealth,
   type PushResult,
 } from './backplane.js';
-export { type DeliveryStore, MemoryDeliveryStore } from './deliveries/delivery-store.js';
+export { type DeviceDeliverOptions } from './deliveries/deliver-options.js';
+export {
+  type DeliveryStore,
+  type HandledStore,
+  MemoryDeliveryStore,
+  type QueueStore,
+} from './deliveries/delivery-store.js';
+export { type DeviceDeliveries } from './deliveries/device-deliveries.js';
+export { type DeviceDelivery, type DeviceDeliveryState } from './deliveries/device-delivery.js';
 export { type CloneTrace, type NewerConnection, type ReplacedProcess } from './clones.js';
 export {
   type AuthenticatedDevice,
@@ -45,7 +58,12 @@ export {
   type SocketError,
 } from './device.js';
 export { type Downstream, type DownstreamMessage } from './downstream.js';
-export { BackplaneError, type BackplaneErrorCode, MessageTooLargeError } from './errors.js';
+export {
+  BackplaneError,
+  type BackplaneErrorCode,
+  DeliveryQueueFullError,
+  MessageTooLargeError,
+} from './errors.js';
 export { type Duration } from './duration.js';
 export { type FedecksOptions } from './fedecks-options.js';
 export { FedecksGateway } from './fedecks.gateway.js';

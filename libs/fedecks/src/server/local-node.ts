@@ -1,9 +1,11 @@
+import { type QueueEntry } from '../delivery/index.js';
 import { messageOf } from '../faults/index.js';
 import { type Answered, type AskedRequest, NotSupportedError } from '../requests/index.js';
 import { type Term } from '../wire/internal.js';
 import { type BackplaneEndpoint, type BackplaneHealth } from './backplane.js';
 import { type CloneTrace, type NewerConnection } from './clones.js';
 import { type Connection } from './connection.js';
+import { type ToDevices } from './deliveries/to-devices.js';
 import { type ConnectedDevice, type SocketError } from './device.js';
 import { Duplicates } from './duplicates.js';
 import { type ResolvedOptions } from './fedecks-options.js';
@@ -35,6 +37,7 @@ export class LocalNode implements BackplaneEndpoint {
     /** Rate-limited, because foreign publishers can cause any number of failures. */
     private readonly limited: Pick<Log, 'warn'>,
     onMembers: (name: string, any: boolean) => void,
+    private readonly toDevices: Pick<ToDevices, 'onChangeElsewhere' | 'onReachable'>,
   ) {
     this.decisions = new Duplicates(options, this.registry, report);
     this.groups = new Groups(onMembers);
@@ -83,9 +86,14 @@ export class LocalNode implements BackplaneEndpoint {
    * @throws {RequestFailedError} `busy`, when too many are open.
    */
   ask(deviceId: string, message: Term, timeoutMs: number, answered: Answered): AskedRequest | undefined {
-    const connection = this.registry.of(deviceId).at(-1);
+    const connection = this.newest(deviceId);
     if (connection?.protocol === 1) throw new NotSupportedError(`Device '${deviceId}'`);
     return connection?.ask(message, timeoutMs, answered);
+  }
+
+  /** The newest connection of a device to this node. */
+  newest(deviceId: string): Connection | undefined {
+    return this.registry.of(deviceId).at(-1);
   }
 
   /** Closes all connections of a device whose tokens this node has revoked. */
@@ -165,6 +173,14 @@ export class LocalNode implements BackplaneEndpoint {
       if (written === false) this.undelivered(connection);
       else if (written !== true) void written.then((done) => done || this.undelivered(connection));
     }
+  }
+
+  onQueueChange(deviceId: string, entries: readonly QueueEntry[]): void {
+    this.toDevices.onChangeElsewhere(deviceId, entries);
+  }
+
+  onReachable(): void {
+    void this.toDevices.onReachable();
   }
 
   changed(health: BackplaneHealth): void {

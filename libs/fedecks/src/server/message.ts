@@ -1,6 +1,8 @@
 import {
   type ControlMessage,
+  type DeliverHead,
   encodeControlAfter,
+  encodeDeliverAfter,
   encodeTermAfter,
   looksLikeControl,
   looksLikeTokenMessage,
@@ -33,6 +35,11 @@ export function encodeReply(message: unknown, protocol: 1 | 2): Buffer {
 /** The frame of a control message. @throws as {@link encodeMessage} does. */
 export function encodeControl(control: ControlMessage): Buffer {
   return frameOf(encodeControlAfter(HEADER_BYTES, control));
+}
+
+/** The frame of a `deliver`, around a message that is encoded. */
+export function encodeDelivery(head: Omit<DeliverHead, 'type'>, message: Uint8Array): Buffer {
+  return frameOf(encodeDeliverAfter(HEADER_BYTES, head, message));
 }
 
 function frameOf(bytes: Buffer): Buffer {

@@ -23,7 +23,7 @@ export interface Observed {
 }
 
 /** The kinds of messages to a device. */
-export type SentKind = 'reply' | 'push' | 'token' | 'request' | 'ack';
+export type SentKind = 'reply' | 'push' | 'token' | 'request' | 'ack' | 'delivery';
 
 const MAX_NAME_CHARS = 64;
 const LAST_CODE_OF_RFC = 1015;

@@ -71,6 +71,18 @@ export interface QueueStore {
   removeMessages(endpoint: string, deviceId: string, names: readonly string[]): void | Promise<void>;
 }
 
+/** The methods of a {@link DeliveryStore}. */
+export const STORE_METHODS = [
+  'claim',
+  'setHandled',
+  'readQueue',
+  'writeQueue',
+  'dueQueues',
+  'writeMessage',
+  'readMessage',
+  'removeMessages',
+] as const satisfies readonly (keyof DeliveryStore)[];
+
 /** How many devices {@link MemoryDeliveryStore} remembers. */
 const MAX_DEVICES = 100_000;
 

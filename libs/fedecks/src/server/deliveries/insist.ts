@@ -25,7 +25,8 @@ export async function insist<T>(
   }
 }
 
-async function inTime<T>(call: () => T | Promise<T>): Promise<T> {
+/** Rejects when the call takes longer than 5 s. */
+export async function inTime<T>(call: () => T | Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   try {
     return await Promise.race([

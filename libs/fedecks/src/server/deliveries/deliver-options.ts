@@ -1,0 +1,44 @@
+/** How a message for a device is kept. */
+export interface DeviceDeliverOptions {
+  /** How long the message means something, in milliseconds: up to 30 days. @default 7 days */
+  readonly ttlMs?: number;
+  /**
+   * A newer message takes the place of one in its lane with the same key that was not sent yet. 1 to 256 bytes.
+   * @default none
+   */
+  readonly key?: string;
+  /**
+   * Order holds within a lane, and a lane does not wait for another. 1 to 64 bytes; messages of at most 8 lanes wait for a
+   * device.
+   * @default 'default'
+   */
+  readonly lane?: string;
+}
+
+const DAY_MS = 24 * 60 * 60 * 1_000;
+const MAX_TTL_MS = 30 * DAY_MS;
+
+/** @throws {RangeError} that names all that is wrong. */
+export function resolveDeliverOptions(
+  event: unknown,
+  { ttlMs = 7 * DAY_MS, key, lane = 'default' }: DeviceDeliverOptions = {},
+): {
+  readonly event: string;
+  readonly ttlMs: number;
+  readonly key: string | undefined;
+  readonly lane: string;
+} {
+  const problems: string[] = [];
+  if (!isText(event, 256)) problems.push('the event must be a string of 1 to 256 bytes');
+  if (typeof ttlMs !== 'number' || !(ttlMs > 0 && ttlMs <= MAX_TTL_MS))
+    problems.push("'ttlMs' must be a number above 0, at most 2,592,000,000 (30 days)");
+  if (key !== undefined && !isText(key, 256)) problems.push("'key' must be a string of 1 to 256 bytes");
+  if (!isText(lane, 64)) problems.push("'lane' must be a string of 1 to 64 bytes");
+  if (problems.length > 0)
+    throw new RangeError(`deliver(deviceId, event, payload, options): ${problems.join('; ')}.`);
+  return { event: event as string, ttlMs, key, lane };
+}
+
+function isText(value: unknown, maxBytes: number): boolean {
+  return typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= maxBytes;
+}

@@ -1,0 +1,272 @@
+import {
+  type DeviceQueue,
+  type Ending,
+  type FoundLane,
+  type HandledPosition,
+  type LanePosition,
+  nextSender,
+  openSender,
+  type SenderEffect,
+  type SenderEvent,
+  type SenderState,
+  type WaitingDelivery,
+  type Window,
+} from '../../delivery/index.js';
+import { type DeliverHead, type DeliveryControl, encodeTerm, type Term } from '../../wire/internal.js';
+import { type DeviceQueues } from './device-queues.js';
+
+/** The largest result of a handler on a device, in bytes of its term. */
+const MAX_RESULT_BYTES = 16 * 1_024;
+
+/** What a device has sent as its resume. */
+export interface DeviceResume {
+  /** The last of this side's messages that it has handled, in each lane. */
+  readonly handled: readonly HandledPosition[];
+  readonly window: Window;
+}
+
+/** The part of a connection that takes messages to the device. */
+export interface SenderPeer {
+  readonly protocol: 1 | 2;
+  /** Undefined until the device has sent it. */
+  readonly deviceResume: DeviceResume | undefined;
+  /** Sends the resume of this side, unless it was sent. The device answers with its own. */
+  beginDeliveries(): void;
+  sendDelivery(head: Omit<DeliverHead, 'type'>, message: Uint8Array): void;
+  /** Closes the connection, as the device breaks the protocol. */
+  breach(reason: string): void;
+}
+
+type Effect<Do extends SenderEffect['do']> = Extract<SenderEffect, { readonly do: Do }>;
+type Reply = Extract<DeliveryControl, { readonly type: 'result' | 'ack' | 'nack' }>;
+
+interface Held extends LanePosition {
+  readonly queuedAt: number;
+  /** What the attempts on earlier connections add. */
+  readonly earlierAttempts: number;
+}
+
+/** A sender has one connection only. */
+const CONNECTION = 1;
+
+/** Takes what waits for a device to one connection of it: performs what `nextSender` decides. */
+export class DeviceSender {
+  private sender: SenderState | undefined;
+  /** What the sender holds. */
+  private readonly held = new Map<string, Held>();
+  /** The message of each lane that is sent next. */
+  private readonly loaded = new Map<number, Uint8Array>();
+  private readonly results = new Map<number, { readonly seq: number; readonly value: Term }>();
+  private readonly events: SenderEvent[] = [];
+  private isDispatching = false;
+  private isLooking = false;
+  private mustLookAgain = false;
+  private isLost = false;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly deviceId: string,
+    private readonly peer: SenderPeer,
+    private readonly queues: DeviceQueues,
+  ) {}
+
+  /** Something may wait for the device, or it has sent its resume. */
+  look(): void {
+    this.mustLookAgain = true;
+    if (!this.isLooking) void this.lookUntilSeen();
+  }
+
+  private async lookUntilSeen(): Promise<void> {
+    this.isLooking = true;
+    while (this.mustLookAgain && !this.isLost) {
+      this.mustLookAgain = false;
+      const what = 'reading what waits for a device';
+      const queue = await this.queues.insist(
+        what,
+        () => this.queues.read(this.deviceId),
+        () => !this.isLost,
+      );
+      if (queue && queue.waiting.length > 0 && !this.isLost) this.take(queue);
+    }
+    this.isLooking = false;
+  }
+
+  private take(queue: DeviceQueue): void {
+    const { protocol, deviceResume } = this.peer;
+    if (protocol === 1 || deviceResume?.window.messages === 0) {
+      const ending: Ending = {
+        state: 'rejected',
+        code: 'not_supported',
+        text: 'The device takes no deliveries',
+      };
+      this.keep(queue.waiting, ending);
+    } else if (!deviceResume) this.peer.beginDeliveries();
+    else if (!this.sender) this.begin(queue, deviceResume);
+    else this.addNew(queue, this.sender);
+  }
+
+  private begin(queue: DeviceQueue, { handled, window }: DeviceResume): void {
+    // The sender takes what it finds as sent once already.
+    for (const each of queue.waiting) this.hold(each, each.attempts - 1);
+    this.sender = openSender(foundIn(queue, handled));
+    this.dispatch({ type: 'connected', connection: CONNECTION });
+    this.dispatch({ type: 'resume', connection: CONNECTION, handled, grant: window });
+  }
+
+  private addNew({ waiting }: DeviceQueue, { lanes }: SenderState): void {
+    for (const each of waiting) {
+      const { lane, epoch, seq } = each;
+      if (seq <= (lanes.get(lane)?.last ?? 0)) continue;
+      this.hold(each, 0);
+      this.dispatch({ type: 'put', lane, epoch, seq });
+    }
+  }
+
+  private hold({ lane, epoch, seq, queuedAt }: WaitingDelivery, earlierAttempts: number): void {
+    this.held.set(keyOf(lane, seq), { lane, epoch, seq, queuedAt, earlierAttempts });
+  }
+
+  /** The device answers. */
+  onReply(control: Reply): void {
+    if (!this.sender) return this.peer.breach(`it answers with ${control.type} what was never delivered`);
+    switch (control.type) {
+      case 'result':
+        return this.onResult(control);
+      case 'ack':
+        return this.dispatch({ ...control, connection: CONNECTION, grant: control.window });
+      case 'nack':
+        return this.dispatch({ ...control, connection: CONNECTION });
+    }
+  }
+
+  private onResult({ lane, seq, value }: Extract<Reply, { readonly type: 'result' }>): void {
+    if (encodeTerm(value).length > MAX_RESULT_BYTES) this.peer.breach('a result is too large');
+    else this.results.set(lane, { seq, value });
+  }
+
+  /** The connection has ended, or a newer one of the device takes over. */
+  stop(): void {
+    this.isLost = true;
+    clearTimeout(this.timer);
+    this.loaded.clear();
+  }
+
+  /** Effects may cause events at once: those come after the effects of the event before. */
+  private dispatch(event: SenderEvent): void {
+    this.events.push(event);
+    if (this.isDispatching) return;
+    this.isDispatching = true;
+    for (let next = this.events.shift(); next; next = this.events.shift()) {
+      if (!this.sender || this.isLost) break;
+      const { state, effects } = nextSender(this.sender, next, performance.now());
+      this.sender = state;
+      for (const effect of effects) this.perform(effect);
+    }
+    this.isDispatching = false;
+  }
+
+  private perform(effect: SenderEffect): void {
+    switch (effect.do) {
+      case 'load':
+        void this.load(effect);
+        return;
+      case 'deliver':
+        return this.deliver(effect);
+      case 'settle':
+        return this.settle(effect);
+      case 'wake':
+        clearTimeout(this.timer);
+        this.timer = setTimeout(
+          () => this.dispatch({ type: 'tick' }),
+          Math.max(1, Math.ceil(effect.atMs - performance.now())),
+        ).unref();
+        return;
+      case 'renumber':
+        // Numbers of a lane only rise, in whichever process: what it has handled is at most the last one.
+        return this.peer.breach('it has handled messages that were never sent');
+      case 'close':
+        return this.peer.breach(effect.reason);
+    }
+  }
+
+  private async load({ lane, seq }: Effect<'load'>): Promise<void> {
+    const isWanted = (): boolean => !this.isLost && this.sender?.lanes.get(lane)?.loading === seq;
+    const held = this.held.get(keyOf(lane, seq));
+    const read = async (): Promise<Uint8Array | undefined> => held && this.readMessage(held);
+    const message = await this.queues.insist('reading a message for a device', read, isWanted);
+    if (!isWanted()) return;
+    if (message) {
+      this.loaded.set(lane, message);
+      this.dispatch({ type: 'loaded', lane, seq, bytes: message.length });
+    } else this.dispatch({ type: 'dropped', lane, seq, outcome: 'dropped' });
+  }
+
+  /** Undefined if the message is not to be sent any more. */
+  private async readMessage(position: LanePosition): Promise<Uint8Array | undefined> {
+    const sent = await this.queues.take(this.deviceId, position);
+    if (!sent) return undefined;
+    const message = await this.queues.readMessage(this.deviceId, sent.message);
+    const ending: Ending = { state: 'rejected', code: 'lost', text: 'the store has lost the message' };
+    if (!message) await this.queues.settle(this.deviceId, [sent], ending);
+    return message;
+  }
+
+  private deliver({ lane, seq, epoch = '', attempt, nacks }: Effect<'deliver'>): void {
+    const message = this.loaded.get(lane);
+    const held = this.held.get(keyOf(lane, seq));
+    this.loaded.delete(lane);
+    if (!message || !held) return;
+    const ageMs = Date.now() - held.queuedAt;
+    this.peer.sendDelivery(
+      // The wall clock may have been set back.
+      { lane, seq, epoch, attempt: attempt + held.earlierAttempts, nacks, ageMs: Math.max(ageMs, -1) },
+      message,
+    );
+  }
+
+  private settle({ lane, from, to, outcome, code, text = '' }: Effect<'settle'>): void {
+    const positions = [...this.held.values()].filter(
+      (each) => each.lane === lane && from <= each.seq && each.seq <= to,
+    );
+    for (const { seq } of positions) this.held.delete(keyOf(lane, seq));
+    if (outcome === 'handled') return this.settleHandled(lane, positions);
+    // Without a code it has its final state.
+    if (code !== undefined) this.keep(positions, { state: 'rejected', code, text });
+  }
+
+  private settleHandled(lane: number, positions: readonly LanePosition[]): void {
+    const result = this.results.get(lane);
+    const withResult = positions.filter(({ seq }) => seq === result?.seq);
+    const others = positions.filter(({ seq }) => seq !== result?.seq);
+    this.keep(others, { state: 'done' });
+    if (withResult.length === 0 || !result) return;
+    this.results.delete(lane);
+    this.keep(withResult, { state: 'done', result: encodeTerm(result.value).toString('base64') });
+  }
+
+  private keep(positions: readonly LanePosition[], ending: Ending): void {
+    if (positions.length === 0) return;
+    const keep = (): Promise<void> => this.queues.settle(this.deviceId, positions, ending);
+    void this.queues.insist('keeping what became of messages for a device', keep);
+  }
+}
+
+function keyOf(lane: number, seq: number): string {
+  return `${lane}/${seq}`;
+}
+
+/** The lanes of a queue, for the sender. */
+function foundIn(queue: DeviceQueue, handled: readonly HandledPosition[]): FoundLane[] {
+  return queue.lanes.map(({ lane, last, spans }) => {
+    const held = queue.waiting.filter((each) => each.lane === lane);
+    const position = handled.find((each) => each.lane === lane);
+    // A store that was restored has forgotten numbers. No process gives one twice.
+    const beyond = position && position.epoch === spans.at(-1)?.epoch ? position.seq : 0;
+    return {
+      lane,
+      held: held.map(({ seq }) => ({ from: seq, to: seq })),
+      spans,
+      next: Math.max(last, beyond) + 1,
+    };
+  });
+}
