@@ -128,7 +128,7 @@ export function enqueue(
 }
 
 /** What a device has for which nothing was ever put in. */
-export const EMPTY_QUEUE: DeviceQueue = { revision: 0, dueAt: 0, lanes: [], waiting: [], final: [] };
+export const EMPTY_QUEUE: DeviceQueue = { revision: 0, dueAt: Infinity, lanes: [], waiting: [], final: [] };
 
 /** The lane with this name, or a new one; in place of one in which nothing waits, if there are 8. */
 function laneOf({ lanes, waiting }: DeviceQueue, name: string): QueueLane | undefined {

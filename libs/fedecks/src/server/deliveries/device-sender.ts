@@ -78,17 +78,21 @@ export class DeviceSender {
 
   private async lookUntilSeen(): Promise<void> {
     this.isLooking = true;
-    while (this.mustLookAgain && !this.isLost) {
+    while (this.mustLookAgain && this.isOpen()) {
       this.mustLookAgain = false;
       const what = 'reading what waits for a device';
       const queue = await this.queues.insist(
         what,
         () => this.queues.read(this.deviceId),
-        () => !this.isLost,
+        () => this.isOpen(),
       );
-      if (queue && queue.waiting.length > 0 && !this.isLost) this.take(queue);
+      if (queue && queue.waiting.length > 0 && this.isOpen()) this.take(queue);
     }
     this.isLooking = false;
+  }
+
+  private isOpen(): boolean {
+    return !this.isLost;
   }
 
   private take(queue: DeviceQueue): void {

@@ -105,23 +105,31 @@ export class QueueWriter {
   }
 
   private async perform(deviceId: string, jobs: readonly Job[]): Promise<void> {
+    if (jobs.length === 0) return;
+    try {
+      this.finish(deviceId, jobs, await this.applyAndWrite(deviceId, jobs));
+    } catch (error) {
+      for (const job of jobs) job.failed(error);
+    }
+  }
+
+  private async applyAndWrite(deviceId: string, jobs: readonly Job[]): Promise<Applied> {
     let failures = 0;
     let last: Applied | undefined;
-    for (let writes = 0; jobs.length > 0 && writes < MAX_WRITES; writes++) {
+    for (let writes = 0; writes < MAX_WRITES; writes++) {
       try {
         const before = await this.read(deviceId);
         // The write whose answer did not come was done.
-        if (last && before?.revision === last.queue.revision) return this.finish(deviceId, jobs, last);
+        if (last && before?.revision === last.queue.revision) return last;
         last = applyAll(jobs, before ?? EMPTY_QUEUE);
-        if (await this.write(deviceId, last.queue, before)) return this.finish(deviceId, jobs, last);
+        if (await this.write(deviceId, last.queue, before)) return last;
         last = undefined;
       } catch (error) {
-        if (++failures === MAX_FAILURES) return jobs.forEach((job) => job.failed(error));
+        if (++failures === MAX_FAILURES) throw error;
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
       }
     }
-    const busy = new Error(`The queue of device '${deviceId}' was not written: other nodes keep writing it.`);
-    for (const job of jobs) job.failed(busy);
+    throw new Error(`The queue of device '${deviceId}' was not written: other nodes keep writing it.`);
   }
 
   private async write(
