@@ -27,6 +27,8 @@ export interface Entries<T> {
   readonly publishAs?: string | undefined;
   /** Where every key in the bucket matches this: a scan of them is a scan of everything. @default unknown */
   readonly keys?: string | undefined;
+  /** How large a value may be, in bytes of its JSON. @default 65_536 */
+  readonly maxBytes?: number | undefined;
   /** Whether a value is a valid entry. */
   isOne(key: string, value: unknown): value is T;
   /** Called for an invalid value, which counts as absent. */
@@ -56,7 +58,7 @@ export interface Bucket<T> {
   /**
    * Writes a value, and returns its revision. With `after`, only if that is the revision it follows; undefined
    * where it is not.
-   * @throws {BackplaneError} when it may have been written or not.
+   * @throws {BackplaneError} `too-large`; otherwise it may have been written or not.
    */
   put(key: string, value: T, after?: number): Promise<number | undefined>;
   /**
@@ -86,4 +88,6 @@ export interface Store {
   readonly name: string;
   /** Creates the bucket, or updates the configuration of an existing one. @throws {BackplaneError} */
   open<T>(name: string, entries: Entries<T>): Promise<Bucket<T>>;
+  /** The bucket as it is, or undefined if it does not exist. @throws {BackplaneError} */
+  find<T>(name: string, entries: Entries<T>): Promise<Bucket<T> | undefined>;
 }

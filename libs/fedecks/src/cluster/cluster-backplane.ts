@@ -12,7 +12,7 @@ import {
   type PresencePage,
   type PushResult,
 } from '../server/index.js';
-import { isDeliveryClaim } from '../delivery/index.js';
+import { type QueueEntry } from '../delivery/index.js';
 import { beginsAsTerm, type Term } from '../wire/internal.js';
 import { NodeResponder, REQUEST_KIND, encodeHoldsQuestion, encodeTrace } from './node-responder.js';
 import { NodeRequests } from './node-requests.js';
@@ -27,6 +27,7 @@ import { PresenceReader } from './presence-reader.js';
 import { isPresenceRecord, type PresenceRecord } from './presence-record.js';
 import { PresenceWriter } from './presence-writer.js';
 import { SharedClock } from './rank.js';
+import { encodeQueueNews, readQueueNews } from './queue-messages.js';
 import { readRequestMessage } from './request-messages.js';
 import { isRevocation, type Revocation, RevocationBucket } from './revocation-bucket.js';
 import { Subjects } from './subjects.js';
@@ -75,6 +76,7 @@ export class ClusterBackplane implements Backplane {
   private problem: string | undefined;
   private readonly troubles = new Map<Part, { readonly reason: string; readonly at: number }>();
   private reportedReason: string | undefined;
+  private wasDown = false;
   private buckets: OpenBuckets | undefined;
   private checking = false;
 
@@ -91,10 +93,7 @@ export class ClusterBackplane implements Backplane {
     this.subjects = new Subjects(options.namespace, endpoint.path);
     this.requests = new NodeRequests(this.link, options);
     this.revocations = new RevocationBucket(endpoint, this.subjects, (error) => this.reopen(error));
-    this.deliveries = new DeliveryBucket(this.subjects, async () => {
-      if (!this.link.isUp) throw unavailable('deliveries cannot be claimed or kept');
-      return (await this.bucket('deliveries', isDeliveryClaim)).bucket;
-    });
+    this.deliveries = new DeliveryBucket(node, this.subjects, store, (name, key) => this.onStray(name, key));
     const clock = new SharedClock();
     this.leases = new Leases(this.node, clock, this.subjects, options.heartbeatMs, {
       tell: (message) => this.tell(message),
@@ -137,6 +136,7 @@ export class ClusterBackplane implements Backplane {
   async start(): Promise<void> {
     this.link.subscribe(this.subjects.all, ({ data }) => this.writeToAll(data));
     this.link.subscribe(this.subjects.nodes, ({ data }) => this.leases.received(readNodeMessage(data)));
+    this.link.subscribe(this.subjects.queues, ({ data }) => this.onQueueNews(data));
     this.link.subscribe(this.subjects.node(this.node), this.responder.onQuestion);
     this.link.subscribe(this.subjects.requests(this.node), (message) => this.onRequestMessage(message));
     this.responder.start(this.options.requestTimeoutMs);
@@ -228,6 +228,18 @@ export class ClusterBackplane implements Backplane {
     else this.link.unsubscribe(subject);
   }
 
+  announce(deviceId: string, entries: readonly QueueEntry[]): boolean {
+    if (!this.link.isUp) return false;
+    try {
+      for (const bytes of encodeQueueNews({ device: deviceId, entries }))
+        this.link.publish(this.subjects.queues, bytes);
+      return true;
+    } catch (error) {
+      this.endpoint.failed('announce a delivery to a device', error);
+      return false;
+    }
+  }
+
   presenceOf(deviceId: string): Promise<PresenceEntry | undefined> {
     return this.reader.presenceOf(deviceId);
   }
@@ -243,6 +255,12 @@ export class ClusterBackplane implements Backplane {
   private writeToAll(data: Uint8Array, group?: string): void {
     if (!beginsAsTerm(data)) throw new Malformed('not a message for devices');
     this.endpoint.writeToAll(Buffer.from(data), group);
+  }
+
+  private onQueueNews(data: Uint8Array): void {
+    const { device, entries } = readQueueNews(data);
+    this.deliveries.onQueueChange();
+    this.endpoint.onQueueChange(device, entries);
   }
 
   private onRequestMessage({ data, reply }: Message): void {
@@ -275,9 +293,12 @@ export class ClusterBackplane implements Backplane {
   private up(): void {
     this.problem = 'the node is still reading presence and revocations';
     this.beginToPrepare();
+    if (this.wasDown) this.endpoint.onReachable();
+    this.wasDown = false;
   }
 
   private down(): void {
+    this.wasDown = true;
     this.pauseAll();
     this.requests.fail();
     this.outgoing.fail();
@@ -377,16 +398,19 @@ export class ClusterBackplane implements Backplane {
     isOne: (value: unknown) => value is T,
     more: Partial<Entries<T>> = {},
   ): Promise<Opened<T>> {
-    const name = `${this.options.namespace}_${what}`;
+    const name = this.subjects.bucket(what);
     const entries: Entries<T> = {
       retentionMs: undefined,
       ...more,
       isOne: (key, value): value is T => this.subjects.isKey(key) && isOne(value),
-      stray: (key) =>
-        this.endpoint.failed(`read ${JSON.stringify(key)} of ${name}`, new Malformed('not a valid entry')),
+      stray: (key) => this.onStray(name, key),
     };
     const bucket = await this.store.open(name, entries);
     return { bucket, incarnation: (await bucket.state()).incarnation };
+  }
+
+  private onStray(bucket: string, key: string): void {
+    this.endpoint.failed(`read ${JSON.stringify(key)} of ${bucket}`, new Malformed('not a valid entry'));
   }
 
   private async pause(ms: number): Promise<void> {

@@ -69,6 +69,8 @@ class TestNode {
       onTrace: () => undefined,
       revoked: () => undefined,
       writeToAll: () => undefined,
+      onQueueChange: () => undefined,
+      onReachable: () => undefined,
       changed: () => undefined,
       failed: () => undefined,
     };

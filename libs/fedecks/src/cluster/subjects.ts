@@ -9,7 +9,10 @@ export class Subjects {
   readonly endpoint: string;
   private readonly root: string;
 
-  constructor(namespace: string, path: string) {
+  constructor(
+    private readonly namespace: string,
+    path: string,
+  ) {
     this.endpoint = token(path);
     this.root = `${namespace}.${this.endpoint}`;
   }
@@ -49,8 +52,23 @@ export class Subjects {
     return `${this.root}.nodes`;
   }
 
+  /** Every node listens here, for what is put in for devices and what becomes of it. */
+  get queues(): string {
+    return `${this.root}.queues`;
+  }
+
+  /** The name of a bucket of the fleet. */
+  bucket(what: string): string {
+    return `${this.namespace}_${what}`;
+  }
+
   key(text: string): string {
     return `${this.endpoint}.${token(text)}`;
+  }
+
+  /** @param name is one token. */
+  keyOfMessage(device: string, name: string): string {
+    return `${this.key(device)}.${name}`;
   }
 
   /** Whether {@link key} would produce this key. */

@@ -3,6 +3,7 @@ import {
   JetStreamApiError,
   jetstream,
   type JetStreamClient,
+  type JetStreamManager,
   type Republish,
   type StreamConfig,
 } from '@nats-io/jetstream';
@@ -20,14 +21,16 @@ import {
   unavailable,
   type Watcher,
 } from '../cluster/index.js';
-import { type BackplaneError } from '../server/index.js';
+import { BackplaneError } from '../server/index.js';
 import { type NatsLink } from './nats-link.js';
 import { type ResolvedNatsOptions } from './nats-options.js';
 
 const STREAM_NOT_FOUND = 10059;
 const WRONG_LAST_SEQUENCE = 10071;
-/** The maximum entry size, so that a page of entries fits into memory. */
+/** The maximum entry size by default, so that a page of entries fits into memory. */
 const MAX_VALUE_BYTES = 64 * 1024;
+/** What the headers of a write take of what the server carries. */
+const MAX_HEADER_BYTES = 256;
 /** Within which JetStream looks for messages that were sent twice: it must not be longer than they are kept. */
 const MAX_DUPLICATE_WINDOW_MS = 120_000;
 const PAGE = 500;
@@ -50,6 +53,10 @@ export class NatsStore implements Store {
   async open<T>(name: string, entries: Entries<T>): Promise<Bucket<T>> {
     return NatsBucket.open(this.link.connection, name, this.options, entries);
   }
+
+  async find<T>(name: string, entries: Entries<T>): Promise<Bucket<T> | undefined> {
+    return NatsBucket.find(this.link.connection, name, this.options, entries);
+  }
 }
 
 /** A bucket of JetStream's KV. */
@@ -62,10 +69,36 @@ export class NatsBucket<T> implements Bucket<T> {
     private readonly name: string,
     private readonly timeoutMs: number,
     private readonly entries: Entries<T>,
+    private readonly maxBytes: number,
   ) {}
 
   /** Makes the bucket if there is none, and has one that is there keep what it should. @throws {BackplaneError} */
   static async open<T>(
+    nc: NatsConnection,
+    name: string,
+    options: ResolvedNatsOptions,
+    entries: Entries<T>,
+  ): Promise<NatsBucket<T>> {
+    const { replicas, requestTimeoutMs } = options;
+    const js = jetstream(nc, { timeout: requestTimeoutMs });
+    await provide(js, name, replicas, entries).catch(failed(requestTimeoutMs));
+    return NatsBucket.bind(nc, name, options, entries);
+  }
+
+  /** Undefined if there is no such bucket. @throws {BackplaneError} */
+  static async find<T>(
+    nc: NatsConnection,
+    name: string,
+    options: ResolvedNatsOptions,
+    entries: Entries<T>,
+  ): Promise<NatsBucket<T> | undefined> {
+    const { requestTimeoutMs } = options;
+    const manager = await jetstream(nc, { timeout: requestTimeoutMs }).jetstreamManager(false);
+    const config = await configOf(manager, `KV_${name}`).catch(failed(requestTimeoutMs));
+    return config && NatsBucket.bind(nc, name, options, entries);
+  }
+
+  private static async bind<T>(
     nc: NatsConnection,
     name: string,
     { replicas, requestTimeoutMs }: ResolvedNatsOptions,
@@ -73,11 +106,13 @@ export class NatsBucket<T> implements Bucket<T> {
   ): Promise<NatsBucket<T>> {
     const js = jetstream(nc, { timeout: requestTimeoutMs });
     const impatient = jetstream(nc, { timeout: Math.min(PLACE_WITHIN_MS, requestTimeoutMs) });
-    await provide(js, name, replicas, entries).catch(failed(requestTimeoutMs));
     const direct = readsDirectly(replicas);
     const kv = await new Kvm(js).open(name, { allow_direct: direct }).catch(failed(requestTimeoutMs));
     const watching = await new Kvm(impatient).open(name).catch(failed(requestTimeoutMs));
-    return new NatsBucket<T>(js, kv, { js: impatient, kv: watching }, name, requestTimeoutMs, entries);
+    const maxPayload = (nc.info?.max_payload ?? Infinity) - MAX_HEADER_BYTES;
+    const maxBytes = Math.min(entries.maxBytes ?? MAX_VALUE_BYTES, maxPayload);
+    const placing = { js: impatient, kv: watching };
+    return new NatsBucket<T>(js, kv, placing, name, requestTimeoutMs, entries, maxBytes);
   }
 
   async get(key: string): Promise<Kept<T>> {
@@ -92,8 +127,15 @@ export class NatsBucket<T> implements Bucket<T> {
   }
 
   async put(key: string, value: T, after?: number): Promise<number | undefined> {
+    const json = Buffer.from(JSON.stringify(value));
+    if (json.length > this.maxBytes) {
+      throw new BackplaneError(
+        'too-large',
+        `An entry of the bucket '${this.name}' would have ${json.length} bytes; at most ${this.maxBytes} fit, and no more than max_payload of the NATS server.`,
+      );
+    }
     try {
-      return await this.kv.put(key, JSON.stringify(value), after === undefined ? {} : { previousSeq: after });
+      return await this.kv.put(key, json, after === undefined ? {} : { previousSeq: after });
     } catch (error) {
       if (error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE) return undefined;
       throw failure(error, this.timeoutMs);
@@ -205,19 +247,16 @@ async function provide(
   js: JetStreamClient,
   name: string,
   replicas: number,
-  { retentionMs = 0, publishAs }: Entries<unknown>,
+  { retentionMs = 0, publishAs, maxBytes = MAX_VALUE_BYTES }: Entries<unknown>,
 ): Promise<void> {
   const stream = `KV_${name}`;
   const allow_direct = readsDirectly(replicas);
-  const limits = { max_age: nanos(retentionMs), max_msg_size: MAX_VALUE_BYTES, allow_direct };
+  const limits = { max_age: nanos(retentionMs), max_msg_size: maxBytes, allow_direct };
   const republish = publishAs === undefined ? undefined : republishOf(name, publishAs);
   const manager = await js.jetstreamManager(false);
-  let config: StreamConfig;
-  try {
-    ({ config } = await manager.streams.info(stream));
-  } catch (error) {
-    if (!(error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND)) throw error;
-    const created = { history: 1, replicas, allow_direct, maxValueSize: MAX_VALUE_BYTES };
+  const config = await configOf(manager, stream);
+  if (!config) {
+    const created = { history: 1, replicas, allow_direct, maxValueSize: maxBytes };
     await new Kvm(js).create(name, { ...created, ttl: retentionMs, ...(republish && { republish }) });
     return;
   }
@@ -238,6 +277,16 @@ async function provide(
       `stream '${stream}' does not republish to '${republish?.dest}', and this version of NATS cannot change that: delete the stream, and the node creates it again`,
       error,
     );
+  }
+}
+
+/** Undefined if the stream does not exist. */
+async function configOf(manager: JetStreamManager, stream: string): Promise<StreamConfig | undefined> {
+  try {
+    return (await manager.streams.info(stream)).config;
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return undefined;
+    throw error;
   }
 }
 

@@ -33,6 +33,7 @@ import {
   stream,
 } from '../../src/requests/index.js';
 import { type Attempt, type ControlMessage } from '../../src/wire/internal.js';
+import { type QueueEntry } from '../../src/delivery/index.js';
 import { Duplicates } from '../../src/server/duplicates.js';
 import { Revocations } from '../../src/server/revocations.js';
 import { type SimulatedProcess } from './simulation.js';
@@ -63,6 +64,10 @@ export class BareNode implements BackplaneEndpoint {
   readonly failures: string[] = [];
   /** The causes of ended connections, except those ended by {@link leave}. */
   readonly ended: { readonly id: string; readonly cause: DisconnectCause['type'] }[] = [];
+  /** What other nodes have announced. */
+  readonly news: { readonly id: string; readonly entries: readonly QueueEntry[] }[] = [];
+  /** How often the other nodes were reachable again. */
+  timesReachable = 0;
   /** The reports about devices. */
   readonly reports: string[] = [];
   /** Called with each control message to a device, and with what takes its answers on that connection. */
@@ -206,6 +211,14 @@ export class BareNode implements BackplaneEndpoint {
 
   writeToAll(): void {
     // No test of bare nodes sends broadcasts.
+  }
+
+  onQueueChange(id: string, entries: readonly QueueEntry[]): void {
+    this.news.push({ id, entries });
+  }
+
+  onReachable(): void {
+    this.timesReachable++;
   }
 
   changed(health: BackplaneHealth): void {

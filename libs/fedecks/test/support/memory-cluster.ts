@@ -124,6 +124,10 @@ export class MemoryCluster {
     this.buckets.set(name, bucket);
   }
 
+  has(name: string): boolean {
+    return this.buckets.has(name);
+  }
+
   /** @throws {BackplaneError} */
   bucketOf(name: string): MemoryBucket {
     const bucket = this.buckets.get(name);
@@ -380,6 +384,12 @@ export class MemoryStore implements Store {
       }),
     );
     return new BucketOfNode(cluster, link, name, entries);
+  }
+
+  async find<T>(name: string, entries: Entries<T>): Promise<Bucket<T> | undefined> {
+    const { cluster, link } = this;
+    const exists = await link.ask<boolean>((answer) => cluster.serve(() => answer(cluster.has(name))));
+    return exists ? new BucketOfNode(cluster, link, name, entries) : undefined;
   }
 }
 
