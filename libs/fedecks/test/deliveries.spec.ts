@@ -5,11 +5,9 @@ import {
   Delivery,
   type DeliveryClaim,
   type DeliveryInfo,
-  type DeliveryStore,
   DeviceId,
   FedecksModule,
   type HandledPosition,
-  MemoryDeliveryStore,
   OnMessage,
   Payload,
   stop,
@@ -29,6 +27,7 @@ import { jest } from '@jest/globals';
 import { concat, from, NEVER, of, throwError } from 'rxjs';
 import { startApp, type StartedApp } from './support/app.js';
 import { type Cloud, loginHeader, startCloud } from './support/cloud.js';
+import { DelegatingStore } from './support/delegating-store.js';
 import { eventually } from './support/eventually.js';
 import { Inbox } from './support/inbox.js';
 import { RawPeer, upgradeRequest } from './support/raw-peer.js';
@@ -160,21 +159,20 @@ class Scoped {
 }
 
 /** Keeps what a process would keep in a database; a test can make it fail. */
-class Store implements DeliveryStore {
-  private readonly memory = new MemoryDeliveryStore();
+class Store extends DelegatingStore {
   readonly calls: string[] = [];
   failing = 0;
   /** What it waits for. */
   held: Promise<void> | undefined;
 
-  async claim(endpoint: string, deviceId: string): Promise<DeliveryClaim> {
+  override async claim(endpoint: string, deviceId: string): Promise<DeliveryClaim> {
     this.calls.push(`claim ${endpoint} ${deviceId}`);
     await this.held;
     if (this.failing-- > 0) throw new Error('no database');
     return this.memory.claim(endpoint, deviceId);
   }
 
-  async setHandled(
+  override async setHandled(
     endpoint: string,
     deviceId: string,
     generation: number,

@@ -14,19 +14,21 @@ import {
   Payload,
 } from '@fedecks/nest';
 
+import { DelegatingStore } from './delegating-store.js';
+
 const [port = '0', log = '', file = ''] = process.argv.slice(2);
 
 type Claim = Awaited<ReturnType<DeliveryStore['claim']>>;
 
 /** For one device. */
-class FileStore implements DeliveryStore {
+class FileStore extends DelegatingStore {
   private kept: Claim = read();
 
-  claim(): Claim {
+  override claim(): Claim {
     return this.keep({ ...this.kept, generation: this.kept.generation + 1 });
   }
 
-  setHandled(...[, , generation, handled]: Parameters<DeliveryStore['setHandled']>): boolean {
+  override setHandled(...[, , generation, handled]: Parameters<DeliveryStore['setHandled']>): boolean {
     if (generation < this.kept.generation) return false;
     const others = this.kept.handled.filter(({ lane }) => lane !== handled.lane);
     this.keep({ ...this.kept, handled: [...others, handled] });

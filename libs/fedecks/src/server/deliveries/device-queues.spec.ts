@@ -1,49 +1,37 @@
 import { jest } from '@jest/globals';
+import { DelegatingStore } from '../../../test/support/delegating-store.js';
 import { type DeviceQueue, type QueueEntry } from '../../delivery/index.js';
-import { MemoryDeliveryStore, type QueueStore } from './delivery-store.js';
+import { type QueueStore } from './delivery-store.js';
 import { DeviceQueues } from './device-queues.js';
 
 /** A store in memory of which a test delays calls, or lets them fail. */
-class Store implements QueueStore {
+class Store extends DelegatingStore {
   /** The events of each queue that was to be written. */
   readonly writes: string[][] = [];
   /** The names of the messages that are kept. */
   readonly messages = new Set<string>();
   onWrite = (write: () => boolean): boolean | Promise<boolean> => write();
   onMessage: (message: Uint8Array) => Promise<void> = () => Promise.resolve();
-  private readonly kept = new MemoryDeliveryStore();
 
-  readQueue(endpoint: string, id: string): DeviceQueue | undefined {
-    return this.kept.readQueue(endpoint, id);
+  override writeQueue(...all: Parameters<QueueStore['writeQueue']>): boolean | Promise<boolean> {
+    this.writes.push(all[2]?.waiting.map(({ event }) => event) ?? []);
+    return this.onWrite(() => this.memory.writeQueue(...all));
   }
 
-  writeQueue(
-    endpoint: string,
-    id: string,
-    queue: DeviceQueue | undefined,
-    after: number | undefined,
-  ): boolean | Promise<boolean> {
-    this.writes.push(queue?.waiting.map(({ event }) => event) ?? []);
-    return this.onWrite(() => this.kept.writeQueue(endpoint, id, queue, after));
+  override writeMessage(...all: Parameters<QueueStore['writeMessage']>): Promise<void> {
+    this.messages.add(all[2]);
+    this.memory.writeMessage(...all);
+    return this.onMessage(all[3]);
   }
 
-  dueQueues(endpoint: string, now: number, limit: number): string[] {
-    return this.kept.dueQueues(endpoint, now, limit);
+  override removeMessages(...all: Parameters<QueueStore['removeMessages']>): void {
+    for (const name of all[2]) this.messages.delete(name);
+    this.memory.removeMessages(...all);
   }
 
-  writeMessage(endpoint: string, id: string, name: string, message: Uint8Array): Promise<void> {
-    this.messages.add(name);
-    this.kept.writeMessage(endpoint, id, name, message);
-    return this.onMessage(message);
-  }
-
-  readMessage(endpoint: string, id: string, name: string): Uint8Array | undefined {
-    return this.kept.readMessage(endpoint, id, name);
-  }
-
-  removeMessages(endpoint: string, id: string, names: readonly string[]): void {
-    for (const name of names) this.messages.delete(name);
-    this.kept.removeMessages(endpoint, id, names);
+  /** The queue of device 'a'. */
+  get queue(): DeviceQueue | undefined {
+    return this.memory.readQueue('/fedecks', 'a');
   }
 }
 
@@ -85,7 +73,7 @@ beforeEach(() => {
 });
 afterEach(() => node.queues.close(0));
 
-const events = (): string[] => store.readQueue('/fedecks', 'a')?.waiting.map(({ event }) => event) ?? [];
+const events = (): string[] => store.queue?.waiting.map(({ event }) => event) ?? [];
 
 it('writes the changes that are asked for during a write together', async () => {
   await Promise.all(['one', 'two', 'three'].map((event) => node.put(event)));
@@ -104,7 +92,7 @@ it('keeps the order of the calls, however long their messages take', async () =>
 it('numbers what several nodes put in without a gap in the order', async () => {
   const other = new Node(store);
   for (let times = 0; times < 20; times++) await Promise.all([node.put('a'), other.put('b')]);
-  const { waiting } = store.readQueue('/fedecks', 'a')!;
+  const { waiting } = store.queue!;
   const numbers = waiting.map(({ seq }) => seq);
   expect(numbers).toHaveLength(40);
   expect(numbers).toEqual([...new Set(numbers)].sort((one, two) => one - two));
@@ -204,7 +192,7 @@ it('removes the queue of a device when nothing is to be known of it', async () =
     expect(node.changes).toEqual(['one queued', 'one expired']);
     now.mockReturnValue(1_000_010 + 7 * 24 * 60 * 60 * 1_000);
     await node.queues.read('a');
-    expect(store.readQueue('/fedecks', 'a')).toBeUndefined();
+    expect(store.queue).toBeUndefined();
   } finally {
     now.mockRestore();
   }
@@ -214,7 +202,7 @@ it('does not use a number again after that, although the clock was set back', as
   const now = jest.spyOn(Date, 'now').mockReturnValue(2_000_000);
   try {
     const before = await node.put('one');
-    void store.writeQueue('/fedecks', 'a', undefined, store.readQueue('/fedecks', 'a')!.revision);
+    void store.writeQueue('/fedecks', 'a', undefined, store.queue!.revision);
     now.mockReturnValue(1_000_000);
     expect((await node.put('two')).seq).toBeGreaterThan(before.seq);
   } finally {
