@@ -339,7 +339,7 @@ describe('the store', () => {
   it('is asked again when it answers what is no answer', async () => {
     const claim = jest.fn<() => unknown>().mockReturnValue({ generation: 1, handled: [{ lane: 9 }] });
     const setHandled = jest.fn<() => unknown>().mockReturnValue('yes');
-    await start({ deliveryStore: { claim, setHandled } as unknown as Store });
+    await start({ deliveryStore: Object.assign(new Store(), { claim, setHandled }) });
     const peer = await cloud.open({ deviceId: id, headers: PROTOCOL_2 });
     peer.sendBinary(resume());
     await eventually(

@@ -1,3 +1,4 @@
+import { DelegatingStore } from '../../test/support/delegating-store.js';
 import { InvalidOptionsError } from '../options/index.js';
 import { type BackplaneEndpoint, InProcessBackplane } from './backplane.js';
 import { MemoryDeliveryStore } from './deliveries/delivery-store.js';
@@ -105,7 +106,7 @@ describe('resolveOptions', () => {
     expect(problems({ ...given, deliveryStore: new MemoryDeliveryStore() })).toContain(
       "'deliveryStore' must not be a MemoryDeliveryStore where there is a 'backplane'",
     );
-    const own = { claim: () => undefined, setHandled: () => undefined };
+    const own = new DelegatingStore();
     expect(problems({ ...given, deliveryStore: own })).toBe('');
     expect(problems(given)).toBe('');
   });
