@@ -261,6 +261,28 @@ describe('a client without an outbox', () => {
     expect(calls.size).toBe(3);
   });
 
+  it('lets the event loop go on between any two deliveries of a lane', async () => {
+    await connect();
+    let turns = 0;
+    let isOver = false;
+    const count = (): void => {
+      turns++;
+      if (!isOver) setImmediate(count);
+    };
+    count();
+    const at: number[] = [];
+    handler = () => at.push(turns);
+    device.cork();
+    for (let seq = 1; seq <= 8; seq++) device.binary(update(seq));
+    device.uncork();
+    for (let seq = 1; seq <= 8; seq++) {
+      await device.frame();
+      await device.frame();
+    }
+    isOver = true;
+    expect(new Set(at).size).toBe(8);
+  });
+
   it('delivers nothing to `messages$`', async () => {
     await connect();
     const messages: unknown[] = [];
@@ -590,7 +612,9 @@ describe('a client whose token store is a directory', () => {
     handler = () => 'done';
     const bytes = update(5);
     device.binary(bytes);
-    expect((await log.until('positions_failed')).reason).toMatch(/^What was handled cannot be kept/);
+    expect((await log.until('positions_failed')).reason).toMatch(
+      /^They cannot be read or written, so nothing is acknowledged/,
+    );
     await expectSilence(device);
     // Nor by a resume.
     device.reset();

@@ -53,6 +53,18 @@ it('handles nothing again when it dies before the ack', async () => {
   await acceptReceiver(cloud, [[0, 'E', 1]]);
 }, 30_000);
 
+it('exits when it has stopped, though a handler never ends', async () => {
+  child = program.start([cloud.url, directory, 'deaf']);
+  const device = await acceptReceiver(cloud);
+  device.binary(update(1, str('one')));
+  expect(await child.line()).toBe('one 1');
+  device.fin();
+  const before = performance.now();
+  child.kill('SIGTERM');
+  expect(await child.exited(10_000)).toMatchObject({ code: 0, signal: null });
+  expect(performance.now() - before).toBeLessThan(4_000);
+}, 30_000);
+
 /** The number that a resume of one lane covers, by hand: ... 6c 00000001 68 03 61 lane 6d 00000001 "E" 61 seq. */
 function coveredBy(payload: Buffer): number {
   if (payload.length === resume().length) return 0;

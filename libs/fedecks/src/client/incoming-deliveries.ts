@@ -77,7 +77,7 @@ export class IncomingDeliveries implements ReceiverOwner {
   }
 
   onStoreFailure(_deviceId: string, error: unknown): void {
-    const reason = `What was handled cannot be kept, so it is not acknowledged, and is tried again: ${String(error)}`;
+    const reason = `They cannot be read or written, so nothing is acknowledged until they can: ${String(error)}`;
     this.report({ type: 'positions_failed', reason });
   }
 

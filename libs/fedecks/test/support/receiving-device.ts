@@ -1,6 +1,7 @@
 /**
  * A device that handles the deliveries of the cloud at `argv[2]`, with its token in the directory `argv[3]`. It prints
- * each as it has been handled: `number attempt`. `argv[4]` says when it kills itself: `after-handler`, or `before-ack`.
+ * each as it has been handled: `number attempt`. `argv[4]` says when it kills itself: `after-handler`, or `before-ack`; or
+ * `deaf`, that its handler never ends. SIGTERM stops the client.
  */
 import { writeSync } from 'node:fs';
 import { FedecksClient } from '@fedecks/nest/client';
@@ -18,6 +19,7 @@ const client = new FedecksClient({
 client.onDelivery('update', async (payload, { attempt }) => {
   await new Promise((resolve) => setImmediate(resolve));
   writeSync(1, `${typeof payload === 'string' ? payload : '?'} ${attempt}\n`);
+  if (dies === 'deaf') await new Promise(() => undefined);
   if (dies === 'after-handler') process.kill(process.pid, 'SIGKILL');
 });
 if (dies === 'before-ack') {
@@ -29,3 +31,4 @@ if (dies === 'before-ack') {
   } as typeof prototype.send;
 }
 await client.start();
+process.once('SIGTERM', () => void client.stop());
