@@ -12,12 +12,13 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
   delivery: { folders: ['wire', 'faults'], packages: /^$/ },
   requests: { folders: ['wire', 'faults'], packages: /^rxjs$/ },
   results: { folders: ['wire', 'faults', 'requests'], packages: /^rxjs$/ },
+  receiving: { folders: ['wire', 'delivery', 'results'], packages: /^$/ },
   handlers: {
     folders: ['wire', 'faults', 'options', 'requests', 'results'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/,
   },
   server: {
-    folders: ['wire', 'options', 'faults', 'delivery', 'requests', 'results', 'handlers'],
+    folders: ['wire', 'options', 'faults', 'delivery', 'requests', 'results', 'receiving', 'handlers'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs|node:.*)$/,
   },
   cluster: { folders: ['wire', 'delivery', 'requests', 'server'], packages: /^rxjs$/ },
@@ -26,11 +27,11 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
     packages: /^(@nats-io\/(transport-node|jetstream|kv)|node:.*)$/,
   },
   client: {
-    folders: ['wire', 'options', 'faults', 'delivery', 'requests', 'results'],
+    folders: ['wire', 'options', 'faults', 'delivery', 'requests', 'results', 'receiving'],
     packages: /^(rxjs|ws|node:.*)$/,
   },
   'client-nest': {
-    folders: ['wire', 'options', 'faults', 'requests', 'results', 'handlers', 'client'],
+    folders: ['wire', 'options', 'faults', 'requests', 'results', 'receiving', 'handlers', 'client'],
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs)$/,
   },
   cli: { folders: ['wire', 'client'], packages: /^(rxjs|ws|node:.*)$/ },

@@ -6,7 +6,10 @@ import ts from 'typescript';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const src = join(root, 'libs/fedecks/src');
 const ENTRIES = readdirSync(src).filter(
-  (folder) => !['cli', 'delivery', 'faults', 'handlers', 'options', 'requests', 'results'].includes(folder),
+  (folder) =>
+    !['cli', 'delivery', 'faults', 'handlers', 'options', 'receiving', 'requests', 'results'].includes(
+      folder,
+    ),
 );
 
 const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {

@@ -1,7 +1,16 @@
-import { type Delivery, type DeliveryOutcome, type FedecksClient } from '@fedecks/nest/client';
+import {
+  type Delivery,
+  type DeliveryContext,
+  type DeliveryOutcome,
+  type FedecksClient,
+  type Term,
+} from '@fedecks/nest/client';
 import { describe, expect, test } from 'tstyche';
 
-type Greenhouse = { up: { temperature: { celsius: number } }; down: { reboot: null } };
+type Greenhouse = {
+  up: { temperature: { celsius: number } };
+  down: { reboot: null; update: { url: string } };
+};
 
 declare const client: FedecksClient;
 declare const greenhouse: FedecksClient<Greenhouse>;
@@ -26,5 +35,25 @@ describe('deliveries', () => {
   test('end with an outcome', () => {
     expect(delivery.done).type.toBe<Promise<DeliveryOutcome>>();
     expect<DeliveryOutcome>().type.toBe<'handled' | 'rejected' | 'expired' | 'dropped'>();
+  });
+});
+
+describe('deliveries of the cloud', () => {
+  test('have a payload of any kind, and a context', () => {
+    client.onDelivery('anything', (payload, context) => {
+      expect(payload).type.toBe<Term>();
+      expect(context).type.toBe<DeliveryContext>();
+      expect(context.sentAt).type.toBe<Date | undefined>();
+      return { anything: payload };
+    });
+    expect(client.onDelivery).type.not.toBeCallableWith('anything');
+  });
+
+  test('are the events of a contract that the cloud sends, with their payload', () => {
+    greenhouse.onDelivery('update', async ({ url }) => {
+      expect(url).type.toBe<string>();
+    });
+    expect(greenhouse.onDelivery).type.not.toBeCallableWith('temperature', () => 1);
+    expect(greenhouse.onDelivery).type.not.toBeCallableWith('update', (_payload: { url: number }) => 1);
   });
 });

@@ -24,6 +24,9 @@ const LEVELS: Readonly<Record<ClientEvent['type'], 'error' | 'warn' | 'log' | 'd
   delivery_rejected: 'warn',
   delivery_expired: 'warn',
   delivery_dropped: 'warn',
+  delivery_failed: 'error',
+  delivery_result_dropped: 'warn',
+  positions_failed: 'error',
   outbox_failed: 'error',
 };
 

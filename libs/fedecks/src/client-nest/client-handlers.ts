@@ -21,7 +21,8 @@ import {
   turns,
   type Worker,
 } from '../handlers/index.js';
-import { HandlerRunner, RequestSink, type ResultSink } from '../results/index.js';
+import { DeliverySink } from '../receiving/index.js';
+import { type DeliveryInfo, HandlerRunner, RequestSink, type ResultSink } from '../results/index.js';
 import { type Term } from '../wire/internal.js';
 
 /**
@@ -42,6 +43,8 @@ interface ReceivedMessage {
 }
 
 type IncomingRequest = Parameters<FedecksClient['requestListener']>[0];
+
+type IncomingDelivery = Parameters<FedecksClient['deliveryListener']>[0];
 
 type Received = ReceivedMessage | IncomingRequest;
 
@@ -77,6 +80,7 @@ export class ClientHandlers
     this.client.events$.subscribe((event) => this.onEvent(event));
     this.client.messages$.subscribe((message) => this.onMessage(message));
     this.client.requestListener = (incoming) => this.onRequest(incoming);
+    this.client.deliveryListener = (incoming) => this.onDelivery(incoming);
     this.watching = setInterval(() => this.inbox.watch(performance.now()), WATCH_EVERY_MS).unref();
     await this.client.start();
   }
@@ -111,6 +115,28 @@ export class ClientHandlers
   private onRequest(incoming: IncomingRequest): void {
     if (this.inbox.full) incoming.refuse();
     else this.inbox.take(incoming, 0);
+  }
+
+  /** Not in the inbox: lanes wait neither for messages nor for each other. */
+  private onDelivery({ turn, message, onResult }: IncomingDelivery): void {
+    const runner: HandlerRunner = new HandlerRunner(
+      new DeliverySink(turn, this, failureOf, onResult),
+      turn.info,
+    );
+    turn.onEnd = () => runner.end();
+    let route: Route | undefined;
+    try {
+      route = this.deliveryRouteOfFunction(message, turn.info) ?? this.router.message(message);
+    } catch (error) {
+      runner.onFailure(error);
+      return;
+    }
+    if (!route) {
+      this.warnUnhandled(message);
+      return turn.finish({ result: 'no_handler', text: 'no handler takes this event' });
+    }
+    const { handler, payload } = route;
+    void runner.run(() => handler.call(payload, this.device, runner), handler.name);
   }
 
   /** Logged at the first dropped message and at the end only: there may be many. */
@@ -172,6 +198,14 @@ export class ClientHandlers
     if (!found) return undefined;
     const call: Handler['call'] = (_payload, _device, source = this.runner) => found.call(source);
     return { handler: { name: 'The handler of onRequest()', kind: { kind: 'any' }, call }, payload: null };
+  }
+
+  /** The function that was given to `client.onDelivery`. */
+  private deliveryRouteOfFunction(message: Term, info: DeliveryInfo): Route | undefined {
+    const found = this.client.deliveryHandlers.find(message);
+    if (!found) return undefined;
+    const call: Handler['call'] = (_payload, _device, source = this.runner) => found.call(info, source);
+    return { handler: { name: 'The handler of onDelivery()', kind: { kind: 'any' }, call }, payload: null };
   }
 
   private warnUnhandled(message: Term): void {

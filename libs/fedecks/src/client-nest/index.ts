@@ -2,6 +2,7 @@ export * from '../client/index.js';
 export {
   AbortSignal,
   type CannotHandle,
+  Delivery,
   DeviceId,
   FromCloud,
   type HandlerDecorator,
@@ -12,7 +13,7 @@ export {
   type OnMessageOf,
   Payload,
 } from '../handlers/index.js';
-export { type HandlerResult } from '../results/index.js';
+export { type DeliveryInfo, type HandlerResult } from '../results/index.js';
 export {
   type FedecksClientAsyncOptions,
   FedecksClientModule,

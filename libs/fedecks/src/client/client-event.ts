@@ -65,6 +65,20 @@ export type ClientEvent =
       readonly cause: 'full' | 'replaced' | 'failed' | 'damaged';
       readonly text?: string;
     }
+  /** A handler of `onDelivery` has thrown or rejected. The cloud delivers the message again, five times at most. */
+  | {
+      readonly type: 'delivery_failed';
+      readonly id: string;
+      readonly reason: string;
+      readonly error: unknown;
+    }
+  /** A delivery of the cloud was handled, and what its handler returned is not sent: it is too large, or no term. */
+  | { readonly type: 'delivery_result_dropped'; readonly id: string; readonly reason: string }
+  /**
+   * Which deliveries of the cloud were handled cannot be read, and counts as none; or cannot be kept: then they are not
+   * acknowledged, and it is tried again. `reason` says which.
+   */
+  | { readonly type: 'positions_failed'; readonly reason: string }
   /**
    * Something is wrong with the outbox; `reason` says what, and what to do. `unusable`: it cannot be opened. `stalled`: it
    * does not answer. `damaged`: messages are lost. `write_failed`, `sync_failed`, `read_failed`: the disk refuses.

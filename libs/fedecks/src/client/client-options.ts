@@ -27,6 +27,9 @@ export interface FedecksClientOptions {
    * Where the token is kept between two runs: a directory (made with mode 0700 if need be), or a store of your own.
    * To keep none, `new MemoryTokenStore()`: then every start of the process needs a login. If saving fails, the
    * client goes on with the token in memory and tells it with the event `token_store_failed`.
+   *
+   * A directory also keeps which deliveries of the cloud were handled, in the file `positions`. Otherwise that is kept in
+   * memory: after a restart a delivery may be handled again of which the cloud has not got the acknowledgement.
    */
   readonly tokenStore: string | TokenStore;
 

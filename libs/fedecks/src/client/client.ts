@@ -33,12 +33,21 @@ import {
 } from './client-options.js';
 import { Deliveries } from './deliveries.js';
 import { type Delivery, type DeliverOptions, type OutboxDetails } from './delivery.js';
+import {
+  type DeliveryContext,
+  type DeliveryHandler,
+  DeliveryHandlers,
+  type IncomingDelivery,
+} from './delivery-handlers.js';
+import { DeliveryLink } from './delivery-link.js';
 import { ClientStoppedError, LoginFailedError, NotConnectedError } from './errors.js';
 import { explain, isFailure } from './explain-event.js';
 import { Heartbeat } from './heartbeat.js';
 import { readFrame } from './inbound.js';
+import { IncomingDeliveries } from './incoming-deliveries.js';
 import { OutboxStoreError } from './outbox/errors.js';
 import { PastMoment } from './past-moment.js';
+import { PositionsFile } from './positions-file.js';
 import {
   type IncomingRequest,
   type RequestContext,
@@ -55,6 +64,7 @@ import {
   type StateEvent,
 } from './state.js';
 import { expiryOf } from './token-claims.js';
+import { FileTokenStore } from './token-store.js';
 import { TokenWriter } from './token-writer.js';
 import { Trace } from './trace.js';
 
@@ -136,7 +146,15 @@ export class FedecksClient<C extends Contract = Contract> {
   /** Takes the requests of the cloud: these functions, unless others have taken its place. @internal */
   requestListener = (incoming: IncomingRequest): void => this.requestHandlers.answer(incoming);
 
+  /** The functions of `onDelivery`. @internal */
+  readonly deliveryHandlers = new DeliveryHandlers((event) => this.report(event));
+  /** Takes the deliveries of the cloud: these functions, unless others have taken its place. @internal */
+  deliveryListener = (incoming: IncomingDelivery): void => this.deliveryHandlers.handle(incoming);
+
   private readonly deliveries: Deliveries | undefined;
+  private readonly incoming: IncomingDeliveries;
+  /** The deliveries of the open connection. */
+  private link: DeliveryLink | undefined;
   private readonly logins = new Map<number, PendingLogin>();
   private loginCount = 0;
   private readonly tokens: TokenWriter;
@@ -154,8 +172,14 @@ export class FedecksClient<C extends Contract = Contract> {
     });
     this.messages$ = new GuardedObservable(this.messages, (error) => this.observerFailed(error));
     this.tokens = new TokenWriter(this.options.tokenStore, (event) => this.report(event));
-    const { outbox } = this.options;
+    const { outbox, tokenStore, deviceId } = this.options;
     this.deliveries = outbox && new Deliveries(outbox, (event) => this.report(event));
+    this.incoming = new IncomingDeliveries(
+      this.options,
+      tokenStore instanceof FileTokenStore ? new PositionsFile(tokenStore.directory, deviceId) : undefined,
+      (incoming) => this.deliveryListener(incoming),
+      (event) => this.report(event),
+    );
     this.heartbeat = new Heartbeat(this.options, {
       ping: () => this.socket?.ping(),
       bytesRead: () => this.socket?.bytesRead ?? 0,
@@ -370,6 +394,35 @@ export class FedecksClient<C extends Contract = Contract> {
   }
 
   /**
+   * Handles the deliveries of the cloud for this event: messages that it keeps until this device has handled them, also
+   * while the device is offline. A delivery is acknowledged when the handler has finished: its promise has resolved, its
+   * stream has ended. What it returns, a value or a promise of one, is sent as the result, if that has at most 16,384
+   * bytes as a term; otherwise none is sent (event `delivery_result_dropped`). What it throws is the event
+   * `delivery_failed`, and the cloud delivers the message again. Deliveries are not among `messages$`.
+   *
+   * What was handled is kept beside the token, if option `tokenStore` is a directory or a `FileTokenStore`, before it is
+   * acknowledged. So a message is handled twice only if the process dies between the end of its handler and that write:
+   * then its `attempt` is above 1. With another token store what was handled is kept in memory: then a restart may repeat
+   * each message of which the cloud has not got the acknowledgement.
+   * @returns a function that ends it.
+   * @throws {TypeError} where `handler` is no function, or the event has a handler.
+   */
+  onDelivery<Event extends EventName<EventsOf<C, 'down'>>>(
+    event: Event,
+    handler: (
+      payload: PayloadReceived<EventsOf<C, 'down'>, Event, Term>,
+      context: DeliveryContext,
+    ) => unknown,
+  ): () => void {
+    if (typeof handler !== 'function') {
+      throw new TypeError(
+        `client.onDelivery('${event}', handler): handler must be a function, and is ${typeof handler}.`,
+      );
+    }
+    return this.deliveryHandlers.add(event, handler as DeliveryHandler);
+  }
+
+  /**
    * Calls a handler with the payload of each message that is this event: a pair whose first element is its name, as a
    * string or an atom, or a map with `event` and `data`. Messages go on to `messages$` all the same. What the handler
    * returns is not sent; what it throws or rejects with is the event `observer_failed`, and it goes on.
@@ -397,7 +450,8 @@ export class FedecksClient<C extends Contract = Contract> {
 
   /**
    * Closes with 1000 and cancels everything under way. Resolves when the socket is gone (`closeTimeoutMs` at the
-   * latest) and a token that was being stored is stored. A store that has not answered 3 s after the call is not
+   * latest) and a token that was being stored is stored. Handlers of `onDelivery` that run are told so by their signal, and
+   * what they have handled within 1 s is kept. A store that has not answered 3 s after the call is not
    * waited for any longer, and that is told with the event `token_store_failed`. From the call on, all other methods
    * reject with `ClientStoppedError`.
    */
@@ -472,7 +526,12 @@ export class FedecksClient<C extends Contract = Contract> {
     this.dispatch({ type: 'stop' });
     for (const login of this.logins.values()) login.reject(new ClientStoppedError());
     this.logins.clear();
-    await Promise.all([this.waitForSockets(), this.tokens.finish(), this.deliveries?.finish()]);
+    await Promise.all([
+      this.waitForSockets(),
+      this.tokens.finish(),
+      this.deliveries?.finish(),
+      this.incoming.finish(),
+    ]);
     this.ended.next();
     this.events.complete();
     this.messages.complete();
@@ -512,9 +571,11 @@ export class FedecksClient<C extends Contract = Contract> {
         this.socket?.send(TOKEN_PLEASE, false).catch(() => undefined);
         return;
       case 'watch':
-        if (this.socket) this.deliveries?.onConnected(effect.attempt, this.socket);
+        this.openLink(effect.attempt);
         return this.watch(effect.attempt, effect.awaitToken);
       case 'unwatch':
+        this.link?.lost();
+        this.link = undefined;
         this.deliveries?.onLost();
         return this.unwatch();
       case 'store_token':
@@ -550,9 +611,8 @@ export class FedecksClient<C extends Contract = Contract> {
         alive: () => this.heartbeat.alive(),
         frame: (bytes, isBinary) => this.receive(attempt, bytes, isBinary),
         request: (incoming) => this.requestListener(incoming),
-        delivery: (control) => {
-          if (attempt === this.state.attempt) this.deliveries?.onControl(control);
-          return this.deliveries !== undefined;
+        delivery: (control, bytes) => {
+          if (attempt === this.state.attempt) this.link?.onControl(control, bytes);
         },
         event: (event: AttemptEvent) => this.dispatch({ ...event, attempt }),
       },
@@ -560,6 +620,12 @@ export class FedecksClient<C extends Contract = Contract> {
     this.socket = socket;
     this.sockets.add(socket);
     void socket.gone.then(() => this.sockets.delete(socket));
+  }
+
+  private openLink(attempt: number): void {
+    if (!this.socket) return;
+    this.link = new DeliveryLink(this.socket, this.incoming, this.deliveries);
+    this.deliveries?.onConnected(attempt, this.link);
   }
 
   private schedule({ pace, failures, notBeforeMs, cause }: Extract<Effect, { do: 'schedule' }>): void {

@@ -6,7 +6,7 @@ import {
   type SenderEvent,
   type SenderState,
 } from '../delivery/index.js';
-import { type DeliveryControl, encodeControlAfter, encodeDeliverAfter } from '../wire/internal.js';
+import { type DeliveryControl, encodeDeliverAfter } from '../wire/internal.js';
 import { type ClientEvent } from './client-event.js';
 import { type Delivery, type DeliverOptions, type OutboxDetails, type OutboxFlow } from './delivery.js';
 import { DeliveryOutcomes } from './delivery-outcomes.js';
@@ -15,7 +15,6 @@ import { InTurn } from './in-turn.js';
 import { ageOf, momentNow } from './outbox/moment.js';
 import { type OutboxRecord, type OutboxStore } from './outbox/outbox-store.js';
 import { OutboxGuard } from './outbox-guard.js';
-import { type DeviceSocket } from './socket.js';
 
 const WEEK_MS = 7 * 24 * 60 * 60 * 1_000;
 /** How long until a store that has failed is asked again. */
@@ -25,8 +24,19 @@ const MAX_MESSAGE_BYTES = 255 * 1_024;
 /** The longest that `finish` waits for the store: a disk may hang. */
 const FINISH_WITHIN_MS = 3_000;
 
-/** The part of a socket that deliveries use. */
-export type DeliverySocket = Pick<DeviceSocket, 'protocol' | 'sendDelivery' | 'breach'>;
+/** What begins the deliveries of the cloud. */
+export type Resume = Extract<DeliveryControl, { readonly type: 'resume' }>;
+
+/** The part of a connection that deliveries use. */
+export interface DeliverySocket {
+  readonly protocol: 1 | 2;
+  /** The resume of the cloud, once this side has sent its own. */
+  readonly resumed: Resume | undefined;
+  /** Sends the resume of this side, unless it was. */
+  resume(): void;
+  sendDelivery(bytes: Uint8Array): void;
+  breach(reason: string): void;
+}
 
 interface Link {
   readonly connection: number;
@@ -170,21 +180,23 @@ export class Deliveries {
     else this.open().catch(() => undefined);
   }
 
-  /** The first message about deliveries. This side takes none. */
-  private resume(): void {
+  /** Asks for the resume of this side, and delivers once both sides have sent theirs. */
+  resume(): void {
     const { link } = this;
-    if (!link || link.hasBegun || link.socket.protocol === 1) return;
+    if (!link || !this.sender || link.hasBegun || link.socket.protocol === 1) return;
+    link.socket.resume();
+    const { resumed } = link.socket;
+    if (!resumed) return;
     link.hasBegun = true;
-    const window = { messages: 0, bytes: 0 };
-    link.socket.sendDelivery(encodeControlAfter(0, { type: 'resume', handled: [], window }));
-    this.dispatch({ type: 'connected', connection: link.connection });
+    const { connection } = link;
+    this.dispatch({ type: 'connected', connection });
+    this.dispatch({ ...resumed, connection, grant: resumed.window });
   }
 
-  onControl(control: Exclude<DeliveryControl, { readonly type: 'deliver' }>): void {
+  /** Takes an answer to what was delivered. */
+  onControl(control: Extract<DeliveryControl, { readonly type: 'ack' | 'nack' }>): void {
     const connection = this.link?.connection ?? 0;
     switch (control.type) {
-      case 'resume':
-        return this.dispatch({ ...control, connection, grant: control.window });
       case 'ack':
         return this.dispatch({ ...control, connection, grant: control.window });
       case 'nack':

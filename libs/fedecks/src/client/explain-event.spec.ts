@@ -13,6 +13,18 @@ describe('explain', () => {
       { type: 'delivery_dropped', id: 'E/0/1', lane: 'log', cause: 'failed', text: 'no database' },
       'Message E/0/1 is dropped: the cloud has failed to handle it five times: no database',
     ],
+    [
+      { type: 'delivery_failed', id: 'E/0/1', reason: 'TypeError', error: new TypeError('x') },
+      'The handler of delivery E/0/1 failed: TypeError',
+    ],
+    [
+      { type: 'delivery_result_dropped', id: 'E/0/1', reason: 'it has 16385 bytes' },
+      'The result of delivery E/0/1 is not sent: it has 16385 bytes',
+    ],
+    [
+      { type: 'positions_failed', reason: 'positions is damaged' },
+      'There is a problem with the positions of handled deliveries: positions is damaged',
+    ],
     [{ type: 'connected' }, 'Connected'],
     [{ type: 'connection_scheduled', delayMs: 340, cause: 'started' }, 'Connecting in 0.3 s'],
     [{ type: 'connection_scheduled', delayMs: 59_700, cause: 'started' }, 'Connecting in 60 s'],

@@ -23,6 +23,9 @@ const IS_FAILURE: Readonly<Record<ClientEvent['type'], boolean>> = {
   delivery_rejected: true,
   delivery_expired: true,
   delivery_dropped: true,
+  delivery_failed: true,
+  delivery_result_dropped: true,
+  positions_failed: true,
   outbox_failed: true,
 };
 
@@ -83,6 +86,12 @@ export function explain(event: ClientEvent): string {
       return `Message ${event.id} has expired before the cloud has handled it`;
     case 'delivery_dropped':
       return `Message ${event.id} is dropped: ${DROPS[event.cause]}${event.text ? `: ${event.text}` : ''}`;
+    case 'delivery_failed':
+      return `The handler of delivery ${event.id} failed: ${event.reason}`;
+    case 'delivery_result_dropped':
+      return `The result of delivery ${event.id} is not sent: ${event.reason}`;
+    case 'positions_failed':
+      return `There is a problem with the positions of handled deliveries: ${event.reason}`;
     case 'outbox_failed':
       return `The outbox has a problem: ${event.reason}`;
   }

@@ -48,6 +48,7 @@ export {
   type RequestOptions,
   RequestTimeoutError,
 } from '../requests/index.js';
+export { type DeliveryContext } from './delivery-handlers.js';
 export { type RequestContext } from './request-handlers.js';
 export {
   atom,

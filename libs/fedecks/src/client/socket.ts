@@ -7,6 +7,7 @@ import {
   type ControlMessage,
   controlTypeOf,
   decodeDeliveryControl,
+  type DeliverHead,
   type DeliveryControl,
   decodeLimits,
   encodeControlAfter,
@@ -14,6 +15,7 @@ import {
   LIMITS_HEADER,
   PROTOCOL_2,
   PROTOCOL_HEADER,
+  readDeliverHead,
   REFUSAL_HEADER,
   speaksProtocol2,
 } from '../wire/internal.js';
@@ -44,6 +46,9 @@ export interface SocketSettings extends ConnectSettings {
   readonly maxBufferedBytes: number;
 }
 
+/** A control message about deliveries, as it comes: what a `deliver` holds is decoded when its turn has come. */
+export type ReceivedDeliveryControl = Exclude<DeliveryControl, { readonly type: 'deliver' }> | DeliverHead;
+
 /** The listener of a socket. */
 export interface SocketListener {
   /** A frame has come, of any kind, on the open connection. */
@@ -51,8 +56,8 @@ export interface SocketListener {
   frame(bytes: Buffer, isBinary: boolean): void;
   /** A request of the server. */
   request(incoming: IncomingRequest): void;
-  /** The server answers deliveries. Returns false if there are none. */
-  delivery(control: Exclude<DeliveryControl, { readonly type: 'deliver' }>): boolean;
+  /** A control message about deliveries. @param bytes the whole message. */
+  delivery(control: ReceivedDeliveryControl, bytes: Buffer): void;
   /** At most one of these events ends the socket; none follows it. */
   event(
     event: Extract<AttemptEvent, { type: 'upgraded' | 'unreachable' | 'refused' | 'errored' | 'lost' }>,
@@ -169,10 +174,9 @@ export class DeviceSocket {
   private onControl(bytes: Buffer): void {
     const type = controlTypeOf(bytes);
     if (type !== undefined && isOfDeliveries(type)) {
-      const control = type === 'deliver' ? undefined : decodeDeliveryControl(bytes, type);
-      if (!control) this.breach(`it sent a '${type}' that is malformed or has no place`);
-      else if (!this.listener.delivery(control))
-        this.breach(`it sent a '${type}', and there are no deliveries`);
+      const control = type === 'deliver' ? readDeliverHead(bytes) : decodeDeliveryControl(bytes, type);
+      if (control) this.listener.delivery(control, bytes);
+      else this.breach(`it sent a '${type}' that is malformed`);
       return;
     }
     const { requests } = this;

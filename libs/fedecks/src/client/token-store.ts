@@ -63,7 +63,8 @@ export class FileTokenStore implements TokenStore {
   private readonly current: string;
   private readonly previous: string;
   private readonly unfinished: string;
-  private readonly directory: string;
+  /** Where it keeps the token. */
+  readonly directory: string;
   private readonly owner: string;
 
   constructor(directory: string, deviceId: string) {

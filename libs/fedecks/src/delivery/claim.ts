@@ -24,9 +24,16 @@ export function withHandled(
 ): DeliveryClaim | undefined {
   if (last && last.generation > generation) return undefined;
   const known = last?.handled ?? [];
-  const before = known.find(({ lane }) => lane === handled.lane);
-  if (before?.epoch === handled.epoch && before.seq >= handled.seq) return last;
-  return { generation, handled: [...known.filter((each) => each !== before), handled] };
+  if (isHandled(known, handled)) return last;
+  return { generation, handled: [...known.filter(({ lane }) => lane !== handled.lane), handled] };
+}
+
+/** Whether the positions cover one: that of its lane has its epoch, and no smaller number. */
+export function isHandled(
+  positions: readonly HandledPosition[],
+  { lane, epoch, seq }: HandledPosition,
+): boolean {
+  return positions.some((each) => each.lane === lane && each.epoch === epoch && each.seq >= seq);
 }
 
 /** Whether a value of a store is a claim. */

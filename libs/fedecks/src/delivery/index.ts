@@ -1,4 +1,4 @@
-export { claimAfter, type DeliveryClaim, isDeliveryClaim, withHandled } from './claim.js';
+export { claimAfter, type DeliveryClaim, isDeliveryClaim, isHandled, withHandled } from './claim.js';
 export {
   nextReceiver,
   INITIAL_RECEIVER,

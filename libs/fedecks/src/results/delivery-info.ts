@@ -1,16 +1,16 @@
-/** What `@Delivery()` stands for: the place of a message among the device's deliveries. */
+/** What `@Delivery()` stands for: the place of a message among the deliveries of the other side. */
 export interface DeliveryInfo {
-  /** 0 to 7. Within a lane messages are handled one after another, in the order in which the device delivered them. */
+  /** 0 to 7. Within a lane messages are handled one after another, in the order in which the other side put them in. */
   readonly lane: number;
-  /** Rises within the lane. The device may leave numbers out. */
+  /** Rises within the lane. The other side may leave numbers out. */
   readonly seq: number;
-  /** Names the store of the device in which the message was numbered. */
+  /** Names the store of the device, or the process of the cloud, that has numbered the message. */
   readonly epoch: string;
-  /** How often the device has sent it, this time included: above 1, a handler may have begun with it before. */
+  /** How often it was sent, this time included: above 1, a handler may have begun with it before. */
   readonly attempt: number;
-  /** How long ago the device put it in, in milliseconds. Undefined where the device does not know that. */
+  /** How long ago the other side put it in, in milliseconds. Undefined where that does not know it. */
   readonly ageMs: number | undefined;
-  /** When the device put it in, by the clock of this process. Undefined where the device does not know that. */
+  /** When the other side put it in, by the clock of this process. Undefined where `ageMs` is. */
   readonly sentAt: Date | undefined;
   /**
    * `device/epoch/lane/seq`: the same whenever the message is handled again, and no other message has it. For a column

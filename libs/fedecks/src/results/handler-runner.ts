@@ -59,12 +59,15 @@ export class HandlerRunner implements CallContext {
     return this.controller.signal;
   }
 
-  /** Calls a handler and delivers its result. Returns a promise if the handler has not finished. */
-  run(call: () => unknown): Promise<void> | undefined {
+  /**
+   * Calls a handler and delivers its result. Returns a promise if the handler has not finished.
+   * @param handler its name, for reports.
+   */
+  run(call: () => unknown, handler?: string): Promise<void> | undefined {
     try {
-      return this.deliver(call());
+      return this.deliver(call(), handler);
     } catch (error) {
-      this.onFailure(error);
+      this.onFailure(error, handler);
       return undefined;
     }
   }

@@ -14,6 +14,7 @@ import {
   type Worker,
   failureOf,
 } from '../handlers/index.js';
+import { type DeliveryPeer, DeliverySink, DeliveryTurn, type DeviceReceiver } from '../receiving/index.js';
 import { HandlerRunner, RequestSink, type ResultSink, type Stop } from '../results/index.js';
 import { type Answered, type AskedRequest, Conversation, isRequest } from '../requests/index.js';
 import {
@@ -35,9 +36,6 @@ import {
   TermDecodeError,
 } from '../wire/internal.js';
 import { type Deliveries } from './deliveries/deliveries.js';
-import { DeliverySink } from './deliveries/delivery-sink.js';
-import { DeliveryTurn } from './deliveries/delivery-turn.js';
-import { type DeliveryPeer, type DeviceReceiver } from './deliveries/device-receiver.js';
 import { type DeviceResume, type DeviceSender, type SenderPeer } from './deliveries/device-sender.js';
 import { type ToDevices } from './deliveries/to-devices.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';

@@ -28,6 +28,10 @@ export function resume(handled: readonly Handled[] = [], messages = 8, bytes = 1
   return term(tuple(chars('resume'), all, int(messages), int(bytes)));
 }
 
+export function result(seq: number, value: Uint8Array, lane = 0): Buffer {
+  return term(tuple(chars('result'), int(lane), int(seq), value));
+}
+
 export function ack(seq: number, messages: number, bytes: number, lane = 0): Buffer {
   return term(tuple(chars('ack'), int(lane), int(seq), int(messages), int(bytes)));
 }

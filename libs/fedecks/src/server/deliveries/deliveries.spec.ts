@@ -1,9 +1,8 @@
 import { type DeliveryClaim } from '../../delivery/index.js';
+import { type DeliveryPeer, type DeliveryTurn } from '../../receiving/index.js';
 import { type DeliveryControl } from '../../wire/internal.js';
 import { Deliveries } from './deliveries.js';
 import { MemoryDeliveryStore } from './delivery-store.js';
-import { type DeliveryTurn } from './delivery-turn.js';
-import { type DeliveryPeer } from './device-receiver.js';
 
 const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 

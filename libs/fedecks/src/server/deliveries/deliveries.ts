@@ -1,6 +1,6 @@
 import { type DeliveryClaim, type HandledPosition } from '../../delivery/index.js';
 import { type HandledStore } from './delivery-store.js';
-import { type DeliveryPeer, DeviceReceiver, type ReceiverOwner } from './device-receiver.js';
+import { type DeliveryPeer, DeviceReceiver, type ReceiverOwner } from '../../receiving/index.js';
 
 /** How many devices are remembered that are connected elsewhere, and have had a message handled here all the same. */
 const MAX_REMEMBERED = 1_000;

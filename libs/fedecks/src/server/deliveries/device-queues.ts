@@ -14,7 +14,7 @@ import {
 } from '../../delivery/index.js';
 import { DeliveryQueueFullError } from '../errors.js';
 import { type QueueStore } from './delivery-store.js';
-import { inTime, insist } from './insist.js';
+import { inTime, insist } from '../../receiving/index.js';
 import { type Changed, QueueWriter } from './queue-writer.js';
 
 /** The time between two looks for messages whose time has passed; how many devices one takes at a time, and how often. */

@@ -6,7 +6,7 @@ import {
   type WaitingDelivery,
 } from '../../delivery/index.js';
 import { type QueueStore } from './delivery-store.js';
-import { inTime } from './insist.js';
+import { inTime } from '../../receiving/index.js';
 
 /** How often a write is tried because other nodes have written the same queue meanwhile. */
 const MAX_WRITES = 20;

@@ -1,11 +1,11 @@
-import { type NackCode } from '../../wire/internal.js';
-import { type DeliveryInfo } from '../../results/index.js';
+import { type NackCode } from '../wire/internal.js';
+import { type DeliveryInfo } from '../results/index.js';
 
 /** What came of the handler of a delivery. */
 export type DeliveryOutcome =
   { readonly result: 'handled' } | { readonly result: NackCode; readonly text: string };
 
-/** A delivery whose turn in its lane has come. It waits in the mailbox, and then its handler runs, once. */
+/** A delivery whose turn in its lane has come. Its handler runs once. */
 export class DeliveryTurn {
   private hasEnded = false;
   private isRunning = false;
@@ -19,7 +19,7 @@ export class DeliveryTurn {
     private readonly onOutcome: (outcome: DeliveryOutcome) => void,
   ) {}
 
-  /** Its turn in the mailbox has come. False if it must not run any more. */
+  /** Its handler is about to run. False if it must not run any more. */
   begin(): boolean {
     this.isRunning = !this.hasEnded;
     return this.isRunning;

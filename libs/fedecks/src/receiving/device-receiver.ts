@@ -7,23 +7,23 @@ import {
   nextReceiver,
   type ReceiverEffect,
   type ReceiverEvent,
-} from '../../delivery/index.js';
-import { type DeliverHead, type DeliveryControl } from '../../wire/internal.js';
+} from '../delivery/index.js';
+import { type DeliverHead, type DeliveryControl } from '../wire/internal.js';
 import { type DeliveryOutcome, DeliveryTurn } from './delivery-turn.js';
 import { insist } from './insist.js';
 
-/** A connection whose device delivers. */
+/** A connection whose other side delivers. */
 export interface DeliveryPeer {
-  /** Puts a delivery in the mailbox. */
+  /** Runs the handler of a delivery, when its turn among what else is to be done has come. */
   takeTurn(turn: DeliveryTurn): void;
   sendDeliveryControl(control: DeliveryControl): void;
-  /** Closes for what the device sent. */
+  /** Closes for what the other side sent. */
   breach(reason: string): void;
-  /** Closes since a newer connection of the device delivers. */
+  /** Closes since a newer connection delivers. */
   replaced(): void;
 }
 
-/** What the receiver of a device needs of the endpoint. */
+/** What a receiver needs of its side. */
 export interface ReceiverOwner {
   claim(deviceId: string): DeliveryClaim | Promise<DeliveryClaim>;
   setHandled(deviceId: string, generation: number, handled: HandledPosition): boolean | Promise<boolean>;
@@ -46,10 +46,13 @@ interface Waiting {
 
 type Effect<Do extends ReceiverEffect['do']> = Extract<ReceiverEffect, { readonly do: Do }>;
 
-/** What is printable and not a space: a device gets its epoch back as it has sent it. */
+/** What is printable and not a space: the other side gets its epoch back as it has sent it. */
 const EPOCH = /^[!-~]+$/;
 
-/** The deliveries of one device to this node, over all its connections: performs what `nextReceiver` decides. */
+/**
+ * The receiving side of a device, over all its connections: in the cloud of what it delivers to this node, on the device
+ * of what the cloud delivers to it. Performs what `nextReceiver` decides.
+ */
 export class DeviceReceiver {
   private state = INITIAL_RECEIVER;
   /** The open connections that deliver, or have asked to. */
@@ -68,7 +71,7 @@ export class DeviceReceiver {
     private readonly owner: ReceiverOwner,
   ) {}
 
-  /** The device has sent its resume: claims it in the store, and then sends that of this side. */
+  /** A connection begins to deliver: claims it in the store, and then sends the resume of this side. */
   async connect(peer: DeliveryPeer): Promise<void> {
     this.peers.add(peer);
     await insist(
