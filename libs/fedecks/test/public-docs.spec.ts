@@ -57,7 +57,8 @@ function membersOf(declaration: ts.Declaration): Name[] {
   const members: readonly ts.NamedDeclaration[] = declaration.members;
   return members.flatMap((member) => {
     const hidden = ts.ModifierFlags.Private | ts.ModifierFlags.Protected;
-    if (!member.name || (ts.getCombinedModifierFlags(member) & hidden) !== 0) return [];
+    if (!member.name || ts.isPrivateIdentifier(member.name)) return [];
+    if ((ts.getCombinedModifierFlags(member) & hidden) !== 0) return [];
     // An error's `name` equals its class. Hooks that Nest calls are documented by Nest.
     const name = member.name.getText();
     if (name === 'name' || /^(on[A-Z]|before[A-Z])\w*(Init|Bootstrap|Shutdown)$/.test(name)) return [];

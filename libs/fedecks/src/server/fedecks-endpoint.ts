@@ -121,7 +121,7 @@ export class FedecksEndpoint<C extends Contract = Contract> {
 
   /**
    * Keeps a message for a device, and sends it when the device is connected, to whichever node, until the handler of the
-   * event on the device has finished. Resolves when it is kept: in `deliveryStore`. What is promised: docs/how-to/deliveries.md.
+   * event on the device has finished. Resolves when it is kept: in `deliveryStore`. What is promised: docs/how-to/deliveries-to-devices.md.
    * @throws {DeliveryQueueFullError} (rejects) when 1,000 messages wait for the device, or messages of 8 other lanes.
    * @throws {MessageTooLargeError} (rejects) when it has more than 256 KiB.
    * @throws {TermEncodeError} (rejects) when the payload holds something that is no term.
