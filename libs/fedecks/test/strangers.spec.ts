@@ -73,12 +73,13 @@ describe('An unauthenticated client behind the same proxy as the fleet', () => {
     ['tokens that were never issued', { auth: tokenHeader('nerves-242a', 'no token') }],
     ['garbage', { auth: 'garbage' }],
   ])('does not block a device with a token, however many bad %s it sends', async (_, presented) => {
-    await start({ upgradesPerAddressPerMinute: 10, upgradesPerSecond: 10 });
+    // One more every 30 s: none while the test runs, on however busy a machine.
+    await start({ upgradesPerAddressPerMinute: 2, upgradesPerSecond: 10 });
     const token = await tokenOf(await site.open());
     const statuses: string[] = [];
     for (let count = 0; count < 40; count++) statuses.push(await site.statusOf(presented));
     expect(statuses.at(-1)).toBe('503 Service Unavailable');
-    expect(login.asked.length).toBeLessThanOrEqual(10);
+    expect(login.asked.length).toBeLessThanOrEqual(2);
     const asked = login.asked.length;
     expect(await site.statusOf({ deviceId: 'login' })).toBe('503 Service Unavailable');
     expect(login.asked).toHaveLength(asked);
