@@ -74,8 +74,9 @@ describe('PROTOCOL.md', () => {
       tuple(charlist('complete'), 1),
       tuple(charlist('error'), 1, 'busy', ''),
       tuple(charlist('cancel'), 1),
-      tuple(charlist('resume'), [], 0, 0),
+      tuple(charlist('resume'), [], 8, 16_384),
       tuple(charlist('deliver'), 0, 7, 'e42', 1, 0, 1_000, 5),
+      tuple(charlist('result'), 0, 7, 21),
       tuple(charlist('ack'), 0, 7, 9, 17_408),
       tuple(charlist('nack'), 0, 7, 'failed', ''),
     ]);
