@@ -454,6 +454,21 @@ describe('what the cloud must not send', () => {
     expect(calls.size).toBe(0);
   });
 
+  it.each([
+    ['a result', [resume(), result(1, int(1))]],
+    ['a result before the resume', [result(1, int(1))]],
+    ['an ack before the resume', [ack(1, 8, 16_384)]],
+    ['a nack before the resume', [nack(1, 'failed', '')]],
+    ['a second resume', [resume(), resume()]],
+  ])('closes with 1002 on %s, also with an outbox', async (_what, messages) => {
+    makeClient({ outbox: new MemoryOutboxStore() });
+    await client.start();
+    device = await acceptDevice(cloud);
+    await expectBytes(device, resume());
+    for (const bytes of messages) device.binary(bytes);
+    await expectClose(device, 1002);
+  });
+
   it('closes with 1002 on a delivery of a cloud that has no resume at all', async () => {
     makeClient();
     await client.start();

@@ -93,6 +93,21 @@ describe('IncomingDeliveries', () => {
     }
   });
 
+  it('sends nothing on a connection that is lost', async () => {
+    const { link, wire, runs, incoming } = receive(new PowerCutDisk());
+    await settled();
+    link.onControl(head(1), deliver(1, int(5)));
+    await settled();
+    link.lost();
+    runs[0]!.turn.finish({ result: 'handled' });
+    await settled();
+    const next = new Wire(new PowerCutDisk());
+    new DeliveryLink(next, incoming, undefined).resume();
+    await settled();
+    expect([wire.sent, wire.breaches]).toEqual([[resume()], []]);
+    expect(next.sent).toEqual([resume([[0, 'E', 1]])]);
+  });
+
   it('begins no handler when it finishes', async () => {
     const { link, runs, incoming } = receive(new PowerCutDisk());
     await settled();
