@@ -1,9 +1,10 @@
 import { connect, headers, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
 import { jetstreamManager } from '@nats-io/jetstream';
-import { type PresenceEntry } from '@fedecks/nest';
+import { FedecksGateway, type PresenceEntry } from '@fedecks/nest';
 import { natsBackplane } from '@fedecks/nest/nats';
 import { type FakeDevice } from '@fedecks/nest/testing';
 import { startApp, type StartedApp } from './support/app.js';
+import { deviceQueue } from './support/device-queue.js';
 import { eventually } from './support/eventually.js';
 import { Fleet, type FleetNode } from './support/fleet.js';
 import { freePort, NatsServer } from './support/nats-server.js';
@@ -11,7 +12,9 @@ import { seeded } from './support/seeded.js';
 
 const token = (text: string): string => Buffer.from(text).toString('base64url');
 const ENDPOINT = token('/fedecks');
-const BUCKETS = [`presence_${ENDPOINT}`, 'revocations', 'nodes'].map((name) => `$KV.fedecks_${name}`);
+const BUCKETS = [`presence_${ENDPOINT}`, 'revocations', 'nodes', `queues_${ENDPOINT}`, 'messages'].map(
+  (name) => `$KV.fedecks_${name}`,
+);
 const FUZZ = 2_000;
 /** `GARBAGE_SEED=...` repeats a run. */
 const SEED = Number(process.env['GARBAGE_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -30,6 +33,8 @@ const GARBAGE: readonly Uint8Array[] = [
     '{"type":"ask","from":"x","id":1,"device":"lamp","remainingMs":-2}\n',
     '{"type":"reply","id":1,"n":0}\n',
   ],
+  ...['{"device":"lamp","entries":{}}', '{"device":"lamp","entries":[{"lane":0}]}', '{"watchman":7}'],
+  ...['{"revision":1,"dueAt":1,"lanes":[],"waiting":[{}],"final":[]}', '{"removed":1}'],
 ]
   .map((text): Uint8Array => Buffer.from(text))
   .concat(
@@ -113,6 +118,7 @@ describe('Garbage that no node has sent', () => {
     lamp = await one.device('lamp');
     await one.joinGroup('lamp', 'north');
     await one.revoke('revoked');
+    await expectQueuesWork();
     await eventually(
       () => changes.length,
       (count) => count > 0,
@@ -123,7 +129,22 @@ describe('Garbage that no node has sent', () => {
     fleet.stopAll();
   });
 
-  /** Checks pushes, groups, presence, health and revocation, as if no garbage had been sent. */
+  /** Checks that what waits for devices can be written, whatever was written over it. */
+  async function expectQueuesWork(): Promise<void> {
+    const store = observer.nest.get(FedecksGateway).backplane.deliveries!;
+    const before = await store.readQueue('/fedecks', 'lamp');
+    const queue = deviceQueue({ revision: (before?.revision ?? 0) + 1, dueAt: 1, seqs: [1] });
+    expect(await store.writeQueue('/fedecks', 'lamp', queue, before?.revision)).toBe(true);
+    expect(await store.readQueue('/fedecks', 'lamp')).toEqual(queue);
+    await store.writeMessage('/fedecks', 'lamp', 'm1', Buffer.of(7));
+    expect(await store.readMessage('/fedecks', 'lamp', 'm1')).toEqual(Buffer.of(7));
+    await eventually(
+      () => store.dueQueues('/fedecks', 1, 100),
+      (due) => due.length === 1 && due[0] === 'lamp',
+    );
+  }
+
+  /** Checks pushes, groups, presence, health, revocation and queues, as if no garbage had been sent. */
   async function expectAllWorks(round: string): Promise<void> {
     await client.flush();
     expect(await two.push('lamp', round)).toBe('sent');
@@ -142,6 +163,7 @@ describe('Garbage that no node has sent', () => {
       expect(await node.health()).toEqual({ status: 'up' });
     }
 
+    await expectQueuesWork();
     const seen = changes.length;
     const other = await two.device(round);
     await one.revoke(round);
@@ -166,7 +188,7 @@ describe('Garbage that no node has sent', () => {
   it('is dropped on every subject that nodes subscribe to, and stops nothing else', async () => {
     const all = await subjects();
     const ours = (what: string): RegExp => new RegExp(`^fedecks\\.${ENDPOINT}\\.${what}`);
-    for (const what of ['all$', 'nodes$', 'device\\.', 'group\\.', 'requests\\.']) {
+    for (const what of ['all$', 'nodes$', 'device\\.', 'group\\.', 'requests\\.', 'queues$']) {
       expect(all.find((subject) => ours(what).test(subject))).toBeDefined();
     }
     for (const subject of all) {
@@ -233,6 +255,8 @@ describe('Garbage that no node has sent', () => {
       '{"type":"sweeping","node":"host-AbCdEf","lost":"host-GhIjKl"}',
       '{"state":"online","node":"host-AbCdEf","since":1700000000000,"remoteAddress":"::1","at":1700000000000}',
       '{"at":1700000000000,"until":1700000000001}',
+      JSON.stringify({ device: 'lamp', entries: deviceQueue({ revision: 1 }).final }),
+      JSON.stringify(deviceQueue({ revision: 1, seqs: [1] })),
     ];
     const payload = (): Buffer => {
       const dice = random();

@@ -3,6 +3,7 @@ import { natsBackplane, type NatsBackplaneOptions } from '@fedecks/nest/nats';
 import { startApp, type StartedApp } from './support/app.js';
 import { Certificates } from './support/certificates.js';
 import { blocksIn } from './support/documents.js';
+import { deviceQueue } from './support/device-queue.js';
 import { eventually } from './support/eventually.js';
 import { NatsOperator } from './support/nats-operator.js';
 import { NatsServer } from './support/nats-server.js';
@@ -52,11 +53,16 @@ async function expectNodesWork(nats: NatsServer, login: Login): Promise<void> {
   expect(await two.fedecks.push(device.id, 'hi')).toBe('sent');
   expect(await device.next()).toBe('hi');
   expect((await two.fedecks.presence.list()).entries).toHaveLength(1);
-  expect(await two.nest.get(FedecksGateway).backplane.deliveries!.claim('/fedecks', device.id)).toMatchObject(
-    {
-      handled: [],
-    },
-  );
+  const store = two.nest.get(FedecksGateway).backplane.deliveries!;
+  expect(await store.claim('/fedecks', device.id)).toMatchObject({ handled: [] });
+  await store.writeMessage('/fedecks', device.id, 'm', Buffer.of(7));
+  expect(await store.readMessage('/fedecks', device.id, 'm')).toEqual(Buffer.of(7));
+  await store.removeMessages('/fedecks', device.id, ['m']);
+  const queue = deviceQueue({ revision: 1, dueAt: 1 });
+  expect(await store.writeQueue('/fedecks', device.id, queue, undefined)).toBe(true);
+  expect(await store.dueQueues('/fedecks', 1, 10)).toEqual([device.id]);
+  expect(await store.writeQueue('/fedecks', device.id, undefined, 1)).toBe(true);
+  expect(await store.readQueue('/fedecks', device.id)).toBeUndefined();
   await two.fedecks.revoke(device.id);
   expect(await device.closed).toMatchObject({ code: 4150 });
   await eventually(
