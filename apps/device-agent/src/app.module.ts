@@ -15,8 +15,9 @@ import { HealthFile } from './service/health-file.js';
 import { Systemd } from './service/systemd.js';
 import { ThreadWork } from './service/thread-work.js';
 import { Collector } from './telemetry/collector.js';
-import { sensors } from './telemetry/sensors.js';
+import { outboxSensor, sensors } from './telemetry/sensors.js';
 import { TelemetryFeed } from './telemetry/telemetry.js';
+import { TelemetryOutbox } from './telemetry/telemetry-outbox.js';
 
 /**
  * A device: keeps its connection to the cloud, sends telemetry, and executes commands of the cloud and of
@@ -26,8 +27,8 @@ import { TelemetryFeed } from './telemetry/telemetry.js';
 export class AppModule {
   /** @param log is what `device-agent logs` shows. */
   static with(config: Config, log: RecentLog): DynamicModule {
-    const { urls, deviceId, stateDir, tls, environment, startDelayMs, pingIntervalMs } = config;
-    const { phaseTimeoutMs, upgradeTimeoutMs } = config;
+    const { urls, deviceId, stateDir, outbox, tls, environment } = config;
+    const { startDelayMs, pingIntervalMs, phaseTimeoutMs, upgradeTimeoutMs } = config;
     const tokenStore = new FileTokenStore(stateDir, deviceId);
     return {
       module: AppModule,
@@ -37,6 +38,7 @@ export class AppModule {
           deviceId,
           tokenStore,
           proxy: proxyFromEnvironment(environment),
+          ...(outbox !== undefined && { outbox }),
           ...(tls !== undefined && { tls }),
           ...(startDelayMs !== undefined && { startDelayMs }),
           ...(pingIntervalMs !== undefined && { pingIntervalMs }),
@@ -59,7 +61,13 @@ export class AppModule {
         },
         {
           provide: TelemetryFeed,
-          useFactory: () => new TelemetryFeed(new Collector(sensors(stateDir)), config.telemetryIntervalMs),
+          inject: [FedecksClient],
+          useFactory: (client: FedecksClient) => {
+            const hasOutbox = outbox !== undefined;
+            const all = { ...sensors(stateDir), ...(hasOutbox && { outbox: outboxSensor(client) }) };
+            const keeper = hasOutbox ? new TelemetryOutbox(client) : undefined;
+            return new TelemetryFeed(new Collector(all), config.telemetryIntervalMs, keeper);
+          },
         },
         {
           provide: Systemd,

@@ -38,6 +38,7 @@ describe('readConfig', () => {
       stateDir: expect.stringMatching(/fedecks-agent$/) as string,
       loginFile: undefined,
       healthFile: undefined,
+      outbox: undefined,
       tls: undefined,
       environment: { FEDECKS_URL: url },
       telemetryIntervalMs: 60_000,
@@ -55,6 +56,7 @@ describe('readConfig', () => {
       FEDECKS_STATE_DIR: '/data/agent',
       FEDECKS_LOGIN_FILE: '/data/login.json',
       FEDECKS_HEALTH_FILE: '/dev/shm/connected',
+      FEDECKS_OUTBOX: '/data/outbox',
       FEDECKS_START_DELAY_MS: '0',
       FEDECKS_PING_INTERVAL_MS: '55000',
       FEDECKS_PHASE_TIMEOUT_MS: '30000',
@@ -69,6 +71,7 @@ describe('readConfig', () => {
       stateDir: '/data/agent',
       loginFile: '/data/login.json',
       healthFile: '/dev/shm/connected',
+      outbox: '/data/outbox',
       tls: {
         servername: 'cloud.internal',
         pins: [`sha256/${'A'.repeat(43)}=`, `sha256/${'B'.repeat(43)}=`],
@@ -105,6 +108,7 @@ describe('readConfig', () => {
           FEDECKS_START_DELAY_MS: '1.5',
           FEDECKS_PHASE_TIMEOUT_MS: '20s',
           FEDECKS_UPGRADE_TIMEOUT_MS: '120001',
+          FEDECKS_OUTBOX: `/${'d'.repeat(120)}/`,
           FEDECKS_CA_FILE: '/nowhere/ca.pem',
           FEDECKS_CERT_FILE: '/nowhere/cert.pem',
           FEDECKS_PINS: 'hunter2',
@@ -117,6 +121,7 @@ describe('readConfig', () => {
       'FEDECKS_URL must be set',
       'FEDECKS_DEVICE_ID must',
       'FEDECKS_STATE_DIR is 25 bytes too long',
+      'FEDECKS_OUTBOX must name a directory of its own',
       'FEDECKS_START_DELAY_MS must',
       'FEDECKS_PHASE_TIMEOUT_MS must be a whole number of milliseconds, from 1000 to 120000.',
       'FEDECKS_UPGRADE_TIMEOUT_MS must',
@@ -161,6 +166,18 @@ describe('readConfig', () => {
     expect(message).toContain('- FEDECKS_CA_FILE must name a file of PEM certificates');
     expect(message).toContain('- FEDECKS_CERT_FILE and FEDECKS_KEY_FILE must name a PEM certificate and its');
     expect(message).not.toContain('hunter2');
+  });
+
+  it('rejects an outbox that is no directory', async () => {
+    const path = file('hunter2');
+    const problem = (outbox: string): Promise<string> =>
+      messageFor(readConfig(undefined, { FEDECKS_URL: url, FEDECKS_OUTBOX: outbox }));
+    expect(await problem(path)).toContain('- FEDECKS_OUTBOX must name a directory, and names a file.');
+    expect(await problem(join(path, 'outbox'))).toContain(
+      '- FEDECKS_OUTBOX names a directory that the agent cannot use (ENOTDIR).',
+    );
+    expect(await problem(join(directory, 'new'))).toBe('');
+    expect(await problem(directory)).toBe('');
   });
 
   it('rejects certificates for a url without TLS', async () => {

@@ -7,6 +7,7 @@ import { MAX_DEVICE_ID_BYTES } from '@fedecks/nest/wire';
 import { CommandError, EXIT } from './cli/exit.js';
 import { MAX_SOCKET_PATH_BYTES, socketPath } from './control/socket-path.js';
 import { type SystemdSettings } from './service/systemd.js';
+import { checkOutbox } from './telemetry/outbox-directory.js';
 
 /** What the agent is told by its environment and its configuration file. */
 export interface Config {
@@ -19,6 +20,8 @@ export interface Config {
   readonly loginFile: string | undefined;
   /** A file that is fresh while the agent is connected, for health checks. */
   readonly healthFile: string | undefined;
+  /** The directory in which telemetry waits for the cloud. Without it, the agent measures only while connected. */
+  readonly outbox: string | undefined;
   readonly tls: TlsOptions | undefined;
   /** The variables that name a proxy are in here. */
   readonly environment: Environment;
@@ -67,6 +70,8 @@ export const VARIABLES = {
   FEDECKS_STATE_DIR: 'the directory of the token and the control socket',
   FEDECKS_LOGIN_FILE: 'a JSON file with credentials, for a login without a person',
   FEDECKS_HEALTH_FILE: 'a file that the agent writes every minute while connected, and removes otherwise',
+  FEDECKS_OUTBOX:
+    'a directory of its own, in which telemetry waits during an outage (default: it is not kept)',
   FEDECKS_CA_FILE: 'PEM certificates of the CAs to trust, instead of the default CAs',
   FEDECKS_CERT_FILE: 'the PEM certificate of the device; needs FEDECKS_KEY_FILE',
   FEDECKS_KEY_FILE: 'the PEM private key of that certificate',
@@ -113,6 +118,9 @@ export async function readConfig(file?: string, env: Environment = process.env):
     );
   }
 
+  const outbox = get('FEDECKS_OUTBOX');
+  if (outbox !== undefined) await checkOutbox(outbox, stateDir, problems);
+
   const whole = (name: keyof typeof VARIABLES, minimum: number, maximum: number): number | undefined => {
     const text = get(name);
     if (text === undefined) return undefined;
@@ -151,6 +159,7 @@ export async function readConfig(file?: string, env: Environment = process.env):
     stateDir,
     loginFile: get('FEDECKS_LOGIN_FILE'),
     healthFile: get('FEDECKS_HEALTH_FILE'),
+    outbox,
     tls,
     environment,
     telemetryIntervalMs: telemetryIntervalMs ?? DEFAULT_INTERVAL_MS,

@@ -273,7 +273,7 @@ describe('device-agent', () => {
       };
       await start(
         { FEDECKS_LOGIN_FILE: loginFile },
-        new TelemetryFeed(new Collector(sensors), 86_400_000, 20),
+        new TelemetryFeed(new Collector(sensors), 86_400_000, undefined, 20),
       );
       expect(await cloud.event('telemetry')).toEqual({ temperatureCelsius: 40 });
       celsius = 44;

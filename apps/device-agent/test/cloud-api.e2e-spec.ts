@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { FedecksClient } from '@fedecks/nest/client-nest';
 import { CloudApi, CREDENTIALS } from '../../cloud-api/test/support/cloud-api.js';
 import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
 import { AppModule } from '../src/app.module.js';
@@ -37,13 +38,14 @@ describe('device-agent with a login file, connected to cloud-api', () => {
   });
 
   /** The composed agent, as `device-agent run` starts it. */
-  async function start(): Promise<void> {
+  async function start(env: NodeJS.ProcessEnv = {}): Promise<void> {
     const config = await readConfig(undefined, {
       FEDECKS_URL: `ws://127.0.0.1:${cloud.port}/fedecks/websocket`,
       FEDECKS_DEVICE_ID: ID,
       FEDECKS_STATE_DIR: join(directory, 'state'),
       FEDECKS_LOGIN_FILE: loginFile,
       FEDECKS_START_DELAY_MS: '0',
+      ...env,
     });
     agent = await NestFactory.createApplicationContext(AppModule.with(config, new RecentLog()), {
       logger: false,
@@ -108,6 +110,16 @@ describe('device-agent with a login file, connected to cloud-api', () => {
     await eventually(status, ({ fileLogin }) => fileLogin?.lastError?.includes('403') === true);
     expect(status()).toMatchObject({ tokenHeld: true, tokenRefused: true });
     expect(cloud.fedecks.devices()).toEqual([]);
+  });
+
+  it('delivers its telemetry, which cloud-api handles', async () => {
+    await start({ FEDECKS_OUTBOX: join(directory, 'outbox') });
+    const delivered = new Promise((resolve) => {
+      agent!.get(FedecksClient).events$.subscribe((event) => {
+        if (event.type.startsWith('deliver')) resolve(event);
+      });
+    });
+    expect(await delivered).toMatchObject({ type: 'delivered', lane: 'telemetry' });
   });
 
   it('answers requests for commands with what it would reply to messages', async () => {

@@ -13,6 +13,7 @@ import { ClientLog } from './support/client-log.js';
 import { type PeerConnection, PhoenixPeer } from './support/phoenix-peer.js';
 import { chars, int, list, str, term, tuple } from './support/term-bytes.js';
 
+const NO_LOSSES = { full: 0, expired: 0, rejected: 0, replaced: 0, failed: 0, damaged: 0 };
 const nil = Buffer.from([0x6a]);
 const resume = (
   handled: readonly (readonly [lane: number, epoch: string, seq: number])[] = [],
@@ -153,7 +154,7 @@ describe('a client with an outbox', () => {
     device.binary(ack(0, 1));
     expect(await done).toBe('handled');
     expect(await log.until('delivered')).toEqual({ type: 'delivered', id, lane: 'default' });
-    expect(client.outbox).toEqual({ size: 0, bytes: 0, state: 'flowing' });
+    expect(client.outbox).toEqual({ size: 0, bytes: 0, state: 'flowing', losses: NO_LOSSES });
   });
 
   it('keeps messages before it is connected, and delivers them in order', async () => {
@@ -226,6 +227,7 @@ describe('a client with an outbox', () => {
       code,
       text: 'why',
     });
+    expect(client.outbox.losses).toEqual({ ...NO_LOSSES, rejected: 1 });
     expect(await delivery()).toMatchObject({ seq: 2, attempt: 1, nacks: 1 });
     device.binary(ack(0, 2));
     expect(await next.done).toBe('handled');
@@ -293,6 +295,7 @@ describe('a client with an outbox', () => {
     await client.deliver('state', '2', { key: 'k' });
     expect(await old.done).toBe('dropped');
     expect(await log.until('delivery_dropped')).toMatchObject({ id: old.id, cause: 'replaced' });
+    expect(client.outbox.losses).toEqual({ ...NO_LOSSES, replaced: 1 });
     device.binary(resume());
     expect(await texts(1)).toEqual(['2']);
     await expectSilence();
@@ -303,6 +306,7 @@ describe('a client with an outbox', () => {
     const { id, done } = await client.deliver('log', '1', { ttlMs: 20 });
     expect(await done).toBe('expired');
     expect(await log.until('delivery_expired')).toMatchObject({ id });
+    expect(client.outbox.losses).toEqual({ ...NO_LOSSES, expired: 1 });
     expect(client.outbox.size).toBe(0);
   });
 
@@ -312,6 +316,7 @@ describe('a client with an outbox', () => {
     for (const value of ['1', '2', '3']) kept.push(await client.deliver('log', value));
     expect(await kept[0]!.done).toBe('dropped');
     expect(await log.until('delivery_dropped')).toMatchObject({ id: kept[0]!.id, cause: 'full' });
+    expect(client.outbox.losses).toEqual({ ...NO_LOSSES, full: 1 });
     device.binary(resume());
     expect(await texts(2)).toEqual(['2', '3']);
   });
@@ -334,7 +339,7 @@ describe('a client with an outbox', () => {
     await connect({ outbox: new MemoryOutboxStore({ maxMessages: 1, full: 'reject' }) });
     await client.deliver('log', '1');
     await expect(client.deliver('log', '2')).rejects.toMatchObject({ code: 'outbox-full' });
-    expect(client.outbox.size).toBe(1);
+    expect(client.outbox).toMatchObject({ size: 1, losses: { ...NO_LOSSES, full: 1 } });
   });
 
   it('rejects what is no term, a wrong option, and everything after stop', async () => {
@@ -382,7 +387,7 @@ describe('a client without an outbox', () => {
     await client.start();
     await accept();
     await expectSilence();
-    expect(client.outbox).toEqual({ size: 0, bytes: 0, state: 'none' });
+    expect(client.outbox).toEqual({ size: 0, bytes: 0, state: 'none', losses: NO_LOSSES });
     await expect(client.deliver('log', 1)).rejects.toMatchObject({ code: 'no-outbox' });
     device.binary(resume());
     expect((await device.frame()).payload).toEqual(resume());
@@ -406,7 +411,7 @@ describe('a store that fails', () => {
     await accept();
     await log.until('connected');
     await expect(client.deliver('log', 1)).rejects.toThrow('no disk');
-    expect(client.outbox).toEqual({ size: 0, bytes: 0, state: 'failed' });
+    expect(client.outbox).toEqual({ size: 0, bytes: 0, state: 'failed', losses: NO_LOSSES });
     outbox.open = open;
     await client.deliver('log', 1);
     await device.frame();

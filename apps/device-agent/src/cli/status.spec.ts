@@ -15,6 +15,7 @@ const CONNECTED: AgentStatus = {
   clone: null,
   lastLoss: null,
   fileLogin: null,
+  outbox: null,
   version: '0.1.0',
   pid: 42,
   startedAt: '2027-05-02T10:00:00.000Z',
@@ -98,6 +99,21 @@ describe('the table of the status', () => {
     const lastError = 'The agent cannot read the login file (ENOENT).';
     expect(table({ ...unregistered, fileLogin: { ...fileLogin, nextTryAt, lastError } }, NOW)).toContain(
       'Login         with /data/login.json, tried again 2027-05-04T10:00:45Z (in 45 s). The agent cannot read the login file (ENOENT).\n',
+    );
+  });
+
+  it('shows what waits in the outbox, and what was not handled', () => {
+    const losses = { full: 0, expired: 0, rejected: 0, replaced: 0, failed: 0, damaged: 0 };
+    const outbox = { size: 0, bytes: 0, state: 'flowing', losses } as const;
+    expect(table({ ...CONNECTED, outbox }, NOW)).toMatch(/\nOutbox {8}0 messages, 0 bytes, flowing\nAgent /);
+    const full = {
+      size: 1,
+      bytes: 90,
+      state: 'not_supported',
+      losses: { ...losses, full: 7, expired: 1 },
+    } as const;
+    expect(table({ ...CONNECTED, outbox: full }, NOW)).toContain(
+      'Outbox        1 message, 90 bytes, not supported\nNot handled   7 full, 1 expired\n',
     );
   });
 

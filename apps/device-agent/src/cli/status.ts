@@ -29,9 +29,21 @@ export function table(agent: AgentStatus, now: Date): string {
     ['Next attempt', agent.nextAttemptAt === null ? 'none scheduled' : moment(agent.nextAttemptAt, now)],
     ['Token', token(agent, now)],
     ...(agent.fileLogin ? [['Login', loginOf(agent.fileLogin, now)]] : []),
+    ...(agent.outbox ? outboxRows(agent.outbox) : []),
     ['Agent', `${agent.version}, process ${agent.pid}, started ${moment(agent.startedAt, now)}`],
   ];
   return rows.map(([name = '', value = '']) => `${name.padEnd(14)}${value}\n`).join('');
+}
+
+function outboxRows({ size, bytes, state, losses }: NonNullable<AgentStatus['outbox']>): string[][] {
+  const lost = Object.entries(losses).filter(([, count]) => count > 0);
+  const messages = size === 1 ? '1 message' : `${size} messages`;
+  return [
+    ['Outbox', `${messages}, ${bytes} bytes, ${state.replace('_', ' ')}`],
+    ...(lost.length > 0
+      ? [['Not handled', lost.map(([cause, count]) => `${count} ${cause}`).join(', ')]]
+      : []),
+  ];
 }
 
 function token({ tokenHeld, tokenRefused, tokenExpiresAt, fileLogin }: AgentStatus, now: Date): string {

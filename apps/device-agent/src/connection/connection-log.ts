@@ -20,7 +20,8 @@ const LEVELS: Readonly<Record<ClientEvent['type'], 'error' | 'warn' | 'log' | 'd
   token_load_failed: 'error',
   observer_failed: 'error',
   ignored_frame: 'debug',
-  delivered: 'debug',
+  // Each reading, with an outbox.
+  delivered: 'none',
   delivery_rejected: 'warn',
   delivery_expired: 'warn',
   delivery_dropped: 'warn',
@@ -30,17 +31,51 @@ const LEVELS: Readonly<Record<ClientEvent['type'], 'error' | 'warn' | 'log' | 'd
   outbox_failed: 'error',
 };
 
+/** In a long outage each reading drops one. The status counts them. */
+const DROPS_LOGGED_EVERY_MS = 3_600_000;
+
 /** Logs the events of the connection. */
 @Injectable()
 export class ConnectionLog implements OnModuleInit {
   private readonly logger = new Logger('Connection');
 
+  /** When a message that was not handled was logged, by why. */
+  private readonly dropsLogged = new Map<string, number>();
+
   constructor(private readonly client: FedecksClient) {}
 
   onModuleInit(): void {
     this.client.events$.subscribe((event) => {
-      const level = LEVELS[event.type];
+      const level = this.levelOf(event);
       if (level !== 'none') this.logger[level](inVariables(explain(event)));
     });
+  }
+
+  private levelOf(event: ClientEvent): (typeof LEVELS)[ClientEvent['type']] {
+    const why = whyNotHandled(event);
+    if (why === undefined) return LEVELS[event.type];
+    // By a newer reading, as it is meant to be.
+    if (why === 'replaced') return 'none';
+    return this.isRepeated(why) ? 'none' : LEVELS[event.type];
+  }
+
+  private isRepeated(why: string): boolean {
+    const now = performance.now();
+    const isRepeated = now - (this.dropsLogged.get(why) ?? -Infinity) < DROPS_LOGGED_EVERY_MS;
+    if (!isRepeated) this.dropsLogged.set(why, now);
+    return isRepeated;
+  }
+}
+
+function whyNotHandled(event: ClientEvent): string | undefined {
+  switch (event.type) {
+    case 'delivery_rejected':
+      return event.code;
+    case 'delivery_dropped':
+      return event.cause;
+    case 'delivery_expired':
+      return event.type;
+    default:
+      return undefined;
   }
 }

@@ -47,6 +47,7 @@ export class StatusReport implements OnModuleInit {
   status(): AgentStatus {
     const { state, since, deviceId, nextAttemptAt, tokenHeld, tokenExpiresAt, lastError } =
       this.client.details;
+    const { outbox } = this.client;
     const { progress } = this.fileLogin;
     const { recentClone, lastLoss } = this;
     const inMs = (dueAt: number): Date => new Date(Date.now() + Math.max(0, dueAt - performance.now()));
@@ -71,6 +72,7 @@ export class StatusReport implements OnModuleInit {
             lastError: progress.lastError ?? null,
           }
         : null,
+      outbox: outbox.state === 'none' ? null : outbox,
       version: VERSION,
       pid: process.pid,
       startedAt: this.startedAt.date.toISOString(),

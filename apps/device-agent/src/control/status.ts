@@ -1,3 +1,5 @@
+import { type OutboxDetails } from '@fedecks/nest/client';
+
 /** How a running agent is, as its control socket tells it: JSON, times in ISO 8601. */
 export interface AgentStatus {
   readonly state: 'unregistered' | 'connection_scheduled' | 'connecting' | 'connected' | 'stopped';
@@ -35,6 +37,8 @@ export interface AgentStatus {
     readonly nextTryAt: string | null;
     readonly lastError: string | null;
   } | null;
+  /** With FEDECKS_OUTBOX; null without. */
+  readonly outbox: OutboxDetails | null;
   readonly version: string;
   readonly pid: number;
   readonly startedAt: string;

@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { loadavg, uptime } from 'node:os';
+import { type FedecksClient } from '@fedecks/nest/client-nest';
 import { type MonitorResult, type OSUtils } from 'node-os-utils';
 import { type Sensor } from './collector.js';
 
@@ -48,6 +49,14 @@ export function sensors(disk: string): Record<string, Sensor> {
 async function load(): Promise<OSUtils> {
   const { OSUtils } = await import('node-os-utils');
   return new OSUtils({ cacheEnabled: false, cpu: { includeTemperature: true } });
+}
+
+/** What waits in the outbox, and what it has lost since the agent started. */
+export function outboxSensor(client: Pick<FedecksClient, 'outbox'>): Sensor {
+  return async () => {
+    const { size, bytes, losses } = client.outbox;
+    return { outbox: { size, bytes, losses: { ...losses } } };
+  };
 }
 
 /** That a machine has no sensors, as most virtual ones, is nothing to warn of. */

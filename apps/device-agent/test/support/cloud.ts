@@ -1,9 +1,12 @@
 import { type Server } from 'node:http';
 import { type AddressInfo } from 'node:net';
+import { uptime } from 'node:os';
 import { type INestApplication, Injectable, type NestApplicationOptions } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import {
   type Credentials,
+  Delivery,
+  type DeliveryInfo,
   type DeviceAuthenticator,
   Fedecks,
   FedecksModule,
@@ -17,9 +20,20 @@ import { Inbox } from '../../../../libs/fedecks/test/support/inbox.js';
 
 export const CREDENTIALS = { username: 'gardener', password: 'open sesame' };
 
+type Telemetry = Readonly<Record<string, Term>>;
+
+export interface ReceivedTelemetry {
+  readonly reading: Telemetry;
+  /** Undefined if it was only sent. */
+  readonly delivery: DeliveryInfo | undefined;
+  /** Of the machine, when it came. */
+  readonly uptimeS: number;
+}
+
 @Injectable()
 class Application implements DeviceAuthenticator {
   readonly messages = new Inbox<Term>('message of the agent');
+  readonly telemetry = new Inbox<ReceivedTelemetry>('telemetry of the agent');
   readonly changes = new Inbox<'connected' | 'disconnected'>('connect or disconnect of the agent');
   logins = 0;
 
@@ -34,8 +48,11 @@ class Application implements DeviceAuthenticator {
   }
 
   @OnMessage()
-  message(@Payload() message: Term): void {
+  message(@Payload() message: Term, @Delivery() delivery: DeliveryInfo | undefined): void {
     this.messages.put(message);
+    const event = eventOf(message);
+    if (event?.name === 'telemetry')
+      this.telemetry.put({ reading: event.payload as Telemetry, delivery, uptimeS: uptime() });
   }
 
   @OnDisconnected()
@@ -79,6 +96,11 @@ export class Cloud {
 
   get changes(): Inbox<'connected' | 'disconnected'> {
     return this.application.changes;
+  }
+
+  /** Every telemetry event, also those that `event` takes. */
+  get telemetry(): Inbox<ReceivedTelemetry> {
+    return this.application.telemetry;
   }
 
   /** The number of credential checks. */

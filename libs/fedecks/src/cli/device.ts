@@ -1,4 +1,10 @@
-import { type ClientEvent, explain, FedecksClient, InvalidOptionsError } from '../client/index.js';
+import {
+  type ClientEvent,
+  explain,
+  FedecksClient,
+  type FedecksClientOptions,
+  InvalidOptionsError,
+} from '../client/index.js';
 import { Cancelled, CommandError, UsageError } from './exit.js';
 import { type Login, proxyOf, tlsOf, tokenStoreOf } from './logins.js';
 import { printError } from './printable.js';
@@ -7,7 +13,10 @@ import { printError } from './printable.js';
 const PATIENCE = { startDelayMs: 0, phaseTimeoutMs: 10_000, upgradeTimeoutMs: 30_000 };
 
 /** The device of a login, not started yet. @throws {UsageError} (rejects) if its URL or id is invalid. */
-export async function deviceOf(login: Login): Promise<FedecksClient> {
+export async function deviceOf(
+  login: Login,
+  outbox?: NonNullable<FedecksClientOptions['outbox']>,
+): Promise<FedecksClient> {
   const tls = await tlsOf(login);
   try {
     return new FedecksClient({
@@ -16,6 +25,7 @@ export async function deviceOf(login: Login): Promise<FedecksClient> {
       tokenStore: tokenStoreOf(login),
       proxy: proxyOf,
       ...(tls && { tls }),
+      ...(outbox !== undefined && { outbox }),
       ...PATIENCE,
     });
   } catch (error) {

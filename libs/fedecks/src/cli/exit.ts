@@ -11,6 +11,7 @@ export const EXIT = {
   refused: 8,
   noResult: 9,
   unknown: 10,
+  notHandled: 11,
   cancelled: 130,
 } as const;
 
@@ -28,6 +29,7 @@ const MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   refused: '`check`: the cloud rejects the credentials or the token',
   noResult: '`request`: the cloud answered with an error: see the message',
   unknown: '`request`: sent, but no answer came: it may have been handled',
+  notHandled: '`deliver`: the message was rejected, has expired or was dropped',
   cancelled: 'interrupted by Ctrl-C',
 };
 

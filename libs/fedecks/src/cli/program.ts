@@ -23,6 +23,10 @@ const COMMANDS: Readonly<
     summary: 'send a request, and print the answer',
     load: async () => (await import('./commands/request.js')).request,
   },
+  deliver: {
+    summary: 'deliver an event until the cloud has handled it, and print what became of it',
+    load: async () => (await import('./commands/deliver.js')).deliver,
+  },
   listen: {
     summary: 'print each message as a line of JSON, for other programs',
     load: async () => (await import('./commands/listen.js')).listen,

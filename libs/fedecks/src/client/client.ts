@@ -173,7 +173,7 @@ export class FedecksClient<C extends Contract = Contract> {
     this.messages$ = new GuardedObservable(this.messages, (error) => this.observerFailed(error));
     this.tokens = new TokenWriter(this.options.tokenStore, (event) => this.report(event));
     const { outbox, tokenStore, deviceId } = this.options;
-    this.deliveries = outbox && new Deliveries(outbox, (event) => this.report(event));
+    this.deliveries = outbox && new Deliveries(outbox, (event) => this.report(event), this.trace);
     this.incoming = new IncomingDeliveries(
       this.options,
       tokenStore instanceof FileTokenStore ? new PositionsFile(tokenStore.directory, deviceId) : undefined,
@@ -696,7 +696,12 @@ export class FedecksClient<C extends Contract = Contract> {
   }
 }
 
-const NO_OUTBOX: OutboxDetails = Object.freeze({ size: 0, bytes: 0, state: 'none' });
+const NO_OUTBOX: OutboxDetails = Object.freeze({
+  size: 0,
+  bytes: 0,
+  state: 'none',
+  losses: Object.freeze({ full: 0, expired: 0, rejected: 0, replaced: 0, failed: 0, damaged: 0 }),
+});
 
 /** The maximum of increased timeouts, in ms, unless the configured one is greater. */
 const MAX_DOUBLED_TIMEOUT_MS = 120_000;

@@ -12,9 +12,11 @@ import { type Delivery, type DeliverOptions, type OutboxDetails, type OutboxFlow
 import { DeliveryOutcomes } from './delivery-outcomes.js';
 import { ExpiryScan } from './expiry-scan.js';
 import { InTurn } from './in-turn.js';
+import { OutboxFullError } from './outbox/errors.js';
 import { ageOf, momentNow } from './outbox/moment.js';
 import { type OutboxRecord, type OutboxStore } from './outbox/outbox-store.js';
 import { OutboxGuard } from './outbox-guard.js';
+import { type Trace } from './trace.js';
 
 const WEEK_MS = 7 * 24 * 60 * 60 * 1_000;
 /** How long until a store that has failed is asked again. */
@@ -54,13 +56,11 @@ export class Deliveries {
   private opening: Promise<void> | undefined;
   private hasFailed = false;
   private isFinished = false;
-  /** The lanes that the store had at the last opening, for the ids of what an earlier process has put in. */
+  /** The lanes that the store had when it was opened, for the ids of what an earlier process has put in. */
   private positions: readonly FoundLane[] = [];
   private readonly names = new Map<number, string>();
   /** A message of degree `memory` is kept sooner than the one of degree `power` before it, and must not overtake it. */
   private readonly keeping = new InTurn();
-  /** What the store has removed before it was known to be kept. */
-  private readonly removedEarly = new Map<string, string>();
   /** The message of each lane that is delivered next. */
   private readonly loaded = new Map<number, OutboxRecord>();
 
@@ -72,6 +72,7 @@ export class Deliveries {
   constructor(
     private readonly store: OutboxStore,
     report: (event: ClientEvent) => void,
+    private readonly trace: Pick<Trace, 'onDelivery'>,
   ) {
     this.guard = new OutboxGuard(report);
     this.outcomes = new DeliveryOutcomes(report);
@@ -81,7 +82,7 @@ export class Deliveries {
   get details(): OutboxDetails {
     const lanes = this.sender ? (this.guard.attempt(() => this.store.state().lanes) ?? []) : [];
     const sum = (what: 'count' | 'bytes'): number => lanes.reduce((total, lane) => total + lane[what], 0);
-    return { size: sum('count'), bytes: sum('bytes'), state: this.flow };
+    return { size: sum('count'), bytes: sum('bytes'), state: this.flow, losses: { ...this.outcomes.losses } };
   }
 
   private get flow(): OutboxFlow {
@@ -110,6 +111,8 @@ export class Deliveries {
         onRemoved: (lane, seq, cause) => this.onRemoved(lane, seq, cause === 'dropped' ? 'full' : cause),
       }),
     );
+    this.positions = this.store.positions();
+    this.outcomes.open(this.positions);
     this.begin();
     this.expiry.scan();
   }
@@ -118,8 +121,7 @@ export class Deliveries {
   private begin(): void {
     this.hasFailed = false;
     for (const { lane, number } of this.store.state().lanes) this.names.set(number, lane);
-    this.positions = this.store.positions();
-    this.sender = openSender(this.positions);
+    this.sender = openSender(this.store.positions());
     this.resume();
   }
 
@@ -138,7 +140,14 @@ export class Deliveries {
       'Keeping a message',
       this.store.append({ lane, key, ttlMs, message }, durable),
     );
-    return this.onKept(lane, await this.keeping.inTurn(lane, kept), ttlMs);
+    try {
+      const seq = await this.keeping.inTurn(lane, kept);
+      this.trace.onDelivery(lane, seq, `kept, ${message.length} bytes`);
+      return this.onKept(lane, seq, ttlMs);
+    } catch (error) {
+      if (error instanceof OutboxFullError) this.outcomes.losses.full++;
+      throw error;
+    }
   }
 
   private onKept(name: string, seq: number, ttlMs: number): Delivery {
@@ -147,12 +156,10 @@ export class Deliveries {
     const { epoch } = this.store.state();
     const id = `${epoch}/${lane}/${seq}`;
     // Not in a result that is awaited.
-    const done = this.outcomes.track(lane, seq, id);
-    // What was kept meanwhile is among what a new beginning has found.
-    if (!this.isPut(lane, seq)) this.dispatch({ type: 'put', lane, epoch, seq });
-    const removed = this.removedEarly.get(`${lane}/${seq}`);
-    this.removedEarly.delete(`${lane}/${seq}`);
-    if (removed !== undefined) this.drop(lane, seq, removed);
+    const done = this.outcomes.track(lane, seq, id, name);
+    // A new beginning may have found it before it was known to be kept.
+    if (this.outcomes.isOpen(lane, seq) && !this.isPut(lane, seq))
+      this.dispatch({ type: 'put', lane, epoch, seq });
     this.expiry.within(ttlMs);
     return { id, done };
   }
@@ -162,9 +169,7 @@ export class Deliveries {
   }
 
   private onRemoved(name: string, seq: number, cause: string): void {
-    const lane = this.guard.attempt(() => this.store.numberOf(name)) ?? 0;
-    if (this.isPut(lane, seq)) this.drop(lane, seq, cause);
-    else this.removedEarly.set(`${lane}/${seq}`, cause);
+    this.drop(this.guard.attempt(() => this.store.numberOf(name)) ?? 0, seq, cause);
   }
 
   private drop(lane: number, seq: number, code: string): void {
@@ -198,8 +203,10 @@ export class Deliveries {
     const connection = this.link?.connection ?? 0;
     switch (control.type) {
       case 'ack':
+        this.trace.onDelivery(this.nameOf(control.lane), control.seq, 'acknowledged, and all before it');
         return this.dispatch({ ...control, connection, grant: control.window });
       case 'nack':
+        this.trace.onDelivery(this.nameOf(control.lane), control.seq, `not handled: ${control.code}`);
         return this.dispatch({ ...control, connection });
     }
   }
@@ -230,15 +237,34 @@ export class Deliveries {
     if (this.isDispatching) return;
     this.isDispatching = true;
     try {
-      for (let each = this.events.shift(); each; each = this.events.shift()) {
-        if (!this.sender || this.isFinished) continue;
-        const { state, effects } = nextSender(this.sender, each, performance.now());
-        this.sender = state;
-        for (const effect of effects) this.perform(effect);
-      }
+      for (let each = this.events.shift(); each; each = this.events.shift())
+        if (!this.isFinished) this.handle(each);
     } finally {
       this.isDispatching = false;
     }
+  }
+
+  private handle(event: SenderEvent): void {
+    // No sender knows it: a new epoch is being taken, or the message is not yet known to be kept.
+    if (event.type === 'dropped' && !this.isHeld(event.lane, event.seq)) {
+      const { lane, seq, outcome, code } = event;
+      return this.settle({
+        do: 'settle',
+        lane,
+        from: seq,
+        to: seq,
+        outcome,
+        ...(code !== undefined && { code }),
+      });
+    }
+    if (!this.sender) return;
+    const { state, effects } = nextSender(this.sender, event, performance.now());
+    this.sender = state;
+    for (const effect of effects) this.perform(effect);
+  }
+
+  private isHeld(lane: number, seq: number): boolean {
+    return this.sender?.lanes.get(lane)?.held.some(({ from, to }) => from <= seq && seq <= to) === true;
   }
 
   private perform(effect: SenderEffect): void {
@@ -291,6 +317,7 @@ export class Deliveries {
     const ageMs = Math.round(ageOf(record.putAt, momentNow()));
     const head = { lane, seq, epoch, attempt, nacks, ageMs };
     this.link?.socket.sendDelivery(encodeDeliverAfter(0, head, record.message));
+    this.trace.onDelivery(record.lane, seq, `delivered, attempt ${attempt}`);
   }
 
   /** What is settled is written before what follows is sent. */

@@ -1,4 +1,4 @@
-import { type SenderEffect } from '../delivery/index.js';
+import { type FoundLane, type SenderEffect } from '../delivery/index.js';
 import { type ClientEvent } from './client-event.js';
 
 /**
@@ -10,6 +10,28 @@ import { type ClientEvent } from './client-event.js';
  */
 export type DeliveryOutcome = 'handled' | 'rejected' | 'expired' | 'dropped';
 
+/**
+ * How many messages of an outbox have ended without being handled since this client was made, by cause. For a status page
+ * or a report to the cloud: the client does not send them.
+ */
+export interface OutboxLosses {
+  /** There was no room: dropped for a newer message, or refused with `OutboxFullError`. */
+  readonly full: number;
+  /** Their `ttlMs` has passed. */
+  readonly expired: number;
+  /** The cloud refuses them: it has no handler, or a pipe or guard refuses them. */
+  readonly rejected: number;
+  /** A newer message with their key has taken their place. */
+  readonly replaced: number;
+  /** The cloud's handler has failed five times. */
+  readonly failed: number;
+  /**
+   * They cannot be read any more. What is damaged when the outbox is opened is not counted: nobody knows how many there
+   * were. The event `outbox_failed` reports it.
+   */
+  readonly damaged: number;
+}
+
 type Settle = Extract<SenderEffect, { do: 'settle' }>;
 
 interface Tracked {
@@ -17,29 +39,75 @@ interface Tracked {
   readonly resolve: (outcome: DeliveryOutcome) => void;
 }
 
-/** Reports what became of messages, and settles the promises of this process. */
+interface Lane {
+  /** The last message of an earlier process. */
+  readonly found: number;
+  /** The last message that is known to be kept. */
+  kept: number;
+  /** The messages of this process without an outcome. */
+  readonly tracked: Map<number, Tracked>;
+  /** The outcomes of messages that are not yet known to be kept. */
+  readonly early: Map<number, Settle>;
+}
+
+/** Reports what became of messages, counts what was lost, and settles the promises of this process. */
 export class DeliveryOutcomes {
-  /** By the number of the lane, and that of the message. */
-  private readonly tracked = new Map<number, Map<number, Tracked>>();
+  readonly losses: Record<keyof OutboxLosses, number> = {
+    full: 0,
+    expired: 0,
+    rejected: 0,
+    replaced: 0,
+    failed: 0,
+    damaged: 0,
+  };
+  private readonly lanes = new Map<number, Lane>();
 
   constructor(private readonly report: (event: ClientEvent) => void) {}
 
-  /** Resolves with the outcome. */
-  track(lane: number, seq: number, id: string): Promise<DeliveryOutcome> {
-    const ofLane = this.tracked.get(lane) ?? new Map<number, Tracked>();
-    this.tracked.set(lane, ofLane);
-    return new Promise((resolve) => ofLane.set(seq, { id, resolve }));
+  /** @param found what earlier processes have left. */
+  open(found: readonly FoundLane[]): void {
+    for (const { lane, next } of found)
+      this.lanes.set(lane, { found: next - 1, kept: next - 1, tracked: new Map(), early: new Map() });
+  }
+
+  /** A message is kept. Resolves with its outcome, which may be there already. Called in the order of the numbers. */
+  track(number: number, seq: number, id: string, name: string): Promise<DeliveryOutcome> {
+    return new Promise((resolve) => {
+      const lane = this.lanes.get(number);
+      if (!lane) return;
+      lane.kept = seq;
+      const early = lane.early.get(seq);
+      // What was not kept after all has no outcome.
+      for (const each of lane.early.keys()) if (each <= seq) lane.early.delete(each);
+      if (early) this.finish(early, { id, resolve }, name);
+      else lane.tracked.set(seq, { id, resolve });
+    });
+  }
+
+  /** Whether a message of this process is kept, and has no outcome. */
+  isOpen(number: number, seq: number): boolean {
+    return this.lanes.get(number)?.tracked.has(seq) === true;
   }
 
   /** @param idOf the id of a message of an earlier process. */
-  settle(settled: Settle, lane: string, idOf: (seq: number) => string): void {
-    const ofLane = this.tracked.get(settled.lane);
+  settle(settled: Settle, name: string, idOf: (seq: number) => string): void {
+    const lane = this.lanes.get(settled.lane);
+    if (!lane) return;
     for (let seq = settled.from; seq <= settled.to; seq++) {
-      const tracked = ofLane?.get(seq);
-      ofLane?.delete(seq);
-      tracked?.resolve(settled.outcome);
-      this.report(eventOf(settled, tracked?.id ?? idOf(seq), lane));
+      const tracked = lane.tracked.get(seq);
+      lane.tracked.delete(seq);
+      if (tracked) this.finish(settled, tracked, name);
+      else if (seq > lane.kept) lane.early.set(seq, settled);
+      else if (seq <= lane.found) this.finish(settled, { id: idOf(seq), resolve: () => undefined }, name);
     }
+  }
+
+  private finish(settled: Settle, { id, resolve }: Tracked, name: string): void {
+    const event = eventOf(settled, id, name);
+    if (event.type === 'delivery_dropped') this.losses[event.cause]++;
+    else if (settled.outcome === 'expired' || settled.outcome === 'rejected') this.losses[settled.outcome]++;
+    resolve(settled.outcome);
+    this.report(event);
   }
 }
 

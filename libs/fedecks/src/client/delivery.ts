@@ -1,4 +1,4 @@
-import { type DeliveryOutcome } from './delivery-outcomes.js';
+import { type DeliveryOutcome, type OutboxLosses } from './delivery-outcomes.js';
 import { type Durability } from './outbox/outbox-store.js';
 
 /** How a message is kept and delivered. */
@@ -44,4 +44,6 @@ export interface OutboxDetails {
   readonly bytes: number;
   /** Why they flow, or not. */
   readonly state: OutboxFlow;
+  /** What was lost. */
+  readonly losses: OutboxLosses;
 }

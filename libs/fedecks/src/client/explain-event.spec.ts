@@ -96,6 +96,8 @@ describe('isFailure', () => {
   it.each<[ClientEvent, boolean]>([
     [{ type: 'connection_lost', cause: 'ended' }, true],
     [{ type: 'clone_suspected' }, true],
+    [{ type: 'delivery_dropped', id: 'E/0/1', lane: 'log', cause: 'full' }, true],
+    [{ type: 'delivery_dropped', id: 'E/0/1', lane: 'log', cause: 'replaced' }, false],
     [{ type: 'connected' }, false],
     [{ type: 'unregistered', cause: 'no_token' }, false],
   ])('tells failures from states: %j', (event, expected) => {

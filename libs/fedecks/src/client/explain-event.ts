@@ -31,6 +31,8 @@ const IS_FAILURE: Readonly<Record<ClientEvent['type'], boolean>> = {
 
 /** Whether an event says that something has gone wrong: `details.lastError` explains the last one that does. */
 export function isFailure(event: ClientEvent): boolean {
+  // That is what a key is for.
+  if (event.type === 'delivery_dropped' && event.cause === 'replaced') return false;
   return IS_FAILURE[event.type];
 }
 

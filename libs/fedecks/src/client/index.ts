@@ -11,7 +11,7 @@ export {
 export { explain, isFailure } from './explain-event.js';
 export { type FedecksClientOptions } from './client-options.js';
 export { type Delivery, type DeliverOptions, type OutboxDetails, type OutboxFlow } from './delivery.js';
-export { type DeliveryOutcome } from './delivery-outcomes.js';
+export { type DeliveryOutcome, type OutboxLosses } from './delivery-outcomes.js';
 export { OutboxFullError, OutboxStoreError, type OutboxStoreFailure } from './outbox/errors.js';
 export { MemoryOutboxStore } from './outbox/memory-outbox-store.js';
 export { type OutboxOptions } from './outbox/outbox-options.js';

@@ -38,6 +38,11 @@ export class Trace {
     if (log.enabled) this.print(`received ${shown(event)}, ${bytes} bytes`);
   }
 
+  /** @param what what happened to a message of the outbox, for people. */
+  onDelivery(lane: string, seq: number, what: string): void {
+    if (log.enabled) this.print(`delivery ${seq} of lane ${JSON.stringify(lane)}: ${what}`);
+  }
+
   /** What servers, proxies and disks say of a failure may be part of a line, and cannot begin another one. */
   private print(what: string): void {
     log('%s', printable(`${JSON.stringify(this.deviceId)}: ${what}`, MAX_LINE_CHARS));

@@ -270,7 +270,7 @@ function settleOne(lane: SenderLane, seq: number, result: Result): LaneStep {
 }
 
 /** Settles what the store has dropped, now that the peer has not handled it. */
-function settleDropped(step: LaneStep): LaneStep {
+export function settleDropped(step: LaneStep): LaneStep {
   return step.lane.sent.reduce(({ lane, effects }, { seq, drop: dropped }) => {
     if (!dropped) return { lane, effects };
     const settled = settleOne(lane, seq, dropped);

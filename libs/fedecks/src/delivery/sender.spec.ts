@@ -108,6 +108,11 @@ const CASES: readonly [title: string, events: readonly SenderEvent[], last: read
     ['load 0/1'],
   ],
   ['renumbers if more is handled than was put in', [put(1), connected(), resume(2)], ['renumber']],
+  [
+    'settles a dropped message whose outcome was not known when it renumbers',
+    [...THREE, expired(1), lost, connected(2), { ...resume(9), connection: 2 } as SenderEvent],
+    ['expired 0/1-1 ttl', 'renumber'],
+  ],
   ['settles a dropped message that was never sent', [put(1), expired(1)], ['expired 0/1-1 ttl']],
   ['does not settle a dropped message under way', [...THREE, expired(1)], []],
   ['lets an ack decide on a dropped message', [...THREE, expired(1), ack(1)], ['handled 0/1-1']],

@@ -14,6 +14,7 @@ import {
   put,
   resume,
   type SenderLane,
+  settleDropped,
 } from './sender-lane.js';
 import { type CloseEffect, type HandledPosition, type Position, violation } from './terms.js';
 import { type Window } from './window.js';
@@ -139,8 +140,7 @@ function onResume(
   const byLane = new Map(handled.map((each) => [each.lane, each]));
   for (const lane of state.lanes.values()) {
     const position = byLane.get(lane.lane);
-    if (position && isForeign(lane, position))
-      return { state: { ...state, status: 'foreign' }, effects: [{ do: 'renumber' }] };
+    if (position && isForeign(lane, position)) return abandon(state);
   }
   const steps = [...state.lanes.values()].map((lane) => resume(lane, byLane.get(lane.lane), grant));
   const lanes = new Map(steps.map(({ lane }) => [lane.lane, lane]));
@@ -149,6 +149,12 @@ function onResume(
     steps.flatMap(({ effects }) => effects),
     now,
   );
+}
+
+/** What the store has dropped is not put in again, so it has its outcome now. */
+function abandon(state: SenderState): SenderStep {
+  const dropped = [...state.lanes.values()].flatMap((lane) => settleDropped({ lane, effects: [] }).effects);
+  return { state: { ...state, status: 'foreign' }, effects: [...dropped, { do: 'renumber' }] };
 }
 
 function onReply(
