@@ -419,6 +419,20 @@ describe('a store that fails', () => {
     expect(await delivery()).toMatchObject({ seq: 1 });
   });
 
+  it('is opened again while the client is connected', async () => {
+    const outbox = new MemoryOutboxStore();
+    const open = outbox.open.bind(outbox);
+    outbox.open = () => Promise.reject(new Error('the disk is full'));
+    makeClient({ outbox });
+    await client.start();
+    await accept();
+    await log.until('outbox_failed');
+    outbox.open = open;
+    // After 5 s.
+    expect((await device.frame(8_000)).payload).toEqual(resume());
+    expect(client.outbox.state).toBe('waiting');
+  }, 15_000);
+
   it('does not keep the client from stopping when it hangs', async () => {
     const outbox = new MemoryOutboxStore();
     await connect({ outbox });
@@ -439,6 +453,76 @@ describe('a store that fails', () => {
     device.binary(ack(0, 1));
     expect(await done).toBe('handled');
     expect(await log.until('outbox_failed')).toMatchObject({ reason: 'Error: out of order' });
+  });
+});
+
+describe('a store of the application that is wrong', () => {
+  it.each<[string, unknown]>([
+    ['no object', 5],
+    ['a record without a message', {}],
+    ['a record without a time', { message: Uint8Array.of(131, 97, 1) }],
+  ])('is told when it reads %s', async (_what, record) => {
+    const outbox = new MemoryOutboxStore();
+    outbox.read = () => Promise.resolve(record as never);
+    await connect({ outbox });
+    await client.deliver('log', 1);
+    device.binary(resume());
+    expect(await log.until('outbox_failed')).toMatchObject({
+      cause: 'read_failed',
+      reason: expect.stringContaining('must resolve with a record') as string,
+    });
+    expect(client.outbox.size).toBe(1);
+  });
+
+  it.each([undefined, 'one', 0, 1.5])('keeps nothing when it gives a message the number %j', async (seq) => {
+    const outbox = new MemoryOutboxStore();
+    outbox.append = () => Promise.resolve(seq as never);
+    makeClient({ outbox });
+    await expect(client.deliver('log', 1)).rejects.toThrow('must resolve with the number of the message');
+  });
+
+  it('is told when its flush throws, and the client connects again', async () => {
+    const outbox = new MemoryOutboxStore();
+    outbox.flush = () => {
+      throw new Error('out of order');
+    };
+    await connect({ outbox });
+    device.reset();
+    expect(await log.until('outbox_failed')).toMatchObject({ reason: 'Error: out of order' });
+    await accept();
+  });
+
+  it('is refused when another client uses it', async () => {
+    const outbox = new MemoryOutboxStore();
+    makeClient({ outbox });
+    await client.deliver('log', 1);
+    const second = new FedecksClient({
+      url: cloud.url,
+      deviceId: 'b',
+      tokenStore: new MemoryTokenStore(),
+      outbox,
+    });
+    await expect(second.deliver('log', 1)).rejects.toMatchObject({ code: 'outbox-locked' });
+    await client.stop();
+    await second.deliver('log', 1);
+    await second.stop();
+  });
+});
+
+describe('deliver without a compiler', () => {
+  it.each<[unknown, string]>([
+    [null, 'must be an object'],
+    [5_000, 'must be an object'],
+    [{ ttlMs: '5000' }, "ttlMs must be a number above 0, not '5000'."],
+    [{ ttlMs: 0 }, 'ttlMs must be a number above 0, not 0.'],
+    [{ key: 5 }, "'key' must be a string, not 5."],
+    [{ key: null }, "'key' must be a string, not null."],
+    [{ lane: {} }, "'lane' must be a string, not object."],
+    [{ durable: 'ssd' }, "'durable' must be 'memory', 'disk' or 'power', not 'ssd'."],
+  ])('says what is wrong with the options %j', async (options, message) => {
+    makeClient();
+    await expect(client.deliver('log', 1, options as never)).rejects.toThrow(message);
+    expect(client.outbox.size).toBe(0);
   });
 });
 

@@ -168,20 +168,25 @@ async function waitUntil(reached: () => boolean, what: string): Promise<void> {
   }
 }
 
+/** Only the endpoint's periodic check uses the mocked time. */
+function mockPeriodicCheck(): void {
+  jest.useFakeTimers({
+    doNotFake: ['setTimeout', 'setImmediate', 'nextTick', 'queueMicrotask', 'Date', 'hrtime'],
+  });
+}
+
+/** Mocked time passes. The check runs in an immediate, after the socket was read. */
+async function pass(ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 1_000) {
+    jest.advanceTimersByTime(1_000);
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  }
+}
+
 describe('the mailbox of a device', () => {
   it('reports a handler that others have waited 60 s for, once, and none that has finished', async () => {
     await app.close();
-    // Only the endpoint's periodic check uses the mocked time.
-    jest.useFakeTimers({
-      doNotFake: ['setTimeout', 'setImmediate', 'nextTick', 'queueMicrotask', 'Date', 'hrtime'],
-    });
-    // The check runs in an immediate, after the socket was read.
-    const pass = async (ms: number): Promise<void> => {
-      for (let passed = 0; passed < ms; passed += 1_000) {
-        jest.advanceTimersByTime(1_000);
-        await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
-      }
-    };
+    mockPeriodicCheck();
     try {
       app = await startApp({ providers: [Greenhouse], options: { idleTimeoutMs: 86_400_000, drainMs: 100 } });
       greenhouse = app.nest.get(Greenhouse);
@@ -210,6 +215,24 @@ describe('the mailbox of a device', () => {
       greenhouse.gate.open();
       expect(await device.next()).toEqual({ slow: 2 });
       await device.disconnect();
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  it('is reported when its handler runs on after the end of its connection', async () => {
+    await app.close();
+    mockPeriodicCheck();
+    try {
+      app = await startApp({ providers: [Greenhouse], options: { idleTimeoutMs: 86_400_000, drainMs: 100 } });
+      greenhouse = app.nest.get(Greenhouse);
+      const device = await app.device('first');
+      device.send('slow', 1);
+      await waitUntil(() => greenhouse.log.at(-1) === 'slow 1 begins', 'the handler begins');
+      await device.disconnect();
+      await pass(120_000);
+      expect(await app.errors.next()).toMatchObject({ deviceId: 'first', type: 'handler_stalled' });
+      greenhouse.gate.open();
     } finally {
       jest.useRealTimers();
     }

@@ -1,9 +1,9 @@
 /** Requests byte by byte: a raw device with our cloud, and our client with a raw cloud (PROTOCOL.md §6). */
-import { AbortSignal as Signal, OnMessage } from '@fedecks/nest';
+import { AbortSignal as Signal, OnMessage, Payload } from '@fedecks/nest';
 import { FedecksClient, MemoryTokenStore, NotSupportedError } from '@fedecks/nest/client';
 import { type Term } from '@fedecks/nest/wire';
-import { Injectable } from '@nestjs/common';
-import { from } from 'rxjs';
+import { BadRequestException, Injectable } from '@nestjs/common';
+import { from, Observable } from 'rxjs';
 import { type Cloud, startCloud } from './support/cloud.js';
 import { Inbox } from './support/inbox.js';
 import { type PeerConnection, PhoenixPeer } from './support/phoenix-peer.js';
@@ -63,6 +63,22 @@ describe('the cloud', () => {
     @OnMessage('stream')
     stream() {
       return from([1, 2]);
+    }
+
+    @OnMessage('follow')
+    follow() {
+      this.happened.put('followed');
+      return new Observable<never>(() => () => this.happened.put('unfollowed'));
+    }
+
+    @OnMessage('unreadable')
+    unreadable(@Payload() what: string) {
+      const unreadable = (): never => {
+        throw new Error('unreadable');
+      };
+      if (what === 'message')
+        throw Object.defineProperty(new BadRequestException(), 'message', { get: unreadable });
+      throw new Proxy(new Error(what), { get: unreadable, getPrototypeOf: unreadable });
     }
   }
 
@@ -138,6 +154,47 @@ describe('the cloud', () => {
     await expectBinary(peer, error(2, 'failed', 'internal error'));
     peer.sendBinary(request(3, 30_000, Buffer.from('70', 'hex')));
     await expectBinary(peer, error(3, 'invalid', 'it is no safe term, or too large a one'));
+  });
+
+  it.each(['message', 'anything'])(
+    'answers an error of the handler whose %s cannot be read, and handles the next request',
+    async (what) => {
+      const peer = await open();
+      peer.sendBinary(request(1, 30_000, tuple(str('unreadable'), str(what))));
+      const code = what === 'message' ? 'invalid' : 'failed';
+      await expectBinary(peer, error(1, code, what === 'message' ? '' : 'internal error'));
+      peer.sendBinary(request(2, 30_000, echo(int(5))));
+      await expectBinary(peer, reply(2, int(5)));
+    },
+  );
+
+  it('does not begin a request that it reads after the end of its connection', async () => {
+    const peer = await open();
+    peer.sendBinary(request(1, 30_000, tuple(str('hang'), int(0))));
+    expect(await happened.next()).toBe('begun');
+    // The mailbox is full: what follows is not read.
+    for (let each = 0; each < 150; each++) peer.sendBinary(term(str('a message')));
+    peer.sendBinary(request(2, -1, tuple(str('follow'), int(0))));
+    peer.sendBinary(term(str('the last one')));
+    peer.end();
+    expect(await happened.next()).toBe('aborted');
+    await cloud.disconnected.next();
+    expect(happened.size).toBe(0);
+  });
+
+  it('begins once what has the id of a request that was cancelled while it waited', async () => {
+    const peer = await open();
+    peer.sendBinary(request(1, 30_000, tuple(str('hang'), int(0))));
+    expect(await happened.next()).toBe('begun');
+    const follow = request(2, -1, tuple(str('follow'), int(0)));
+    for (const bytes of [follow, cancel(2), follow, cancel(1)]) peer.sendBinary(bytes);
+    expect(await happened.next()).toBe('aborted');
+    expect(await happened.next()).toBe('followed');
+    peer.sendBinary(request(3, 30_000, echo(int(5))));
+    await expectBinary(peer, reply(3, int(5)));
+    peer.destroy();
+    expect(await happened.next()).toBe('unfollowed');
+    expect(happened.size).toBe(0);
   });
 
   it('handles requests in their turn among messages', async () => {
@@ -322,6 +379,48 @@ describe('the client', () => {
     device.binary(bytes);
     const frame = await device.frame();
     expect([frame.opcode, frame.payload.readUInt16BE()]).toEqual([OPCODE.close, 1002]);
+  });
+
+  it('takes nothing of a cloud that has broken the protocol, and reports it once', async () => {
+    const happened = new Inbox<unknown>('event');
+    client.onRequest('echo', (payload) => happened.put(payload));
+    client.messages$.subscribe((message) => happened.put(message));
+    const device = await connected();
+    client.events$.subscribe(({ type }) => happened.put(type));
+    const breach = reply(7, int(1));
+    for (const bytes of [breach, breach, request(1, 1_000, echo(int(5))), term(str('a message'))])
+      device.binary(bytes);
+    expect(await happened.next()).toBe('connection_error');
+    expect(await happened.next()).toBe('connection_lost');
+  });
+
+  it('ends a connection whose cloud asks on, and reads no answer', async () => {
+    const reasons = new Inbox<string>('error of the connection');
+    client.events$.subscribe((event) => event.type === 'connection_error' && reasons.put(event.reason));
+    const device = await connected();
+    device.stopReading();
+    const unknown = tuple(str('unknown'), int(0));
+    for (let id = 1; reasons.size === 0 && id < 1_000_000;) {
+      for (let each = 0; each < 1_000; each++) device.binary(request(id++, 1_000, unknown));
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    expect(await reasons.next(0)).toContain('it sends requests, and does not read the answers');
+  }, 30_000);
+
+  it.each<[string, () => unknown, string]>([
+    [
+      'a controller for a signal',
+      () => client.request('read', 1, { signal: new AbortController() as never }),
+      'must be an AbortSignal',
+    ],
+    ['a number for options', () => client.request('read', 1, 5_000 as never), 'must be an object'],
+    [
+      'no event',
+      async () => client.onRequest(undefined as never, () => 1),
+      'name of the event must be a string',
+    ],
+  ])('says what is wrong with %s', async (_what, call, message) => {
+    await expect(call()).rejects.toThrow(message);
   });
 
   it.each(MESSAGES)('takes a tuple with %s for a message', async (_what, bytes) => {

@@ -379,12 +379,14 @@ export class FedecksClient<C extends Contract = Contract> {
    * Observable, async iterable or generator of values. What it throws is answered as `failed`, without its text, and is
    * the event `observer_failed`. Requests are not among `messages$`.
    * @returns a function that ends it.
-   * @throws {TypeError} where `handler` is no function, or the event has a handler.
+   * @throws {TypeError} where `event` is no string or `handler` no function, or the event has a handler.
    */
   onRequest<Event extends EventName<EventsOf<C, 'down'>>>(
     event: Event,
     handler: (payload: PayloadReceived<EventsOf<C, 'down'>, Event, Term>, context: RequestContext) => unknown,
   ): () => void {
+    if (typeof event !== 'string')
+      throw new TypeError('client.onRequest(event, handler): the name of the event must be a string.');
     if (typeof handler !== 'function') {
       throw new TypeError(
         `client.onRequest('${event}', handler): handler must be a function, and is ${typeof handler}.`,

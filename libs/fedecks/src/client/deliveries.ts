@@ -8,6 +8,7 @@ import {
 } from '../delivery/index.js';
 import { type DeliveryControl, encodeDeliverAfter } from '../wire/internal.js';
 import { type ClientEvent } from './client-event.js';
+import { resolveDeliverOptions } from './deliver-options.js';
 import { type Delivery, type DeliverOptions, type OutboxDetails, type OutboxFlow } from './delivery.js';
 import { DeliveryOutcomes } from './delivery-outcomes.js';
 import { ExpiryScan } from './expiry-scan.js';
@@ -16,9 +17,9 @@ import { OutboxFullError } from './outbox/errors.js';
 import { ageOf, momentNow } from './outbox/moment.js';
 import { type OutboxRecord, type OutboxStore } from './outbox/outbox-store.js';
 import { OutboxGuard } from './outbox-guard.js';
+import { checkedNumber, checkedRecord } from './store-answers.js';
 import { type Trace } from './trace.js';
 
-const WEEK_MS = 7 * 24 * 60 * 60 * 1_000;
 /** How long until a store that has failed is asked again. */
 const RETRY_MS = 5_000;
 /** A cloud takes 256 KiB in a frame, and closes the connection for more: it would be delivered, in vain, for ever. */
@@ -98,9 +99,15 @@ export class Deliveries {
       this.opening = undefined;
       this.hasFailed = true;
       this.guard.failed('unusable', error instanceof Error ? error.message : String(error));
+      // What it has may be delivered once the disk has room again, for example.
+      setTimeout(() => void this.reopen(), RETRY_MS).unref();
       throw error;
     });
     return this.opening;
+  }
+
+  private async reopen(): Promise<void> {
+    if (!this.isFinished) await this.open().catch(() => undefined);
   }
 
   private async load(): Promise<void> {
@@ -127,9 +134,7 @@ export class Deliveries {
 
   /** @param message encoded, with its version byte. */
   async deliver(message: Uint8Array, options: DeliverOptions = {}): Promise<Delivery> {
-    const { ttlMs = WEEK_MS, key, lane = 'default', durable = 'disk' } = options;
-    if (!['memory', 'disk', 'power'].includes(durable))
-      throw new RangeError(`'durable' must be 'memory', 'disk' or 'power', not '${durable}'.`);
+    const { ttlMs, key, lane, durable } = resolveDeliverOptions(options);
     if (message.length > MAX_MESSAGE_BYTES) {
       throw new RangeError(
         `Not kept: the message has ${message.length} bytes, and at most ${MAX_MESSAGE_BYTES} can be delivered. Split it, or send a URL.`,
@@ -141,7 +146,7 @@ export class Deliveries {
       this.store.append({ lane, key, ttlMs, message }, durable),
     );
     try {
-      const seq = await this.keeping.inTurn(lane, kept);
+      const seq = checkedNumber(await this.keeping.inTurn(lane, kept));
       this.trace.onDelivery(lane, seq, `kept, ${message.length} bytes`);
       return this.onKept(lane, seq, ttlMs);
     } catch (error) {
@@ -182,7 +187,7 @@ export class Deliveries {
     this.link = { connection, socket, hasBegun: false };
     if (this.sender) this.resume();
     // It has failed before.
-    else this.open().catch(() => undefined);
+    else void this.reopen();
   }
 
   /** Asks for the resume of this side, and delivers once both sides have sent theirs. */
@@ -218,7 +223,8 @@ export class Deliveries {
     if (!link || !this.sender) return;
     if (link.hasBegun) this.dispatch({ type: 'lost', connection: link.connection });
     // The listener of the store is told of a failure.
-    if (!this.isFinished) this.guard.watch('Writing the outbox', this.store.flush()).catch(() => undefined);
+    const flushed = this.isFinished ? undefined : this.guard.attempt(() => this.store.flush());
+    if (flushed) this.guard.watch('Writing the outbox', flushed).catch(() => undefined);
   }
 
   /** Writes what is in memory only, and lets go of the store. */
@@ -293,7 +299,8 @@ export class Deliveries {
   private async loadMessage(lane: number, seq: number): Promise<void> {
     let record: OutboxRecord | undefined;
     try {
-      record = await this.guard.watch('Reading a message', this.store.read(this.nameOf(lane), seq));
+      const read = this.store.read(this.nameOf(lane), seq);
+      record = checkedRecord(await this.guard.watch('Reading a message', read));
     } catch (error) {
       if (this.isFinished) return;
       this.guard.failed('read_failed', `A message cannot be read: ${String(error)}. Check the disk.`);

@@ -71,6 +71,12 @@ const MAX_RETRY_AFTER_MS = 24 * 60 * 60 * 1000;
 const NO_CLOSE_FRAME = 1006;
 const PROTOCOL_ERROR = 1002;
 
+/**
+ * How many bytes of answers may wait beyond `maxBufferedBytes`. What ends the 64 requests that may be open fits in: more
+ * is caused by a server that asks on, and does not read.
+ */
+const MAX_EXCESS_BYTES = 512 * 1024;
+
 /** One attempt to connect, and the connection it becomes. It is never used again once it has ended. */
 export class DeviceSocket {
   /** Resolves when no TCP connection is open. */
@@ -88,6 +94,8 @@ export class DeviceSocket {
   /** The number of messages for which `send` has resolved. */
   private writtenMessages = 0;
   private phase: 'reaching' | 'upgrading' | 'open' | 'ended' = 'reaching';
+  /** The server broke the protocol: nothing that it sends until it closes is read. */
+  private isBroken = false;
   /** The newest protocol that both sides speak (PROTOCOL.md §6.1). */
   protocol: 1 | 2 = 1;
   private conversation: Conversation | undefined;
@@ -140,8 +148,12 @@ export class DeviceSocket {
     });
   }
 
+  private get waitingBytes(): number {
+    return (this.socket?.bufferedAmount ?? 0) + this.pacedBytes;
+  }
+
   private fullError(bytes: number): SendBufferFullError | undefined {
-    const waiting = (this.socket?.bufferedAmount ?? 0) + this.pacedBytes;
+    const waiting = this.waitingBytes;
     const { maxBufferedBytes } = this.settings;
     return waiting > 0 && waiting + bytes > maxBufferedBytes
       ? new SendBufferFullError(waiting, maxBufferedBytes)
@@ -162,6 +174,8 @@ export class DeviceSocket {
     const hasValue = 'message' in control || 'value' in control;
     const full = hasValue ? this.fullError(bytes.length) : undefined;
     if (full) throw full;
+    if (this.waitingBytes > this.settings.maxBufferedBytes + MAX_EXCESS_BYTES)
+      return this.breach('it sends requests, and does not read the answers');
     // It fails only when the connection ends: then each request has its outcome.
     this.writingControl = this.write(bytes, true).catch(() => undefined);
   }
@@ -188,6 +202,8 @@ export class DeviceSocket {
 
   /** Closes with 1002. @param what the server did, as a clause: `it sent ...`. */
   breach(what: string): void {
+    if (this.isBroken) return;
+    this.isBroken = true;
     this.listener.event({ type: 'errored', reason: `the server broke the protocol: ${what}` });
     this.socket?.close(PROTOCOL_ERROR);
   }
@@ -309,7 +325,7 @@ export class DeviceSocket {
     socket.on('message', (data: RawData, isBinary) => {
       alive();
       // 'nodebuffer', the default `binaryType`, makes every message one Buffer.
-      if (this.phase !== 'open') return;
+      if (this.phase !== 'open' || this.isBroken) return;
       const bytes = data as Buffer;
       if (this.protocol === 2 && isBinary && controlTypeOf(bytes) !== undefined) this.onControl(bytes);
       else listener.frame(bytes, isBinary);

@@ -230,8 +230,9 @@ export function Device(): ParameterDecorator {
  * An `AbortSignal` that aborts when the connection ends, for any cause, including the drain deadline of the app. Pass it
  * to what the handler awaits (`fetch`, `events.on`, timers), so that nothing waits for a disconnected device. An
  * `AbortError` of a handler whose connection has ended is not reported. In `@OnDisconnected` the signal is already
- * aborted; in `@OnSocketError`, which belongs to no connection, it never aborts. The handler of a
- * delivery goes on when the connection ends: its signal aborts when another node has the device, and when the app ends.
+ * aborted; in `@OnSocketError`, which belongs to no connection, it never aborts. For a request it aborts also when that is
+ * answered, cancelled or out of time. The handler of a delivery goes on when the connection ends: its signal aborts when
+ * it has finished, when another node has the device, and when the app ends.
  */
 export function AbortSignal(): ParameterDecorator {
   return param(PARAM.signal, undefined, []);

@@ -39,6 +39,11 @@ export class DeliveryTurn {
     else this.onAborted();
   }
 
+  /** Its connection has ended. A handler that runs goes on; what has not begun is delivered again. */
+  abandon(): void {
+    if (!this.isRunning) this.onAborted();
+  }
+
   onAborted(): void {
     this.finish({ result: 'failed', text: 'aborted' });
   }

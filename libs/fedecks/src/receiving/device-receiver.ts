@@ -121,6 +121,8 @@ export class DeviceReceiver {
     if (this.current?.peer === peer) {
       this.waiting.clear();
       this.dispatch({ type: 'lost', connection: this.current.number });
+      // The mailbox of the connection may be stuck for ever.
+      for (const turn of [...this.running.values()]) turn.abandon();
     } else this.settle();
   }
 

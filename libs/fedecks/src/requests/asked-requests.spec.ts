@@ -77,6 +77,12 @@ describe('AskedRequests', () => {
     expect(asked.size).toBe(0);
   });
 
+  it('ends a request whose sending ends the connection', () => {
+    asked = new AskedRequests(() => asked.end());
+    expect(ask().seen).toEqual([new ConnectionLostError()]);
+    expect(asked.size).toBe(0);
+  });
+
   it('begins again at 1 after the largest id, and passes over ids that are open', () => {
     asked = new AskedRequests((control) => sent.push(control), MAX_REQUEST_ID - 1);
     ask();

@@ -66,14 +66,20 @@ export class AskedRequests {
       throw new RequestFailedError('busy', `${MAX_OPEN_REQUESTS} requests are open on this connection`);
     }
     const id = this.nextId();
-    this.send({ type: 'request', id, remainingMs: timeoutMs, message });
     const timer =
       timeoutMs < 0
         ? undefined
         : setTimeout(() => {
             if (this.take(id)) answered.error(new RequestTimeoutError(timeoutMs));
           }, timeoutMs);
+    // Before it is sent, as that may end the connection at once.
     this.open.set(id, { answered, timer });
+    try {
+      this.send({ type: 'request', id, remainingMs: timeoutMs, message });
+    } catch (error) {
+      this.take(id);
+      throw error;
+    }
     return {
       cancel: () => {
         if (this.take(id)) this.send({ type: 'cancel', id });

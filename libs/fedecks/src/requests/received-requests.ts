@@ -24,7 +24,8 @@ export class ReceivedRequest {
 
   /** Its turn has come. False when it must not run: it was cancelled, or its time has passed, which is answered. */
   begin(now: number): boolean {
-    if (this.state === 'ended') return false;
+    // It may have begun for an earlier request with its id that was cancelled.
+    if (this.state !== 'waiting') return false;
     if (now >= this.expiresAt) {
       this.error('expired', 'its time had passed before a handler was free');
       return false;

@@ -13,7 +13,7 @@ export type Ask = (timeoutMs: number, answered: Answered) => AskedRequest | Prom
 
 /**
  * The one outcome of a request: its value, of a streamed answer the last one.
- * @throws {TypeError} (rejects) when `options` is no object.
+ * @throws {TypeError} (rejects) when `options` is no object, or `signal` no signal.
  * @throws {RangeError} (rejects) for a `timeoutMs` out of range.
  */
 export async function request(ask: Ask, options: RequestOptions = {}): Promise<Term> {
@@ -86,5 +86,12 @@ function checkOptions(options: RequestOptions): { timeoutMs: number; signal: Abo
   const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
   if (!(timeoutMs >= 1 && timeoutMs <= MAX_TIMEOUT_MS))
     throw new RangeError(`'timeoutMs' of a request must be from 1 to ${MAX_TIMEOUT_MS}, not ${timeoutMs}.`);
+  if (signal && !isSignal(signal))
+    throw new TypeError("'signal' of a request must be an AbortSignal, as `controller.signal`.");
   return { timeoutMs: Math.ceil(timeoutMs), signal };
+}
+
+/** Also one of another realm. */
+function isSignal(given: Partial<AbortSignal>): boolean {
+  return typeof given.throwIfAborted === 'function' && typeof given.addEventListener === 'function';
 }

@@ -362,6 +362,8 @@ export class Connection
 
   /** Takes a control message. True if it has to wait for its turn in the mailbox. */
   private takeControl(data: Buffer): boolean {
+    // It was read after the end: nothing would ever tell its handler to stop.
+    if (this.state === 'closed') return false;
     const todo = this.requests.onControl(data, performance.now());
     if (todo === 'close') this.breach('a control message is malformed, or answers an unknown request');
     return todo === 'handle';
@@ -597,7 +599,7 @@ export class Connection
    */
   tick(now: number, wallNow: number): void {
     this.inbox.watch(now);
-    if (this.draining) return;
+    if (this.draining || this.state === 'closed') return;
     if (!this.paused && this.isSilent(now)) this.end('idle_timeout');
     else if (now >= this.refreshTokenAt || hasExpired(this.grant, wallNow)) this.sendToken();
   }

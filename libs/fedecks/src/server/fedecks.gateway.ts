@@ -355,7 +355,8 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   private tick(): void {
     const now = performance.now();
     const wallNow = Date.now();
-    for (const connection of this.node.connections()) connection.tick(now, wallNow);
+    for (const connection of [...this.node.connections(), ...this.leftovers.all()])
+      connection.tick(now, wallNow);
   }
 }
 

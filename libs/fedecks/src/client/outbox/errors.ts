@@ -12,7 +12,7 @@ export class OutboxFullError extends FedecksError {
 
 /**
  * Why an outbox store cannot do what it should:
- * - `outbox-locked`: another process uses the directory.
+ * - `outbox-locked`: another process uses the directory, or another client the store.
  * - `outbox-unusable`: the directory cannot be made, read or written, or a newer version has written it.
  * - `outbox-write-failed`: the disk did not take it. `cause` is the error of the system.
  * - `outbox-closed`: the store is not open.

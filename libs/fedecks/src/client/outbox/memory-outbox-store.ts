@@ -1,6 +1,6 @@
 import { type FoundLane } from '../../delivery/index.js';
 import { newEpoch } from './epoch.js';
-import { notOpen } from './errors.js';
+import { notOpen, OutboxStoreError } from './errors.js';
 import { type Moment, momentNow } from './moment.js';
 import {
   type Durability,
@@ -31,6 +31,12 @@ export class MemoryOutboxStore implements OutboxStore {
   }
 
   async open(listener: OutboxListener): Promise<OutboxState> {
+    if (this.listener !== undefined) {
+      throw new OutboxStoreError(
+        'outbox-locked',
+        'Another client uses this MemoryOutboxStore already: stop it, or give each client a store of its own.',
+      );
+    }
     this.listener = listener;
     this.openings = this.waiting.open(this.openings, newEpoch());
     return this.state();
