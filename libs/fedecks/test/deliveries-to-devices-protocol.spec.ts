@@ -216,18 +216,21 @@ it('expires before it is sent', async () => {
   expect(await delivery.final).toMatchObject({ state: 'expired', attempts: 0 });
 });
 
-it.each([
-  ['speaks protocol 1', {}, undefined],
-  ['takes no deliveries', PROTOCOL_2, resume([], 0, 0)],
-])('is rejected when the device %s', async (_what, headers, answer) => {
+it('is rejected when a device of protocol 1 connects', async () => {
   const delivery = await fedecks.deliver(id, 'update', 1);
-  const peer = await cloud.open({ deviceId: id, headers });
-  if (answer) {
-    await expectBinary(peer, resume());
-    peer.sendBinary(answer);
-  }
+  const peer = await cloud.open({ deviceId: id });
   expect(await delivery.final).toMatchObject({ state: 'rejected', code: 'not_supported' });
   await expectNothing(peer);
+});
+
+it('waits while the device takes no deliveries', async () => {
+  const delivery = await fedecks.deliver(id, 'update', 1);
+  const peer = await openTaking(resume([], 0, 0));
+  await expectNothing(peer);
+  expect(await stateOf(delivery)).toBe('queued');
+  peer.destroy();
+  await gone();
+  expect((await expectDelivery(await openTaking())).message.equals(message('update', 1))).toBe(true);
 });
 
 it('sends nothing to a device of protocol 1', async () => {

@@ -65,10 +65,33 @@ it('have the same name on both sides', async () => {
   expect(delivery.id).toBe(`${id}/${name}`);
 });
 
-it('are rejected when the device has no handler', async () => {
+it('are rejected when the device has no handler for them', async () => {
+  client.onDelivery('other', () => undefined);
   await client.login({ password: PASSWORD });
   const delivery = await fedecks.deliver(id, 'update', 1);
   expect(await delivery.final).toMatchObject({ state: 'rejected', code: 'no_handler' });
+});
+
+it('wait for a handler that is added later', async () => {
+  await client.login({ password: PASSWORD });
+  const delivery = await fedecks.deliver(id, 'update', 1);
+  // An answer shows that the cloud has asked, and has not been answered before.
+  expect(await client.request('echo', 1)).toBe(1);
+  expect((await fedecks.deliveries.get(delivery.id))?.state).toBe('queued');
+  client.onDelivery('update', () => 'late');
+  expect((await delivery.final).result).toBe('late');
+});
+
+it('wait for the next connection of a device with an outbox that had no handler', async () => {
+  client = makeClient(new MemoryOutboxStore());
+  await client.login({ password: PASSWORD });
+  expect(await (await client.deliver('echo', 1)).done).toBe('handled');
+  const delivery = await fedecks.deliver(id, 'update', 1);
+  client.onDelivery('update', () => 'later');
+  expect(await client.request('echo', 1)).toBe(1);
+  expect((await fedecks.deliveries.get(delivery.id))?.state).toBe('queued');
+  await fedecks.disconnect(id);
+  expect((await delivery.final).result).toBe('later');
 });
 
 it('come again when the handler fails, and do not hold up other lanes', async () => {

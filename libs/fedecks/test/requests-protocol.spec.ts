@@ -1,5 +1,5 @@
 /** Requests byte by byte: a raw device with our cloud, and our client with a raw cloud (PROTOCOL.md §6). */
-import { AbortSignal as Signal, OnMessage, Payload } from '@fedecks/nest';
+import { AbortSignal as Signal, Fedecks, OnMessage, Payload } from '@fedecks/nest';
 import { FedecksClient, MemoryTokenStore, NotSupportedError } from '@fedecks/nest/client';
 import { type Term } from '@fedecks/nest/wire';
 import { BadRequestException, Injectable } from '@nestjs/common';
@@ -7,7 +7,7 @@ import { from, Observable } from 'rxjs';
 import { type Cloud, startCloud } from './support/cloud.js';
 import { Inbox } from './support/inbox.js';
 import { type PeerConnection, PhoenixPeer } from './support/phoenix-peer.js';
-import { OPCODE, type RawPeer } from './support/raw-peer.js';
+import { frame, OPCODE, type RawPeer } from './support/raw-peer.js';
 import { chars, int, longChars, str, term, tuple } from './support/term-bytes.js';
 
 const PROTOCOL_2 = { 'x-fedecks-protocol': '2' };
@@ -170,13 +170,16 @@ describe('the cloud', () => {
 
   it('does not begin a request that it reads after the end of its connection', async () => {
     const peer = await open();
-    peer.sendBinary(request(1, 30_000, tuple(str('hang'), int(0))));
+    // One write, so that all of it is read when the first handler begins. The mailbox takes 100 messages.
+    const messages = [
+      request(1, 30_000, tuple(str('hang'), int(0))),
+      ...Array.from({ length: 150 }, () => term(str('a message'))),
+      request(2, -1, tuple(str('follow'), int(0))),
+      term(str('the last one')),
+    ];
+    peer.write(Buffer.concat(messages.map((each) => frame(OPCODE.binary, each))));
     expect(await happened.next()).toBe('begun');
-    // The mailbox is full: what follows is not read.
-    for (let each = 0; each < 150; each++) peer.sendBinary(term(str('a message')));
-    peer.sendBinary(request(2, -1, tuple(str('follow'), int(0))));
-    peer.sendBinary(term(str('the last one')));
-    peer.end();
+    await cloud.get(Fedecks).disconnect(id);
     expect(await happened.next()).toBe('aborted');
     await cloud.disconnected.next();
     expect(happened.size).toBe(0);

@@ -44,7 +44,7 @@ interface ReceivedMessage {
 
 type IncomingRequest = Parameters<FedecksClient['requestListener']>[0];
 
-type IncomingDelivery = Parameters<FedecksClient['deliveryListener']>[0];
+type IncomingDelivery = Parameters<NonNullable<FedecksClient['deliveryListener']>>[0];
 
 type Received = ReceivedMessage | IncomingRequest;
 

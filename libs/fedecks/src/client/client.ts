@@ -148,9 +148,11 @@ export class FedecksClient<C extends Contract = Contract> {
 
   /** The functions of `onDelivery`. @internal */
   readonly deliveryHandlers = new DeliveryHandlers((event) => this.report(event));
-  /** Takes the deliveries of the cloud: these functions, unless others have taken its place. @internal */
-  deliveryListener = (incoming: IncomingDelivery): void => this.deliveryHandlers.handle(incoming);
+  /** Takes the deliveries of the cloud in place of these functions. @internal */
+  deliveryListener: ((incoming: IncomingDelivery) => void) | undefined;
 
+  private readonly handleDelivery = (incoming: IncomingDelivery): void =>
+    this.deliveryHandlers.handle(incoming);
   private readonly deliveries: Deliveries | undefined;
   private readonly incoming: IncomingDeliveries;
   /** The deliveries of the open connection. */
@@ -177,7 +179,10 @@ export class FedecksClient<C extends Contract = Contract> {
     this.incoming = new IncomingDeliveries(
       this.options,
       tokenStore instanceof FileTokenStore ? new PositionsFile(tokenStore.directory, deviceId) : undefined,
-      (incoming) => this.deliveryListener(incoming),
+      {
+        isThere: () => this.deliveryListener !== undefined || this.deliveryHandlers.size > 0,
+        handle: (incoming) => (this.deliveryListener ?? this.handleDelivery)(incoming),
+      },
       (event) => this.report(event),
     );
     this.heartbeat = new Heartbeat(this.options, {
@@ -402,6 +407,9 @@ export class FedecksClient<C extends Contract = Contract> {
    * bytes as a term; otherwise none is sent (event `delivery_result_dropped`). What it throws is the event
    * `delivery_failed`, and the cloud delivers the message again. Deliveries are not among `messages$`.
    *
+   * Add handlers before `start`: a client without any takes no deliveries, and they wait in the cloud; with an outbox, until
+   * it connects the next time.
+   *
    * What was handled is kept beside the token, if option `tokenStore` is a directory or a `FileTokenStore`, before it is
    * acknowledged. So a message is handled twice only if the process dies between the end of its handler and that write:
    * then its `attempt` is above 1. With another token store what was handled is kept in memory: then a restart may repeat
@@ -421,7 +429,9 @@ export class FedecksClient<C extends Contract = Contract> {
         `client.onDelivery('${event}', handler): handler must be a function, and is ${typeof handler}.`,
       );
     }
-    return this.deliveryHandlers.add(event, handler as DeliveryHandler);
+    const remove = this.deliveryHandlers.add(event, handler as DeliveryHandler);
+    this.link?.onHandler();
+    return remove;
   }
 
   /**

@@ -37,6 +37,11 @@ export class DeliveryHandlers {
 
   constructor(private readonly report: (event: ClientEvent) => void) {}
 
+  /** How many there are. */
+  get size(): number {
+    return this.handlers.size;
+  }
+
   /**
    * @returns a function that takes it out.
    * @throws {TypeError} when there is one for the event.

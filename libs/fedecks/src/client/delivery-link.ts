@@ -43,8 +43,13 @@ export class DeliveryLink implements DeliveryPeer, DeliverySocket {
   private onResume(theirs: Resume): void {
     if (this.theirs) return this.breach('it sent a second resume');
     this.theirs = theirs;
-    this.resume();
+    if (this.outgoing || this.incoming.isTaking) this.resume();
     this.outgoing?.resume();
+  }
+
+  /** There is a handler now: what waits in the cloud may come. */
+  onHandler(): void {
+    if (this.theirs) this.resume();
   }
 
   private onDeliver(head: DeliverHead, bytes: Buffer): void {

@@ -57,7 +57,7 @@ function receive(disk: PowerCutDisk): {
   const incoming = new IncomingDeliveries(
     options,
     file,
-    (incomingDelivery) => runs.push(incomingDelivery),
+    { isThere: () => true, handle: (incomingDelivery) => runs.push(incomingDelivery) },
     () => undefined,
   );
   const wire = new Wire(disk);

@@ -1,4 +1,4 @@
-import { type DeliveryClaim, type HandledPosition } from '../delivery/index.js';
+import { type DeliveryClaim, FIRST_GRANT, type HandledPosition, type Window } from '../delivery/index.js';
 import { type DeliveryTurn, DeviceReceiver, type ReceiverOwner } from '../receiving/index.js';
 import { type DeliveryInfo } from '../results/index.js';
 import { encodeControlAfter, encodeTerm, readDelivered, type Term } from '../wire/internal.js';
@@ -19,6 +19,16 @@ interface Result {
   readonly bytes: Buffer;
 }
 
+/** What handles deliveries. */
+interface DeliveryHandling {
+  /** Whether there is any handler. */
+  isThere(): boolean;
+  /** Runs the handler of a delivery. Must not throw. */
+  handle(delivery: IncomingDelivery): void;
+}
+
+const NO_GRANT: Window = { messages: 0, bytes: 0 };
+
 /** The deliveries of the cloud to this device, over all its connections. */
 export class IncomingDeliveries implements ReceiverOwner {
   isClosing = false;
@@ -30,16 +40,24 @@ export class IncomingDeliveries implements ReceiverOwner {
 
   /**
    * @param file undefined to keep in memory what was handled.
-   * @param handle runs the handler of a delivery. Must not throw.
    */
   constructor(
     private readonly options: { readonly deviceId: string; readonly maxFrameBytes: number },
     file: PositionsFile | undefined,
-    private readonly handle: (delivery: IncomingDelivery) => void,
+    private readonly handlers: DeliveryHandling,
     private readonly report: (event: ClientEvent) => void,
   ) {
     this.receiver = new DeviceReceiver(options.deviceId, this);
     this.positions = new HandledPositions(file, (reason) => report({ type: 'positions_failed', reason }));
+  }
+
+  /** Whether this device takes deliveries. */
+  get isTaking(): boolean {
+    return this.handlers.isThere();
+  }
+
+  get grant(): Window {
+    return this.isTaking ? FIRST_GRANT : NO_GRANT;
   }
 
   /** Runs the handler of a delivery in a turn of the event loop of its own: a cloud may send many. */
@@ -91,7 +109,7 @@ export class IncomingDeliveries implements ReceiverOwner {
     if (!delivered) turn.finish({ result: 'invalid', text: 'it is no safe term, or too large a one' });
     else {
       const onResult = (value: Term): void => this.keepResult(turn.info, value);
-      this.handle({ turn, message: delivered.message, onResult });
+      this.handlers.handle({ turn, message: delivered.message, onResult });
     }
   }
 

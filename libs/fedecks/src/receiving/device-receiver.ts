@@ -1,12 +1,12 @@
 import {
   type DeliveryClaim,
-  FIRST_GRANT,
   type HandledPosition,
   INITIAL_RECEIVER,
   isDeliveryClaim,
   nextReceiver,
   type ReceiverEffect,
   type ReceiverEvent,
+  type Window,
 } from '../delivery/index.js';
 import { type DeliverHead, type DeliveryControl } from '../wire/internal.js';
 import { type DeliveryOutcome, DeliveryTurn } from './delivery-turn.js';
@@ -28,6 +28,8 @@ export interface ReceiverOwner {
   claim(deviceId: string): DeliveryClaim | Promise<DeliveryClaim>;
   setHandled(deviceId: string, generation: number, handled: HandledPosition): boolean | Promise<boolean>;
   onStoreFailure(deviceId: string, error: unknown): void;
+  /** What is granted for each lane at first; nothing where no deliveries are taken. */
+  readonly grant: Window;
   /** Nothing is connected, and nothing runs. @param isEmpty whether there is nothing to remember either. */
   onIdle(deviceId: string, isEmpty: boolean): void;
   /** Whether the app ends: no handler begins any more. */
@@ -164,7 +166,7 @@ export class DeviceReceiver {
     this.waiting.clear();
     const number = (current?.number ?? 0) + 1;
     this.current = { peer, number, generation };
-    this.dispatch({ type: 'connected', connection: number, handled, grant: FIRST_GRANT });
+    this.dispatch({ type: 'connected', connection: number, handled, grant: this.owner.grant });
   }
 
   /** Effects may cause events at once: those come after the effects of the event before. */

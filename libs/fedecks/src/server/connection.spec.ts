@@ -34,6 +34,7 @@ function connect(id: string, more: Partial<Endpoint>): { connection: Connection;
     deliveries: new Deliveries('/fedecks', { warn: () => undefined, error: () => undefined }),
     toDevices: new ToDevices('/fedecks', {
       peerOf: () => undefined,
+      deviceIds: () => [],
       announce: () => true,
       onFailure: () => undefined,
     }),

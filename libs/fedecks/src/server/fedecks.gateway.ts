@@ -113,6 +113,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     this.deliveries = new Deliveries(options.path, deliveryLog);
     this.toDevices = new ToDevices(options.path, {
       peerOf: (deviceId) => this.node.newest(deviceId),
+      deviceIds: () => [...new Set(this.node.connections().map(({ device }) => device.id))],
       announce: (deviceId, entries) => this.backplane.announce(deviceId, entries),
       onFailure: (what, error) => deliveryLog.error(`The delivery store failed at ${what}`, error),
     });

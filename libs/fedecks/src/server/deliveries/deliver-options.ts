@@ -39,6 +39,9 @@ export function resolveDeliverOptions(
   return { event: event as string, ttlMs, key, lane };
 }
 
+/** As the queue keeps it, in JSON: a control character takes six bytes there. */
 function isText(value: unknown, maxBytes: number): boolean {
-  return typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= maxBytes;
+  return (
+    typeof value === 'string' && value !== '' && Buffer.byteLength(JSON.stringify(value)) - 2 <= maxBytes
+  );
 }

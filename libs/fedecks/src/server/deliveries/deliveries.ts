@@ -1,4 +1,4 @@
-import { type DeliveryClaim, type HandledPosition } from '../../delivery/index.js';
+import { type DeliveryClaim, FIRST_GRANT, type HandledPosition } from '../../delivery/index.js';
 import { type HandledStore } from './delivery-store.js';
 import { type DeliveryPeer, DeviceReceiver, type ReceiverOwner } from '../../receiving/index.js';
 
@@ -16,6 +16,7 @@ interface Log {
 
 /** The deliveries of the devices of an endpoint to this node. */
 export class Deliveries implements ReceiverOwner {
+  readonly grant = FIRST_GRANT;
   isClosing = false;
   isClosed = false;
   private readonly receivers = new Map<string, DeviceReceiver>();

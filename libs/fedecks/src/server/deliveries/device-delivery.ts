@@ -41,7 +41,7 @@ export class DeviceDelivery {
   readonly result: Term | undefined;
   /**
    * Why it was rejected: `invalid` (a pipe or guard on the device refused it), `no_handler`, `failed` (the handler failed five
-   * times), `not_supported` (the device takes no deliveries), `lost` (the store has lost the message).
+   * times), `not_supported` (the device speaks protocol 1), `lost` (the store has lost the message).
    */
   readonly code: string | undefined;
   /** What the device says about it, for people. */

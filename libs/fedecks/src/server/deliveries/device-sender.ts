@@ -97,14 +97,11 @@ export class DeviceSender {
 
   private take(queue: DeviceQueue): void {
     const { protocol, deviceResume } = this.peer;
-    if (protocol === 1 || deviceResume?.window.messages === 0) {
-      const ending: Ending = {
-        state: 'rejected',
-        code: 'not_supported',
-        text: 'The device takes no deliveries',
-      };
-      this.keep(queue.waiting, ending);
+    if (protocol === 1) {
+      const text = 'The device speaks protocol 1 only';
+      this.keep(queue.waiting, { state: 'rejected', code: 'not_supported', text });
     } else if (!deviceResume) this.peer.beginDeliveries();
+    else if (deviceResume.window.messages === 0) return;
     else if (!this.sender) this.begin(queue, deviceResume);
     else this.addNew(queue, this.sender);
   }

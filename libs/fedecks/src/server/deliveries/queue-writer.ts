@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   type DeviceQueue,
   EMPTY_QUEUE,
@@ -119,8 +120,8 @@ export class QueueWriter {
     for (let writes = 0; writes < MAX_WRITES; writes++) {
       try {
         const before = await this.read(deviceId);
-        // The write whose answer did not come was done.
-        if (last && before?.revision === last.queue.revision) return last;
+        // The write whose answer did not come was done. Another node may have given the same revision.
+        if (last && isDeepStrictEqual(before, last.queue)) return last;
         last = applyAll(jobs, before ?? EMPTY_QUEUE);
         if (await this.write(deviceId, last.queue, before)) return last;
         last = undefined;

@@ -17,6 +17,8 @@ const CLOSING_MS = 1_000;
 export interface ToDevicesOwner {
   /** The newest connection of the device to this node. */
   peerOf(deviceId: string): SenderPeer | undefined;
+  /** The devices that are connected to this node. */
+  deviceIds(): string[];
   /** Tells the other nodes; false if they are not reachable. */
   announce(deviceId: string, entries: readonly QueueEntry[]): boolean;
   onFailure(what: string, error: unknown): void;
@@ -147,10 +149,10 @@ export class ToDevices {
     this.senders.get(deviceId)?.sender.stop();
     this.senders.delete(deviceId);
     if (!this.queues.isUsed || this.isClosing) return;
-    void this.lookAtConnect(deviceId, peer);
+    void this.lookIfAnyWaits(deviceId, peer);
   }
 
-  private async lookAtConnect(deviceId: string, peer: SenderPeer): Promise<void> {
+  private async lookIfAnyWaits(deviceId: string, peer: SenderPeer): Promise<void> {
     const isOpen = (): boolean => this.owner.peerOf(deviceId) === peer;
     const what = 'reading what waits for a device';
     const queue = await this.queues.insist(what, () => this.queues.read(deviceId), isOpen);
@@ -205,6 +207,19 @@ export class ToDevices {
   /** The other nodes are reachable again: what happened meanwhile was missed, on both sides. */
   async onReachable(): Promise<void> {
     await this.queues.announceMissed();
+    await this.lookForAll();
+    await this.tellAll();
+  }
+
+  /** One after another: a store that is just back has enough to do. */
+  private async lookForAll(): Promise<void> {
+    for (const deviceId of this.owner.deviceIds()) {
+      const peer = this.owner.peerOf(deviceId);
+      if (peer && !this.isClosing) await this.lookIfAnyWaits(deviceId, peer);
+    }
+  }
+
+  private async tellAll(): Promise<void> {
     for (const waiter of [...this.waiters.values()]) {
       const what = 'reading what became of a message';
       const read = async (): Promise<{ queue: DeviceQueue | undefined }> => ({
