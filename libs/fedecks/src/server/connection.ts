@@ -438,7 +438,7 @@ export class Connection implements InboxOwner<Inbound>, ResultSink, DeliveryPeer
       turn.finish({ result: 'invalid', text });
       return;
     }
-    const { message } = delivered;
+    const { value: message } = delivered;
     this.endpoint.onReceived(this.device, message);
     if (!this.runFor(sink, message, turn.frame.length, runner))
       turn.finish({ result: 'no_handler', text: NO_HANDLER });
