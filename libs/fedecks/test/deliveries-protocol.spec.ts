@@ -126,6 +126,36 @@ describe('the cloud', () => {
     }
   });
 
+  it('handles a lane while handlers of the other lanes, of a message and of a request run', async () => {
+    const peer = await openDelivering(cloud, id);
+    peer.sendBinary(term(wait(1)));
+    peer.sendBinary(term(tuple(chars('request'), int(1), int(30_000), note(2))));
+    for (let lane = 0; lane < 7; lane++) peer.sendBinary(deliver(1, wait(10 + lane), { lane }));
+    for (const begun of [1, 10, 11, 12, 13, 14, 15, 16]) expect(await handlers.begun.next()).toBe(begun);
+    peer.sendBinary(deliver(1, note(17), { lane: 7 }));
+    await expectAck(peer, 1, 7);
+    expect(await handlers.begun.next()).toBe(17);
+    // What comes in one of those lanes waits for its handler only.
+    peer.sendBinary(deliver(2, note(20), { lane: 3, epoch: '' }));
+    peer.sendBinary(deliver(2, note(21), { lane: 7, epoch: '' }));
+    await expectAck(peer, 2, 7);
+    expect(await handlers.begun.next()).toBe(21);
+    handlers.finish[4]!();
+    await expectAck(peer, 1, 3);
+    await expectAck(peer, 2, 3);
+    expect(await handlers.begun.next()).toBe(20);
+    handlers.finish[0]!();
+    expect(await handlers.begun.next()).toBe(2);
+  });
+
+  it('handles messages while the handlers of all lanes run', async () => {
+    const peer = await openDelivering(cloud, id);
+    for (let lane = 0; lane < 8; lane++) peer.sendBinary(deliver(1, wait(lane), { lane }));
+    for (let lane = 0; lane < 8; lane++) expect(await handlers.begun.next()).toBe(lane);
+    peer.sendBinary(term(event('echo', 9)));
+    await expectBinary(peer, term(int(9)));
+  });
+
   it('acknowledges a duplicate, and does not handle it', async () => {
     const peer = await openDelivering(cloud, id);
     for (let times = 0; times < 3; times++) {

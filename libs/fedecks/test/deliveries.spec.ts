@@ -8,6 +8,8 @@ import {
   DeviceId,
   FedecksModule,
   type HandledPosition,
+  OnConnected,
+  OnDisconnected,
   OnMessage,
   Payload,
   stop,
@@ -30,7 +32,7 @@ import { type Cloud, loginHeader, startCloud } from './support/cloud.js';
 import { DelegatingStore } from './support/delegating-store.js';
 import { eventually } from './support/eventually.js';
 import { Inbox } from './support/inbox.js';
-import { RawPeer, upgradeRequest } from './support/raw-peer.js';
+import { frame, OPCODE, RawPeer, upgradeRequest } from './support/raw-peer.js';
 import {
   deliver,
   expectAck,
@@ -400,6 +402,85 @@ describe('the store', () => {
     again.sendBinary(deliver(1, event('plain')));
     await expectAck(again, 1);
     expect(happened.size).toBe(1);
+  });
+});
+
+describe('the life of a connection', () => {
+  const order: string[] = [];
+  const finishOf = new Map<string, () => void>();
+  const until = async (name: string): Promise<void> => {
+    order.push(`${name} begins`);
+    await new Promise<void>((resolve) => finishOf.set(name, resolve));
+    order.push(`${name} ends`);
+  };
+
+  @Injectable()
+  class Life {
+    @OnConnected()
+    connected() {
+      return until('connected');
+    }
+
+    @OnMessage('work')
+    work() {
+      return until('work');
+    }
+
+    @OnDisconnected()
+    disconnected() {
+      order.push('disconnected');
+    }
+  }
+
+  const begun = (name: string): Promise<void> =>
+    eventually(
+      () => finishOf.has(name),
+      (has) => has,
+    ).then(() => undefined);
+
+  beforeEach(async () => {
+    order.length = 0;
+    finishOf.clear();
+    cloud = await startCloud({ deliveryStore: store }, [Life]);
+  });
+
+  it('begins with @OnConnected, also where all else are deliveries, and ends with @OnDisconnected', async () => {
+    const peer = await openDelivering(cloud, id);
+    await begun('connected');
+    peer.sendBinary(deliver(1, event('work')));
+    // The pong is answered, so the delivery has been read.
+    peer.write(frame(OPCODE.ping, 'x'));
+    expect((await peer.expectFrame()).opcode).toBe(OPCODE.pong);
+    expect(order).toEqual(['connected begins']);
+    finishOf.get('connected')!();
+    await begun('work');
+    peer.reset();
+    await noDevices();
+    expect(order).toEqual(['connected begins', 'connected ends', 'work begins']);
+    finishOf.get('work')!();
+    await eventually(
+      () => order.at(-1),
+      (last) => last === 'disconnected',
+    );
+    expect(order.slice(-2)).toEqual(['work ends', 'disconnected']);
+  });
+
+  it('is not over for a drain before a lane has finished', async () => {
+    const peer = await openDelivering(cloud, id);
+    await begun('connected');
+    finishOf.get('connected')!();
+    peer.sendBinary(deliver(1, event('work')));
+    await begun('work');
+    let isClosed = false;
+    const closed = cloud.shutDown().then(() => (isClosed = true));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect([isClosed, order.at(-1)]).toEqual([false, 'work begins']);
+    finishOf.get('work')!();
+    await expectAck(peer, 1);
+    await expectClose(peer, 4000);
+    peer.destroy();
+    await closed;
+    expect(order.slice(-2)).toEqual(['work ends', 'disconnected']);
   });
 });
 

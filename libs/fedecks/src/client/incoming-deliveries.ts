@@ -109,7 +109,7 @@ export class IncomingDeliveries implements ReceiverOwner {
     if (!delivered) turn.finish({ result: 'invalid', text: 'it is no safe term, or too large a one' });
     else {
       const onResult = (value: Term): void => this.keepResult(turn.info, value);
-      this.handlers.handle({ turn, message: delivered.message, onResult });
+      this.handlers.handle({ turn, message: delivered.value, onResult });
     }
   }
 

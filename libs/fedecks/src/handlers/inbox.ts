@@ -32,6 +32,7 @@ class Call {
     readonly handler: Handler,
     readonly payload: unknown,
     readonly runner: HandlerRunner,
+    readonly onFinished: (() => void) | undefined,
   ) {}
 }
 
@@ -135,11 +136,11 @@ export class Inbox<Message> {
     this.push(message, bytes);
   }
 
-  /** Calls a handler after all that waits. */
-  call(handler: Handler, payload: unknown, runner: HandlerRunner): void {
-    if (!this.idle) return this.push(new Call(handler, payload, runner), 0);
+  /** Calls a handler after all that waits, as {@link Inbox.run} does. */
+  call(handler: Handler, payload: unknown, runner: HandlerRunner, onFinished?: () => void): void {
+    if (!this.idle) return this.push(new Call(handler, payload, runner, onFinished), 0);
     this.handledBytes = 0;
-    this.run(handler, payload, runner);
+    this.run(handler, payload, runner, onFinished);
     this.serveMeanwhile();
   }
 
@@ -156,7 +157,7 @@ export class Inbox<Message> {
     const { item, bytes } = next;
     this.waitingBytes -= bytes;
     this.handledBytes = bytes;
-    if (item instanceof Call) this.run(item.handler, item.payload, item.runner);
+    if (item instanceof Call) this.run(item.handler, item.payload, item.runner, item.onFinished);
     else if (item instanceof Barrier) item.onReached();
     else this.handle(item);
   }
@@ -164,8 +165,9 @@ export class Inbox<Message> {
   /**
    * Calls a handler and delivers its result. Never throws.
    * @param runner that of the payload's connection.
+   * @param onFinished called when the handler has finished, before the next one begins.
    */
-  run(handler: Handler, payload: unknown, runner: HandlerRunner): void {
+  run(handler: Handler, payload: unknown, runner: HandlerRunner, onFinished?: () => void): void {
     let working: Promise<void> | undefined;
     this.handling = true;
     try {
@@ -174,7 +176,8 @@ export class Inbox<Message> {
       runner.onFailure(error, handler.name);
     }
     this.handling = false;
-    if (working) this.wait(handler, working);
+    if (working) this.wait(handler, working, onFinished);
+    else onFinished?.();
   }
 
   /** Reports a long-running handler. Called periodically with monotonic time in ms. */
@@ -207,20 +210,21 @@ export class Inbox<Message> {
     this.waitingBytes += bytes;
   }
 
-  private wait(handler: Handler, working: Promise<void>): void {
+  private wait(handler: Handler, working: Promise<void>, onFinished: (() => void) | undefined): void {
     this.running = handler;
     this.seenRunningAt = 0;
     working.then(
-      () => this.proceed(),
+      () => this.proceed(onFinished),
       (error: unknown) => {
         this.owner.onFailure(error);
-        this.proceed();
+        this.proceed(onFinished);
       },
     );
   }
 
-  private proceed(): void {
+  private proceed(onFinished: (() => void) | undefined): void {
     this.running = undefined;
+    onFinished?.();
     this.owner.onReady();
   }
 }

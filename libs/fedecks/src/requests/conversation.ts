@@ -39,7 +39,7 @@ export class Conversation {
     const head = type && !isOfDeliveries(type) ? readControlHead(bytes, type) : undefined;
     if (!head) return 'close';
     if (head.type === 'request') return this.onRequest(head, now);
-    const control = decodeControl(bytes, head.type, this.decoding);
+    const control = decodeControl(bytes, head, this.decoding);
     if (control) return this.onOther(control);
     const hasValue = head.type === 'reply' || head.type === 'next';
     return hasValue && this.asked.onUnreadable(head.id) ? undefined : 'close';
@@ -54,8 +54,8 @@ export class Conversation {
   ): { readonly request: ReceivedRequest; readonly message: Term } | undefined {
     const head = readControlHead(bytes, 'request');
     const request = head && this.received.of(head.id);
-    if (!request?.begin(now)) return undefined;
-    const control = decodeControl(bytes, 'request', this.decoding);
+    if (!head || !request?.begin(now)) return undefined;
+    const control = decodeControl(bytes, head, this.decoding);
     if (control?.type === 'request') return { request, message: control.message };
     request.error('invalid', 'it is no safe term, or too large a one');
     return undefined;

@@ -1,10 +1,12 @@
 import { Duplex } from 'node:stream';
 import { jest } from '@jest/globals';
-import { compressedTerm, str } from '../../test/support/term-bytes.js';
+import { deliver, resume } from '../../test/support/raw-deliveries.js';
+import { compressedTerm, int, str } from '../../test/support/term-bytes.js';
 import { Router, turns } from '../handlers/index.js';
 import { encodeTerm } from '../wire/internal.js';
 import { Connection, type Endpoint } from './connection.js';
 import { Deliveries } from './deliveries/deliveries.js';
+import { MemoryDeliveryStore } from './deliveries/delivery-store.js';
 import { ToDevices } from './deliveries/to-devices.js';
 import { type FedecksOptions, type ResolvedOptions, resolveOptions } from './fedecks-options.js';
 import { Telemetry } from './telemetry.js';
@@ -26,7 +28,11 @@ function optionsOf(given: Partial<FedecksOptions>): ResolvedOptions {
 }
 
 /** A connection that has been started, and its socket. */
-function connect(id: string, more: Partial<Endpoint>): { connection: Connection; socket: Duplex } {
+function connect(
+  id: string,
+  more: Partial<Endpoint>,
+  protocol: 1 | 2 = 1,
+): { connection: Connection; socket: Duplex } {
   const endpoint: Endpoint = {
     options: optionsOf({}),
     router: new Router([]),
@@ -47,7 +53,7 @@ function connect(id: string, more: Partial<Endpoint>): { connection: Connection;
   };
   const socket = new Duplex({ read: () => undefined, write: (_chunk, _encoding, taken) => taken() });
   const device = { id, remoteAddress: '', claims: undefined, endpoint: '/fedecks', since: 0 };
-  const connection = new Connection(device, socket, endpoint, { generation: 0, expiresAt: 0 }, 0, 1);
+  const connection = new Connection(device, socket, endpoint, { generation: 0, expiresAt: 0 }, 0, protocol);
   connection.start(Buffer.alloc(0));
   return { connection, socket };
 }
@@ -127,6 +133,70 @@ describe('the turns of connections', () => {
     while (handled.length < before + 2) await turn();
     expect(handled[before]).toBe('small');
     expect(handled[before + 1]).toBe('slow');
+  });
+});
+
+describe('the lanes of a device', () => {
+  /** A frame of that payload, masked with zeros. */
+  const frameOf = (payload: Buffer): Buffer =>
+    Buffer.concat([Buffer.from([0x82, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
+
+  function open(call: () => unknown, report: Endpoint['report'] = () => undefined): Connection {
+    const deliveries = new Deliveries('/fedecks', { warn: () => undefined, error: () => undefined });
+    deliveries.keepIn(new MemoryDeliveryStore());
+    const router = new Router([{ name: 'Alarms.save', kind: { kind: 'any' }, call }]);
+    const { connection, socket } = connect('device', { deliveries, router, report }, 2);
+    sockets.push(socket);
+    return connection;
+  }
+  let sockets: Duplex[];
+  beforeEach(async () => {
+    sockets = [];
+    await turn();
+  });
+  afterEach(() => {
+    jest.restoreAllMocks();
+    for (const socket of sockets) socket.destroy();
+  });
+
+  it('leave each turn of the event loop to others, however much is delivered', async () => {
+    let handled = 0;
+    const flood = open(() => {
+      handled++;
+    });
+    flood.onData(frameOf(resume()));
+    await turn();
+    for (let seq = 1; seq <= 8; seq++)
+      for (let lane = 0; lane < 8; lane++) flood.onData(frameOf(deliver(seq, int(1), { lane })));
+    const counts = [];
+    while (handled < 64) {
+      const before = handled;
+      await turn();
+      counts.push(handled - before);
+    }
+    expect(Math.max(...counts)).toBeLessThanOrEqual(8);
+  });
+
+  it('each report a handler that runs for 60 s, by its name', async () => {
+    const start = performance.now();
+    const reports: string[] = [];
+    const device = open(
+      () => new Promise(() => undefined),
+      ({ type, info }) => reports.push(`${type}: ${info}`),
+    );
+    device.onData(frameOf(resume()));
+    await turn();
+    for (const lane of [2, 5]) device.onData(frameOf(deliver(1, int(1), { lane })));
+    await turn();
+    await turn();
+    device.tick(start, 0);
+    device.tick(start + 59_999, 0);
+    expect(reports).toEqual([]);
+    device.tick(start + 60_000, 0);
+    const report =
+      'handler_stalled: Alarms.save has been running for 60 s, and the deliveries of its lane wait for it: ' +
+      'add a timeout to what it awaits';
+    expect(reports).toEqual([report, report]);
   });
 });
 

@@ -14,7 +14,7 @@ import {
   type Worker,
   failureOf,
 } from '../handlers/index.js';
-import { type DeliveryPeer, DeliverySink, DeliveryTurn, type DeviceReceiver } from '../receiving/index.js';
+import { type DeliveryPeer, type DeliveryTurn, type DeviceReceiver } from '../receiving/index.js';
 import { HandlerRunner, RequestSink, type ResultSink, type Stop } from '../results/index.js';
 import { type Answered, type AskedRequest, Conversation, isRequest } from '../requests/index.js';
 import {
@@ -30,12 +30,12 @@ import {
   isOfDeliveries,
   isTokenPlease,
   isTokenPleaseFrame,
-  readDelivered,
   readDeliverHead,
   type Term,
   TermDecodeError,
 } from '../wire/internal.js';
 import { type Deliveries } from './deliveries/deliveries.js';
+import { DeliveryLanes, NO_HANDLER } from './deliveries/delivery-lanes.js';
 import { type DeviceResume, type DeviceSender, type SenderPeer } from './deliveries/device-sender.js';
 import { type ToDevices } from './deliveries/to-devices.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
@@ -54,9 +54,6 @@ let connections = 0;
 
 const SECOND_MS = 1_000;
 
-/** The text for the device (PROTOCOL.md §6.3, §6.4). It does not name the events that have a handler. */
-const NO_HANDLER = 'no handler takes this event';
-
 /** How long, in ms, the peer has to end its side of TCP after a close. */
 const LINGER_MS = 1_000;
 
@@ -70,9 +67,6 @@ const HEAVY_BYTES = 4 * 1024;
 
 /** The minimum rate, in bytes per ms, of a message that takes longer than `idleTimeoutMs`. */
 const SLOWEST_BYTES_PER_MS = 1;
-
-/** What waits in the mailbox. */
-type Inbound = Buffer | DeliveryTurn;
 
 /** The socket of a device. It knows its connection, so that all devices share one set of listeners. */
 interface DeviceSocket extends Duplex {
@@ -99,16 +93,17 @@ export interface Endpoint {
  * One open device: frame in, term out, reply back, until close.
  *
  * It handles messages one after another. While a handler runs, further messages wait, up to `mailboxLimit` and
- * `mailboxBytes`; then it pauses the socket. The work for one device per turn of the event loop is bounded too: the rest
- * waits in `turns`. Messages received before the end are handled after it, and `@OnDisconnected` comes last.
+ * `mailboxBytes`; then it pauses the socket. Each lane of deliveries is handled beside them. The work for one device per
+ * turn of the event loop is bounded too: the rest waits in `turns`. `@OnConnected` comes before all that. Messages
+ * received before the end are handled after it, and `@OnDisconnected` comes last.
  */
 export class Connection
-  implements InboxOwner<Inbound>, ResultSink, DeliveryPeer, SenderPeer, Worker, Leftover
+  implements InboxOwner<Buffer>, ResultSink, DeliveryPeer, SenderPeer, Worker, Leftover
 {
   private state: 'open' | 'closed' = 'open';
   private readonly reader: FrameReader;
   private readonly outbox: Outbox;
-  private readonly inbox: Inbox<Inbound>;
+  private readonly inbox: Inbox<Buffer>;
   /** When bytes last arrived. Monotonic, as all times here. */
   private lastDataAt: number;
   private refreshTokenAt: number;
@@ -125,6 +120,8 @@ export class Connection
   private isAnnounced = false;
   /** Whether `@OnConnected` has been called. */
   private started = false;
+  /** The number of `@OnConnected` handlers that have not finished. */
+  private greetings = 0;
   /** Whether the socket is not read. */
   private paused = false;
   private pausedAt = 0;
@@ -134,26 +131,28 @@ export class Connection
   private discardedBytes = 0;
   /** Whether the device has sent anything. A request that arrives late opens a connection that stays silent. */
   hasSpoken = false;
-  /** Why it ended, until `@OnDisconnected` has been called. */
+  /** Why it ended, until everything is read. */
   private cause: DisconnectCause | undefined;
-  /** Called when `@OnDisconnected` has been called, or is the last in the inbox. */
-  private onAllHandled: (() => void) | undefined;
+  /** Whether `@OnDisconnected` has been called, or is the last in the inbox. */
+  private hasLeft = false;
+  /** Called then. */
+  private onLeft: (() => void) | undefined;
   private settling: Promise<void> | undefined;
   private readonly runner = new HandlerRunner(this);
   /** The connection's number in this process, for logs and channels. */
   readonly number = ++connections;
-  /** The handler whose duration is being measured, and its start. */
-  private timing: { readonly handler: string; readonly startedAt: number } | undefined;
   /** The requests in both directions; undefined until there is one. */
   private conversation: Conversation | undefined;
   /** The deliveries of the device; undefined until one side has something to deliver. */
   private receiver: DeviceReceiver | undefined;
   deviceResume: DeviceResume | undefined;
+  /** The handlers of its deliveries; undefined until there is one. */
+  private lanes: DeliveryLanes | undefined;
 
   constructor(
     readonly device: ConnectedDevice,
     private readonly socket: DeviceSocket,
-    private readonly endpoint: Endpoint,
+    readonly endpoint: Endpoint,
     /** The grant of its upgrade. */
     readonly grant: Grant,
     /** When the upgrade was requested. */
@@ -178,7 +177,9 @@ export class Connection
   start(head: Buffer): void {
     this.isAnnounced = true;
     if (this.cause) this.endpoint.onEnded(this, this.cause);
-    for (const handler of this.endpoint.router.connected) this.inbox.call(handler, null, this.runner);
+    const { connected } = this.endpoint.router;
+    this.greetings = connected.length;
+    for (const handler of connected) this.inbox.call(handler, null, this.runner, () => this.greetings--);
     this.started = true;
     // A handler, or an observer of connections, may have ended it.
     if (this.state === 'closed') this.onAllRead();
@@ -208,8 +209,8 @@ export class Connection
   }
 
   get weight(): Weight {
-    const { next } = this.inbox;
-    if (next !== undefined && isHeavy(next instanceof DeliveryTurn ? next.frame : next)) return 'heavy';
+    const next = this.readyLane?.next?.frame ?? this.inbox.next;
+    if (next !== undefined && isHeavy(next)) return 'heavy';
     return this.usedSlice || this.reader.pendingBytes > HEAVY_BYTES ? 'bulk' : 'light';
   }
 
@@ -232,11 +233,14 @@ export class Connection
 
   /** @returns whether it has done something. */
   private step(steps: number): boolean {
-    if (this.inbox.ready) {
-      this.inbox.step();
-      return true;
-    }
-    return this.readFrame(steps);
+    const inbox = this.readyLane ?? this.inbox;
+    if (!inbox.ready) return this.readFrame(steps);
+    inbox.step();
+    return true;
+  }
+
+  private get readyLane(): Inbox<DeliveryTurn> | undefined {
+    return this.greetings > 0 ? undefined : this.lanes?.ready;
   }
 
   /** The rules for an inbound frame (PROTOCOL.md §2). */
@@ -343,20 +347,19 @@ export class Connection
 
   // --- Messages --------------------------------------------------------------------------------------------
 
-  handle(data: Inbound): void {
-    if (data instanceof DeliveryTurn) return this.handleDelivery(data);
+  handle(data: Buffer): void {
     if (this.protocol === 2 && isRequest(data)) return this.handleRequest(data);
     const { router } = this.endpoint;
     const term = decode(data, this.endpoint.decoding);
     if (term === undefined) {
       const bytes = withoutExcessMemory(data);
       this.endpoint.onReceived(this.device, bytes);
-      this.run(router.raw(bytes), bytes, data.length, this.runner);
+      this.run(this.inbox, router.raw(bytes), bytes, data.length, this.runner);
     } else if (isTokenPlease(term)) {
       this.sendToken();
     } else {
       this.endpoint.onReceived(this.device, term);
-      this.run(router.message(term), term, data.length, this.runner);
+      this.run(this.inbox, router.message(term), term, data.length, this.runner);
     }
   }
 
@@ -384,12 +387,18 @@ export class Connection
     const sink = new RequestSink(request, this, failureOf);
     const runner = new HandlerRunner(sink);
     request.onEnd = () => runner.end();
-    if (this.runFor(sink, message, data.length, runner)) request.watch(now);
+    if (this.runFor(this.inbox, sink, message, data.length, runner)) request.watch(now);
     else request.error('no_handler', NO_HANDLER);
   }
 
   /** Runs the handler of a message whose sender is told of failures. False if there is none. */
-  private runFor(sink: ResultSink, message: Term, bytes: number, runner: HandlerRunner): boolean {
+  runFor(
+    inbox: Inbox<Buffer> | Inbox<DeliveryTurn>,
+    sink: ResultSink,
+    message: Term,
+    bytes: number,
+    runner: HandlerRunner,
+  ): boolean {
     let route: Route | undefined;
     try {
       route = this.endpoint.router.message(message);
@@ -397,7 +406,7 @@ export class Connection
       sink.onFailure(error);
       return true;
     }
-    this.run(route, message, bytes, runner);
+    this.run(inbox, route, message, bytes, runner);
     return route !== undefined;
   }
 
@@ -440,9 +449,8 @@ export class Connection
   }
 
   takeTurn(turn: DeliveryTurn): void {
-    this.inbox.defer(turn, turn.frame.length);
-    // Otherwise it is handled when the handler that runs has finished.
-    if (!this.inbox.busy) this.queue();
+    (this.lanes ??= new DeliveryLanes(this)).take(turn);
+    this.queue();
   }
 
   sendDeliveryControl(control: DeliveryControl): void {
@@ -453,53 +461,29 @@ export class Connection
     this.end('replaced');
   }
 
-  private handleDelivery(turn: DeliveryTurn): void {
-    if (!turn.begin()) return;
-    const sink = new DeliverySink(turn, this, failureOf);
-    const runner = new HandlerRunner(sink, turn.info);
-    turn.onEnd = () => runner.end();
-    const delivered = readDelivered(turn.frame, this.endpoint.decoding);
-    if (!delivered) {
-      const text = 'it is no safe term, or too large a one';
-      this.report('unhandled_message', `a delivery cannot be read: ${text}`);
-      turn.finish({ result: 'invalid', text });
-      return;
-    }
-    const { message } = delivered;
-    this.endpoint.onReceived(this.device, message);
-    if (!this.runFor(sink, message, turn.frame.length, runner))
-      turn.finish({ result: 'no_handler', text: NO_HANDLER });
-  }
-
   private run(
+    inbox: Inbox<Buffer> | Inbox<DeliveryTurn>,
     route: Route | undefined,
     message: Term | Uint8Array,
     bytes: number,
     runner: HandlerRunner,
   ): void {
     const { telemetry } = this.endpoint;
+    let onFinished: (() => void) | undefined;
     if (telemetry.isWatched) {
       telemetry.onReceived(this, message, bytes, route?.handler.name);
-      if (route) return this.runTimed(route, runner);
+      if (route) onFinished = this.timed(route.handler);
     }
-    if (route) this.inbox.run(route.handler, route.payload, runner);
+    if (route) inbox.run(route.handler, route.payload, runner, onFinished);
     else this.report('unhandled_message', this.endpoint.router.whyUnhandled(message));
   }
 
-  private runTimed({ handler, payload }: Route, runner: HandlerRunner): void {
-    this.timing = { handler: handler.name, startedAt: performance.now() };
-    this.inbox.run(handler, payload, runner);
-    if (!this.inbox.busy) this.onHandled();
-  }
-
-  private onHandled(): void {
-    const { timing } = this;
-    this.timing = undefined;
-    if (timing) this.endpoint.telemetry.onHandled(this, timing.handler, performance.now() - timing.startedAt);
+  private timed({ name }: Handler): () => void {
+    const startedAt = performance.now();
+    return () => this.endpoint.telemetry.onHandled(this, name, performance.now() - startedAt);
   }
 
   onReady(): void {
-    if (this.timing) this.onHandled();
     if (this.queued) return;
     const now = performance.now();
     if (turns.isUsed(now)) this.queue();
@@ -525,7 +509,7 @@ export class Connection
     );
   }
 
-  private report(type: SocketError['type'], info: string): void {
+  report(type: SocketError['type'], info: string): void {
     this.endpoint.report({ deviceId: this.device.id, type, info });
   }
 
@@ -599,6 +583,7 @@ export class Connection
    */
   tick(now: number, wallNow: number): void {
     this.inbox.watch(now);
+    this.lanes?.watch(now);
     if (this.draining || this.state === 'closed') return;
     if (!this.paused && this.isSilent(now)) this.end('idle_timeout');
     else if (now >= this.refreshTokenAt || hasExpired(this.grant, wallNow)) this.sendToken();
@@ -638,7 +623,7 @@ export class Connection
     await this.inbox.done();
     await this.receiver?.quiet();
     this.drainNow();
-    await this.inbox.done();
+    await this.settled();
   }
 
   drainNow(): void {
@@ -665,7 +650,7 @@ export class Connection
   }
 
   private async settle(): Promise<void> {
-    if (this.cause) await new Promise<void>((resolve) => (this.onAllHandled = resolve));
+    if (!this.hasLeft) await new Promise<void>((resolve) => (this.onLeft = resolve));
     await this.inbox.done();
   }
 
@@ -720,14 +705,20 @@ export class Connection
     if (this.isAnnounced) this.endpoint.onEnded(this, cause);
   }
 
-  /** Everything is read: calls `@OnDisconnected` after the last message. */
+  /** Everything is read: calls `@OnDisconnected` after the last message, and after the deliveries that are handled. */
   private onAllRead(): void {
-    const { cause } = this;
+    const { cause, lanes } = this;
     if (!cause || !this.started) return;
     this.cause = undefined;
     this.reader.discard();
+    if (!lanes || lanes.idle) this.leave(cause);
+    else void lanes.done().then(() => this.leave(cause));
+  }
+
+  private leave(cause: DisconnectCause): void {
     for (const handler of this.endpoint.router.disconnected) this.inbox.call(handler, cause, this.runner);
-    this.onAllHandled?.();
+    this.hasLeft = true;
+    this.onLeft?.();
   }
 }
 

@@ -1,5 +1,6 @@
-import { decodeTerm, type DecodeOptions } from './decode.js';
+import { decodeTerm, decodeTermAt, type DecodeOptions } from './decode.js';
 import { encodeTermAfter } from './encode.js';
+import { TermDecodeError } from './errors.js';
 import { INTEGER, SMALL_INTEGER, SMALL_TUPLE, STRING, VERSION } from './tags.js';
 import { type Term, Tuple, tupleFrom } from './term.js';
 
@@ -108,11 +109,22 @@ const ARITY: Readonly<Record<ControlType, number>> = {
   nack: 5,
 };
 
-/** The names by their length, so that a frame is compared with few of them. */
 const NAMES = Object.keys(ARITY) as ControlType[];
 const CHARLISTS = Object.fromEntries(
   NAMES.map((name) => [name, [...Buffer.from(name, 'latin1')]]),
 ) as unknown as Readonly<Record<ControlType, readonly number[]>>;
+
+/** The bytes of each message up to the end of its name (PROTOCOL.md §6.2). */
+const HEADS = Object.fromEntries(
+  NAMES.map((name) => [
+    name,
+    Buffer.from([VERSION, SMALL_TUPLE, ARITY[name], STRING, 0, name.length, ...CHARLISTS[name]]),
+  ]),
+) as unknown as Readonly<Record<ControlType, Buffer>>;
+
+/** The messages by the length of the name, so that a frame is compared with few of them. */
+const BY_LENGTH: (readonly ControlType[])[] = [];
+for (const { length } of NAMES) BY_LENGTH[length] = NAMES.filter((name) => name.length === length);
 
 /** The largest id: the next request after it has id 1 again. */
 export const MAX_REQUEST_ID = 2 ** 31 - 1;
@@ -124,19 +136,14 @@ export const MAX_ERROR_TEXT = 1_000;
  * The type of the control message that a frame holds, or undefined for every other message. Looks at the first bytes
  * only: `83 68 arity 6b length name`. In any other spelling it is a message like any other (PROTOCOL.md §6.2).
  */
-export function controlTypeOf(bytes: Buffer, offset = 0): ControlType | undefined {
-  if (bytes[offset + 1] !== SMALL_TUPLE || bytes[offset + 3] !== STRING || bytes[offset] !== VERSION)
-    return undefined;
-  const length = bytes[offset + 5] ?? 0;
-  if (bytes[offset + 4] !== 0) return undefined;
-  return NAMES.find((name) => {
-    const code = CHARLISTS[name];
-    return (
-      code.length === length &&
-      bytes[offset + 2] === ARITY[name] &&
-      code.every((byte, index) => bytes[offset + 6 + index] === byte)
-    );
-  });
+export function controlTypeOf(bytes: Buffer): ControlType | undefined {
+  if (bytes[3] !== STRING || bytes[4] !== 0) return undefined;
+  return BY_LENGTH[bytes[5] ?? 0]?.find((name) => beginsWith(bytes, HEADS[name]));
+}
+
+function beginsWith(bytes: Buffer, head: Buffer): boolean {
+  for (let index = 0; index < head.length; index++) if (bytes[index] !== head[index]) return false;
+  return true;
 }
 
 /**
@@ -158,7 +165,45 @@ export function looksLikeControl(message: unknown): boolean {
  * @throws {TermEncodeError} when its message or value is no term.
  */
 export function encodeControlAfter(gap: number, control: ControlMessage): Buffer {
-  return encodeTermAfter(gap, tupleFrom([CHARLISTS[control.type], ...fieldsOf(control)]));
+  switch (control.type) {
+    case 'request':
+      return encodeAround(gap, 'request', [control.id, control.remainingMs], control.message);
+    case 'reply':
+    case 'next':
+      return encodeAround(gap, control.type, [control.id], control.value);
+    default:
+      return encodeTermAfter(gap, tupleFrom([CHARLISTS[control.type], ...fieldsOf(control)]));
+  }
+}
+
+/** A tuple whose last element is the value. That is encoded where it belongs, and the rest is written around it. */
+function encodeAround(
+  gap: number,
+  type: RequestControl['type'],
+  integers: readonly number[],
+  value: Term,
+): Buffer {
+  const head = HEADS[type];
+  let size = head.length;
+  for (const integer of integers) size += isByte(integer) ? 2 : 5;
+  // The last byte before the value takes the place of the value's version byte.
+  const bytes = encodeTermAfter(gap + size - 1, value);
+  bytes.set(head, gap);
+  let at = gap + head.length;
+  for (const integer of integers) {
+    if (isByte(integer)) {
+      bytes[at++] = SMALL_INTEGER;
+      bytes[at++] = integer;
+    } else {
+      bytes[at] = INTEGER;
+      at = bytes.writeInt32BE(integer, at + 1);
+    }
+  }
+  return bytes;
+}
+
+function isByte(integer: number): boolean {
+  return integer >= 0 && integer < 256;
 }
 
 /**
@@ -175,13 +220,8 @@ export function encodeDeliverAfter(
   return Buffer.concat([head, message.subarray(1)]);
 }
 
-function fieldsOf(control: ControlMessage): Term[] {
+function fieldsOf(control: Exclude<ControlMessage, { readonly type: 'request' | 'reply' | 'next' }>): Term[] {
   switch (control.type) {
-    case 'request':
-      return [control.id, control.remainingMs, control.message];
-    case 'reply':
-    case 'next':
-      return [control.id, control.value];
     case 'error':
       return [control.id, control.code, control.text.slice(0, MAX_ERROR_TEXT)];
     case 'complete':
@@ -214,16 +254,21 @@ export interface ControlHead {
   readonly id: number;
   /** Of a request; otherwise -1. */
   readonly remainingMs: number;
+  /** Where the rest begins: the message or the value, if it has one. */
+  readonly restAt: number;
 }
 
 /** The head of a control message about a request. Undefined when it is malformed. */
 export function readControlHead(bytes: Buffer, type: RequestControl['type']): ControlHead | undefined {
-  const at = 6 + type.length;
+  const at = HEADS[type].length;
   const id = readInteger(bytes, at);
   if (!isId(id)) return undefined;
-  if (type !== 'request') return { type, id, remainingMs: -1 };
-  const remainingMs = readInteger(bytes, at + (bytes[at] === SMALL_INTEGER ? 2 : 5));
-  return isRemaining(remainingMs) ? { type, id, remainingMs } : undefined;
+  const afterId = afterInteger(bytes, at);
+  if (type !== 'request') return { type, id, remainingMs: -1, restAt: afterId };
+  const remainingMs = readInteger(bytes, afterId);
+  return isRemaining(remainingMs)
+    ? { type, id, remainingMs, restAt: afterInteger(bytes, afterId) }
+    : undefined;
 }
 
 function readInteger(bytes: Buffer, at: number): number | undefined {
@@ -231,32 +276,52 @@ function readInteger(bytes: Buffer, at: number): number | undefined {
   return bytes[at] === INTEGER && at + 5 <= bytes.length ? bytes.readInt32BE(at + 1) : undefined;
 }
 
+function afterInteger(bytes: Buffer, at: number): number {
+  return at + (bytes[at] === SMALL_INTEGER ? 2 : 5);
+}
+
 /**
  * Reads a control message. Undefined when it is malformed: a field is missing or impossible, or is no safe term.
- * @param type as {@link controlTypeOf} found it.
+ * @param head as {@link readControlHead} has read it.
  */
 export function decodeControl(
   bytes: Buffer,
-  type: RequestControl['type'],
+  { type, id, remainingMs, restAt }: ControlHead,
   options?: DecodeOptions,
 ): RequestControl | undefined {
-  const elements = elementsOf(bytes, options);
-  if (!elements) return undefined;
-  const [, id, second, third] = elements;
-  if (!isId(id)) return undefined;
   switch (type) {
-    case 'request':
-      return isRemaining(second) ? { type, id, remainingMs: second, message: third as Term } : undefined;
+    case 'request': {
+      const message = readElement(bytes, restAt, options);
+      return message && { type, id, remainingMs, message: message.value };
+    }
     case 'reply':
-    case 'next':
-      return { type, id, value: second as Term };
-    case 'error':
-      return isErrorCode(second) && typeof third === 'string'
-        ? { type, id, code: second, text: third.slice(0, MAX_ERROR_TEXT) }
+    case 'next': {
+      const value = readElement(bytes, restAt, options);
+      return value && { type, id, value: value.value };
+    }
+    case 'error': {
+      const [, , code, text] = elementsOf(bytes, options) ?? [];
+      return isErrorCode(code) && typeof text === 'string'
+        ? { type, id, code, text: text.slice(0, MAX_ERROR_TEXT) }
         : undefined;
+    }
     case 'complete':
     case 'cancel':
       return { type, id };
+  }
+}
+
+/** The element of a control message that begins at `at`. Undefined when it is no safe term, or too large a one. */
+export function readElement(
+  bytes: Buffer,
+  at: number,
+  options?: DecodeOptions,
+): { readonly value: Term } | undefined {
+  try {
+    return { value: decodeTermAt(bytes, at, options) };
+  } catch (error) {
+    if (error instanceof TermDecodeError) return undefined;
+    throw error;
   }
 }
 

@@ -99,6 +99,18 @@ export function decodeTerm(given: Uint8Array, options?: DecodeOptions): Term {
   return decode(given);
 }
 
+/**
+ * Reads a term that is part of another: it has no version byte of its own, and begins at `at`. The bytes before it
+ * count towards `maxBytes`, and nothing else does.
+ * @throws as {@link decodeTerm} does.
+ */
+export function decodeTermAt(given: Buffer, at: number, options?: DecodeOptions): Term {
+  onlyOutermost = false;
+  if (options === undefined) takeDefaults();
+  else take(options);
+  return decode(given, at);
+}
+
 /** Reads one term. If it is a map, it is a `Map` with its keys as they are, and its values are as `auto` reads them. */
 export function decodeOutermostMap(given: Uint8Array, options: DecodeOptions): Term {
   take(options);
@@ -136,12 +148,12 @@ function take(options: DecodeOptions): void {
   exactFloats = asMaps && asBytes;
 }
 
-function decode(given: Uint8Array): Term {
+function decode(given: Uint8Array, at = 1): Term {
   if (given.length > maxBytes) throw new TermDecodeError('too-large', maxBytes);
   if (given[0] !== tag.VERSION)
     throw new TermDecodeError(given.length === 0 ? 'truncated' : 'bad-version', 0);
   bytes = Buffer.isBuffer(given) ? given : Buffer.from(given.buffer, given.byteOffset, given.length);
-  pos = 1;
+  pos = at;
   keyDepth = 0;
   shapesLeft = SHAPES_FOR_A_TERM;
   elementsLeft--;

@@ -6,6 +6,7 @@ import {
   type HandledInLane,
   isNackCode,
   MAX_ERROR_TEXT,
+  readElement,
 } from './control.js';
 import { type DecodeOptions } from './decode.js';
 import { BINARY, INTEGER, SMALL_BIG, SMALL_INTEGER } from './tags.js';
@@ -21,7 +22,8 @@ const AFTER_DELIVER = 6 + 'deliver'.length;
 class HeadReader {
   constructor(
     private readonly bytes: Buffer,
-    private at: number,
+    /** Where the next one begins. */
+    public at: number,
   ) {}
 
   /** A whole number of tag 97, 98 or 110, as far as a double holds it exactly; undefined for anything else. */
@@ -61,7 +63,10 @@ class HeadReader {
 
 /** The head of a `deliver`. Undefined when it is malformed. */
 export function readDeliverHead(bytes: Buffer): DeliverHead | undefined {
-  const reader = new HeadReader(bytes, AFTER_DELIVER);
+  return readHead(new HeadReader(bytes, AFTER_DELIVER));
+}
+
+function readHead(reader: HeadReader): DeliverHead | undefined {
   const lane = reader.integer();
   const seq = reader.integer();
   const epoch = reader.text(MAX_EPOCH_BYTES);
@@ -74,12 +79,9 @@ export function readDeliverHead(bytes: Buffer): DeliverHead | undefined {
 }
 
 /** The message of a `deliver`. Undefined when it is no safe term, or too large a one. */
-export function readDelivered(
-  bytes: Buffer,
-  options?: DecodeOptions,
-): { readonly message: Term } | undefined {
-  const elements = elementsOf(bytes, options);
-  return elements && { message: elements[7] as Term };
+export function readDelivered(bytes: Buffer, options?: DecodeOptions): { readonly value: Term } | undefined {
+  const reader = new HeadReader(bytes, AFTER_DELIVER);
+  return readHead(reader) && readElement(bytes, reader.at, options);
 }
 
 /** Reads a `resume`, `result`, `ack` or `nack`. Undefined when it is malformed. */
