@@ -1,11 +1,18 @@
+import { type Term } from '@fedecks/nest';
 import { type Delivery, type DeliveryOutcome, type FedecksClient } from '@fedecks/nest/client';
+import { type FakeDelivery, type FakeDeliveryOutcome, type FakeDevice } from '@fedecks/nest/testing';
 import { describe, expect, test } from 'tstyche';
 
-type Greenhouse = { up: { temperature: { celsius: number } }; down: { reboot: null } };
+type Greenhouse = {
+  up: { temperature: { celsius: number } };
+  down: { reboot: null; update: { version: number } };
+};
 
 declare const client: FedecksClient;
 declare const greenhouse: FedecksClient<Greenhouse>;
 declare const delivery: Delivery;
+declare const device: FakeDevice;
+declare const fake: FakeDevice<Greenhouse>;
 
 describe('deliveries', () => {
   test('take any payload that can be sent, and known options', () => {
@@ -26,5 +33,32 @@ describe('deliveries', () => {
   test('end with an outcome', () => {
     expect(delivery.done).type.toBe<Promise<DeliveryOutcome>>();
     expect<DeliveryOutcome>().type.toBe<'handled' | 'rejected' | 'expired' | 'dropped'>();
+  });
+});
+
+describe('deliveries of a fake device', () => {
+  test('take any payload that can be sent, and known options', () => {
+    expect(device.deliver('x', { a: 1 }, { key: 'k', lane: 'l' })).type.toBe<Promise<FakeDeliveryOutcome>>();
+    expect(device.deliver).type.not.toBeCallableWith('x', new Set([1]));
+    expect(device.deliver).type.not.toBeCallableWith('x', 1, { ttlMs: 5 });
+  });
+
+  test('take the events of a contract that devices send', () => {
+    expect(fake.deliver).type.toBeCallableWith('temperature', { celsius: 21 });
+    expect(fake.deliver).type.not.toBeCallableWith('temperature', { celsius: '21' });
+    expect(fake.deliver).type.not.toBeCallableWith('reboot', null);
+  });
+
+  test('arrive with the payload of their event', async () => {
+    const arrived = await fake.nextDelivery();
+    expect(arrived.event).type.toBe<'reboot' | 'update'>();
+    if (arrived.event === 'update') expect(arrived.payload).type.toBe<{ version: number }>();
+    if (arrived.event === 'reboot') expect(arrived.payload).type.toBe<null>();
+    expect(arrived.handled).type.toBeCallableWith({ installed: 7 });
+    expect(arrived.handled).type.not.toBeCallableWith(new Set([1]));
+    expect(arrived.fail).type.toBeCallableWith('invalid', 'no such version');
+    expect(arrived.fail).type.not.toBeCallableWith('busy');
+    expect(device.nextDelivery()).type.toBe<Promise<FakeDelivery>>();
+    expect((await device.nextDelivery()).payload).type.toBe<Term>();
   });
 });
