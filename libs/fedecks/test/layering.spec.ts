@@ -35,7 +35,7 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs)$/,
   },
   cli: { folders: ['wire', 'client'], packages: /^(rxjs|ws|node:.*)$/ },
-  testing: { folders: ['wire', 'requests'], packages: /^(@nestjs\/common|rxjs|ws|node:.*)$/ },
+  testing: { folders: ['wire', 'delivery', 'requests'], packages: /^(@nestjs\/common|rxjs|ws|node:.*)$/ },
 };
 
 /** The files in `server` that may import Nest. The rest is plain TypeScript that a test can construct with `new`. */

@@ -20,6 +20,13 @@
  *     (await device.nextRequest()).reply(21.5);
  *     expect(await reading).toBe(21.5);
  *
+ * It delivers, and takes deliveries:
+ *
+ *     expect(await device.deliver('reading', { celsius: 21.5 })).toEqual({ outcome: 'handled' });
+ *     const update = await fedecks.deliver('nerves-242a', 'update', { version: 7 });
+ *     (await device.nextDelivery()).handled('installed');
+ *     expect(await update.final).toMatchObject({ state: 'done', result: 'installed' });
+ *
  * The app listens on a free port of loopback if it does not listen yet. Where the cloud refuses the device,
  * `connect` rejects with a {@link FakeDeviceRefused} that holds the HTTP status. To show that the cloud sends
  * nothing, make it send something else, and see that arrive next.
@@ -52,6 +59,7 @@ import {
   eventOf,
   type EventsOf,
   FedecksError,
+  isOfDeliveries,
   type MessageToSend,
   type PayloadToSend,
   PROTOCOL_2,
@@ -66,7 +74,10 @@ import {
   WEBSOCKET_SUFFIX,
 } from '../wire/internal.js';
 import { Arrivals } from './arrivals.js';
+import { FakeDeliveries } from './fake-deliveries.js';
+import { type FakeDelivery, type FakeDeliveryOf } from './fake-delivery.js';
 import { FakeRequest, type FakeRequestOf } from './fake-request.js';
+import { type FakeDeliverOptions, type FakeDeliveryOutcome } from './fake-sender.js';
 
 /** The identity and credentials of a fake device. */
 export interface FakeDeviceOptions<Fields extends object = Readonly<Record<string, Term>>> {
@@ -116,8 +127,10 @@ export class FakeDevice<C extends Contract = Contract> {
   readonly closed: Promise<FakeDeviceClose>;
   private readonly messages: Arrivals<Term>;
   private readonly requests: Arrivals<FakeRequest>;
-  /** The requests in both directions; undefined where the other side speaks protocol 1. */
+  private readonly arrivedDeliveries: Arrivals<FakeDelivery>;
+  /** The requests in both directions; undefined where one side speaks protocol 1. */
   private conversation: Conversation | undefined;
+  private readonly deliveries: FakeDeliveries;
   private latestToken: string | undefined;
   private end: FakeDeviceClose | undefined;
 
@@ -133,6 +146,19 @@ export class FakeDevice<C extends Contract = Contract> {
     this.requests = new Arrivals(
       `No request from the cloud for device '${id}'`,
       'check that the app calls request() or stream() with this device id.',
+    );
+    this.arrivedDeliveries = new Arrivals(
+      `No delivery from the cloud for device '${id}'`,
+      'check that the app calls deliver() with this device id, and that the test has answered the one before in its lane.',
+    );
+    this.deliveries = new FakeDeliveries(
+      {
+        send: (control) => {
+          if (!this.end) ws.send(control);
+        },
+        breach: () => ws.close(CLOSE.protocolError),
+      },
+      (delivery) => this.arrivedDeliveries.put(delivery),
     );
     ws.once('upgrade', ({ headers }) => {
       if (!speaksProtocol2(headers[PROTOCOL_HEADER])) return;
@@ -150,6 +176,8 @@ export class FakeDevice<C extends Contract = Contract> {
         this.conversation?.end();
         this.messages.end(this.ended());
         this.requests.end(this.ended());
+        this.deliveries.end(this.ended());
+        this.arrivedDeliveries.end(this.ended());
         this.ready();
         resolve(this.end);
       });
@@ -210,7 +238,7 @@ export class FakeDevice<C extends Contract = Contract> {
   }
 
   /**
-   * The oldest message of the cloud that nobody has taken; tokens and requests are not among them.
+   * The oldest message of the cloud that nobody has taken; tokens, requests and deliveries are not among them.
    * @param deadlineMs after which it rejects, in milliseconds; 5,000 by default. Where the connection has ended it
    *   rejects at once, and says how.
    */
@@ -250,6 +278,35 @@ export class FakeDevice<C extends Contract = Contract> {
     return this.requests.next(deadlineMs) as Promise<FakeRequestOf<C>>;
   }
 
+  /**
+   * Delivers a message, as a device does, and resolves with its outcome when the cloud acknowledges or refuses it. Unlike a
+   * real device it keeps nothing, and delivers once: when the handler of the cloud fails, the outcome says so at once.
+   * @throws {RangeError} (rejects) for a ninth lane.
+   * @throws {TermEncodeError} (rejects) when the payload holds something that is no term.
+   * @throws {Error} (rejects) when one side speaks protocol 1, and when the connection ends before the outcome.
+   */
+  async deliver<Event extends EventName<EventsOf<C, 'up'>>, Payload>(
+    event: Event,
+    payload: PayloadToSend<EventsOf<C, 'up'>, Event, Payload>,
+    options: FakeDeliverOptions = {},
+  ): Promise<FakeDeliveryOutcome> {
+    if (this.end) throw new Error(`Device '${this.id}' cannot deliver. ${this.ended()}`);
+    if (!this.conversation)
+      throw new Error(
+        `Device '${this.id}' cannot deliver: one side speaks protocol 1. Connect it without 'protocol: 1'.`,
+      );
+    return this.deliveries.deliver(encodeTerm(tuple<[unknown, unknown]>(event, payload) as Term), options);
+  }
+
+  /**
+   * The oldest delivery of the cloud that nobody has taken. It waits until the test answers it, and those behind it in its
+   * lane wait. The device remembers nothing: connected anew, it gets those again that are not `done`.
+   * @param deadlineMs as with {@link next}.
+   */
+  nextDelivery(deadlineMs = 5_000): Promise<FakeDeliveryOf<C>> {
+    return this.arrivedDeliveries.next(deadlineMs) as Promise<FakeDeliveryOf<C>>;
+  }
+
   /** Closes the connection with 1000, as a device that stops does, and resolves when it is closed. */
   async disconnect(): Promise<void> {
     this.ws.close(1000);
@@ -267,7 +324,9 @@ export class FakeDevice<C extends Contract = Contract> {
 
   private onFrame(data: Buffer): void {
     const { conversation } = this;
-    if (!conversation || controlTypeOf(data) === undefined) return this.received(decodeTerm(data));
+    const type = controlTypeOf(data);
+    if (!conversation || type === undefined) return this.received(decodeTerm(data));
+    if (isOfDeliveries(type)) return this.deliveries.onControl(type, data);
     const todo = conversation.onControl(data, performance.now());
     if (todo === 'handle') this.onRequest(data, conversation);
     else if (todo === 'close') this.ws.close(CLOSE.protocolError);
