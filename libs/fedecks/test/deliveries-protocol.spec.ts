@@ -197,23 +197,6 @@ describe('the cloud', () => {
     await expect(cloud.errors.next()).resolves.toMatchObject({ deviceId: id, type });
   });
 
-  it('handles on the next connection what has not begun on the last one, whatever its mailbox waits for', async () => {
-    const stuck = await openDelivering(cloud, id);
-    stuck.sendBinary(term(wait(1)));
-    expect(await handlers.begun.next()).toBe(1);
-    stuck.sendBinary(deliver(1, note(2)));
-    stuck.end();
-    await stuck.ended();
-    const peer = await openDelivering(cloud, id);
-    peer.sendBinary(deliver(1, note(2), { attempt: 2 }));
-    await expectAck(peer, 1);
-    expect(await handlers.begun.next()).toBe(2);
-    finish();
-    peer.sendBinary(deliver(2, note(3)));
-    await expectAck(peer, 2);
-    expect(await handlers.begun.next()).toBe(3);
-  });
-
   it('closes with 1002 after a delivery before its own resume', async () => {
     const peer = await cloud.open({ deviceId: id, headers: PROTOCOL_2 });
     peer.sendBinary(deliver(1, note(1)));

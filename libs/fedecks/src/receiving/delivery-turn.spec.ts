@@ -42,4 +42,16 @@ describe('DeliveryTurn', () => {
     expect(outcomes).toEqual([{ result: 'failed', text: 'aborted' }]);
     expect(turn.begin()).toBe(false);
   });
+
+  it('does not begin when its connection has ended before', () => {
+    turn.abandon();
+    expect(outcomes).toEqual([{ result: 'failed', text: 'aborted' }]);
+    expect(turn.begin()).toBe(false);
+  });
+
+  it('goes on when its connection ends while its handler runs', () => {
+    turn.begin();
+    turn.abandon();
+    expect([outcomes, ends]).toEqual([[], 0]);
+  });
 });
