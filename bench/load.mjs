@@ -1,7 +1,7 @@
 // Devices made of plain sockets and prebuilt frames, as a load generator must cost less than the server it measures.
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
-import { encodeTerm, TOKEN_PLEASE } from '../libs/fedecks/dist/wire/internal.js';
+import { encodeTerm, TOKEN_PLEASE, tuple } from '../libs/fedecks/dist/wire/internal.js';
 
 /** The number of prebuilt frames with different masks: masking is expensive. */
 const MASKS = 16;
@@ -30,8 +30,8 @@ function frameBytes(payload) {
 }
 
 /**
- * A connected device. Calls `onBytes` with the number of received bytes.
- * @param protocol 2 to be able to send requests.
+ * A connected device. Calls `onBytes` with the number of received bytes, and the bytes.
+ * @param protocol 2 to be able to send requests and deliveries.
  */
 export function device(port, id, protocol = 1) {
   const auth = encodeTerm({ 'fedecks-device-id': id, password: 'x' }).toString('base64');
@@ -48,7 +48,7 @@ export function device(port, id, protocol = 1) {
     socket.once('data', (response) => {
       if (!response.toString('latin1').startsWith('HTTP/1.1 101'))
         return reject(new Error(response.toString('latin1')));
-      socket.on('data', (bytes) => made.onBytes?.(bytes.length));
+      socket.on('data', (bytes) => made.onBytes?.(bytes.length, bytes));
       resolve(made);
     });
   });
@@ -100,4 +100,56 @@ export async function echo(devices, payload, reply, inFlight, ms) {
   const total = answered;
   await new Promise((resolve) => setTimeout(resolve, 200));
   return total;
+}
+
+/**
+ * Keeps `inFlight` deliveries unacknowledged in one lane of each device for `ms`, and returns the number of acks.
+ * @param message the term that is delivered, encoded.
+ */
+export async function deliver(devices, message, inFlight, ms) {
+  const charlist = [...Buffer.from('deliver')];
+  // The sequence numbers are written into the frames: this one shows where.
+  const payload = encodeTerm(tuple(charlist, 0, 0x1234_5678, 'E', 1, 0, 0));
+  payload[2] = 8;
+  const seqAt = payload.indexOf(Buffer.from('12345678', 'hex'));
+  const whole = Buffer.concat([payload, message.subarray(1)]);
+  const frame = masked(whole);
+  const start = frame.length - whole.length;
+  const mask = frame.readUInt32BE(start - 4);
+  // The mask of the four bytes at `seqAt`.
+  const turn = (seqAt & 3) * 8;
+  const seqMask = ((mask << turn) | (turn && mask >>> (32 - turn))) >>> 0;
+  const write = (device, count) => {
+    const burst = Buffer.concat(Array.from({ length: count }, () => frame));
+    for (let index = 0; index < count; index++)
+      burst.writeUInt32BE((++device.seq ^ seqMask) >>> 0, index * frame.length + start + seqAt);
+    device.socket.write(burst);
+  };
+  let acked = 0;
+  let running = true;
+  for (const device of devices) {
+    device.seq ??= 0;
+    device.onBytes = (_length, bytes) => {
+      let acks = 0;
+      // An ack is shorter than 126 bytes, and all of those that are written together arrive together on loopback.
+      for (let at = 0; at < bytes.length; at += 2 + bytes[at + 1]) acks++;
+      acked += acks;
+      if (running) write(device, acks);
+    };
+    write(device, inFlight);
+  }
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  running = false;
+  const total = acked;
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  return total;
+}
+
+/** Devices that may deliver: each has sent its resume. */
+export async function connectAllToDeliver(port, count) {
+  const devices = await connectAll(port, count, 'device', 2);
+  const resume = encodeTerm(tuple([...Buffer.from('resume')], [], 0, 0));
+  for (const { socket } of devices) socket.write(masked(resume));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  return devices;
 }

@@ -3,7 +3,7 @@ import { fork, spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { encodeTerm, tuple } from '../libs/fedecks/dist/wire/index.js';
-import { connectAll, echo } from './load.mjs';
+import { connectAll, connectAllToDeliver, deliver, echo } from './load.mjs';
 
 /** A smoke test: the figures of a quick run mean nothing. */
 const quick = process.env.BENCH_QUICK !== undefined;
@@ -88,6 +88,21 @@ async function requestCost(column, message, connections, inFlight) {
   return (after - before) / answered;
 }
 
+/** Server CPU in microseconds per delivery of an event, with its ack. A bare server echoes the event. */
+async function deliveryCost(column, message, connections, inFlight) {
+  if (column !== 'fedecks') return echoCost(column, message, connections, inFlight, 'data');
+  const server = await start(column, 'data');
+  const devices = await connectAllToDeliver(server.port, connections);
+  const event = encodeTerm(tuple('echo', message));
+  await deliver(devices, event, inFlight, WARM_UP_MS);
+  const before = cpuMicros(await server.ask('cpu'));
+  const acked = await deliver(devices, event, inFlight, MEASURE_MS);
+  const after = cpuMicros(await server.ask('cpu'));
+  server.stop();
+  for (const { socket } of devices) socket.destroy();
+  return (after - before) / acked;
+}
+
 /** Server CPU in microseconds per message to one device. @param way 'push' to each id, or 'broadcast' */
 async function pushCost(column, way) {
   const server = await start(column);
@@ -145,6 +160,7 @@ const MEASURES = {
     echoCost(column, small, 100, 8, 'data'),
   'the same bytes, by a route by name (us)': (column) => echoCost(column, small, 100, 8, 'named'),
   'the same event, as a request (us)': (column) => requestCost(column, small, 100, 8),
+  'the same event, as a delivery (us)': (column) => deliveryCost(column, small, 100, 8),
   'connect, log in, receive a token, after 300 (us)': (column) => connectCost(column, 300),
   'the same, after 5,000 (us)': (column) => connectCost(column, 5_000),
   'push to 1,000 devices in one tick, one by one, per push (us)': (column) => pushCost(column, 'push'),

@@ -2,7 +2,13 @@
 import 'reflect-metadata';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { Fedecks, FedecksModule, OnMessage, Payload } from '../libs/fedecks/dist/server/index.js';
+import {
+  Fedecks,
+  FedecksModule,
+  MemoryDeliveryStore,
+  OnMessage,
+  Payload,
+} from '../libs/fedecks/dist/server/index.js';
 import { serve } from './server.mjs';
 
 class Echo {
@@ -32,6 +38,8 @@ Module({
     FedecksModule.forRoot({
       secrets: ['a secret of thirty-two bytes, or more'],
       authenticator: { authenticate: () => true },
+      // Given, so that nothing is logged of what a restart forgets.
+      deliveryStore: new MemoryDeliveryStore(),
       // All load comes from one address, and is faster than any device.
       messagesPerSecond: 0,
       upgradesPerSecond: 0,
