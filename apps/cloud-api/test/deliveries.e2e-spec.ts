@@ -131,6 +131,15 @@ describe('the deliveries of cloud-api', () => {
     await device.disconnect();
   });
 
+  it('do not wait for those of another lane', async () => {
+    await delivered({ event: 'update' });
+    await delivered({ event: 'alarm', lane: 'alarms' });
+    const device = await cloud.fakeDevice(ID);
+    const events = [await device.nextDelivery(), await device.nextDelivery()].map(({ event }) => event);
+    expect(events.sort()).toEqual(['alarm', 'update']);
+    await device.disconnect();
+  });
+
   it('expire after their ttlMs', async () => {
     const path = await delivered({ event: 'update', ttlMs: 1, key: null, lane: null });
     await new Promise((resolve) => setTimeout(resolve, 10));
