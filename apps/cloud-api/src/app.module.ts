@@ -3,6 +3,7 @@ import { FedecksModule } from '@fedecks/nest';
 import { natsBackplane } from '@fedecks/nest/nats';
 import { ApiKey } from './api-key/api-key.js';
 import { type Config } from './config.js';
+import { DeliveriesController } from './devices/deliveries.controller.js';
 import { DeviceLog } from './devices/device-log.js';
 import { DeviceLogin } from './devices/device-login.js';
 import { DevicesController } from './devices/devices.controller.js';
@@ -25,7 +26,7 @@ export class AppModule {
           ...(natsServers.length > 0 && { backplane: natsBackplane({ servers: natsServers }) }),
         }),
       ],
-      controllers: [DevicesController],
+      controllers: [DevicesController, DeliveriesController],
       providers: [
         { provide: ApiKey, useValue: new ApiKey(apiKey) },
         { provide: LoginsFile, useValue: new LoginsFile(loginsFile) },

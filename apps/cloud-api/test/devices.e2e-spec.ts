@@ -71,6 +71,10 @@ describe('the devices of cloud-api', () => {
   });
 
   describe('asked over HTTP', () => {
+    function nested(depth: number): unknown {
+      return depth === 0 ? [] : [nested(depth - 1)];
+    }
+
     function ask(body: object, id = 'greenhouse-1') {
       return cloud.http('POST', `/devices/${id}/requests`, { body: JSON.stringify(body) });
     }
@@ -83,6 +87,22 @@ describe('the devices of cloud-api', () => {
         body: { answer: { read: { sensor: 3 }, at: '1970-01-01T00:00:00.000Z' } },
       });
       expect(await ask({ event: 'read' })).toMatchObject({ body: { answer: { read: null } } });
+    });
+
+    it('answer 400 to a payload that is nested too deeply', async () => {
+      await cloud.connect('greenhouse-1');
+      expect(await ask({ event: 'read', payload: nested(300) })).toMatchObject({ status: 400 });
+    });
+
+    it('receive all fields of a payload, and have 30 s where timeoutMs is null', async () => {
+      const device = await cloud.fakeDevice('greenhouse-1');
+      const payload = { constructor: 'Bob', prototype: { constructor: 1, toString: [null] } };
+      const answer = ask({ event: 'read', payload, timeoutMs: null });
+      const request = await device.nextRequest();
+      expect(request).toMatchObject({ payload, remainingMs: 30_000 });
+      request.reply(1);
+      expect(await answer).toMatchObject({ status: 200 });
+      await device.disconnect();
     });
 
     it('answer 401 without the key', async () => {

@@ -28,6 +28,7 @@ import { type Term, TermEncodeError } from '@fedecks/nest/wire';
 import { ApiKeyGuard } from '../api-key/api-key.guard.js';
 import { type Json, toJson } from '../live/term-json.js';
 import { RequestDto } from './request.dto.js';
+import { WithoutPayload } from './without-payload.pipe.js';
 
 /** What operators do with devices over HTTP. All of it needs the API key. */
 @Controller('devices')
@@ -73,9 +74,10 @@ export class DevicesController {
   @HttpCode(200)
   async request(
     @Param('id') id: string,
-    @Body(new ValidationPipe()) { event, payload, timeoutMs }: RequestDto,
+    @Body(WithoutPayload, ValidationPipe) { event, timeoutMs }: RequestDto,
+    @Body('payload') payload: Term = null,
   ): Promise<{ answer: Json }> {
-    const options = timeoutMs === undefined ? {} : { timeoutMs };
+    const options = typeof timeoutMs === 'number' ? { timeoutMs } : {};
     try {
       return { answer: toJson(await this.fedecks.request(id, event, payload, options)) };
     } catch (error) {

@@ -6,6 +6,7 @@ import { Logger } from '@nestjs/common';
 import { type NestExpressApplication } from '@nestjs/platform-express';
 import { Fedecks } from '@fedecks/nest';
 import { FedecksClient, MemoryTokenStore } from '@fedecks/nest/client';
+import { FakeDevice } from '@fedecks/nest/testing';
 import { WebSocket } from 'ws';
 import { Inbox } from '../../../../libs/fedecks/test/support/inbox.js';
 import { RawPeer, upgradeRequest } from '../../../../libs/fedecks/test/support/raw-peer.js';
@@ -106,6 +107,11 @@ export class CloudApi {
     return { device, received };
   }
 
+  /** Connects a device that asks, answers and delivers as the test says. */
+  fakeDevice(deviceId: string): Promise<FakeDevice> {
+    return FakeDevice.connect(this.app, { id: deviceId, credentials: CREDENTIALS });
+  }
+
   /** Connects a device that speaks protocol 1, as Elixir devices do. */
   async connectProtocol1(deviceId: string): Promise<RawPeer> {
     const peer = await RawPeer.connect(this.port);
@@ -155,16 +161,17 @@ export class CloudApi {
   }
 
   async http(
-    method: 'GET' | 'POST',
+    method: 'GET' | 'POST' | 'DELETE',
     path: string,
     { headers = { 'x-api-key': API_KEY }, body }: { headers?: Record<string, string>; body?: string } = {},
-  ): Promise<{ status: number; body: unknown }> {
+  ): Promise<{ status: number; body: unknown; location?: string | undefined }> {
     const response = await fetch(`http://127.0.0.1:${this.port}${path}`, {
       method,
       headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
       ...(body !== undefined && { body }),
     });
-    return { status: response.status, body: await response.json() };
+    const location = response.headers.get('location') ?? undefined;
+    return { status: response.status, body: await response.json(), location };
   }
 
   async close(): Promise<void> {

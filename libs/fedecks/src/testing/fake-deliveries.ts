@@ -12,7 +12,6 @@ import {
 export class FakeDeliveries {
   private readonly sender: FakeSender;
   private readonly receiver: FakeReceiver;
-  private hasBegun = false;
 
   constructor(
     private readonly link: DeliveryLink,
@@ -46,10 +45,8 @@ export class FakeDeliveries {
     this.sender.end(why);
   }
 
-  /** Sends the resume of this side, unless it was sent. */
+  /** Sends the resume of this side, the first time. */
   private begin(): void {
-    if (this.hasBegun) return;
-    this.hasBegun = true;
     this.receiver.connect();
     this.sender.connect();
   }

@@ -153,9 +153,7 @@ export class FakeDevice<C extends Contract = Contract> {
     );
     this.deliveries = new FakeDeliveries(
       {
-        send: (control) => {
-          if (!this.end) ws.send(control);
-        },
+        send: (control) => ws.send(control),
         breach: () => ws.close(CLOSE.protocolError),
       },
       (delivery) => this.arrivedDeliveries.put(delivery),

@@ -27,7 +27,7 @@ export interface FakeDeliveryOutcome {
 
 /** The connection of a fake device, as its deliveries use it. */
 export interface DeliveryLink {
-  /** Sends a control message, unless the connection has ended. */
+  /** Sends a control message. Does nothing when the connection has ended. */
   send(control: Buffer): void;
   /** Closes the connection with 1002: the cloud breaks the protocol. */
   breach(): void;
