@@ -304,6 +304,10 @@ it.each([
   await expect(fedecks.deliver(id, event, 1, options)).rejects.toThrow(words);
 });
 
+it.each(['', 'x'.repeat(126)])('refuses the device id %j', async (wrong) => {
+  await expect(fedecks.deliver(wrong, 'event', 1)).rejects.toThrow('the device id must have 1 to 125 bytes');
+});
+
 it('refuses a message of more than 256 KiB', async () => {
   await expect(fedecks.deliver(id, 'event', 'x'.repeat(262_144))).rejects.toMatchObject({
     code: 'message-too-large',

@@ -137,7 +137,7 @@ export class FedecksEndpoint<C extends Contract = Contract> {
     options?: DeviceDeliverOptions,
   ): Promise<DeviceDelivery> {
     checkDeviceId('deliver(deviceId, ...)', deviceId);
-    const facts = resolveDeliverOptions(event, options);
+    const facts = resolveDeliverOptions(deviceId, event, options);
     const message = encodeTerm(tuple<[unknown, unknown]>(event, payload) as Term);
     if (message.length > MAX_DELIVERY_BYTES)
       throw new MessageTooLargeError(message.length, MAX_DELIVERY_BYTES);

@@ -1,3 +1,5 @@
+import { MAX_DEVICE_ID_BYTES } from '../../wire/internal.js';
+
 /** How a message for a device is kept. */
 export interface DeviceDeliverOptions {
   /** How long the message means something, in milliseconds: up to 30 days. @default 7 days */
@@ -20,6 +22,7 @@ const MAX_TTL_MS = 30 * DAY_MS;
 
 /** @throws {RangeError} that names all that is wrong. */
 export function resolveDeliverOptions(
+  deviceId: string,
   event: unknown,
   { ttlMs = 7 * DAY_MS, key, lane = 'default' }: DeviceDeliverOptions = {},
 ): {
@@ -29,6 +32,8 @@ export function resolveDeliverOptions(
   readonly lane: string;
 } {
   const problems: string[] = [];
+  if (deviceId === '' || Buffer.byteLength(deviceId) > MAX_DEVICE_ID_BYTES)
+    problems.push(`the device id must have 1 to ${MAX_DEVICE_ID_BYTES} bytes, as no device has another`);
   if (!isText(event, 256)) problems.push('the event must be a string of 1 to 256 bytes');
   if (typeof ttlMs !== 'number' || !(ttlMs > 0 && ttlMs <= MAX_TTL_MS))
     problems.push("'ttlMs' must be a number above 0, at most 2,592,000,000 (30 days)");
