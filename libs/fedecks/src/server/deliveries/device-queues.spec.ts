@@ -47,6 +47,7 @@ class Node {
       if (this.isReachable) this.announced.push(`${deviceId}: ${entries.map(describeEntry).join()}`);
       return this.isReachable;
     },
+    onSwept: () => Promise.resolve(),
     onFailure: (what, error) => this.failures.push(`${what}: ${String(error)}`),
   });
 

@@ -15,7 +15,7 @@ import {
 import { DeliveryQueueFullError } from '../errors.js';
 import { type QueueStore } from './delivery-store.js';
 import { inTime, insist } from '../../receiving/index.js';
-import { type Changed, QueueWriter } from './queue-writer.js';
+import { type Changed, QueueWriter, type Written } from './queue-writer.js';
 
 /** The time between two looks for messages whose time has passed; how many devices one takes at a time, and how often. */
 const SWEEP_MS = 60_000;
@@ -30,6 +30,8 @@ export interface QueuesOwner {
   announce(deviceId: string, entries: readonly QueueEntry[]): boolean;
   /** This node has put a message in, is about to send it, or has made it final. */
   onChange(deviceId: string, entry: QueueEntry): void;
+  /** It has looked for what has expired. Called once a minute. */
+  onSwept(): Promise<void>;
   /** Something failed that is tried again, or that nobody waits for. */
   onFailure(what: string, error: unknown): void;
 }
@@ -92,18 +94,17 @@ export class DeviceQueues {
    * Keeps a message for a device.
    * @throws {DeliveryQueueFullError} and what the store throws.
    */
-  async put(deviceId: string, { message, ...facts }: Outgoing): Promise<WaitingDelivery> {
+  async put(deviceId: string, { message, ...facts }: Outgoing): Promise<QueueEntry> {
     this.warn?.();
     this.warn = undefined;
     this.beginToSweep();
     const name = randomBytes(16).toString('base64url');
     const kept = inTime(async () => this.store.writeMessage(this.endpoint, deviceId, name, message));
+    const tried: LanePosition[] = [];
+    const enqueueOnce = (queue: DeviceQueue, now: number): Changed<QueueEntry> =>
+      putInBefore(queue, tried) ?? this.enqueue(deviceId, queue, { ...facts, message: name }, tried, now);
     try {
-      return await this.writer.change(
-        deviceId,
-        (queue, now) => this.enqueue(deviceId, queue, { ...facts, message: name }, now),
-        kept,
-      );
+      return await this.writer.change(deviceId, enqueueOnce, kept);
     } catch (error) {
       // Otherwise the store removes it some day, as no queue names it.
       kept.then(() => this.removeMessages(deviceId, [name])).catch(() => undefined);
@@ -115,14 +116,14 @@ export class DeviceQueues {
     deviceId: string,
     queue: DeviceQueue,
     delivery: Parameters<typeof enqueue>[1],
+    tried: LanePosition[],
     now: number,
-  ): Changed<WaitingDelivery> {
-    const twice = queue.waiting.find(({ message }) => message === delivery.message);
-    if (twice) return { queue, entry: twice, result: twice };
+  ): Changed<QueueEntry> {
     this.lastSeq = Math.max(this.lastSeq + 1, now);
     const change = enqueue(queue, delivery, { epoch: this.epoch, seq: this.lastSeq }, now);
     if (typeof change === 'string') throw new DeliveryQueueFullError(deviceId, change);
     this.lastSeq = change.added.seq;
+    tried.push(change.added);
     return { ...change, entry: change.added, result: change.added };
   }
 
@@ -199,7 +200,7 @@ export class DeviceQueues {
     }
   }
 
-  private onWritten(deviceId: string, changes: readonly Changed<unknown>[]): void {
+  private onWritten(deviceId: string, changes: readonly Written[]): void {
     const ended = changes.flatMap((change) => change.ended ?? []);
     const entries = [
       ...ended.map(withoutMessage),
@@ -233,6 +234,7 @@ export class DeviceQueues {
   /** Makes final what has expired while nobody looked. */
   private async sweep(): Promise<void> {
     try {
+      for (const deviceId of this.writer.unsureDevices) await this.read(deviceId);
       let found = SWEEP_DEVICES;
       for (let rounds = 0; found === SWEEP_DEVICES && rounds < MAX_ROUNDS && !this.isClosed; rounds++) {
         const now = Date.now();
@@ -243,8 +245,18 @@ export class DeviceQueues {
     } catch (error) {
       this.owner.onFailure('looking for messages that have expired', error);
     }
+    if (!this.isClosed) await this.owner.onSwept();
     if (!this.isClosed) this.sweepTimer = setTimeout(() => void this.sweep(), SWEEP_MS).unref();
   }
+}
+
+/** A message that is in the queue at one of these positions, as a write that was not answered was done. */
+function putInBefore(queue: DeviceQueue, tried: readonly LanePosition[]): Changed<QueueEntry> | undefined {
+  for (const position of tried) {
+    const result = entryAt(queue, position);
+    if (result) return { queue, entry: find(queue, position), result };
+  }
+  return undefined;
 }
 
 function withoutMessage<T extends { readonly message: string }>(entry: T): Omit<T, 'message'> {

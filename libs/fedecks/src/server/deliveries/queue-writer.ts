@@ -1,9 +1,9 @@
-import { isDeepStrictEqual } from 'node:util';
 import {
   type DeviceQueue,
   EMPTY_QUEUE,
   type FinalDelivery,
   isEmpty,
+  type LanePosition,
   type WaitingDelivery,
 } from '../../delivery/index.js';
 import { type QueueStore } from './delivery-store.js';
@@ -14,17 +14,33 @@ const MAX_WRITES = 20;
 /** How often the store may fail. */
 const MAX_FAILURES = 3;
 const RETRY_MS = 100;
+/** Of how many devices writes without an answer are remembered, and how many of each. */
+const MAX_UNSURE_DEVICES = 10_000;
+const MAX_UNSURE = 10;
 
 /** A message that has become final, with the name of its bytes. */
 export type Ended = FinalDelivery & { readonly message: string };
 
-/** A change of a queue, and what came of it. */
-export interface Changed<T> {
-  readonly queue: DeviceQueue;
+/** What a write has changed. */
+export interface Written {
   readonly ended?: readonly Ended[];
   /** The message that was put in or sent. */
   readonly entry?: WaitingDelivery | undefined;
+}
+
+/** A change of a queue, and what came of it. */
+export interface Changed<T> extends Written {
+  readonly queue: DeviceQueue;
   readonly result: T;
+}
+
+/** A write that was not answered: it may be done, or be done later. */
+interface Unsure {
+  /** The revision that it replaces. */
+  readonly after: number;
+  readonly ended: readonly Ended[];
+  /** What it puts in, if nobody tries again. */
+  readonly added: readonly WaitingDelivery[];
 }
 
 type Outcome = Changed<unknown> | { readonly error: unknown };
@@ -49,22 +65,58 @@ interface Applied {
  */
 export class QueueWriter {
   private readonly jobs = new Map<string, Job[]>();
+  private readonly unsure = new Map<string, readonly Unsure[]>();
   private store!: QueueStore;
 
   constructor(
     private readonly endpoint: string,
     /** Called with what is written, in order. */
-    private readonly onWritten: (deviceId: string, changes: readonly Changed<unknown>[]) => void,
+    private readonly onWritten: (deviceId: string, changes: readonly Written[]) => void,
   ) {}
 
   keepIn(store: QueueStore): void {
     this.store = store;
   }
 
-  /** @throws what the store throws. */
+  /** The queue of a device. Tells of what writes without an answer have changed. @throws what the store throws. */
   async read(deviceId: string): Promise<DeviceQueue | undefined> {
     // A store of the application may say null.
-    return (await inTime(async () => this.store.readQueue(this.endpoint, deviceId))) ?? undefined;
+    const queue = (await inTime(async () => this.store.readQueue(this.endpoint, deviceId))) ?? undefined;
+    this.tellUnsure(deviceId, queue);
+    return queue;
+  }
+
+  private tellUnsure(deviceId: string, queue: DeviceQueue | undefined): void {
+    const all = this.unsure.get(deviceId);
+    if (!all) return;
+    const { revision, waiting, final } = queue ?? EMPTY_QUEUE;
+    // Nothing was written since, as far as an answer that was slow can say.
+    const isOpen = ({ after }: Unsure): boolean => revision <= after;
+    const open = all.filter(isOpen);
+    if (open.length > 0) this.unsure.set(deviceId, open);
+    else this.unsure.delete(deviceId);
+    for (const unsure of all) {
+      if (isOpen(unsure)) continue;
+      const { ended, added } = unsure;
+      // The final state may be that of another node.
+      const isKept = (one: Ended): boolean =>
+        final.some((each) => isSame(each, one) && each.finalAt === one.finalAt && each.state === one.state);
+      const entries = added.filter((one) => waiting.some((each) => isSame(each, one) && each.attempts === 0));
+      const changes = [{ ended: ended.filter(isKept) }, ...entries.map((entry) => ({ entry }))];
+      this.onWritten(deviceId, changes);
+    }
+  }
+
+  private addUnsure(deviceId: string, unsure: Unsure): void {
+    const all = this.unsure.get(deviceId) ?? [];
+    this.unsure.set(deviceId, [...all, unsure].slice(-MAX_UNSURE));
+    const [oldest] = this.unsure.keys();
+    if (this.unsure.size > MAX_UNSURE_DEVICES && oldest !== undefined) this.unsure.delete(oldest);
+  }
+
+  /** The devices of which a write was not answered. */
+  get unsureDevices(): string[] {
+    return [...this.unsure.keys()];
   }
 
   /**
@@ -116,17 +168,18 @@ export class QueueWriter {
 
   private async applyAndWrite(deviceId: string, jobs: readonly Job[]): Promise<Applied> {
     let failures = 0;
-    let last: Applied | undefined;
     for (let writes = 0; writes < MAX_WRITES; writes++) {
+      let unsure: Unsure | undefined;
       try {
         const before = await this.read(deviceId);
-        // The write whose answer did not come was done. Another node may have given the same revision.
-        if (last && isDeepStrictEqual(before, last.queue)) return last;
-        last = applyAll(jobs, before ?? EMPTY_QUEUE);
-        if (await this.write(deviceId, last.queue, before)) return last;
-        last = undefined;
+        const applied = applyAll(jobs, before ?? EMPTY_QUEUE);
+        unsure = unsureOf(applied, before?.revision ?? 0);
+        if (await this.write(deviceId, applied.queue, before)) return applied;
       } catch (error) {
-        if (++failures === MAX_FAILURES) throw error;
+        const isLast = ++failures === MAX_FAILURES;
+        // The next try finds what was put in, and tells of it.
+        if (unsure) this.addUnsure(deviceId, isLast ? unsure : { ...unsure, added: [] });
+        if (isLast) throw error;
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
       }
     }
@@ -146,7 +199,7 @@ export class QueueWriter {
   private finish(deviceId: string, jobs: readonly Job[], { outcomes }: Applied): void {
     this.onWritten(
       deviceId,
-      outcomes.filter((outcome): outcome is Changed<unknown> => !('error' in outcome)),
+      outcomes.filter((outcome) => 'queue' in outcome),
     );
     for (const [index, outcome] of outcomes.entries()) {
       if ('error' in outcome) jobs[index]?.failed(outcome.error);
@@ -165,6 +218,20 @@ async function keptOf(all: readonly Job[]): Promise<readonly Job[]> {
     );
   }
   return jobs;
+}
+
+function unsureOf({ outcomes }: Applied, after: number): Unsure {
+  const changes = outcomes.filter((outcome) => 'queue' in outcome);
+  const entries = changes.flatMap(({ entry }) => entry ?? []);
+  return {
+    after,
+    ended: changes.flatMap(({ ended }) => ended ?? []),
+    added: entries.filter(({ attempts }) => attempts === 0),
+  };
+}
+
+function isSame(one: LanePosition, other: LanePosition): boolean {
+  return one.seq === other.seq && one.lane === other.lane && one.epoch === other.epoch;
 }
 
 /** Applies one change after another. One that throws changes nothing. */

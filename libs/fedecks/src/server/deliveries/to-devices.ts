@@ -12,6 +12,8 @@ import { DeviceSender, type SenderPeer } from './device-sender.js';
 
 /** How long, in ms, states may take to be kept when the app ends. */
 const CLOSING_MS = 1_000;
+/** How many of those that wait for a final state are looked at in a minute. */
+const MAX_TOLD = 1_000;
 
 /** What it needs of its endpoint. */
 export interface ToDevicesOwner {
@@ -52,6 +54,7 @@ export class ToDevices {
     this.queues = new DeviceQueues(endpoint, {
       announce: (deviceId, entries) => owner.announce(deviceId, entries),
       onChange: (deviceId, entry) => this.onChange(deviceId, entry),
+      onSwept: () => this.tellSome(),
       onFailure: (what, error) => owner.onFailure(what, error),
     });
   }
@@ -78,9 +81,7 @@ export class ToDevices {
 
   /** @throws {DeliveryQueueFullError} and what the store throws. */
   async put(deviceId: string, outgoing: Outgoing): Promise<DeviceDelivery> {
-    const added = await this.queues.put(deviceId, outgoing);
-    this.look(deviceId);
-    return this.deliveryOf(deviceId, added);
+    return this.deliveryOf(deviceId, await this.queues.put(deviceId, outgoing));
   }
 
   /** @throws what the store throws. */
@@ -192,7 +193,10 @@ export class ToDevices {
   /** A message has a new state, on this node or another. */
   onChange(deviceId: string, entry: QueueEntry): void {
     if (this.changes.observed) this.changes.next(this.deliveryOf(deviceId, entry));
-    if (!('finalAt' in entry)) return;
+    if (!('finalAt' in entry)) {
+      if (entry.attempts === 0) this.look(deviceId);
+      return;
+    }
     const id = idOf(deviceId, entry);
     this.waiters.get(id)?.resolve(entry);
     this.waiters.delete(id);
@@ -201,14 +205,13 @@ export class ToDevices {
   /** Another node has changed the queue. */
   onChangeElsewhere(deviceId: string, entries: readonly QueueEntry[]): void {
     for (const entry of entries) this.onChange(deviceId, entry);
-    if (entries.some((entry) => !('finalAt' in entry) && entry.attempts === 0)) this.look(deviceId);
   }
 
   /** The other nodes are reachable again: what happened meanwhile was missed, on both sides. */
   async onReachable(): Promise<void> {
     await this.queues.announceMissed();
     await this.lookForAll();
-    await this.tellAll();
+    await this.tellAll([...this.waiters.values()]);
   }
 
   /** One after another: a store that is just back has enough to do. */
@@ -219,8 +222,19 @@ export class ToDevices {
     }
   }
 
-  private async tellAll(): Promise<void> {
-    for (const waiter of [...this.waiters.values()]) {
+  /** A node that is killed may have written a state and told nobody. */
+  private async tellSome(): Promise<void> {
+    const some = [...this.waiters.values()].slice(0, MAX_TOLD);
+    for (const waiter of some) {
+      // The others come first the next time.
+      this.waiters.delete(waiter.id);
+      this.waiters.set(waiter.id, waiter);
+    }
+    await this.tellAll(some);
+  }
+
+  private async tellAll(waiters: readonly Waiter[]): Promise<void> {
+    for (const waiter of waiters) {
       const what = 'reading what became of a message';
       const read = async (): Promise<{ queue: DeviceQueue | undefined }> => ({
         queue: await this.queues.read(waiter.deviceId),
