@@ -15,7 +15,6 @@ describe('Every decorator', () => {
 
   it('is exported to a device, or has no meaning there', () => {
     expect(decorators.filter((name) => !(name in device)).sort()).toEqual([
-      'Delivery',
       'Device',
       'DeviceEndpoint',
       'OnRawMessage',

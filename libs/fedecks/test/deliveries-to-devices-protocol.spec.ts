@@ -1,6 +1,7 @@
 /** Deliveries to devices byte by byte: our cloud with a raw device (PROTOCOL.md §6.4). */
 import { DeliveryQueueFullError, Fedecks, tuple as tupleTerm } from '@fedecks/nest';
 import { type Cloud, startCloud } from './support/cloud.js';
+import { DelegatingStore } from './support/delegating-store.js';
 import { eventually } from './support/eventually.js';
 import { frame, OPCODE, type RawPeer } from './support/raw-peer.js';
 import { expectBinary, expectClose, type Handled, PROTOCOL_2, resume } from './support/raw-deliveries.js';
@@ -336,4 +337,33 @@ it('closes on an ack where nothing was ever to be delivered', async () => {
   const peer = await open();
   peer.sendBinary(ackOf({ lane: 0, seq: 1 } as Received));
   await expectClose(peer, 1002);
+});
+
+it('sends what follows a rejected message only when the rejection is kept', async () => {
+  class Store extends DelegatingStore {
+    keepsRejections = false;
+
+    override writeQueue(...all: Parameters<DelegatingStore['writeQueue']>): boolean | Promise<boolean> {
+      const isRejection = all[2]?.final.some(({ state }) => state === 'rejected') ?? false;
+      if (isRejection && !this.keepsRejections) throw new Error('the disk is full');
+      return super.writeQueue(...all);
+    }
+  }
+  const store = new Store();
+  const failing = await startCloud({ deliveryStore: store });
+  try {
+    for (const event of ['refused', 'next']) await failing.get(Fedecks).deliver(id, event, 1);
+    const peer = await failing.open({ deviceId: id, headers: PROTOCOL_2 });
+    await expectBinary(peer, resume());
+    peer.sendBinary(resume([], 1, 1));
+    peer.sendBinary(nackOf(await expectDelivery(peer), 'invalid', 'no'));
+    // The store is asked again after 100, 200 and 400 ms.
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    peer.write(frame(OPCODE.ping, 'nothing before this'));
+    expect((await peer.expectFrame()).opcode).toBe(OPCODE.pong);
+    store.keepsRejections = true;
+    expect((await expectDelivery(peer)).message.equals(message('next', 1))).toBe(true);
+  } finally {
+    await failing.close();
+  }
 });

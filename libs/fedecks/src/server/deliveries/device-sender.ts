@@ -4,6 +4,7 @@ import {
   type FoundLane,
   type HandledPosition,
   type LanePosition,
+  type QueueLane,
   nextSender,
   openSender,
   type SenderEffect,
@@ -56,6 +57,8 @@ export class DeviceSender {
   private readonly held = new Map<string, Held>();
   /** The message of each lane that is sent next. */
   private readonly loaded = new Map<number, Uint8Array>();
+  /** By lane what is being rejected: what follows is sent after that is kept, as its position covers what was before. */
+  private readonly rejecting = new Map<number, Promise<void>>();
   private readonly results = new Map<number, { readonly seq: number; readonly value: Term }>();
   private readonly events: SenderEvent[] = [];
   private isDispatching = false;
@@ -99,7 +102,7 @@ export class DeviceSender {
     const { protocol, deviceResume } = this.peer;
     if (protocol === 1) {
       const text = 'The device speaks protocol 1 only';
-      this.keep(queue.waiting, { state: 'rejected', code: 'not_supported', text });
+      void this.keep(queue.waiting, { state: 'rejected', code: 'not_supported', text });
     } else if (!deviceResume) this.peer.beginDeliveries();
     else if (deviceResume.window.messages === 0) return;
     else if (!this.sender) this.begin(queue, deviceResume);
@@ -109,9 +112,10 @@ export class DeviceSender {
   private begin(queue: DeviceQueue, { handled, window }: DeviceResume): void {
     // The sender takes what it finds as sent once already.
     for (const each of queue.waiting) this.hold(each, each.attempts - 1);
-    this.sender = openSender(foundIn(queue, handled));
+    this.sender = openSender(queue.lanes.map((lane) => foundIn(lane, queue)));
+    const known = handled.map((position) => knownOf(position, queue));
     this.dispatch({ type: 'connected', connection: CONNECTION });
-    this.dispatch({ type: 'resume', connection: CONNECTION, handled, grant: window });
+    this.dispatch({ type: 'resume', connection: CONNECTION, handled: known, grant: window });
   }
 
   private addNew({ waiting }: DeviceQueue, { lanes }: SenderState): void {
@@ -183,7 +187,7 @@ export class DeviceSender {
         ).unref();
         return;
       case 'renumber':
-        // Numbers of a lane only rise, in whichever process: what it has handled is at most the last one.
+        // No position is beyond the numbers of the queue.
         return this.peer.breach('it has handled messages that were never sent');
       case 'close':
         return this.peer.breach(effect.reason);
@@ -217,12 +221,16 @@ export class DeviceSender {
     const held = this.held.get(keyOf(lane, seq));
     this.loaded.delete(lane);
     if (!message || !held) return;
-    const ageMs = Date.now() - held.queuedAt;
-    this.peer.sendDelivery(
+    const send = (): void => {
+      if (this.isLost) return;
       // The wall clock may have been set back.
-      { lane, seq, epoch, attempt: attempt + held.earlierAttempts, nacks, ageMs: Math.max(ageMs, -1) },
-      message,
-    );
+      const ageMs = Math.max(Date.now() - held.queuedAt, -1);
+      const head = { lane, seq, epoch, attempt: attempt + held.earlierAttempts, nacks, ageMs };
+      this.peer.sendDelivery(head, message);
+    };
+    const rejecting = this.rejecting.get(lane);
+    if (rejecting) void rejecting.then(send);
+    else send();
   }
 
   private settle({ lane, from, to, outcome, code, text = '' }: Effect<'settle'>): void {
@@ -232,23 +240,31 @@ export class DeviceSender {
     for (const { seq } of positions) this.held.delete(keyOf(lane, seq));
     if (outcome === 'handled') return this.settleHandled(lane, positions);
     // Without a code it has its final state.
-    if (code !== undefined) this.keep(positions, { state: 'rejected', code, text });
+    if (code !== undefined) this.reject(lane, positions, { state: 'rejected', code, text });
+  }
+
+  private reject(lane: number, positions: readonly LanePosition[], ending: Ending): void {
+    const all = Promise.all([this.rejecting.get(lane), this.keep(positions, ending)]);
+    this.rejecting.set(
+      lane,
+      all.then(() => undefined),
+    );
   }
 
   private settleHandled(lane: number, positions: readonly LanePosition[]): void {
     const result = this.results.get(lane);
     const withResult = positions.filter(({ seq }) => seq === result?.seq);
     const others = positions.filter(({ seq }) => seq !== result?.seq);
-    this.keep(others, { state: 'done' });
+    void this.keep(others, { state: 'done' });
     if (withResult.length === 0 || !result) return;
     this.results.delete(lane);
-    this.keep(withResult, { state: 'done', result: encodeTerm(result.value).toString('base64') });
+    void this.keep(withResult, { state: 'done', result: encodeTerm(result.value).toString('base64') });
   }
 
-  private keep(positions: readonly LanePosition[], ending: Ending): void {
+  private async keep(positions: readonly LanePosition[], ending: Ending): Promise<void> {
     if (positions.length === 0) return;
     const keep = (): Promise<void> => this.queues.settle(this.deviceId, positions, ending);
-    void this.queues.insist('keeping what became of messages for a device', keep);
+    await this.queues.insist('keeping what became of messages for a device', keep);
   }
 }
 
@@ -256,18 +272,15 @@ function keyOf(lane: number, seq: number): string {
   return `${lane}/${seq}`;
 }
 
-/** The lanes of a queue, for the sender. */
-function foundIn(queue: DeviceQueue, handled: readonly HandledPosition[]): FoundLane[] {
-  return queue.lanes.map(({ lane, last, spans }) => {
-    const held = queue.waiting.filter((each) => each.lane === lane);
-    const position = handled.find((each) => each.lane === lane);
-    // A store that was restored has forgotten numbers. No process gives one twice.
-    const beyond = position && position.epoch === spans.at(-1)?.epoch ? position.seq : 0;
-    return {
-      lane,
-      held: held.map(({ seq }) => ({ from: seq, to: seq })),
-      spans,
-      next: Math.max(last, beyond) + 1,
-    };
-  });
+/** A lane of a queue, for the sender. */
+function foundIn({ lane, last, spans }: QueueLane, { waiting }: DeviceQueue): FoundLane {
+  const held = waiting.filter((each) => each.lane === lane);
+  return { lane, held: held.map(({ seq }) => ({ from: seq, to: seq })), spans, next: last + 1 };
+}
+
+/** The position as far as the queue knows its numbers: a store that was restored has forgotten the last ones. */
+function knownOf(position: HandledPosition, { lanes }: DeviceQueue): HandledPosition {
+  const lane = lanes.find((each) => each.lane === position.lane);
+  if (lane?.spans.at(-1)?.epoch !== position.epoch) return position;
+  return { ...position, seq: Math.min(position.seq, lane.last) };
 }
