@@ -10,10 +10,16 @@ import { ControlRoutes } from './control/control-routes.js';
 import { ControlServer } from './control/control-server.js';
 import { socketPath } from './control/socket-path.js';
 import { StatusReport } from './control/status-report.js';
+import { ExecCommands } from './exec/exec-commands.js';
+import { ExecRunner } from './exec/exec-runner.js';
+import { Hello } from './hello.js';
+import { LogStreams } from './log/log-streams.js';
 import { RecentLog } from './log/recent-log.js';
 import { HealthFile } from './service/health-file.js';
 import { Systemd } from './service/systemd.js';
 import { ThreadWork } from './service/thread-work.js';
+import { DeviceSettings } from './settings/device-settings.js';
+import { SettingsFile } from './settings/settings-file.js';
 import { Collector } from './telemetry/collector.js';
 import { outboxSensor, sensors } from './telemetry/sensors.js';
 import { TelemetryFeed } from './telemetry/telemetry.js';
@@ -25,8 +31,11 @@ import { TelemetryOutbox } from './telemetry/telemetry-outbox.js';
  */
 @Module({})
 export class AppModule {
-  /** @param log is what `device-agent logs` shows. */
-  static with(config: Config, log: RecentLog): DynamicModule {
+  /**
+   * @param log is what `device-agent logs` shows.
+   * @param isAtTerminal whether a person runs the agent.
+   */
+  static with(config: Config, log: RecentLog, isAtTerminal = false): DynamicModule {
     const { urls, deviceId, stateDir, outbox, tls, environment } = config;
     const { startDelayMs, pingIntervalMs, phaseTimeoutMs, upgradeTimeoutMs } = config;
     const tokenStore = new FileTokenStore(stateDir, deviceId);
@@ -49,10 +58,22 @@ export class AppModule {
       providers: [
         { provide: LoginFile, useValue: new LoginFile(config.loginFile) },
         { provide: RecentLog, useValue: log },
+        { provide: Restart, useValue: new Restart(isAtTerminal) },
+        { provide: ExecCommands, useValue: new ExecCommands(config.exec) },
+        { provide: ExecRunner, useFactory: () => new ExecRunner() },
+        {
+          provide: DeviceSettings,
+          useFactory: () =>
+            new DeviceSettings(
+              { telemetryIntervalMs: config.telemetryIntervalMs, logLevel: 'debug' },
+              new SettingsFile(stateDir),
+            ),
+        },
         {
           provide: StatusReport,
-          inject: [FedecksClient, FileLogin],
-          useFactory: (client: FedecksClient, login: FileLogin) => new StatusReport(client, login, urls[0]),
+          inject: [FedecksClient, FileLogin, DeviceSettings],
+          useFactory: (client: FedecksClient, login: FileLogin, settings: DeviceSettings) =>
+            new StatusReport(client, login, settings, urls[0]),
         },
         {
           provide: ControlServer,
@@ -61,12 +82,12 @@ export class AppModule {
         },
         {
           provide: TelemetryFeed,
-          inject: [FedecksClient],
-          useFactory: (client: FedecksClient) => {
+          inject: [FedecksClient, DeviceSettings],
+          useFactory: (client: FedecksClient, settings: DeviceSettings) => {
             const hasOutbox = outbox !== undefined;
             const all = { ...sensors(stateDir), ...(hasOutbox && { outbox: outboxSensor(client) }) };
             const keeper = hasOutbox ? new TelemetryOutbox(client) : undefined;
-            return new TelemetryFeed(new Collector(all), config.telemetryIntervalMs, keeper);
+            return new TelemetryFeed(new Collector(all), settings.telemetryIntervalMs$, keeper);
           },
         },
         {
@@ -82,7 +103,8 @@ export class AppModule {
         ConnectionLog,
         ControlRoutes,
         FileLogin,
-        Restart,
+        LogStreams,
+        Hello,
         Commands,
         ThreadWork,
       ],

@@ -42,6 +42,7 @@ describe('readConfig', () => {
       tls: undefined,
       environment: { FEDECKS_URL: url },
       telemetryIntervalMs: 60_000,
+      exec: undefined,
       startDelayMs: undefined,
       pingIntervalMs: undefined,
       phaseTimeoutMs: undefined,
@@ -50,6 +51,8 @@ describe('readConfig', () => {
   });
 
   it('reads all variables', async () => {
+    const execFile = join(directory, 'exec.json');
+    writeFileSync(execFile, '{ "disk": ["df", "-h"] }', { mode: 0o600 });
     const env = {
       FEDECKS_URL: `${url}, wss://spare.example.com  ws://10.0.0.1:4000/fedecks/websocket`,
       FEDECKS_DEVICE_ID: 'greenhouse-1',
@@ -61,6 +64,7 @@ describe('readConfig', () => {
       FEDECKS_PING_INTERVAL_MS: '55000',
       FEDECKS_PHASE_TIMEOUT_MS: '30000',
       FEDECKS_UPGRADE_TIMEOUT_MS: '120000',
+      FEDECKS_EXEC_FILE: execFile,
       FEDECKS_SERVERNAME: 'cloud.internal',
       FEDECKS_PINS: `sha256/${'A'.repeat(43)}= sha256/${'B'.repeat(43)}=`,
       TELEMETRY_INTERVAL_MS: '1000',
@@ -78,6 +82,7 @@ describe('readConfig', () => {
       },
       environment: env,
       telemetryIntervalMs: 1000,
+      exec: new Map([['disk', { command: ['df', '-h'], choices: new Map() }]]),
       startDelayMs: 0,
       pingIntervalMs: 55_000,
       phaseTimeoutMs: 30_000,

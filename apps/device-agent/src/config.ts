@@ -6,6 +6,7 @@ import { type TlsOptions } from '@fedecks/nest/client';
 import { MAX_DEVICE_ID_BYTES } from '@fedecks/nest/wire';
 import { CommandError, EXIT } from './cli/exit.js';
 import { MAX_SOCKET_PATH_BYTES, socketPath } from './control/socket-path.js';
+import { type AllowedCommands, readExecFile } from './exec/exec-file.js';
 import { type SystemdSettings } from './service/systemd.js';
 import { checkOutbox } from './telemetry/outbox-directory.js';
 
@@ -26,6 +27,8 @@ export interface Config {
   /** The variables that name a proxy are in here. */
   readonly environment: Environment;
   readonly telemetryIntervalMs: number;
+  /** What the cloud may run; undefined if it may run nothing. */
+  readonly exec: AllowedCommands | undefined;
   /** See `startDelayMs` of `FedecksClient`; undefined leaves it at its default. */
   readonly startDelayMs: number | undefined;
   /** See `pingIntervalMs` of `FedecksClient`; undefined leaves it at its default. */
@@ -72,6 +75,7 @@ export const VARIABLES = {
   FEDECKS_HEALTH_FILE: 'a file that the agent writes every minute while connected, and removes otherwise',
   FEDECKS_OUTBOX:
     'a directory of its own, in which telemetry waits during an outage (default: it is not kept)',
+  FEDECKS_EXEC_FILE: 'a JSON file with the commands that the cloud may run (default: it can run nothing)',
   FEDECKS_CA_FILE: 'PEM certificates of the CAs to trust, instead of the default CAs',
   FEDECKS_CERT_FILE: 'the PEM certificate of the device; needs FEDECKS_KEY_FILE',
   FEDECKS_KEY_FILE: 'the PEM private key of that certificate',
@@ -121,6 +125,9 @@ export async function readConfig(file?: string, env: Environment = process.env):
   const outbox = get('FEDECKS_OUTBOX');
   if (outbox !== undefined) await checkOutbox(outbox, stateDir, problems);
 
+  const execFile = get('FEDECKS_EXEC_FILE');
+  const exec = execFile === undefined ? undefined : await readExecFile(execFile, problems);
+
   const whole = (name: keyof typeof VARIABLES, minimum: number, maximum: number): number | undefined => {
     const text = get(name);
     if (text === undefined) return undefined;
@@ -163,6 +170,7 @@ export async function readConfig(file?: string, env: Environment = process.env):
     tls,
     environment,
     telemetryIntervalMs: telemetryIntervalMs ?? DEFAULT_INTERVAL_MS,
+    exec,
     startDelayMs,
     pingIntervalMs,
     phaseTimeoutMs,

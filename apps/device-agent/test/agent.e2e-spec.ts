@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type INestApplicationContext, Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { type Term } from '@fedecks/nest/wire';
+import { of } from 'rxjs';
 import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
 import { Inbox } from '../../../libs/fedecks/test/support/inbox.js';
 import { AppModule } from '../src/app.module.js';
@@ -12,6 +13,7 @@ import { StatusReport } from '../src/control/status-report.js';
 import { RecentLog } from '../src/log/recent-log.js';
 import { Collector } from '../src/telemetry/collector.js';
 import { TelemetryFeed } from '../src/telemetry/telemetry.js';
+import { VERSION } from '../src/version.js';
 import { Cloud, CREDENTIALS } from './support/cloud.js';
 
 const ID = 'greenhouse-1';
@@ -245,7 +247,7 @@ describe('device-agent', () => {
         circular: async () => circular,
         good: async () => ({ uptimeS: 7 }),
       };
-      const telemetry = new TelemetryFeed(new Collector(sensors, 100), 1_000);
+      const telemetry = new TelemetryFeed(new Collector(sensors, 100), of(1_000));
       await start({ FEDECKS_LOGIN_FILE: loginFile }, telemetry);
       for (let times = 0; times < 2; times++) expect(await cloud.event('telemetry')).toEqual({ uptimeS: 7 });
       await cloud.push(ID, { event: 'ping', data: 'still there?' });
@@ -273,7 +275,7 @@ describe('device-agent', () => {
       };
       await start(
         { FEDECKS_LOGIN_FILE: loginFile },
-        new TelemetryFeed(new Collector(sensors), 86_400_000, undefined, 20),
+        new TelemetryFeed(new Collector(sensors), of(86_400_000), undefined, 20),
       );
       expect(await cloud.event('telemetry')).toEqual({ temperatureCelsius: 40 });
       celsius = 44;
@@ -284,6 +286,24 @@ describe('device-agent', () => {
       );
       celsius = 45;
       expect(await cloud.event('telemetry')).toEqual({ temperatureCelsius: 45 });
+    });
+
+    it('says hello once on each connection, with what runs on the device', async () => {
+      await start();
+      expect(await cloud.event('hello')).toEqual({
+        version: VERSION,
+        nodeVersion: process.version,
+        bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'latin1')).trim(),
+        uptimeS: expect.any(Number) as number,
+        agentUptimeS: expect.any(Number) as number,
+        settings: { telemetryIntervalMs: 60_000, logLevel: 'debug' },
+        exec: [],
+      });
+      await cloud.revoke(ID);
+      await cloud.event('hello');
+      await cloud.push(ID, { event: 'ping', data: null });
+      expect(await cloud.event('pong')).toBeNull();
+      expect(cloud.hellos).toBe(2);
     });
 
     it('answers ping with its payload', async () => {

@@ -17,6 +17,8 @@ import { MAX_LINES, RecentLog } from '../src/log/recent-log.js';
 /** A request times out after 5 s, checked every 5 s; a busy machine is slower. */
 const CUT_OFF_WITHIN_MS = 20_000;
 
+const SETTINGS = { telemetryIntervalMs: 60_000, logLevel: 'debug' } as const;
+
 let directory: string;
 let path: string;
 let log: RecentLog;
@@ -32,7 +34,11 @@ beforeEach(async () => {
   log = new RecentLog();
   server = new ControlServer(
     path,
-    new ControlRoutes(client, new StatusReport(client, { progress: undefined }, url), log),
+    new ControlRoutes(
+      client,
+      new StatusReport(client, { progress: undefined }, { current: SETTINGS }, url),
+      log,
+    ),
   );
   await server.onModuleInit();
 });

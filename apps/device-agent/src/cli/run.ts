@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import { Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { AppModule } from '../app.module.js';
@@ -24,7 +25,7 @@ export async function run(configFile: string | undefined): Promise<never> {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const log = new RecentLog();
   Logger.overrideLogger(new AgentLogger(log));
-  const app = await NestFactory.createApplicationContext(AppModule.with(config, log), {
+  const app = await NestFactory.createApplicationContext(AppModule.with(config, log, isatty(0)), {
     abortOnError: false,
   }).catch((error: unknown) => {
     if (error instanceof AlreadyRunningError) throw new CommandError(EXIT.alreadyRunning, error.message);

@@ -16,6 +16,7 @@ const CONNECTED: AgentStatus = {
   lastLoss: null,
   fileLogin: null,
   outbox: null,
+  settings: { telemetryIntervalMs: 60_000, logLevel: 'debug' },
   version: '0.1.0',
   pid: 42,
   startedAt: '2027-05-02T10:00:00.000Z',
@@ -32,6 +33,7 @@ describe('the table of the status', () => {
         'Last error    none',
         'Next attempt  none scheduled',
         'Token         held, expires 2027-06-01T10:00:00Z (in 28 d)',
+        'Settings      telemetryIntervalMs 60000, logLevel debug',
         'Agent         0.1.0, process 42, started 2027-05-02T10:00:00Z (2 d ago)',
         '',
       ].join('\n'),
@@ -105,7 +107,9 @@ describe('the table of the status', () => {
   it('shows what waits in the outbox, and what was not handled', () => {
     const losses = { full: 0, expired: 0, rejected: 0, replaced: 0, failed: 0, damaged: 0 };
     const outbox = { size: 0, bytes: 0, state: 'flowing', losses } as const;
-    expect(table({ ...CONNECTED, outbox }, NOW)).toMatch(/\nOutbox {8}0 messages, 0 bytes, flowing\nAgent /);
+    expect(table({ ...CONNECTED, outbox }, NOW)).toMatch(
+      /\nOutbox {8}0 messages, 0 bytes, flowing\nSettings /,
+    );
     const full = {
       size: 1,
       bytes: 90,

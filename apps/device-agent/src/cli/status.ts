@@ -1,5 +1,6 @@
 import { ask } from '../control/control-client.js';
 import { type AgentStatus } from '../control/status.js';
+import { settingsText } from '../settings/settings-text.js';
 import { durationOf } from '../text/duration.js';
 import { RELEASED } from '../version.js';
 import { EXIT, type ExitStatus } from './exit.js';
@@ -30,6 +31,7 @@ export function table(agent: AgentStatus, now: Date): string {
     ['Token', token(agent, now)],
     ...(agent.fileLogin ? [['Login', loginOf(agent.fileLogin, now)]] : []),
     ...(agent.outbox ? outboxRows(agent.outbox) : []),
+    ['Settings', settingsText(agent.settings)],
     ['Agent', `${agent.version}, process ${agent.pid}, started ${moment(agent.startedAt, now)}`],
   ];
   return rows.map(([name = '', value = '']) => `${name.padEnd(14)}${value}\n`).join('');

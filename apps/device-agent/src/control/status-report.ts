@@ -3,6 +3,7 @@ import { PastMoment } from '@fedecks/nest/client';
 import { type ClientEvent, FedecksClient } from '@fedecks/nest/client-nest';
 import { type FileLogin } from '../connection/file-login.js';
 import { inVariables } from '../connection/tls-files.js';
+import { type DeviceSettings } from '../settings/device-settings.js';
 import { VERSION } from '../version.js';
 import { type AgentStatus } from './status.js';
 
@@ -20,6 +21,7 @@ export class StatusReport implements OnModuleInit {
   constructor(
     private readonly client: FedecksClient,
     private readonly fileLogin: Pick<FileLogin, 'progress'>,
+    private readonly settings: Pick<DeviceSettings, 'current'>,
     private url: string,
   ) {}
 
@@ -73,6 +75,7 @@ export class StatusReport implements OnModuleInit {
           }
         : null,
       outbox: outbox.state === 'none' ? null : outbox,
+      settings: this.settings.current,
       version: VERSION,
       pid: process.pid,
       startedAt: this.startedAt.date.toISOString(),

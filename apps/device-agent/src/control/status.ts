@@ -1,4 +1,5 @@
 import { type OutboxDetails } from '@fedecks/nest/client';
+import { type Settings } from '../settings/settings.js';
 
 /** How a running agent is, as its control socket tells it: JSON, times in ISO 8601. */
 export interface AgentStatus {
@@ -39,6 +40,8 @@ export interface AgentStatus {
   } | null;
   /** With FEDECKS_OUTBOX; null without. */
   readonly outbox: OutboxDetails | null;
+  /** Those in force. */
+  readonly settings: Settings;
   readonly version: string;
   readonly pid: number;
   readonly startedAt: string;

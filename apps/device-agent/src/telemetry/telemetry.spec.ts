@@ -1,7 +1,7 @@
 import { jest } from '@jest/globals';
 import { type ClientEvent, type OutboxDetails, OutboxStoreError } from '@fedecks/nest/client';
 import { type Term } from '@fedecks/nest/wire';
-import { Subject, type Subscription } from 'rxjs';
+import { of, Subject, type Subscription } from 'rxjs';
 import { type Telemetry } from './collector.js';
 import { TelemetryFeed } from './telemetry.js';
 import { TelemetryOutbox } from './telemetry-outbox.js';
@@ -39,7 +39,7 @@ beforeEach(() => {
   celsius = 20;
   sent = [];
   const collect = async (): Promise<Telemetry> => ({ temperatureCelsius: celsius });
-  feed = new TelemetryFeed({ collect }, INTERVAL_MS, new TelemetryOutbox(client));
+  feed = new TelemetryFeed({ collect }, of(INTERVAL_MS), new TelemetryOutbox(client));
   feed.onModuleInit();
 });
 afterEach(() => {

@@ -3,7 +3,6 @@ import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 import { OnConnected } from '@fedecks/nest/client-nest';
 import { type Term, tuple } from '@fedecks/nest/wire';
 import {
-  BehaviorSubject,
   EMPTY,
   exhaustMap,
   filter,
@@ -35,7 +34,6 @@ interface Measurement {
 @Injectable()
 export class TelemetryFeed implements OnModuleInit {
   private readonly logger = new Logger('Telemetry');
-  private readonly intervalMs: BehaviorSubject<number>;
   /** Those that failed last time: a sensor that stays broken is told of once. */
   private broken = new Set<string>();
   /** The one that was sent or kept last. */
@@ -47,17 +45,16 @@ export class TelemetryFeed implements OnModuleInit {
   private intervalBegan = -Infinity;
 
   /**
-   * @param intervalMs until the cloud sets another one.
+   * @param intervalMs$ emits the interval at once, in milliseconds, and each other one from then on: a reading is sent
+   * at once then.
    * @param lookEveryMs how often it is looked whether something has changed.
    */
   constructor(
     private readonly collector: Pick<Collector, 'collect'>,
-    intervalMs: number,
+    private readonly intervalMs$: Observable<number>,
     private readonly outbox?: TelemetryOutbox,
     private readonly lookEveryMs = LOOK_EVERY_MS,
-  ) {
-    this.intervalMs = new BehaviorSubject(intervalMs);
-  }
+  ) {}
 
   @OnConnected()
   feed(): Observable<Term> {
@@ -81,7 +78,7 @@ export class TelemetryFeed implements OnModuleInit {
 
   /** Those that are news. @param isAtOnce begins with one, and otherwise when the next one is due. */
   private readings(isAtOnce: boolean): Observable<Reading> {
-    return this.intervalMs.pipe(
+    return this.intervalMs$.pipe(
       switchMap((intervalMs) => {
         if (isAtOnce) this.last = undefined;
         const lookMs = Math.min(intervalMs, this.lookEveryMs);
@@ -113,11 +110,6 @@ export class TelemetryFeed implements OnModuleInit {
       this.intervals++;
     }
     return `${this.process}/${this.intervals}`;
-  }
-
-  /** Sends at once, and from then on at this interval; until the agent is restarted. */
-  setInterval(intervalMs: number): void {
-    this.intervalMs.next(intervalMs);
   }
 
   private async measure(): Promise<Telemetry> {

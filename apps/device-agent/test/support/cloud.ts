@@ -16,6 +16,7 @@ import {
   Payload,
 } from '@fedecks/nest';
 import { eventOf, type Term } from '@fedecks/nest/wire';
+import { type Observable } from 'rxjs';
 import { Inbox } from '../../../../libs/fedecks/test/support/inbox.js';
 
 export const CREDENTIALS = { username: 'gardener', password: 'open sesame' };
@@ -36,6 +37,7 @@ class Application implements DeviceAuthenticator {
   readonly telemetry = new Inbox<ReceivedTelemetry>('telemetry of the agent');
   readonly changes = new Inbox<'connected' | 'disconnected'>('connect or disconnect of the agent');
   logins = 0;
+  hellos = 0;
 
   authenticate({ username, password }: Credentials): boolean {
     this.logins++;
@@ -51,6 +53,7 @@ class Application implements DeviceAuthenticator {
   message(@Payload() message: Term, @Delivery() delivery: DeliveryInfo | undefined): void {
     this.messages.put(message);
     const event = eventOf(message);
+    if (event?.name === 'hello') this.hellos++;
     if (event?.name === 'telemetry')
       this.telemetry.put({ reading: event.payload as Telemetry, delivery, uptimeS: uptime() });
   }
@@ -108,6 +111,11 @@ export class Cloud {
     return this.application.logins;
   }
 
+  /** The number of greetings. */
+  get hellos(): number {
+    return this.application.hellos;
+  }
+
   /** Revokes all tokens of the device. */
   async revoke(deviceId: string): Promise<void> {
     await this.app.get(Fedecks).revoke(deviceId);
@@ -122,6 +130,16 @@ export class Cloud {
     return this.app.get(Fedecks).request(deviceId, event, payload);
   }
 
+  /** The values that the device streams. Unsubscribing cancels the stream. */
+  stream(deviceId: string, event: string, payload: Term): Observable<Term> {
+    return this.app.get(Fedecks).stream(deviceId, event, payload);
+  }
+
+  /** Keeps a message for the device until it has handled it. */
+  async deliver(deviceId: string, event: string, payload: Term, options: { readonly key?: string } = {}) {
+    return this.app.get(Fedecks).deliver(deviceId, event, payload, options);
+  }
+
   /** The payload of the next event of that name; skips other messages. */
   async event(name: string): Promise<Term> {
     for (;;) {
@@ -130,11 +148,11 @@ export class Cloud {
     }
   }
 
-  /** The name of the next event; skips telemetry. */
+  /** The name of the next event; skips what the agent sends by itself. */
   async nextAnswer(): Promise<string | undefined> {
     for (;;) {
       const name = eventOf(await this.application.messages.next())?.name;
-      if (name !== 'telemetry') return name;
+      if (name !== 'telemetry' && name !== 'hello') return name;
     }
   }
 
