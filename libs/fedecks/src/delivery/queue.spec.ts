@@ -131,6 +131,13 @@ it('has room again when messages have expired', () => {
   expect(steps.at(NOW + 1_000).put('one more')).toMatchObject({ event: 'one more' });
 });
 
+it('tells what has expired and what is replaced when one change ends both', () => {
+  steps.put('short', { ttlMs: 10 });
+  steps.put('old', { key: 'k' });
+  steps.at(NOW + 10).put('new', { key: 'k' });
+  expect(steps.ended).toEqual(['short expired, bytes of short', 'old cancelled, bytes of old']);
+});
+
 it('has eight lanes, and gives the number of an empty one to another, whose numbers go on', () => {
   const first = steps.added('first', { lane: 'lane 0' });
   for (let lane = 1; lane < 8; lane++) steps.put('event', { lane: `lane ${lane}` });
@@ -144,6 +151,9 @@ it('has eight lanes, and gives the number of an empty one to another, whose numb
   );
   if (typeof ninth === 'string') throw new Error(ninth);
   expect([ninth.added.lane, ninth.added.seq]).toEqual([0, first.seq + 1]);
+  expect(ninth.queue.lanes.map(({ name }) => name)).toEqual(
+    [1, 2, 3, 4, 5, 6, 7, 8].map((lane) => `lane ${lane}`),
+  );
 });
 
 it('counts how often a message was sent, and when last', () => {
@@ -200,6 +210,7 @@ it('leaves open what becomes of a message that was cancelled after it was sent',
   steps.send(delivery);
   steps.take(cancel(steps.queue, delivery, NOW));
   expect([steps.final, steps.queue.waiting[0]!.isCancelled]).toEqual([[], true]);
+  expect(cancel(steps.queue, delivery, NOW).queue).toBe(steps.queue);
   steps.take(settle(steps.queue, [delivery], { state: 'done' }, NOW));
   expect(steps.queue.final[0]).not.toHaveProperty('isCancelled');
 });
@@ -214,12 +225,21 @@ it('keeps the spans from the first message that waits on', () => {
   expect(spans()).toEqual(['R']);
 });
 
+it('keeps no span for what waits in another lane', () => {
+  const one = steps.added('one', {}, 'P');
+  steps.put('of another lane', { lane: 'other' }, 'P');
+  steps.put('two', {}, 'Q');
+  steps.take(settle(steps.queue, [one], { state: 'done' }, NOW));
+  const { spans } = steps.queue.lanes.find(({ name }) => name === 'default')!;
+  expect(spans.map(({ epoch }) => epoch)).toEqual(['Q']);
+});
+
 describe('expire', () => {
   it('makes those final whose time has passed', () => {
     steps.put('short', { ttlMs: 10 });
     steps.put('long', { ttlMs: 11 });
     expect(steps.queue.dueAt).toBe(NOW + 10);
-    steps.take(expire(steps.queue, NOW + 9));
+    expect(expire(steps.queue, NOW + 9).queue).toBe(steps.queue);
     expect(steps.waiting).toEqual(['short', 'long']);
     steps.take(expire(steps.queue, NOW + 10));
     expect([steps.waiting, steps.final, steps.queue.dueAt]).toEqual([['long'], ['short expired'], NOW + 11]);
@@ -243,10 +263,10 @@ it('keeps 100 final states', () => {
 });
 
 it('keeps 256 KiB of results, of the newest', () => {
-  const result = 'x'.repeat(21_848);
-  for (let index = 0; index < 13; index++) {
+  const result = 'x'.repeat(16 * 1_024);
+  for (let index = 0; index < 18; index++) {
     const delivery = steps.added(`event ${index}`);
     steps.take(settle(steps.queue, [delivery], { state: 'done', result }, NOW));
   }
-  expect([steps.final.length, steps.final[0]]).toEqual([11, 'event 2 done']);
+  expect([steps.final.length, steps.final[0]]).toEqual([16, 'event 2 done']);
 });

@@ -163,4 +163,16 @@ describe('MemoryDeliveryStore', () => {
     expect(store.claim('/one', '1').handled).toEqual([]);
     expect(store.claim('/one', '3').handled).toHaveLength(1);
   });
+
+  it('keeps 256 MiB of messages, each name once', () => {
+    const store = new MemoryDeliveryStore();
+    const message = Buffer.alloc(256 * 1_024);
+    const write = (name: string): void => store.writeMessage('/one', 'device', name, message);
+    for (let times = 0; times < 2; times++) write('0');
+    for (let name = 1; name < 1_024; name++) write(String(name));
+    expect(() => write('one more')).toThrow("set 'deliveryStore' to keep more");
+    store.removeMessages('/one', 'device', ['7', 'never written']);
+    write('one more');
+    expect(() => write('two more')).toThrow(RangeError);
+  });
 });

@@ -11,6 +11,7 @@ class Store extends DelegatingStore {
   /** The names of the messages that are kept. */
   readonly messages = new Set<string>();
   onWrite = (write: () => boolean): boolean | Promise<boolean> => write();
+  onDue: () => void = () => undefined;
   onMessage: (message: Uint8Array) => Promise<void> = () => Promise.resolve();
 
   override writeQueue(...all: Parameters<QueueStore['writeQueue']>): boolean | Promise<boolean> {
@@ -22,6 +23,11 @@ class Store extends DelegatingStore {
     this.messages.add(all[2]);
     this.memory.writeMessage(...all);
     return this.onMessage(all[3]);
+  }
+
+  override dueQueues(...all: Parameters<QueueStore['dueQueues']>): string[] {
+    this.onDue();
+    return this.memory.dueQueues(...all);
   }
 
   override removeMessages(...all: Parameters<QueueStore['removeMessages']>): void {
@@ -40,6 +46,7 @@ class Node {
   readonly changes: string[] = [];
   readonly announced: string[] = [];
   readonly failures: string[] = [];
+  sweeps = 0;
   isReachable = true;
   readonly queues = new DeviceQueues('/fedecks', {
     onChange: (_deviceId, entry) => this.changes.push(describeEntry(entry)),
@@ -47,7 +54,9 @@ class Node {
       if (this.isReachable) this.announced.push(`${deviceId}: ${entries.map(describeEntry).join()}`);
       return this.isReachable;
     },
-    onSwept: () => Promise.resolve(),
+    onSwept: async () => {
+      this.sweeps++;
+    },
     onFailure: (what, error) => this.failures.push(`${what}: ${String(error)}`),
   });
 
@@ -55,9 +64,9 @@ class Node {
     this.queues.keepIn(store, warn);
   }
 
-  put(event: string, more: { ttlMs?: number; key?: string } = {}) {
-    const { ttlMs = 60_000, key } = more;
-    return this.queues.put('a', { event, lane: 'l', key, ttlMs, message: Buffer.from(event) });
+  put(event: string, more: { ttlMs?: number; key?: string; lane?: string; device?: string } = {}) {
+    const { ttlMs = 60_000, key, lane = 'l', device = 'a' } = more;
+    return this.queues.put(device, { event, lane, key, ttlMs, message: Buffer.from(event) });
   }
 }
 
@@ -151,6 +160,93 @@ it('rejects when the store fails three times, and keeps nothing', async () => {
   expect([store.writes.length, node.changes, store.messages.size]).toEqual([3, [], 0]);
 });
 
+it('waits 100 ms before it asks a store again that has failed', async () => {
+  const times: number[] = [];
+  store.onWrite = () => {
+    times.push(performance.now());
+    throw new Error('the disk is full');
+  };
+  await expect(node.put('one')).rejects.toThrow('the disk is full');
+  const [first, second, third] = times as [number, number, number];
+  // A timer may be a millisecond early.
+  expect(Math.min(second - first, third - second)).toBeGreaterThan(98);
+});
+
+it('refuses one of the changes that are written together, and makes the others', async () => {
+  for (let lane = 1; lane < 8; lane++) await node.put('event', { lane: `lane ${lane}` });
+  const puts = ['l', 'one too many', 'l'].map((lane) => node.put('event', { lane }));
+  const outcomes = await Promise.allSettled([node.put('event'), ...puts]);
+  expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
+  expect(store.writes).toHaveLength(9);
+});
+
+it('waits for what is being written when it closes', async () => {
+  store.onWrite = async (write) => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return write();
+  };
+  void node.put('one');
+  await node.queues.close(1_000);
+  expect(events()).toEqual(['one']);
+});
+
+/** Lets the next three writes fail. @returns what makes the last of them. */
+function failThrice(): () => boolean {
+  const writes: (() => boolean)[] = [];
+  const { onWrite } = store;
+  store.onWrite = (write) => {
+    if (writes.push(write) === 3) store.onWrite = onWrite;
+    throw new Error('the answer is lost');
+  };
+  return () => writes[2]!();
+}
+
+it('tells once of a final state that the store has kept without an answer', async () => {
+  const one = await node.put('one');
+  const { onWrite } = store;
+  store.onWrite = (write) => {
+    store.onWrite = onWrite;
+    write();
+    throw new Error('the answer is lost');
+  };
+  await node.queues.settle('a', [one], { state: 'done' });
+  await node.queues.read('a');
+  expect([node.changes, store.messages.size]).toEqual([['one queued', 'one done'], 0]);
+});
+
+it('tells of a message that the store puts in after it has failed', async () => {
+  const finish = failThrice();
+  await expect(node.put('one')).rejects.toThrow('the answer is lost');
+  await node.queues.read('a');
+  expect(node.changes).toEqual([]);
+  finish();
+  await node.queues.read('a');
+  await node.queues.read('a');
+  expect(node.changes).toEqual(['one queued']);
+});
+
+it('does not call such a message queued that another node has sent', async () => {
+  const other = new Node(store);
+  const finish = failThrice();
+  await expect(node.put('one')).rejects.toThrow('the answer is lost');
+  finish();
+  await other.queues.take('a', store.queue!.waiting[0]!);
+  await node.queues.read('a');
+  expect([node.changes, other.changes]).toEqual([[], ['one sent']]);
+  await other.queues.close(0);
+});
+
+it('does not tell of a final state that another node was faster to give', async () => {
+  const other = new Node(store);
+  const one = await node.put('one');
+  failThrice();
+  await expect(node.queues.settle('a', [one], { state: 'done' })).rejects.toThrow('the answer is lost');
+  await other.queues.settle('a', [one], { state: 'expired' });
+  await node.queues.read('a');
+  expect([node.changes, other.changes]).toEqual([['one queued'], ['one expired']]);
+  await other.queues.close(0);
+});
+
 it('rejects when the message cannot be kept, and does not name it in the queue', async () => {
   store.onMessage = () => Promise.reject(new Error('the disk is full'));
   await expect(node.put('one')).rejects.toThrow('the disk is full');
@@ -184,6 +280,33 @@ it('removes the messages of what is final', async () => {
   expect(store.messages.size).toBe(1);
 });
 
+it('tells what a message replaces before the message', async () => {
+  for (const event of ['one', 'two']) await node.put(event, { key: 'k' });
+  expect(node.changes).toEqual(['one queued', 'one cancelled', 'two queued']);
+});
+
+it('makes final what has expired when it is about to be sent', async () => {
+  const now = jest.spyOn(Date, 'now').mockReturnValue(1_000_000);
+  try {
+    const one = await node.put('one', { ttlMs: 10 });
+    now.mockReturnValue(1_000_010);
+    expect(await node.queues.take('a', one)).toBeUndefined();
+    expect(node.changes).toEqual(['one queued', 'one expired']);
+  } finally {
+    now.mockRestore();
+  }
+});
+
+it('takes null of a store for nothing', async () => {
+  const nothing = () => null as unknown as undefined;
+  store.readQueue = nothing;
+  store.readMessage = nothing;
+  expect(await node.queues.readMessage('a', 'name')).toBeUndefined();
+  expect(await node.queues.read('a')).toBeUndefined();
+  await node.put('one');
+  expect(events()).toEqual(['one']);
+});
+
 it('removes the queue of a device when nothing is to be known of it', async () => {
   const now = jest.spyOn(Date, 'now').mockReturnValue(1_000_000);
   try {
@@ -208,6 +331,61 @@ it('does not use a number again after that, although the clock was set back', as
     expect((await node.put('two')).seq).toBeGreaterThan(before.seq);
   } finally {
     now.mockRestore();
+  }
+});
+
+it('does not use a number again either that follows one of a node whose clock is ahead', async () => {
+  const now = jest.spyOn(Date, 'now').mockReturnValue(2_000_000);
+  try {
+    const other = new Node(store);
+    await other.put('of the other');
+    now.mockReturnValue(1_000_000);
+    const before = await node.put('one');
+    void store.writeQueue('/fedecks', 'a', undefined, store.queue!.revision);
+    expect((await node.put('two')).seq).toBeGreaterThan(before.seq);
+    await other.queues.close(0);
+  } finally {
+    now.mockRestore();
+  }
+});
+
+it('gives greater numbers than a process that ended, of which nothing is kept', async () => {
+  const now = jest.spyOn(Date, 'now').mockReturnValue(1_000_000);
+  try {
+    const before = await node.put('one');
+    void store.writeQueue('/fedecks', 'a', undefined, store.queue!.revision);
+    now.mockReturnValue(1_000_001);
+    const next = new Node(store);
+    expect((await next.put('two')).seq).toBeGreaterThan(before.seq);
+    await next.queues.close(0);
+  } finally {
+    now.mockRestore();
+  }
+});
+
+it('looks every minute, also after the store has failed, and at what was not answered', async () => {
+  jest.useFakeTimers();
+  try {
+    const sweeping = new Node(store);
+    const one = await sweeping.put('one');
+    const finish = failThrice();
+    const settled = expect(sweeping.queues.settle('a', [one], { state: 'done' })).rejects.toThrow('is lost');
+    await jest.advanceTimersByTimeAsync(1_000);
+    await settled;
+    finish();
+    const { onDue } = store;
+    store.onDue = () => {
+      store.onDue = onDue;
+      throw new Error('the disk is full');
+    };
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect([sweeping.changes, sweeping.sweeps]).toEqual([['one queued', 'one done'], 1]);
+    expect(sweeping.failures).toEqual(['looking for messages that have expired: Error: the disk is full']);
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect([sweeping.failures.length, sweeping.sweeps]).toEqual([1, 2]);
+    await sweeping.queues.close(0);
+  } finally {
+    jest.useRealTimers();
   }
 });
 
@@ -250,5 +428,14 @@ it('announces again what other nodes have missed', async () => {
   await node.queues.settle('a', [one], { state: 'done' });
   node.isReachable = true;
   await node.queues.announceMissed();
+  await node.queues.announceMissed();
   expect(node.announced).toEqual(['a: two queued,one done']);
+});
+
+it('announces again what was missed of 10,000 devices, the last ones', async () => {
+  node.isReachable = false;
+  for (let device = 0; device <= 10_000; device++) await node.put('one', { device: `device ${device}` });
+  node.isReachable = true;
+  await node.queues.announceMissed();
+  expect([node.announced.length, node.announced[0]]).toEqual([10_000, 'device 1: one queued']);
 });
