@@ -1,6 +1,7 @@
 // Compares the agent's cost with a bare Node process with one `ws` connection: see README.md.
 // Build first: npm run build && npm run bundle.
 import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -34,8 +35,9 @@ const logins = keep('logins.json', made.stdout);
 const cloud = start([join(cloudDir, 'main.js')], {
   HOST: '127.0.0.1',
   PORT: '0',
-  FEDECKS_SECRET: 's'.repeat(48),
-  API_KEY: 'k'.repeat(24),
+  FEDECKS_SECRET: randomBytes(48).toString('base64url'),
+  API_KEY: randomBytes(24).toString('base64url'),
+  LOG_FORMAT: 'text',
   DEVICE_LOGINS_FILE: logins,
 });
 const [, origin] = await said(cloud, /Listening on http:(\S+)/);

@@ -95,6 +95,7 @@ async function play() {
     PORT: '0',
     FEDECKS_SECRET: secret,
     API_KEY: apiKey,
+    LOG_FORMAT: 'text',
     DEVICE_LOGINS_FILE: keep('logins.json', loginEntry(username, password)),
   });
   const [, origin] = await cloud.line(/^Listening on (http:\S+)/);
@@ -201,6 +202,7 @@ async function playCluster() {
     PORT: '0',
     FEDECKS_SECRET: secret,
     API_KEY: apiKey,
+    LOG_FORMAT: 'text',
     DEVICE_LOGINS_FILE: keep('logins.json', loginEntry(username, password)),
     NATS_URL: nats.url,
   };

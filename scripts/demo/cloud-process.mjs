@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,8 +21,9 @@ export class CloudProcess extends AppProcess {
     super('cloud', [join(built, 'main.js')], {
       HOST: '127.0.0.1',
       PORT: '0',
-      FEDECKS_SECRET: 's'.repeat(48),
-      API_KEY: 'k'.repeat(24),
+      FEDECKS_SECRET: randomBytes(48).toString('base64url'),
+      API_KEY: randomBytes(24).toString('base64url'),
+      LOG_FORMAT: 'text',
       DEVICE_LOGINS_FILE: logins,
     });
   }

@@ -1,7 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { FedecksModule } from '@fedecks/nest';
 import { natsBackplane } from '@fedecks/nest/nats';
-import { ApiKey } from './api-key/api-key.js';
 import { type Config } from './config.js';
 import { DeliveriesController } from './devices/deliveries.controller.js';
 import { DeviceLog } from './devices/device-log.js';
@@ -10,11 +9,15 @@ import { DevicesController } from './devices/devices.controller.js';
 import { MAX_LOGIN_MS } from './devices/login-queue.js';
 import { LoginsFile } from './devices/logins-file.js';
 import { LiveGateway } from './live/live.gateway.js';
+import { CloudMetrics } from './operations/cloud-metrics.js';
+import { OperationsModule } from './operations/operations.module.js';
 
 /** A cloud for devices: they connect at `/fedecks/websocket`, operators at `/devices` and `/live`. */
 @Module({})
 export class AppModule {
-  static with({ secrets, apiKey, loginsFile, natsServers, trustedProxies }: Config): DynamicModule {
+  static with(config: Config): DynamicModule {
+    const { secrets, loginsFile, natsServers, trustedProxies } = config;
+    const metrics = new CloudMetrics();
     return {
       module: AppModule,
       imports: [
@@ -23,12 +26,13 @@ export class AppModule {
           authenticator: DeviceLogin,
           upgradeTimeoutMs: MAX_LOGIN_MS,
           trustedProxies,
+          metrics,
           ...(natsServers.length > 0 && { backplane: natsBackplane({ servers: natsServers }) }),
         }),
+        OperationsModule.with(config, metrics),
       ],
       controllers: [DevicesController, DeliveriesController],
       providers: [
-        { provide: ApiKey, useValue: new ApiKey(apiKey) },
         { provide: LoginsFile, useValue: new LoginsFile(loginsFile) },
         DeviceLogin,
         DeviceLog,

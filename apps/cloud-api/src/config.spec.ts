@@ -25,20 +25,28 @@ describe('readConfig', () => {
     return '';
   }
 
-  const secrets = ['s'.repeat(32), 't'.repeat(40)];
-  const good = { FEDECKS_SECRET: secrets.join(', '), API_KEY: 'k'.repeat(16) };
+  const secrets = ['0123456789-secret'.repeat(2), '9876543210-secret'.repeat(3)];
+  const good = { FEDECKS_SECRET: secrets.join(', '), API_KEY: 'k-0123456789-key' };
 
   it('reads all variables, and several secrets for rotation', () => {
     const loginsFile = logins('{}');
-    const env = { ...good, DEVICE_LOGINS_FILE: loginsFile, PORT: '0', HOST: '127.0.0.1' };
+    const env = { ...good, DEVICE_LOGINS_FILE: loginsFile, PORT: '0', HOST: '127.0.0.1', LOG_FORMAT: 'json' };
     expect(readConfig(env)).toEqual({
       host: '127.0.0.1',
       port: 0,
       secrets,
-      apiKey: 'k'.repeat(16),
+      apiKey: 'k-0123456789-key',
       loginsFile,
       natsServers: [],
       trustedProxies: [],
+      operations: {
+        metricsPort: undefined,
+        drainDelayMs: 0,
+        requestsPerMinute: 600,
+        logFormat: 'json',
+        offlineGraceMs: 60_000,
+        webhook: undefined,
+      },
     });
     const linked = { ...env, NATS_URL: 'nats://10.0.0.1:4222, nats://10.0.0.2:4222' };
     expect(readConfig(linked).natsServers).toEqual(['nats://10.0.0.1:4222', 'nats://10.0.0.2:4222']);
@@ -81,7 +89,7 @@ describe('readConfig', () => {
   });
 
   it.each<[string, NodeJS.ProcessEnv]>([
-    ['FEDECKS_SECRET', { FEDECKS_SECRET: `${'s'.repeat(32)},tooshort` }],
+    ['FEDECKS_SECRET', { FEDECKS_SECRET: `${secrets[0]},tooshort` }],
     ['API_KEY', { API_KEY: 'tooshort' }],
     ['PORT', { PORT: 'tooshort' }],
     ['DEVICE_LOGINS_FILE', { DEVICE_LOGINS_FILE: 'tooshort' }],

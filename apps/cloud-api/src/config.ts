@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { type OperationsConfig, readOperations } from './operations/operations-config.js';
+import { isWeak, secretIn } from './operations/secret-in.js';
 import { parseLogins } from './devices/logins-file.js';
 
 /** What the app is told by its environment. */
@@ -16,6 +18,7 @@ export interface Config {
   readonly natsServers: readonly string[];
   /** The proxies whose `X-Forwarded-For` is believed. Empty where devices connect without one. */
   readonly trustedProxies: readonly string[];
+  readonly operations: OperationsConfig;
 }
 
 /** The environment does not say what the app needs to know. The message lists everything, and holds no value. */
@@ -26,35 +29,38 @@ export class ConfigError extends Error {
 }
 
 const MIN_SECRET_BYTES = 32;
-const MIN_API_KEY_LENGTH = 16;
+const MIN_API_KEY_BYTES = 16;
 const MAX_PORT = 65_535;
 
 /**
  * Reads the environment: `FEDECKS_SECRET`, `API_KEY` and `DEVICE_LOGINS_FILE` must be set; `PORT` is 3000 and
  * `HOST` 0.0.0.0 by default. Port 0 takes a free one. `NATS_URL` links several processes that serve one fleet.
- * `TRUSTED_PROXIES` names the proxies in front of it: without it all devices behind one share the proxy's address, and so
+ * `FEDECKS_SECRET_FILE` and `API_KEY_FILE` name files instead. `TRUSTED_PROXIES` names the proxies in front of it: without it all devices behind one share the proxy's address, and so
  * its limits.
  * @throws {ConfigError} naming everything that is wrong, and what to do about it.
  */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const problems: string[] = [];
-  const { HOST: host = '0.0.0.0', PORT = '3000', API_KEY: apiKey = '', DEVICE_LOGINS_FILE = '' } = env;
+  const { HOST: host = '0.0.0.0', PORT = '3000', DEVICE_LOGINS_FILE = '' } = env;
 
   const port = /^\d{1,5}$/.test(PORT) ? Number(PORT) : NaN;
   if (!(port <= MAX_PORT)) problems.push(`PORT must be a number from 0 to ${MAX_PORT}.`);
   if (host === '')
     problems.push('HOST must be an address to listen on, for example 0.0.0.0 for all interfaces.');
 
-  const secrets = (env['FEDECKS_SECRET'] ?? '').split(',').map((secret) => secret.trim());
-  if (secrets.some((secret) => Buffer.byteLength(secret) < MIN_SECRET_BYTES)) {
+  const secrets = secretIn(env, 'FEDECKS_SECRET', problems)
+    .split(',')
+    .map((secret) => secret.trim());
+  if (secrets.some((secret) => isWeak(secret, MIN_SECRET_BYTES))) {
     problems.push(
-      `FEDECKS_SECRET must be set: secrets of at least ${MIN_SECRET_BYTES} bytes, separated by commas; the ` +
+      `FEDECKS_SECRET must be set: random secrets of at least ${MIN_SECRET_BYTES} bytes, separated by commas; the ` +
         'first one signs. Create one with: openssl rand -base64 48',
     );
   }
-  if (apiKey.length < MIN_API_KEY_LENGTH) {
+  const apiKey = secretIn(env, 'API_KEY', problems);
+  if (isWeak(apiKey, MIN_API_KEY_BYTES)) {
     problems.push(
-      `API_KEY must be set: at least ${MIN_API_KEY_LENGTH} characters. Create one with: openssl rand -hex 24`,
+      `API_KEY must be set: at least ${MIN_API_KEY_BYTES} random bytes. Create one with: openssl rand -hex 24`,
     );
   }
   const loginsProblem = problemOfLogins(DEVICE_LOGINS_FILE);
@@ -75,8 +81,19 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     );
   }
 
+  const operations = readOperations(env, problems);
+
   if (problems.length > 0) throw new ConfigError(problems);
-  return { host, port, secrets, apiKey, loginsFile: DEVICE_LOGINS_FILE, natsServers, trustedProxies };
+  return {
+    host,
+    port,
+    secrets,
+    apiKey,
+    loginsFile: DEVICE_LOGINS_FILE,
+    natsServers,
+    trustedProxies,
+    operations,
+  };
 }
 
 function listIn(text = ''): readonly string[] {

@@ -1,7 +1,8 @@
-import { isatty } from 'node:tty';
-import { ConsoleLogger, Logger } from '@nestjs/common';
+import { Logger } from '@nestjs/common';
 import { createApp } from './app.js';
 import { type Config, ConfigError, readConfig } from './config.js';
+import { JsonLogger } from './operations/json-logger.js';
+import { TextLogger } from './operations/text-logger.js';
 
 function configOrExit(): Config {
   try {
@@ -16,15 +17,9 @@ function configOrExit(): Config {
 // A closed log pipe must not end the process: further lines are dropped.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 const config = configOrExit();
-Logger.overrideLogger(
-  new ConsoleLogger({
-    prefix: 'cloud-api',
-    // No colours in a journal or file.
-    colors: isatty(1),
-    // Not debug, which Nest's logger has on by default: the library writes a line there for each message.
-    logLevels: ['fatal', 'error', 'warn', 'log'],
-  }),
-);
+Logger.overrideLogger(config.operations.logFormat === 'json' ? new JsonLogger() : new TextLogger());
+// Not debug, which is on by default: the library writes a line there for each message.
+Logger.overrideLogger(['fatal', 'error', 'warn', 'log']);
 const app = await createApp(config);
 // Waits for the devices to be told, and ends with status 0.
 app.enableShutdownHooks([], { useProcessExit: true });

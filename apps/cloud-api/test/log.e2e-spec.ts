@@ -3,10 +3,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { FedecksClient, MemoryTokenStore } from '@fedecks/nest/client';
 import { tuple } from '@fedecks/nest/wire';
 import { Program } from '../../../libs/fedecks/test/support/child-app.js';
 import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
-import { API_KEY, CloudApi } from './support/cloud-api.js';
+import { hashPassword } from '../src/devices/password.js';
+import { API_KEY, CloudApi, CREDENTIALS } from './support/cloud-api.js';
 
 describe('the log of cloud-api', () => {
   let cloud: CloudApi;
@@ -68,15 +70,49 @@ describe('cloud-api as a process', () => {
     await rm(directory, { recursive: true });
   });
 
-  it('keeps running when the reader of its log exits', async () => {
-    const port = await freePort();
-    const env = {
+  function environment(port: number): NodeJS.ProcessEnv {
+    return {
       HOST: '127.0.0.1',
       PORT: String(port),
-      FEDECKS_SECRET: 'x'.repeat(32),
+      FEDECKS_SECRET: 'secret-0123456789'.repeat(2),
       API_KEY,
       DEVICE_LOGINS_FILE: join(directory, 'logins.json'),
     };
+  }
+
+  it('writes lines of JSON where there is no terminal, with the device and its connection', async () => {
+    const { username, password } = CREDENTIALS;
+    const logins = { [username]: { password: await hashPassword(password), devices: ['*'] } };
+    await writeFile(join(directory, 'logins.json'), JSON.stringify(logins));
+    const port = await freePort();
+    const app = program.start([], { env: environment(port) });
+    const url = `ws://127.0.0.1:${port}/fedecks/websocket`;
+    const device = new FedecksClient({ url, deviceId: 'greenhouse-1', tokenStore: new MemoryTokenStore() });
+    const lines: Record<string, unknown>[] = [];
+    const until = async (text: string): Promise<Record<string, unknown>> => {
+      for (;;) {
+        const line = JSON.parse(await app.line()) as Record<string, unknown>;
+        lines.push(line);
+        if (String(line['msg']).includes(text)) return line;
+      }
+    };
+    try {
+      expect(await until('Listening on')).toMatchObject({ level: 'info', context: 'CloudApi' });
+      await device.login(CREDENTIALS);
+      const line = await until('connected from');
+      expect(line).toMatchObject({ level: 'info', context: 'Devices', deviceId: 'greenhouse-1', connection: 1 });
+      await device.send(tuple('hello', null));
+      expect(await until('says hello')).toMatchObject({ deviceId: 'greenhouse-1', connection: 1 });
+      expect(JSON.stringify(lines)).not.toContain(password);
+    } finally {
+      await device.stop();
+      app.dispose();
+    }
+  });
+
+  it('keeps running when the reader of its log exits', async () => {
+    const port = await freePort();
+    const env = environment(port);
     // Both outputs go to a reader that exits after one line.
     const by = ['bash', '-c', 'exec "$0" "$@" > >(exec head -n 1) 2>&1'];
     const app = program.start([], { by, env });

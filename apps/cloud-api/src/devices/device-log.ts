@@ -2,7 +2,6 @@ import { Injectable, Logger, ValidationPipe } from '@nestjs/common';
 import {
   type ConnectedDevice,
   Device,
-  DeviceId,
   type DisconnectCause,
   OnConnected,
   OnDisconnected,
@@ -13,6 +12,7 @@ import {
 import { type Term } from '@fedecks/nest/wire';
 import { toJson } from '../live/term-json.js';
 import { LineLimit } from '../log/line-limit.js';
+import { fieldsOf } from '../operations/log-fields.js';
 import { summary, TelemetryDto } from './telemetry.dto.js';
 import { TelemetryFields } from './telemetry-fields.pipe.js';
 
@@ -30,34 +30,44 @@ export class DeviceLog {
   private readonly connections = new LineLimit(this.logger, 'connections of devices', CONNECTION_LINES);
 
   @OnConnected()
-  connected(@Device() { id, remoteAddress }: ConnectedDevice) {
-    if (this.connections.admit(id)) this.logger.log(`${shown(id)} connected from ${visible(remoteAddress)}`);
+  connected(@Device() device: ConnectedDevice) {
+    const { id, remoteAddress } = device;
+    if (this.connections.admit(id))
+      this.logger.log(`${shown(id)} connected from ${visible(remoteAddress)}`, fieldsOf(device));
   }
 
   @OnMessage('telemetry')
-  telemetry(@DeviceId() id: string, @Payload(TelemetryFields, new ValidationPipe()) reading: TelemetryDto) {
-    if (this.messages.admit(id)) this.logger.log(`${shown(id)} telemetry: ${summary(reading)}`);
+  telemetry(
+    @Device() device: ConnectedDevice,
+    @Payload(TelemetryFields, new ValidationPipe()) reading: TelemetryDto,
+  ) {
+    if (this.messages.admit(device.id))
+      this.logger.log(`${shown(device.id)} telemetry: ${summary(reading)}`, fieldsOf(device));
   }
 
   @OnMessage('hello')
-  hello(@DeviceId() id: string, @Payload() payload: Term) {
-    if (this.messages.admit(id)) this.logger.log(`${shown(id)} says hello: ${shown(payload)}`);
+  hello(@Device() device: ConnectedDevice, @Payload() payload: Term) {
+    if (this.messages.admit(device.id))
+      this.logger.log(`${shown(device.id)} says hello: ${shown(payload)}`, fieldsOf(device));
     return ['hi', 'there'];
   }
 
   @OnMessage()
-  other(@DeviceId() id: string, @Payload() message: Term) {
-    if (this.messages.admit(id)) this.logger.log(`${shown(id)} sent ${shown(message)}`);
+  other(@Device() device: ConnectedDevice, @Payload() message: Term) {
+    if (this.messages.admit(device.id))
+      this.logger.log(`${shown(device.id)} sent ${shown(message)}`, fieldsOf(device));
   }
 
   @OnRawMessage()
-  raw(@DeviceId() id: string, @Payload() bytes: Uint8Array) {
-    if (this.messages.admit(id)) this.logger.log(`${shown(id)} sent ${bytes.length} raw bytes`);
+  raw(@Device() device: ConnectedDevice, @Payload() bytes: Uint8Array) {
+    if (this.messages.admit(device.id))
+      this.logger.log(`${shown(device.id)} sent ${bytes.length} raw bytes`, fieldsOf(device));
   }
 
   @OnDisconnected()
-  disconnected(@DeviceId() id: string, @Payload() { type, code }: DisconnectCause) {
-    if (this.connections.admit(id)) this.logger.log(`${shown(id)} disconnected: ${type} (${code})`);
+  disconnected(@Device() device: ConnectedDevice, @Payload() { type, code }: DisconnectCause) {
+    if (this.connections.admit(device.id))
+      this.logger.log(`${shown(device.id)} disconnected: ${type} (${code})`, fieldsOf(device));
   }
 }
 

@@ -27,12 +27,13 @@ import {
 import { type Term, TermEncodeError } from '@fedecks/nest/wire';
 import { ApiKeyGuard } from '../api-key/api-key.guard.js';
 import { type Json, toJson } from '../live/term-json.js';
+import { RateLimitGuard } from '../operations/rate-limit.guard.js';
 import { RequestDto } from './request.dto.js';
 import { WithoutPayload } from './without-payload.pipe.js';
 
 /** What operators do with devices over HTTP. All of it needs the API key. */
 @Controller('devices')
-@UseGuards(ApiKeyGuard)
+@UseGuards(RateLimitGuard, ApiKeyGuard)
 export class DevicesController {
   constructor(private readonly fedecks: Fedecks) {}
 

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Logger } from '@nestjs/common';
+import { Logger, type Type } from '@nestjs/common';
 import { type NestExpressApplication } from '@nestjs/platform-express';
 import { Fedecks } from '@fedecks/nest';
 import { FedecksClient, MemoryTokenStore } from '@fedecks/nest/client';
@@ -14,6 +14,7 @@ import { str, strMap, term } from '../../../../libs/fedecks/test/support/term-by
 import { createApp } from '../../src/app.js';
 import { type Config } from '../../src/config.js';
 import { type Login } from '../../src/devices/logins-file.js';
+import { type OperationsConfig } from '../../src/operations/operations-config.js';
 import { hashPassword } from '../../src/devices/password.js';
 
 export const API_KEY = 'key-of-the-operators';
@@ -41,10 +42,25 @@ export interface RawLogin {
   readonly forwardedFor?: string;
 }
 
+/** As without any variable. */
+const OPERATIONS: OperationsConfig = {
+  metricsPort: undefined,
+  drainDelayMs: 0,
+  requestsPerMinute: 10_000,
+  logFormat: 'text',
+  offlineGraceMs: 60_000,
+  webhook: undefined,
+};
+
+interface TestConfig extends Partial<Omit<Config, 'operations'>> {
+  readonly operations?: Partial<OperationsConfig>;
+}
+
 /** The composed app on a free port of this machine, with the devices and operators a test opens. */
 export class CloudApi {
   private readonly clients: FedecksClient[] = [];
   private readonly operators: WebSocket[] = [];
+  private ending: Promise<void> | undefined;
 
   private constructor(
     private readonly app: NestExpressApplication,
@@ -52,7 +68,7 @@ export class CloudApi {
     readonly port: number,
   ) {}
 
-  static async start(given: Partial<Config> = {}): Promise<CloudApi> {
+  static async start({ operations, ...given }: TestConfig = {}): Promise<CloudApi> {
     // Off, because many tests cause errors that the app logs.
     Logger.overrideLogger(false);
     const directory = await mkdtemp(join(tmpdir(), 'cloud-api-test-'));
@@ -66,6 +82,7 @@ export class CloudApi {
       loginsFile,
       natsServers: [],
       trustedProxies: [],
+      operations: { ...OPERATIONS, ...operations },
       ...given,
     };
     const app = await createApp(config);
@@ -155,6 +172,11 @@ export class CloudApi {
     return { socket, shown, refused, closed };
   }
 
+  /** Something that the app provides. */
+  get<Provided>(type: Type<Provided>): Provided {
+    return this.app.get(type);
+  }
+
   /** The application's service, for tests beyond the operators' API. */
   get fedecks(): Fedecks {
     return this.app.get(Fedecks);
@@ -174,10 +196,15 @@ export class CloudApi {
     return { status: response.status, body: await response.json(), location };
   }
 
+  /** Ends the app while its devices are connected. */
+  end(): Promise<void> {
+    return (this.ending ??= this.app.close());
+  }
+
   async close(): Promise<void> {
     for (const operator of this.operators) operator.terminate();
     await Promise.all(this.clients.map((client) => client.stop()));
-    await this.app.close();
+    await this.end();
     await rm(this.directory, { recursive: true });
   }
 }

@@ -42,6 +42,7 @@ function connect(
       peerOf: () => undefined,
       deviceIds: () => [],
       announce: () => true,
+      onState: () => undefined,
       onFailure: () => undefined,
     }),
     decoding: {},

@@ -165,7 +165,12 @@ export class Connection
     this.refreshTokenAt = this.lastDataAt + options.tokenRefreshMs;
     this.reader = new FrameReader(options.maxFrameBytes);
     this.inbox = new Inbox({ messages: options.mailboxLimit, bytes: options.mailboxBytes }, this);
-    this.outbox = new Outbox(socket, options.maxBufferedBytes, () => this.end('slow_consumer'));
+    this.outbox = new Outbox(
+      socket,
+      options.maxBufferedBytes,
+      () => this.end('slow_consumer'),
+      () => this.endpoint.telemetry.onSendBufferFull(),
+    );
     socket.connection = this;
     socket.on('data', onData);
     socket.on('end', onEnd);
@@ -287,13 +292,15 @@ export class Connection
     const isFull = this.waitsForRoom ? !inbox.roomy : inbox.full;
     // The answer that a handler waits for may come after what does not fit.
     const mayReadOn = this.conversation !== undefined && this.conversation.asked.size > 0 && !inbox.overfull;
-    this.waitsForRoom = isFull && !mayReadOn;
-    return !this.waitsForRoom;
+    const waitsForRoom = isFull && !mayReadOn;
+    if (waitsForRoom && !this.waitsForRoom) this.endpoint.telemetry.onMailboxFull();
+    this.waitsForRoom = waitsForRoom;
+    return !waitsForRoom;
   }
 
   private onMessage(data: Buffer, steps: number, control: ControlType | undefined): void {
     if (isTokenPleaseFrame(data)) {
-      this.sendToken();
+      this.sendToken('requested');
       return;
     }
     if (control !== undefined && !this.takeControl(data)) return;
@@ -356,7 +363,7 @@ export class Connection
       this.endpoint.onReceived(this.device, bytes);
       this.run(this.inbox, router.raw(bytes), bytes, data.length, this.runner);
     } else if (isTokenPlease(term)) {
-      this.sendToken();
+      this.sendToken('requested');
     } else {
       this.endpoint.onReceived(this.device, term);
       this.run(this.inbox, router.message(term), term, data.length, this.runner);
@@ -455,6 +462,7 @@ export class Connection
 
   sendDeliveryControl(control: DeliveryControl): void {
     void this.write(encodeControl(control), 'ack');
+    this.endpoint.telemetry.onDeliveryAnswer(control);
   }
 
   replaced(): void {
@@ -561,13 +569,15 @@ export class Connection
     return (this.conversation ??= new Conversation((control) => {
       const isRequest = control.type === 'request' || control.type === 'cancel';
       void this.write(encodeControl(control), isRequest ? 'request' : 'reply');
+      this.endpoint.telemetry.onAnswer(control);
     }, this.endpoint.decoding));
   }
 
-  private sendToken(): void {
+  private sendToken(reason: 'requested' | 'refresh'): void {
     this.refreshTokenAt = performance.now() + this.endpoint.options.tokenRefreshMs;
     try {
       void this.write(this.endpoint.tokenFrame(this.device, this.grant), 'token');
+      this.endpoint.telemetry.onToken(reason);
     } catch (error) {
       // The application may have changed the claims to a value that JSON cannot represent.
       this.onFailure(error);
@@ -586,7 +596,7 @@ export class Connection
     this.lanes?.watch(now);
     if (this.draining || this.state === 'closed') return;
     if (!this.paused && this.isSilent(now)) this.end('idle_timeout');
-    else if (now >= this.refreshTokenAt || hasExpired(this.grant, wallNow)) this.sendToken();
+    else if (now >= this.refreshTokenAt || hasExpired(this.grant, wallNow)) this.sendToken('refresh');
   }
 
   /** Bytes show that a device is alive, but a message that arrives too slowly counts as silence. */

@@ -11,6 +11,7 @@ import { LimitedLog } from './limited-log.js';
 import { type LocalNode } from './local-node.js';
 import { type PresenceEntry } from './presence.js';
 import { type Revocations } from './revocations.js';
+import { type Telemetry } from './telemetry.js';
 
 /** A message from a device: a term, or the bytes of a raw message. */
 export interface UpstreamMessage {
@@ -32,6 +33,7 @@ export interface LocalEndpoint {
   readonly backplane: Backplane;
   readonly revocations: Pick<Revocations, 'revoke'>;
   readonly toDevices: ToDevices;
+  readonly telemetry: Pick<Telemetry, 'isCounting' | 'onPushed' | 'onRequestEnded'>;
   report(error: SocketError): void;
 }
 

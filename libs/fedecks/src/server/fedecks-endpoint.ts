@@ -1,4 +1,4 @@
-import { type Observable } from 'rxjs';
+import { defer, type Observable, tap } from 'rxjs';
 import { GuardedObservable, type OnFailure } from '../faults/index.js';
 import {
   type Answered,
@@ -14,6 +14,7 @@ import {
   type EventName,
   encodeTerm,
   type EventsOf,
+  FedecksError,
   type MessageToSend,
   type PayloadToSend,
   type Term,
@@ -94,7 +95,10 @@ export class FedecksEndpoint<C extends Contract = Contract> {
     payload: PayloadToSend<EventsOf<C, 'down'>, Event, Payload>,
     options?: RequestOptions,
   ): Promise<Term> {
-    return request(this.asking('request', deviceId, event, payload), options);
+    const outcome = request(this.asking('request', deviceId, event, payload), options);
+    const [target] = this.targets();
+    if (target?.telemetry.isCounting) void countOutcome(target, outcome);
+    return outcome;
   }
 
   /**
@@ -108,7 +112,22 @@ export class FedecksEndpoint<C extends Contract = Contract> {
     payload: PayloadToSend<EventsOf<C, 'down'>, Event, Payload>,
   ): Observable<Term> {
     const ask = this.asking('stream', deviceId, event, payload);
-    return new GuardedObservable(stream(ask), this.onObserverFailure);
+    return new GuardedObservable(this.counted(stream(ask)), this.onObserverFailure);
+  }
+
+  private counted(values: Observable<Term>): Observable<Term> {
+    return defer(() => {
+      const [target] = this.targets();
+      if (!target?.telemetry.isCounting) return values;
+      const count = (outcome: string): void => target.telemetry.onRequestEnded(outcome);
+      return values.pipe(
+        tap({
+          complete: () => count('answered'),
+          error: (error: unknown) => count(outcomeOf(error)),
+          unsubscribe: () => count('aborted'),
+        }),
+      );
+    });
   }
 
   private asking(method: string, deviceId: string, event: string, payload: unknown): Ask {
@@ -280,8 +299,37 @@ export function checkDeviceId(call: string, deviceId: unknown): void {
   );
 }
 
+/** Never rejects: the caller of the request has its error. */
+async function countOutcome({ telemetry }: LocalEndpoint, answer: Promise<Term>): Promise<void> {
+  await answer.then(
+    () => telemetry.onRequestEnded('answered'),
+    (error: unknown) => telemetry.onRequestEnded(outcomeOf(error)),
+  );
+}
+
+/** The code of an error of ours. Otherwise its caller has given up, or has asked for what cannot be sent. */
+function outcomeOf(error: unknown): string {
+  return error instanceof FedecksError ? error.code : 'aborted';
+}
+
+/** As {@link writeOrPush}, and counts the result. */
+function pushTo(endpoint: LocalEndpoint, deviceId: string, frame: Buffer): boolean | Promise<boolean> {
+  const sent = writeOrPush(endpoint, deviceId, frame);
+  const { telemetry } = endpoint;
+  if (!telemetry.isCounting) return sent;
+  const onPushed = (isSent: boolean): boolean => {
+    telemetry.onPushed(isSent ? 'sent' : 'offline');
+    return isSent;
+  };
+  if (typeof sent === 'boolean') return onPushed(sent);
+  return sent.then(onPushed, (error: unknown) => {
+    telemetry.onPushed('failed');
+    throw error;
+  });
+}
+
 /** Writes on this node if it holds the device, otherwise through the node that does. */
-function pushTo(
+function writeOrPush(
   { node, options, backplane }: LocalEndpoint,
   deviceId: string,
   frame: Buffer,

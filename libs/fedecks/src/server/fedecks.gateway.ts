@@ -115,6 +115,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
       peerOf: (deviceId) => this.node.newest(deviceId),
       deviceIds: () => [...new Set(this.node.connections().map(({ device }) => device.id))],
       announce: (deviceId, entries) => this.backplane.announce(deviceId, entries),
+      onState: (state) => this.telemetry.onDeliveryState(state),
       onFailure: (what, error) => deliveryLog.error(`The delivery store failed at ${what}`, error),
     });
     this.node = new LocalNode(
@@ -125,6 +126,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
       new LimitedLog(this.logger),
       (name, any) => this.backplane.hasMembers(name, any),
       this.toDevices,
+      this.telemetry,
     );
     this.backplane = options.backplane(this.node);
     this.leftovers = new Leftovers(options);

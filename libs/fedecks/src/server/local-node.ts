@@ -10,6 +10,7 @@ import { type ConnectedDevice, type SocketError } from './device.js';
 import { Duplicates } from './duplicates.js';
 import { type ResolvedOptions } from './fedecks-options.js';
 import { type Revocations } from './revocations.js';
+import { type Telemetry } from './telemetry.js';
 import { binaryFrame } from './websocket/frame-writer.js';
 
 const MAX_GROUP_NAME_BYTES = 128;
@@ -38,6 +39,7 @@ export class LocalNode implements BackplaneEndpoint {
     private readonly limited: Pick<Log, 'warn'>,
     onMembers: (name: string, any: boolean) => void,
     private readonly toDevices: Pick<ToDevices, 'onChangeElsewhere' | 'onReachable'>,
+    private readonly telemetry: Pick<Telemetry, 'onBackplaneChange'>,
   ) {
     this.decisions = new Duplicates(options, this.registry, report);
     this.groups = new Groups(onMembers);
@@ -184,6 +186,7 @@ export class LocalNode implements BackplaneEndpoint {
   }
 
   changed(health: BackplaneHealth): void {
+    this.telemetry.onBackplaneChange(health);
     if (health.status === 'up') this.logger.log('The backplane is up');
     else this.logger.warn(`The backplane is degraded: ${health.reason}`);
   }

@@ -39,6 +39,34 @@ export const FEDECKS_METRICS = [
   counter('fedecks_received_bytes_total', 'Bytes of messages from devices.'),
   counter('fedecks_messages_sent_total', 'Messages to devices: reply, push, token, request or ack.', 'kind'),
   counter('fedecks_sent_bytes_total', 'Bytes of messages to devices.'),
+  counter('fedecks_mailbox_pauses_total', 'Times a device was not read on, because its mailbox was full.'),
+  counter(
+    'fedecks_send_buffer_pauses_total',
+    'Times the values of a handler waited, because the device did not read.',
+  ),
+  counter('fedecks_pushes_total', 'Calls of push, by result: sent, offline or failed.', 'result'),
+  counter(
+    'fedecks_requests_total',
+    'Requests and streams to devices, by outcome: answered, aborted, or the code of the error.',
+    'outcome',
+  ),
+  counter(
+    'fedecks_device_requests_total',
+    'Requests of devices that were answered, by outcome: answered, or the code of the error.',
+    'outcome',
+  ),
+  counter(
+    'fedecks_deliveries_total',
+    'Messages kept for devices, by the state they came to: queued, sent, done, rejected, expired or cancelled.',
+    'state',
+  ),
+  counter(
+    'fedecks_device_deliveries_total',
+    'Deliveries of devices, by answer: acknowledged, or the code of the nack.',
+    'answer',
+  ),
+  counter('fedecks_tokens_total', 'Tokens sent, by reason: requested or refresh.', 'reason'),
+  counter('fedecks_backplane_changes_total', 'Changes of health of the backplane: up or degraded.', 'status'),
   counter(
     'fedecks_errors_total',
     'Errors that @OnSocketError receives, by type: undelivered, handler_failed ...',

@@ -39,9 +39,15 @@ const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 describe('Outbox', () => {
   let socket: Socket;
   let overflows: number;
+  let pauses: number;
 
   function outbox({ held = false, maxBufferedBytes = 1_000 } = {}): Outbox {
-    const made = new Outbox(socket, maxBufferedBytes, () => overflows++);
+    const made = new Outbox(
+      socket,
+      maxBufferedBytes,
+      () => overflows++,
+      () => pauses++,
+    );
     if (!held) made.release();
     return made;
   }
@@ -49,6 +55,7 @@ describe('Outbox', () => {
   beforeEach(() => {
     socket = new Socket({ writableHighWaterMark: 100 });
     overflows = 0;
+    pauses = 0;
   });
   afterEach(() => socket.destroy());
 

@@ -23,11 +23,15 @@ export class Outbox {
   /** One shared promise: removing thousands of listeners takes seconds. */
   private drain: Promise<void> | undefined;
 
-  /** @param onOverflow called when a frame would exceed the buffer limit. */
+  /**
+   * @param onOverflow called when a frame would exceed the buffer limit.
+   * @param onFull called when {@link drained} has to wait for the device.
+   */
   constructor(
     private readonly socket: Duplex,
     private readonly maxBufferedBytes: number,
     private readonly onOverflow: () => void,
+    private readonly onFull: () => void,
   ) {
     this.holdTimer = setTimeout(() => this.release(), HOLD_MS);
   }
@@ -68,6 +72,7 @@ export class Outbox {
   }
 
   private nextDrain(): Promise<void> {
+    this.onFull();
     return new Promise((resolve) => {
       const go = (): void => {
         this.drain = undefined;

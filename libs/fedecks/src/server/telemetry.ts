@@ -1,6 +1,8 @@
 import { channel } from 'node:diagnostics_channel';
 import { isPromise } from '../faults/index.js';
-import { eventOf, type Term } from '../wire/internal.js';
+import { type DeliveryControl, eventOf, type RequestControl, type Term } from '../wire/internal.js';
+import { type BackplaneHealth, type PushResult } from './backplane.js';
+import { type DeviceDeliveryState } from './deliveries/device-delivery.js';
 import { type ConnectedDevice, type DisconnectCause, type SocketError } from './device.js';
 import { type LimitedLog } from './limited-log.js';
 import { type MetricName, type MetricsRecorder } from './metrics.js';
@@ -54,6 +56,11 @@ export class Telemetry {
       CHANNELS.handled.hasSubscribers ||
       CHANNELS.sent.hasSubscribers
     );
+  }
+
+  /** Whether a recorder counts. */
+  get isCounting(): boolean {
+    return this.recorder !== undefined;
   }
 
   /** @param status of the answer, 101 for a connection; undefined if the peer disconnected before it. */
@@ -129,6 +136,48 @@ export class Telemetry {
     if (this.debugging) this.debug(device, number, () => `closed with ${code}: ${type}`);
   }
 
+  onMailboxFull(): void {
+    this.count('fedecks_mailbox_pauses_total', {});
+  }
+
+  onSendBufferFull(): void {
+    this.count('fedecks_send_buffer_pauses_total', {});
+  }
+
+  onPushed(result: PushResult | 'failed'): void {
+    this.count('fedecks_pushes_total', { result });
+  }
+
+  /** @param outcome `answered`, `aborted`, or the code of an error. */
+  onRequestEnded(outcome: string): void {
+    this.count('fedecks_requests_total', { outcome });
+  }
+
+  /** What a device is sent about a request of its own. */
+  onAnswer(control: RequestControl): void {
+    if (control.type === 'error') this.count('fedecks_device_requests_total', { outcome: control.code });
+    else if (control.type === 'reply' || control.type === 'complete')
+      this.count('fedecks_device_requests_total', { outcome: 'answered' });
+  }
+
+  onDeliveryState(state: DeviceDeliveryState): void {
+    this.count('fedecks_deliveries_total', { state });
+  }
+
+  /** What a device is sent about a delivery of its own. */
+  onDeliveryAnswer(control: DeliveryControl): void {
+    if (control.type === 'ack') this.count('fedecks_device_deliveries_total', { answer: 'acknowledged' });
+    else if (control.type === 'nack') this.count('fedecks_device_deliveries_total', { answer: control.code });
+  }
+
+  onToken(reason: 'requested' | 'refresh'): void {
+    this.count('fedecks_tokens_total', { reason });
+  }
+
+  onBackplaneChange({ status }: BackplaneHealth): void {
+    this.count('fedecks_backplane_changes_total', { status });
+  }
+
   onError(error: SocketError): void {
     if (CHANNELS.error.hasSubscribers) CHANNELS.error.publish({ endpoint: this.endpoint, ...error });
     this.count('fedecks_errors_total', { type: error.type });
@@ -139,6 +188,7 @@ export class Telemetry {
   }
 
   private count(name: MetricName, labels: Readonly<Record<string, string>>, by = 1): void {
+    if (!this.recorder) return;
     this.record((recorder) => recorder.count(name, { endpoint: this.endpoint, ...labels }, by));
   }
 

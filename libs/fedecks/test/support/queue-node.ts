@@ -35,6 +35,7 @@ export class CloudNode implements Machine {
       peerOf: () => this.peer,
       deviceIds: () => (this.peer ? [DEVICE] : []),
       announce: (_deviceId, entries) => this.announce(entries),
+      onState: () => undefined,
       onFailure: (what, error) => this.world.note(`${this.name} failed at ${what}: ${String(error)}`),
     });
   }

@@ -79,7 +79,8 @@ export class DeviceDelivery {
   }
 }
 
-function stateOf(entry: QueueEntry): DeviceDeliveryState {
+/** The state of an entry, as an application sees it. */
+export function stateOf(entry: QueueEntry): DeviceDeliveryState {
   if ('finalAt' in entry) return entry.state;
   return entry.attempts === 0 ? 'queued' : 'sent';
 }

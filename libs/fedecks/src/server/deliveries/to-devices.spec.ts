@@ -46,6 +46,7 @@ beforeEach(() => {
     peerOf: () => peer,
     deviceIds: () => ['a'],
     announce: () => true,
+    onState: () => undefined,
     onFailure: () => undefined,
   });
   toDevices.keepIn(store);
@@ -117,6 +118,7 @@ it('asks each minute of 1,000 messages that are waited for, and of the others in
       peerOf: () => undefined,
       deviceIds: () => [],
       announce: () => true,
+      onState: () => undefined,
       onFailure: () => undefined,
     });
     waiting.keepIn(store);

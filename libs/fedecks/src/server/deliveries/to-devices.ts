@@ -6,7 +6,7 @@ import {
   type QueueEntry,
 } from '../../delivery/index.js';
 import { type QueueStore } from './delivery-store.js';
-import { DeviceDelivery, idOf } from './device-delivery.js';
+import { DeviceDelivery, type DeviceDeliveryState, idOf, stateOf } from './device-delivery.js';
 import { DeviceQueues, entryAt, type Outgoing } from './device-queues.js';
 import { DeviceSender, type SenderPeer } from './device-sender.js';
 
@@ -23,6 +23,8 @@ export interface ToDevicesOwner {
   deviceIds(): string[];
   /** Tells the other nodes; false if they are not reachable. */
   announce(deviceId: string, entries: readonly QueueEntry[]): boolean;
+  /** A message has a new state, given by this node. */
+  onState(state: DeviceDeliveryState): void;
   onFailure(what: string, error: unknown): void;
 }
 
@@ -53,7 +55,10 @@ export class ToDevices {
     this.changes$ = this.changes.asObservable();
     this.queues = new DeviceQueues(endpoint, {
       announce: (deviceId, entries) => owner.announce(deviceId, entries),
-      onChange: (deviceId, entry) => this.onChange(deviceId, entry),
+      onChange: (deviceId, entry) => {
+        owner.onState(stateOf(entry));
+        this.onChange(deviceId, entry);
+      },
       onSwept: () => this.tellSome(),
       onFailure: (what, error) => owner.onFailure(what, error),
     });
