@@ -100,7 +100,12 @@ describe('cloud-api as a process', () => {
       expect(await until('Listening on')).toMatchObject({ level: 'info', context: 'CloudApi' });
       await device.login(CREDENTIALS);
       const line = await until('connected from');
-      expect(line).toMatchObject({ level: 'info', context: 'Devices', deviceId: 'greenhouse-1', connection: 1 });
+      expect(line).toMatchObject({
+        level: 'info',
+        context: 'Devices',
+        deviceId: 'greenhouse-1',
+        connection: 1,
+      });
       await device.send(tuple('hello', null));
       expect(await until('says hello')).toMatchObject({ deviceId: 'greenhouse-1', connection: 1 });
       expect(JSON.stringify(lines)).not.toContain(password);

@@ -16,7 +16,7 @@ interface Received {
 
 interface Told {
   readonly id: string;
-  readonly events: readonly { readonly type: string; readonly deviceId: string; readonly cause: string }[];
+  readonly events: readonly { readonly type: string; readonly deviceId: string; readonly since: string }[];
 }
 
 let cloud: CloudApi;
@@ -85,7 +85,7 @@ describe('the webhook', () => {
         },
       ],
     });
-    const [{ since }] = JSON.parse(offline.body).events as [{ since: string }];
+    const since = told(offline).events[0]!.since;
     expect(Date.parse(since)).toBeGreaterThanOrEqual(before);
     expect(await metrics()).toContain('\ncloud_devices_offline 1\n');
 

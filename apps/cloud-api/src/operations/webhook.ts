@@ -25,11 +25,7 @@ export class Webhook implements OnApplicationShutdown {
   private readonly failures: Counter;
   private isSending = false;
 
-  constructor(
-    config: WebhookConfig | undefined,
-    { outages$ }: DeviceWatch,
-    { registry }: CloudMetrics,
-  ) {
+  constructor(config: WebhookConfig | undefined, { outages$ }: DeviceWatch, { registry }: CloudMetrics) {
     const registers = [registry];
     this.events = new Counter({
       name: 'cloud_webhook_events_total',
@@ -73,7 +69,7 @@ export class Webhook implements OnApplicationShutdown {
     while (this.queue.length > 0 && !this.ending.signal.aborted) {
       const batch = this.queue.slice(0, MAX_BATCH);
       const isDelivered = await this.insist(batch, config);
-      if (this.ending.signal.aborted) return;
+      if (isDelivered === undefined) return;
       this.queue.splice(0, batch.length);
       if (isDelivered) this.events.inc({ result: 'delivered' }, batch.length);
       else this.drop(batch.length, `${MAX_ATTEMPTS} requests failed`);
@@ -81,13 +77,14 @@ export class Webhook implements OnApplicationShutdown {
     this.isSending = false;
   }
 
-  private async insist(batch: readonly Outage[], config: WebhookConfig): Promise<boolean> {
+  /** Whether it was delivered; undefined when the app ends. */
+  private async insist(batch: readonly Outage[], config: WebhookConfig): Promise<boolean | undefined> {
     const id = randomUUID();
     const body = JSON.stringify({ id, events: batch });
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
       const problem = await this.post(id, body, config);
       if (problem === undefined) return true;
-      if (this.ending.signal.aborted) return false;
+      if (this.ending.signal.aborted) return undefined;
       this.failures.inc();
       this.logger.warn(`Request ${attempt} of ${MAX_ATTEMPTS} to WEBHOOK_URL failed: ${problem}`);
       if (attempt < MAX_ATTEMPTS) await this.backOff(attempt);
