@@ -78,11 +78,6 @@ export class DeviceQueues {
     this.sweepTimer ??= setTimeout(() => void this.sweep(), SWEEP_MS).unref();
   }
 
-  /** Whether anything may be kept for any device. */
-  get isUsed(): boolean {
-    return this.sweepTimer !== undefined;
-  }
-
   /** Waits for what is being written. @param timeoutMs how long at most. */
   async close(timeoutMs: number): Promise<void> {
     this.isClosed = true;

@@ -60,8 +60,6 @@ export class DeviceSender {
   /** By lane what is being rejected: what follows is sent after that is kept, as its position covers what was before. */
   private readonly rejecting = new Map<number, Promise<void>>();
   private readonly results = new Map<number, { readonly seq: number; readonly value: Term }>();
-  private readonly events: SenderEvent[] = [];
-  private isDispatching = false;
   private isLooking = false;
   private mustLookAgain = false;
   private isLost = false;
@@ -156,18 +154,12 @@ export class DeviceSender {
     this.loaded.clear();
   }
 
-  /** Effects may cause events at once: those come after the effects of the event before. */
+  /** No effect causes an event at once: the store answers later. */
   private dispatch(event: SenderEvent): void {
-    this.events.push(event);
-    if (this.isDispatching) return;
-    this.isDispatching = true;
-    for (let next = this.events.shift(); next; next = this.events.shift()) {
-      if (!this.sender || this.isLost) break;
-      const { state, effects } = nextSender(this.sender, next, performance.now());
-      this.sender = state;
-      for (const effect of effects) this.perform(effect);
-    }
-    this.isDispatching = false;
+    if (!this.sender || this.isLost) return;
+    const { state, effects } = nextSender(this.sender, event, performance.now());
+    this.sender = state;
+    for (const effect of effects) this.perform(effect);
   }
 
   private perform(effect: SenderEffect): void {
@@ -240,15 +232,9 @@ export class DeviceSender {
     for (const { seq } of positions) this.held.delete(keyOf(lane, seq));
     if (outcome === 'handled') return this.settleHandled(lane, positions);
     // Without a code it has its final state.
-    if (code !== undefined) this.reject(lane, positions, { state: 'rejected', code, text });
-  }
-
-  private reject(lane: number, positions: readonly LanePosition[], ending: Ending): void {
-    const all = Promise.all([this.rejecting.get(lane), this.keep(positions, ending)]);
-    this.rejecting.set(
-      lane,
-      all.then(() => undefined),
-    );
+    if (code === undefined) return;
+    // The device cannot reject one more before that is kept: it is not sent.
+    this.rejecting.set(lane, this.keep(positions, { state: 'rejected', code, text }));
   }
 
   private settleHandled(lane: number, positions: readonly LanePosition[]): void {

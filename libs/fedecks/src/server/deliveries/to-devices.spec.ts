@@ -100,8 +100,9 @@ it('rejects `final` when the store fails, and asks it again the next time', asyn
   };
   await expect(delivery.final).rejects.toThrow('the disk is full');
   store.onRead = onRead;
+  const { final } = delivery;
   await toDevices.cancel('a', positionOf(delivery));
-  expect((await delivery.final).state).toBe('cancelled');
+  expect((await final).state).toBe('cancelled');
 });
 
 it('rejects `final` when the final state is no longer kept', async () => {
@@ -167,18 +168,17 @@ it('sends to the newest connection of a device, also when an older one ends afte
 });
 
 it('sends what is put in while it reads what waits', async () => {
-  await put('one');
-  const { onRead } = store;
-  const answers: (() => void)[] = [];
-  store.onRead = async (_deviceId, read) => {
-    const queue = read();
-    await new Promise<void>((resolve) => answers.push(resolve));
-    return queue;
-  };
   const newest = connect();
   await pause();
-  expect(answers).toHaveLength(1);
-  store.onRead = onRead;
+  const answers: (() => void)[] = [];
+  let reads = 0;
+  store.onRead = async (_deviceId, read) => {
+    const queue = read();
+    // The first read is that of the one who puts it in.
+    if (++reads === 2) await new Promise<void>((resolve) => answers.push(resolve));
+    return queue;
+  };
+  await put('one');
   await put('two');
   answers[0]!();
   await expectSent(newest, 'one', 'two');

@@ -154,7 +154,7 @@ export class ToDevices {
   onConnected(deviceId: string, peer: SenderPeer): void {
     this.senders.get(deviceId)?.sender.stop();
     this.senders.delete(deviceId);
-    if (!this.queues.isUsed || this.isClosing) return;
+    if (this.isClosing) return;
     void this.lookIfAnyWaits(deviceId, peer);
   }
 
