@@ -25,6 +25,7 @@ import {
 import { type Term, TermEncodeError } from '@fedecks/nest/wire';
 import { ApiKeyGuard } from '../api-key/api-key.guard.js';
 import { type Json, toJson } from '../live/term-json.js';
+import { RateLimitGuard } from '../operations/rate-limit.guard.js';
 import { DeliveryDto } from './delivery.dto.js';
 import { WithoutPayload } from './without-payload.pipe.js';
 
@@ -47,7 +48,7 @@ interface ShownDelivery {
 
 /** Messages that are kept for devices until these have handled them. All of it needs the API key. */
 @Controller()
-@UseGuards(ApiKeyGuard)
+@UseGuards(RateLimitGuard, ApiKeyGuard)
 export class DeliveriesController {
   constructor(private readonly fedecks: Fedecks) {}
 
