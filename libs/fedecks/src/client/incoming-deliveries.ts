@@ -94,6 +94,10 @@ export class IncomingDeliveries implements ReceiverOwner {
     return this.positions.setHandled(generation, handled);
   }
 
+  setHandledIn(): Promise<never> {
+    return Promise.reject(new TypeError('delivery.commit(tx) works in the cloud only.'));
+  }
+
   onStoreFailure(_deviceId: string, error: unknown): void {
     const reason = `They cannot be read or written, so nothing is acknowledged until they can: ${String(error)}`;
     this.report({ type: 'positions_failed', reason });

@@ -8,6 +8,7 @@ const INFO = {
   ageMs: undefined,
   sentAt: undefined,
   key: 'device/E/0/1',
+  commit: () => Promise.resolve(),
 };
 
 describe('DeliveryTurn', () => {

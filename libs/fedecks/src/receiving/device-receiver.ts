@@ -27,6 +27,8 @@ export interface DeliveryPeer {
 export interface ReceiverOwner {
   claim(deviceId: string): DeliveryClaim | Promise<DeliveryClaim>;
   setHandled(deviceId: string, generation: number, handled: HandledPosition): boolean | Promise<boolean>;
+  /** As `setHandled`, in a transaction of the application. */
+  setHandledIn(tx: unknown, deviceId: string, generation: number, handled: HandledPosition): Promise<boolean>;
   onStoreFailure(deviceId: string, error: unknown): void;
   /** What is granted for each lane at first; nothing where no deliveries are taken. */
   readonly grant: Window;
@@ -235,11 +237,20 @@ export class DeviceReceiver {
         ageMs,
         sentAt: ageMs === undefined ? undefined : dateBefore(ageMs),
         key: `${this.deviceId}/${encodeURIComponent(epoch)}/${lane}/${seq}`,
+        commit: (tx) => this.commit(tx, { lane, epoch, seq }),
       },
       (outcome) => this.onOutcome({ lane, epoch, seq }, outcome),
     );
     this.running.set(lane, turn);
     peer.takeTurn(turn);
+  }
+
+  private async commit(tx: unknown, position: HandledPosition): Promise<void> {
+    const generation = this.current?.generation ?? 0;
+    if (await this.owner.setHandledIn(tx, this.deviceId, generation, position)) return;
+    throw new Error(
+      'A newer connection of the device delivers this message again: roll the transaction back.',
+    );
   }
 
   private onOutcome(position: HandledPosition, outcome: DeliveryOutcome): void {

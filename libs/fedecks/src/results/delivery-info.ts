@@ -17,4 +17,12 @@ export interface DeliveryInfo {
    * that is unique: written in the transaction of the handler, it keeps a message from counting twice.
    */
   readonly key: string;
+  /**
+   * Keeps in your own transaction that the message is handled: with `setHandledIn` of your `deliveryStore`, in the cloud. If
+   * the transaction commits, it is not handled again, whatever dies; if it rolls back, it is. Call it last.
+   * @param tx is passed on to the store.
+   * @throws {Error} (rejects) when a newer connection of the device delivers: roll back, as that one has it. Also where the
+   *   store cannot join a transaction, and what the store throws.
+   */
+  readonly commit: (tx: unknown) => Promise<void>;
 }

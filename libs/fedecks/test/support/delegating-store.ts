@@ -1,7 +1,7 @@
 import { type DeliveryStore, MemoryDeliveryStore } from '@fedecks/nest';
 
-type Arguments<Method extends keyof DeliveryStore> = Parameters<DeliveryStore[Method]>;
-type Answer<Method extends keyof DeliveryStore> = ReturnType<DeliveryStore[Method]>;
+type Arguments<Method extends keyof DeliveryStore> = Parameters<Required<DeliveryStore>[Method]>;
+type Answer<Method extends keyof DeliveryStore> = ReturnType<Required<DeliveryStore>[Method]>;
 
 /** A store in memory, of which a test replaces methods. */
 export class DelegatingStore implements DeliveryStore {

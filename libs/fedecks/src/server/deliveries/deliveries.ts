@@ -71,6 +71,21 @@ export class Deliveries implements ReceiverOwner {
     return this.store.setHandled(this.endpoint, deviceId, generation, handled);
   }
 
+  async setHandledIn(
+    tx: unknown,
+    deviceId: string,
+    generation: number,
+    handled: HandledPosition,
+  ): Promise<boolean> {
+    if (!this.store.setHandledIn) {
+      throw new TypeError(
+        "delivery.commit(tx): 'deliveryStore' has no method setHandledIn(tx, ...), so it cannot join a transaction. Add it, or " +
+          'put delivery.key into a unique column.',
+      );
+    }
+    return this.store.setHandledIn(tx, this.endpoint, deviceId, generation, handled);
+  }
+
   onStoreFailure(deviceId: string, error: unknown): void {
     const who = `device ${JSON.stringify(deviceId)}`;
     this.log.error(`${who}: the store of deliveries failed, and is tried again`, error);

@@ -32,6 +32,17 @@ export interface HandledStore {
     generation: number,
     handled: HandledPosition,
   ): boolean | Promise<boolean>;
+  /**
+   * As {@link setHandled}, as a part of the transaction that a handler gives to `commit` of `@Delivery()`. It is called once
+   * for each `commit`.
+   */
+  setHandledIn?(
+    tx: unknown,
+    endpoint: string,
+    deviceId: string,
+    generation: number,
+    handled: HandledPosition,
+  ): boolean | Promise<boolean>;
 }
 
 /** Keeps what waits for each device, and the bytes of the messages. */
