@@ -1,5 +1,6 @@
 /** Deliveries from our cloud to our client: what an application sees on both sides. */
-import { Fedecks } from '@fedecks/nest';
+import { Test } from '@nestjs/testing';
+import { Fedecks, FedecksModule } from '@fedecks/nest';
 import { FedecksClient, MemoryOutboxStore, MemoryTokenStore } from '@fedecks/nest/client';
 import { type Cloud, PASSWORD, startCloud } from './support/cloud.js';
 import { eventually } from './support/eventually.js';
@@ -143,4 +144,13 @@ it('flow beside deliveries of the device', async () => {
     'ok',
     'ok',
   ]);
+});
+
+it('are refused before the app has started', async () => {
+  const module = await Test.createTestingModule({
+    imports: [
+      FedecksModule.forRoot({ secrets: ['x'.repeat(32)], authenticator: { authenticate: () => true } }),
+    ],
+  }).compile();
+  await expect(module.get(Fedecks).deliver('a', 'update', 1)).rejects.toThrow('the app has not started');
 });

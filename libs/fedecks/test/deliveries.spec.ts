@@ -626,7 +626,7 @@ describe('an app', () => {
     const counts = new Inbox<string>('count');
     const metrics = {
       count: (name: string, labels: Readonly<Record<string, string>>) =>
-        counts.put(`${name} ${labels['handler'] ?? labels['kind'] ?? ''}`),
+        counts.put(`${name} ${labels['handler'] ?? labels['kind'] ?? labels['answer'] ?? ''}`),
       observe: () => undefined,
     };
     await start({ metrics });
@@ -641,6 +641,7 @@ describe('an app', () => {
       'fedecks_received_bytes_total ',
       'fedecks_messages_sent_total ack',
       'fedecks_sent_bytes_total ',
+      'fedecks_device_deliveries_total acknowledged',
     ]);
   });
 });

@@ -144,8 +144,8 @@ export class FedecksEndpoint<C extends Contract = Contract> {
    * @throws {DeliveryQueueFullError} (rejects) when 1,000 messages wait for the device, or messages of 8 other lanes.
    * @throws {MessageTooLargeError} (rejects) when it has more than 256 KiB.
    * @throws {TermEncodeError} (rejects) when the payload holds something that is no term.
-   * @throws {RangeError} (rejects) for an option out of range, and when there are several endpoints: use
-   *   `fedecks.endpoint(path).deliver`.
+   * @throws {RangeError} (rejects) for an option out of range, before the app has started, and when there are several
+   *   endpoints: use `fedecks.endpoint(path).deliver`.
    * @throws {BackplaneError} (rejects) when the other nodes keep it, and are unreachable; or what your store throws.
    *   Whether it is kept is not known, if the store has kept it and its answer was lost.
    */
@@ -161,7 +161,13 @@ export class FedecksEndpoint<C extends Contract = Contract> {
     if (message.length > MAX_DELIVERY_BYTES)
       throw new MessageTooLargeError(message.length, MAX_DELIVERY_BYTES);
     const [target, another] = this.targets();
-    if (!target || another) {
+    if (!target) {
+      throw new RangeError(
+        'deliver(): the app has not started, so it has no endpoint yet. Call await app.init() or app.listen() before; in a ' +
+          'provider, deliver from onApplicationBootstrap() on.',
+      );
+    }
+    if (another) {
       throw new RangeError(
         'deliver(): this app has several endpoints. Use fedecks.endpoint(path).deliver(...).',
       );
