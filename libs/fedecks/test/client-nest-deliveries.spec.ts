@@ -195,6 +195,7 @@ describe('an @OnMessage method of a device', () => {
         ageMs: undefined,
         sentAt: undefined,
         key: 'nerves-242a/e42/2/7',
+        commit: expect.any(Function) as unknown,
       },
     });
   });
