@@ -47,4 +47,5 @@ it('remembers 10 writes of a device that were not answered', async () => {
 it('remembers such writes of 10,000 devices', async () => {
   await changeInVain(Array.from({ length: 10_001 }, (_, device) => `device ${device}`));
   expect([writer.unsureDevices.length, writer.unsureDevices[0]]).toEqual([10_000, 'device 1']);
-});
+  // 30,003 writes that fail.
+}, 120_000);
