@@ -83,10 +83,10 @@ export class Commands {
     return this.runner.run(command).pipe(map((result) => ({ ...result })));
   }
 
-  /** The cloud of the demo answers a `hello` with it. */
+  /** A cloud may answer a `hello` with it: there is nothing to do. */
   @OnMessage('hi')
-  hi() {
-    this.logger.debug('The cloud says hi');
+  hi(): void {
+    // Without a handler it would count as an unknown command.
   }
 
   /** The answer goes first: a cloud that does not get it would ask again. */
