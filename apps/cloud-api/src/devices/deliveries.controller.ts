@@ -15,13 +15,7 @@ import {
   UseGuards,
   ValidationPipe,
 } from '@nestjs/common';
-import {
-  type DeviceDelivery,
-  type DeviceDeliveryState,
-  DeliveryQueueFullError,
-  Fedecks,
-  MessageTooLargeError,
-} from '@fedecks/nest';
+import { type DeviceDelivery, DeliveryQueueFullError, Fedecks, MessageTooLargeError } from '@fedecks/nest';
 import { type Term, TermEncodeError } from '@fedecks/nest/wire';
 import { ApiKeyGuard } from '../api-key/api-key.guard.js';
 import { type Json, toJson } from '../live/term-json.js';
@@ -30,21 +24,7 @@ import { DeliveryDto } from './delivery.dto.js';
 import { WithoutPayload } from './without-payload.pipe.js';
 
 /** A delivery as operators see it. What is undefined is left out. */
-interface ShownDelivery {
-  readonly id: string;
-  readonly deviceId: string;
-  readonly event: string;
-  readonly key: string | undefined;
-  readonly state: DeviceDeliveryState;
-  readonly attempts: number;
-  readonly queuedAt: Date;
-  readonly sentAt: Date | undefined;
-  readonly finalAt: Date | undefined;
-  readonly isCancelled: boolean;
-  readonly result: Json | undefined;
-  readonly code: string | undefined;
-  readonly text: string | undefined;
-}
+type ShownDelivery = Omit<DeviceDelivery, 'final' | 'result'> & { readonly result: Json | undefined };
 
 /** Messages that are kept for devices until these have handled them. All of it needs the API key. */
 @Controller()

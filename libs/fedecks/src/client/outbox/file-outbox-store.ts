@@ -17,7 +17,7 @@ import {
   type OutboxStore,
 } from './outbox-store.js';
 import { checkFrame, decodePut, encodePut, frameBytes, type Opening } from './record.js';
-import { type OutboxCounters, type OutboxLimits, Waiting } from './waiting.js';
+import { type OutboxLimits, Waiting } from './waiting.js';
 import { IN_MEMORY, type Unwritten, Writer } from './writer.js';
 
 export interface FileOutboxOptions extends OutboxLimits {
@@ -54,7 +54,6 @@ export class FileOutboxStore implements OutboxStore {
   private readonly directory: string;
   private readonly environment: OutboxEnvironment;
   private opened: Opened | undefined;
-  readonly counters: OutboxCounters = { dropped: 0, rejected: 0, replaced: 0 };
 
   constructor(
     directory: string,
@@ -87,7 +86,7 @@ export class FileOutboxStore implements OutboxStore {
   private async load(listener: OutboxListener, lock: DirectoryLock): Promise<OutboxState> {
     const { files, now } = this.environment;
     const { directory, segmentBytes } = this;
-    const waiting = new Waiting(this.options, this.counters);
+    const waiting = new Waiting(this.options);
     const onDamage = (reason: string): void => listener.onFailure({ cause: 'damaged', reason });
     const loaded = await load({ files, directory, now: now(), waiting, onDamage });
     waiting.forgetEmptyLanes();
@@ -227,7 +226,6 @@ export class FileOutboxStore implements OutboxStore {
     const { key } = decodePut(frame, 0);
     const replaced = key === undefined ? undefined : waiting.claimKey(lane, seq, key);
     if (replaced === undefined) return;
-    this.counters.replaced++;
     this.remove(lane, replaced);
     listener.onRemoved(lane, replaced, 'replaced');
   }

@@ -12,7 +12,7 @@ import {
   type OutboxStore,
 } from './outbox-store.js';
 import { frameBytes, type Opening } from './record.js';
-import { type OutboxCounters, type OutboxLimits, Waiting } from './waiting.js';
+import { type OutboxLimits, Waiting } from './waiting.js';
 
 /** Keeps messages for as long as the process runs: for tests, and for devices without a disk. All degrees are `memory`. */
 export class MemoryOutboxStore implements OutboxStore {
@@ -20,13 +20,11 @@ export class MemoryOutboxStore implements OutboxStore {
   private readonly waiting: Waiting;
   private openings: readonly Opening[] = [];
   private readonly records = new Map<string, Map<number, OutboxRecord>>();
-  /** How many messages were lost to a limit, or to a newer one. */
-  readonly counters: OutboxCounters = { dropped: 0, rejected: 0, replaced: 0 };
   private readonly now: () => Moment;
 
   /** @param now what a test replaces. */
   constructor(limits: OutboxLimits = {}, now: () => Moment = momentNow) {
-    this.waiting = new Waiting(limits, this.counters);
+    this.waiting = new Waiting(limits);
     this.now = now;
   }
 
@@ -59,7 +57,6 @@ export class MemoryOutboxStore implements OutboxStore {
     this.records.set(lane, ofLane.set(seq, { ...message, message: message.message.slice(), seq, putAt }));
     const replaced = key === undefined ? undefined : waiting.claimKey(lane, seq, key);
     if (replaced !== undefined) {
-      this.counters.replaced++;
       this.remove(lane, replaced);
       listener.onRemoved(lane, replaced, 'replaced');
     }

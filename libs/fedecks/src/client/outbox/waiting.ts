@@ -21,13 +21,6 @@ export interface OutboxLimits {
   readonly full?: 'drop-oldest' | 'reject';
 }
 
-/** How many messages were lost to a limit, or to a newer one, since the store was made. */
-export interface OutboxCounters {
-  dropped: number;
-  rejected: number;
-  replaced: number;
-}
-
 interface Lane {
   readonly name: string;
   /** What the peer calls it: 0 to 7. */
@@ -48,10 +41,7 @@ export class Waiting {
   private readonly maxBytes: number;
   private readonly full: 'drop-oldest' | 'reject';
 
-  constructor(
-    limits: OutboxLimits,
-    private readonly counters: OutboxCounters = { dropped: 0, rejected: 0, replaced: 0 },
-  ) {
+  constructor(limits: OutboxLimits) {
     this.maxMessages = limits.maxMessages ?? 10_000;
     this.maxBytes = limits.maxBytes ?? 16 * 1024 * 1024;
     this.full = limits.full ?? 'drop-oldest';
@@ -78,7 +68,6 @@ export class Waiting {
    */
   makeRoom(bytes: number, drop: (lane: string, seq: number) => void): void {
     if (bytes > this.maxBytes) {
-      this.counters.rejected++;
       throw new OutboxFullError(
         `The message takes ${bytes} bytes, more than the outbox may hold (maxBytes: ${this.maxBytes}).`,
       );
@@ -87,14 +76,12 @@ export class Waiting {
       const isTooMany = this.count >= this.maxMessages;
       if (!isTooMany && this.bytes + bytes <= this.maxBytes) return;
       if (this.full === 'reject') {
-        this.counters.rejected++;
         throw new OutboxFullError(
           `The outbox is full: ${this.count} messages wait, ${this.bytes} bytes. Wait until it has room, or raise ` +
             `${isTooMany ? `'maxMessages', ${this.maxMessages}` : `'maxBytes', ${this.maxBytes}`}.`,
         );
       }
       const { name, index } = this.largest(isTooMany ? 'count' : 'bytes');
-      this.counters.dropped++;
       drop(name, index.following(0) as number);
     }
   }
