@@ -55,7 +55,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await client.close();
-  await fleet.close();
+  fleet.stopAll();
   await nats.close();
 });
 

@@ -81,6 +81,17 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       return { one, two, devices };
     }
 
+    /**
+     * Resolves when a node has heard that what it has asked so far was sent. The device may have a request before that; if
+     * it is lost then, nobody knows whether it was sent.
+     */
+    async function waitUntilHeard(by: BareNode, devices: Devices): Promise<void> {
+      const later = by.request('lamp', 'later');
+      const { id, answer } = await devices.next(devices.requests.length);
+      answer({ type: 'reply', id, value: null });
+      await later;
+    }
+
     history('bring the message, the time that is left, and the answer', async (fleet) => {
       const value = {
         celsius: 21.5,
@@ -197,6 +208,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       const three = await fleet.node();
       const answer = code(one.request('lamp', 'read'));
       const request = await devices.next();
+      await waitUntilHeard(one, devices);
       three.open('lamp');
       await eventually(
         () => two.held('lamp'),
@@ -211,6 +223,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       const answer = code(one.request('lamp', 'read'));
       const values = code(lastValueFrom(one.stream('lamp', 'watch')));
       await devices.next(1);
+      await waitUntilHeard(one, devices);
       fleet.pause(two);
       let isOver = false;
       void Promise.all([answer, values]).then(() => (isOver = true));
@@ -244,6 +257,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         const { one, devices } = await start(fleet);
         const answer = code(one.request('lamp', 'read', { timeoutMs: 60_000 }));
         await devices.next();
+        await waitUntilHeard(one, devices);
         fleet.cut(one);
         expect(await answer).toBe('connection_lost');
         expect(await code(one.request('lamp', 'read'))).toBe('unavailable');
@@ -266,6 +280,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         const { one, two, devices } = await start(fleet);
         const answer = code(one.request('lamp', 'read', { timeoutMs: 60_000 }));
         const { id, answer: reply } = await devices.next();
+        await waitUntilHeard(one, devices);
         fleet.cut(two);
         await eventually(
           () => devices.cancelled,
@@ -299,6 +314,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       const three = await fleet.node();
       const answers = [code(one.request('lamp', 'read')), code(three.request('lamp', 'read'))];
       await devices.next(1);
+      for (const node of [one, three]) await waitUntilHeard(node, devices);
       await three.close();
       expect(await answers[1]).toBe('connection_lost');
       await eventually(

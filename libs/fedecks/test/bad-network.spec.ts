@@ -40,20 +40,19 @@ if (!canMakeNetworks) {
   );
 } else {
   describe('Behind a network with 35 % packet loss and round trips of 0.6 s', () => {
-    let program: Program;
-    let cloud: ChildApp | undefined;
-    beforeAll(async () => {
-      program = await Program.compile('bad-network.ts');
-    });
-    afterEach(async () => {
-      cloud?.endInput();
-      await cloud?.exited(10_000).finally(() => cloud?.dispose());
-    });
-    afterAll(() => program.remove());
-
     async function testReconnects(...more: string[]): Promise<void> {
-      const args = [JSON.stringify(BAD), String(DEVICES), ...more];
-      cloud = program.start(args, { by: OF_ITS_OWN });
+      const program = await Program.compile('bad-network.ts');
+      const cloud = program.start([JSON.stringify(BAD), String(DEVICES), ...more], { by: OF_ITS_OWN });
+      try {
+        await reconnect(cloud);
+        cloud.endInput();
+        await cloud.exited(10_000);
+      } finally {
+        cloud.dispose();
+      }
+    }
+
+    async function reconnect(cloud: ChildApp): Promise<void> {
       const events: ClientEvent[] = [];
       const connected = new Set<number>();
       let connections = 0;
@@ -86,14 +85,15 @@ if (!canMakeNetworks) {
       expect(cloud.stderr).toBe('');
     }
 
-    it(
+    // Both at once: they wait for almost all of their time.
+    it.concurrent(
       'keeps devices from replacing themselves, and connects all once the network is good',
       () => testReconnects(),
       160_000,
     );
 
     if (hasNginx) {
-      it('does the same through nginx with TLS', () => testReconnects('tls'), 160_000);
+      it.concurrent('does the same through nginx with TLS', () => testReconnects('tls'), 160_000);
     } else {
       it.todo('does the same through nginx with TLS: NOT TESTED, because there is no nginx on the PATH');
     }

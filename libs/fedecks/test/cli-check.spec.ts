@@ -46,7 +46,7 @@ afterEach(async () => {
 
 afterAll(async () => {
   await cloud.close();
-  await cli.remove();
+  cli.remove();
   certificates.remove();
 });
 

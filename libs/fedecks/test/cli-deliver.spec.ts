@@ -5,6 +5,7 @@ import { Injectable, ParseIntPipe } from '@nestjs/common';
 import { OnMessage, Payload } from '@fedecks/nest';
 import { type ChildApp } from './support/child-app.js';
 import { type Cloud, PASSWORD, startCloud } from './support/cloud.js';
+import { eventually } from './support/eventually.js';
 import { FedecksCli, type Outcome } from './support/fedecks-cli.js';
 import { Inbox } from './support/inbox.js';
 import { PhoenixPeer } from './support/phoenix-peer.js';
@@ -16,6 +17,7 @@ const PROTOCOL_2 = 'x-fedecks-protocol: 2\r\n';
 @Injectable()
 class Readings {
   readonly handled = new Inbox<unknown>('delivered message');
+  isFailing = true;
 
   @OnMessage('reading')
   reading(@Payload() payload: unknown) {
@@ -25,6 +27,11 @@ class Readings {
   @OnMessage('count')
   count(@Payload(new ParseIntPipe()) count: number) {
     this.handled.put(count);
+  }
+
+  @OnMessage('fail')
+  fail() {
+    if (this.isFailing) throw new Error('the database is gone');
   }
 }
 
@@ -46,7 +53,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await cloud.close();
-  await cli.remove();
+  cli.remove();
 });
 
 beforeEach(async () => (outbox = await mkdtemp(join(tmpdir(), 'fedecks-cli-outbox-'))));
@@ -84,6 +91,18 @@ describe('fedecks deliver', () => {
     expect(await deliver(['reading', '-', ...more], '7')).toEqual(handled);
     expect([await readings.handled.next(), await readings.handled.next()]).toEqual([{ celsius: 27.5 }, 7]);
   });
+
+  it('says after a few seconds that the handler of the cloud fails, and prints handled when it no longer does', async () => {
+    running = cli.start(['deliver', 'fail', '--url', url]);
+    const command = running;
+    await eventually(
+      () => command.stderr,
+      (text) => text.includes('Not handled yet: the handler of the cloud still runs or has failed'),
+    );
+    readings.isFailing = false;
+    expect(await running.line(20_000)).toBe('handled');
+    expect(await running.exited(10_000)).toMatchObject({ code: 0 });
+  }, 40_000);
 
   it('exits with 11 and prints why the cloud rejects the message', async () => {
     const { code, stdout } = await deliver(['count', '"many"']);

@@ -54,7 +54,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await cloud.close();
-  await cli.remove();
+  cli.remove();
 });
 
 afterEach(() => {

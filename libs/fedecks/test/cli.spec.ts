@@ -23,7 +23,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await cloud.close();
-  await cli.remove();
+  cli.remove();
 });
 
 beforeEach(() => {
@@ -493,7 +493,7 @@ describe('fedecks decode and encode', () => {
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
       expect(stdout === `${bytes.toString('base64')}\n`).toBe(true);
     }
-  });
+  }, 60_000);
 
   it('read a file', async () => {
     const file = join(cli.home, 'message.etf');

@@ -423,7 +423,6 @@ describe('a Nest app in its own process', () => {
       expect(process.stderr).toBe('');
     } finally {
       process.dispose();
-      await program.remove();
       await rm(directory, { recursive: true });
     }
   });

@@ -20,8 +20,6 @@ beforeAll(async () => {
   program = await Program.compile('device-app.ts');
 });
 
-afterAll(() => program.remove());
-
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'fedecks-suspended-'));
   cloud = await startCloud({ idleTimeoutMs: IDLE_TIMEOUT_MS });

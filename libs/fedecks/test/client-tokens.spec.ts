@@ -21,10 +21,6 @@ beforeAll(async () => {
   [device, saver] = await Promise.all([Program.compile('device-app.ts'), Program.compile('token-saver.ts')]);
 });
 
-afterAll(async () => {
-  await Promise.all([device.remove(), saver.remove()]);
-});
-
 beforeEach(async () => {
   parent = await mkdtemp(join(tmpdir(), 'fedecks-tokens-'));
   directory = join(parent, 'state');

@@ -16,7 +16,6 @@ let url: string;
 let directory: string;
 
 beforeAll(async () => (program = await Program.compile('device-app.ts')));
-afterAll(() => program.remove());
 
 beforeEach(async () => {
   cloud = await startCloud();

@@ -20,7 +20,7 @@ beforeAll(async () => {
 }, 60_000);
 beforeEach(() => cloud.setClock(0));
 afterAll(async () => {
-  await fleet.close();
+  fleet.stopAll();
   await nats.close();
 });
 

@@ -155,7 +155,7 @@ it(`reports correct presence after a random history of ${STEPS} steps`, async ()
   } catch (error) {
     throw new Error(`HISTORY_SEED=${SEED} (${JSON.stringify(history.done)})`, { cause: error });
   } finally {
-    await fleet.close();
+    fleet.stopAll();
     await nats.close();
   }
 }, 120_000);

@@ -18,10 +18,7 @@ let namespaces = 0;
 beforeAll(async () => {
   [nats, fleet] = await Promise.all([NatsServer.start(), Fleet.compile()]);
 });
-afterAll(async () => {
-  await fleet.close();
-  await nats.close();
-});
+afterAll(() => nats.close());
 afterEach(() => fleet.stopAll());
 
 function starter(): () => Promise<FleetNode> {
@@ -50,6 +47,16 @@ describe('A request to a device of another process', () => {
     device = await two.device('lamp');
     await waitUntilHeld(one, device);
   }, 60_000);
+
+  /**
+   * Resolves when the node that asks has heard that what it has asked so far was sent. The device may have a request before
+   * that; if it is lost then, nobody knows whether it was sent.
+   */
+  async function waitUntilHeard(): Promise<void> {
+    const later = one.request('lamp', 'later', null);
+    (await device.nextRequest()).reply(null);
+    await later;
+  }
 
   it('is answered, with a value or a stream of them', async () => {
     const value = one.request('lamp', 'read', { sensor: 3 });
@@ -95,6 +102,7 @@ describe('A request to a device of another process', () => {
     ];
     await device.nextRequest();
     await device.nextRequest();
+    await waitUntilHeard();
     two.kill();
     expect(await Promise.all(killed)).toEqual(['connection_lost', 'connection_lost']);
   });
@@ -102,6 +110,7 @@ describe('A request to a device of another process', () => {
   it('is lost when the process that holds the device hangs', async () => {
     const hung = outcomeOf(one.request('lamp', 'read', null));
     const request = await device.nextRequest();
+    await waitUntilHeard();
     two.freeze();
     expect(await hung).toBe('connection_lost');
     two.thaw();
@@ -118,6 +127,7 @@ describe('A request to a device of another process', () => {
   it('is lost when NATS is restarted, and cancelled on the device', async () => {
     const open = outcomeOf(one.request('lamp', 'read', null, 60_000));
     const request = await device.nextRequest();
+    await waitUntilHeard();
     await nats.kill();
     expect(await open).toBe('connection_lost');
     await request.cancelled;

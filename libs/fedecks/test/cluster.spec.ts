@@ -16,7 +16,7 @@ beforeAll(async () => {
   [nats, fleet] = await Promise.all([NatsServer.start(), Fleet.compile()]);
 });
 afterAll(async () => {
-  await fleet.close();
+  fleet.stopAll();
   await nats.close();
 });
 

@@ -8,7 +8,7 @@ import {
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Program } from './support/child-app.js';
+import { type ChildApp, Program } from './support/child-app.js';
 import { ClientLog } from './support/client-log.js';
 import { type PeerConnection, PhoenixPeer } from './support/phoenix-peer.js';
 import { chars, int, list, str, term, tuple } from './support/term-bytes.js';
@@ -518,6 +518,7 @@ describe('deliver without a compiler', () => {
     [{ key: 5 }, "'key' must be a string, not 5."],
     [{ key: null }, "'key' must be a string, not null."],
     [{ lane: {} }, "'lane' must be a string, not object."],
+    [{ ttl: 5_000 }, "option 'ttl' does not exist (have: ttlMs, key, lane, durable)"],
     [{ durable: 'ssd' }, "'durable' must be 'memory', 'disk' or 'power', not 'ssd'."],
   ])('says what is wrong with the options %j', async (options, message) => {
     makeClient();
@@ -574,8 +575,9 @@ describe('an outbox in a directory', () => {
   it('delivers again after a kill -9 between deliver and ack', async () => {
     makeClient({ outbox: undefined });
     const program = await Program.compile('delivering-device.ts');
+    const first = program.start([cloud.url, directory, '1']);
+    let second: ChildApp | undefined;
     try {
-      const first = program.start([cloud.url, directory, '1']);
       const kept = new Promise<string>((resolve) => first.onLine((line) => resolve(line)));
       await accept();
       await device.frame();
@@ -586,8 +588,8 @@ describe('an outbox in a directory', () => {
       first.kill('SIGKILL');
       await first.exited(10_000);
 
-      const second = program.start([cloud.url, directory]);
-      const delivered = new Promise<string>((resolve) => second.onLine((line) => resolve(line)));
+      second = program.start([cloud.url, directory]);
+      const delivered = new Promise<string>((resolve) => second!.onLine((line) => resolve(line)));
       await accept();
       await device.frame();
       device.binary(resume());
@@ -599,7 +601,8 @@ describe('an outbox in a directory', () => {
       second.kill('SIGKILL');
       await second.exited(10_000);
     } finally {
-      await program.remove();
+      first.dispose();
+      second?.dispose();
     }
   }, 60_000);
 });

@@ -19,7 +19,6 @@ let directory: string;
 let child: ChildApp;
 
 beforeAll(async () => (program = await Program.compile('receiving-device.ts')));
-afterAll(() => program.remove());
 beforeEach(async () => {
   cloud = await PhoenixPeer.listen();
   directory = await mkdtemp(join(tmpdir(), 'fedecks-killed-'));

@@ -1,5 +1,10 @@
 /** Deliveries to devices byte by byte: our cloud with a raw device (PROTOCOL.md §6.4). */
-import { DeliveryQueueFullError, Fedecks, tuple as tupleTerm } from '@fedecks/nest';
+import {
+  DeliveryQueueFullError,
+  type DeviceDeliverOptions,
+  Fedecks,
+  tuple as tupleTerm,
+} from '@fedecks/nest';
 import { type Cloud, startCloud } from './support/cloud.js';
 import { DelegatingStore } from './support/delegating-store.js';
 import { eventually } from './support/eventually.js';
@@ -32,7 +37,10 @@ const resumeWith = (...received: Received[]): Buffer => {
 
 /** A device without an outbox: the cloud sends its resume first. */
 async function open(): Promise<RawPeer> {
-  return cloud.open({ deviceId: id, headers: PROTOCOL_2 });
+  const peer = await cloud.open({ deviceId: id, headers: PROTOCOL_2 });
+  // The cloud sends nothing before the device has, or a second later (§2.6).
+  peer.write(frame(OPCODE.pong, ''));
+  return peer;
 }
 
 /** A device that answers the resume of the cloud. */
@@ -295,12 +303,14 @@ it('has messages of 8 lanes for a device, and refuses a ninth', async () => {
   });
 });
 
-it.each([
+it.each<[string, string, DeviceDeliverOptions, string]>([
   ['the event', '', {}, 'the event must be'],
   ['ttlMs', 'e', { ttlMs: 0 }, "'ttlMs' must be"],
   ['ttlMs', 'e', { ttlMs: 31 * 86_400_000 }, "'ttlMs' must be"],
   ['key', 'e', { key: 'k'.repeat(257) }, "'key' must be"],
   ['lane', 'e', { lane: '' }, "'lane' must be"],
+  ['option', 'e', { ttl: 5_000 } as never, "option 'ttl' does not exist (have: ttlMs, key, lane)"],
+  ['kind of options', 'e', 5_000 as never, 'the options must be an object'],
 ])('refuses a wrong %s', async (_what, event, options, words) => {
   await expect(fedecks.deliver(id, event, 1, options)).rejects.toThrow(words);
 });

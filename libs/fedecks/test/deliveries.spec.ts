@@ -13,8 +13,9 @@ import {
   OnMessage,
   Payload,
   stop,
+  type UpstreamMessage,
 } from '@fedecks/nest';
-import { type Term, tuple as pair } from '@fedecks/nest/wire';
+import { tuple as pair } from '@fedecks/nest/wire';
 import {
   type CallHandler,
   type ExecutionContext,
@@ -309,12 +310,22 @@ describe('a handler', () => {
     expect(store.calls.at(-1)).toBe(`setHandled /fedecks ${id} 0 E 1`);
   });
 
-  it('sees the message in messages$', async () => {
-    const seen = new Inbox<Term>('message');
-    cloud.fedecks.messages$.subscribe(({ message }) => seen.put(message));
+  it('sees the message in messages$, and which delivery it is', async () => {
+    const seen = new Inbox<UpstreamMessage>('message');
+    cloud.fedecks.messages$.subscribe((message) => seen.put(message));
     const peer = await openDelivering(cloud, id);
     peer.sendBinary(deliver(1, event('plain', 3)));
-    expect(await seen.next()).toEqual(pair('plain', 3));
+    const { message, delivery } = await seen.next();
+    expect(message).toEqual(pair('plain', 3));
+    expect(delivery).toMatchObject({ lane: 0, seq: 1, epoch: 'E', attempt: 1 });
+  });
+
+  it('is told apart in messages$ from what is only sent', async () => {
+    const seen = new Inbox<UpstreamMessage>('message');
+    cloud.fedecks.messages$.subscribe((message) => seen.put(message));
+    const peer = await openDelivering(cloud, id);
+    peer.sendBinary(term(event('plain', 3)));
+    expect(await seen.next()).toMatchObject({ message: pair('plain', 3), delivery: undefined });
   });
 });
 

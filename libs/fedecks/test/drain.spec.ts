@@ -44,7 +44,6 @@ describe('A process that gets SIGTERM', () => {
     for (const peer of peers.splice(0)) peer.destroy();
     app.dispose();
   });
-  afterAll(() => program.remove());
 
   it('finishes handlers, delivers replies, rejects new devices, closes with 4000 and exits', async () => {
     await start(3_000, 200);

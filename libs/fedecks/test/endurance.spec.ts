@@ -24,7 +24,6 @@ beforeAll(async () => {
 afterAll(async () => {
   app.dispose();
   await cloud.close();
-  await program.remove();
   await rm(directory, { recursive: true });
 });
 

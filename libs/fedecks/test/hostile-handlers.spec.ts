@@ -26,10 +26,7 @@ beforeAll(async () => {
 afterEach(() => {
   for (const peer of peers.splice(0)) peer.destroy();
 });
-afterAll(async () => {
-  app.dispose();
-  await program.remove();
-});
+afterAll(() => app.dispose());
 
 function newId(): string {
   return `device-${++devices}`;

@@ -10,7 +10,7 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
   options: { folders: ['wire'], packages: /^$/ },
   faults: { folders: [], packages: /^(rxjs|node:util)$/ },
   delivery: { folders: ['wire', 'faults'], packages: /^$/ },
-  requests: { folders: ['wire', 'faults'], packages: /^rxjs$/ },
+  requests: { folders: ['wire', 'options', 'faults'], packages: /^rxjs$/ },
   results: { folders: ['wire', 'faults', 'requests'], packages: /^rxjs$/ },
   receiving: { folders: ['wire', 'delivery', 'results'], packages: /^$/ },
   handlers: {
@@ -35,7 +35,10 @@ const ALLOWED: Record<string, { folders: string[]; packages: RegExp }> = {
     packages: /^(@nestjs\/(common|core)(\/.*)?|rxjs)$/,
   },
   cli: { folders: ['wire', 'client'], packages: /^(rxjs|ws|node:.*)$/ },
-  testing: { folders: ['wire', 'delivery', 'requests'], packages: /^(@nestjs\/common|rxjs|ws|node:.*)$/ },
+  testing: {
+    folders: ['wire', 'options', 'delivery', 'requests'],
+    packages: /^(@nestjs\/common|rxjs|ws|node:.*)$/,
+  },
 };
 
 /** The files in `server` that may import Nest. The rest is plain TypeScript that a test can construct with `new`. */

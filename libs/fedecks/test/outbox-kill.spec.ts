@@ -55,7 +55,6 @@ it(
       }
       expect(kept.size).toBeGreaterThan(KILLS * 10);
     } finally {
-      await program.remove();
       await Promise.all([rm(directory, { recursive: true }), rm(log, { force: true })]);
     }
   },

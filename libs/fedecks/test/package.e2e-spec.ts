@@ -23,6 +23,7 @@ const examples = new Map([...allExamples()].filter(([name]) => !name.endsWith('.
 
 /** A Nest app outside this repository, with the packed library installed. */
 let app: string;
+/** FEDECKS_TARBALL names the output of an earlier `npm pack`. */
 let tarball: string;
 const certificates = new Certificates();
 /** The environment variables of the examples. */
@@ -32,8 +33,8 @@ beforeAll(async () => {
   app = mkdtempSync(join(tmpdir(), 'fedecks-user-'));
   const { certFile, keyFile } = certificates.make({ name: 'localhost' });
   env = { ...process.env, TLS_CERT: certFile, TLS_KEY: keyFile };
-  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', app], { cwd: library });
-  [{ filename: tarball }] = JSON.parse(stdout.slice(stdout.indexOf('['))) as [{ filename: string }];
+  const { FEDECKS_TARBALL } = process.env;
+  tarball = FEDECKS_TARBALL ? FEDECKS_TARBALL : await pack(app);
   const versions = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     dependencies: Record<string, string>;
     devDependencies: Record<string, string>;
@@ -77,6 +78,12 @@ beforeAll(async () => {
   await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'], { cwd: app });
   await run('npx', ['tsc', '-p', '.'], { cwd: app });
 }, 240_000);
+
+async function pack(directory: string): Promise<string> {
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', directory], { cwd: library });
+  const [{ filename }] = JSON.parse(stdout.slice(stdout.indexOf('['))) as [{ filename: string }];
+  return join(directory, filename);
+}
 
 afterAll(() => {
   certificates.remove();
@@ -138,7 +145,7 @@ describe('the packed library', () => {
     const device = join(app, 'device');
     mkdirSync(device);
     writeFileSync(join(device, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
-    await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', join(app, tarball)], {
+    await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball], {
       cwd: device,
     });
     const probe = `

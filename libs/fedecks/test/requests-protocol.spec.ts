@@ -416,6 +416,11 @@ describe('the client', () => {
       () => client.request('read', 1, { signal: new AbortController() as never }),
       'must be an AbortSignal',
     ],
+    [
+      'a misspelt option',
+      () => client.request('read', 1, { timeout: 5_000 } as never),
+      "option 'timeout' does not exist (have: timeoutMs, signal)",
+    ],
     ['a number for options', () => client.request('read', 1, 5_000 as never), 'must be an object'],
     [
       'no event',

@@ -240,6 +240,13 @@ describe('a request of a device', () => {
     await other.stop();
   });
 
+  it('rejects an option that does not exist', async () => {
+    const error = await failureOf(app.fedecks.request('nerves-242a', 'read', null, { timeout: 5 } as never));
+    expect(error).toEqual(
+      new RangeError("A request: option 'timeout' does not exist (have: timeoutMs, signal)."),
+    );
+  });
+
   it.each([0, 600_001, NaN])('rejects a timeout of %s ms', async (timeoutMs) => {
     expect(await failureOf(client.request('config', null, { timeoutMs }))).toBeInstanceOf(RangeError);
   });

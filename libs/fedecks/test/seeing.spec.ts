@@ -312,6 +312,7 @@ describe('channels', () => {
       deviceId: 'impatient',
       remoteAddress: '127.0.0.1',
       status: undefined,
+      presented: 'credentials',
     });
     expect(inbox.size).toBe(0);
   });
@@ -324,7 +325,15 @@ describe('channels', () => {
     const device: unknown = expect.objectContaining({ id: 'nerves-242a', endpoint: '/fedecks' });
     const connection: unknown = expect.any(Number);
     const expected = {
-      upgrade: [{ endpoint: '/fedecks', deviceId: 'nerves-242a', remoteAddress: '127.0.0.1', status: 101 }],
+      upgrade: [
+        {
+          endpoint: '/fedecks',
+          deviceId: 'nerves-242a',
+          remoteAddress: '127.0.0.1',
+          status: 101,
+          presented: 'credentials',
+        },
+      ],
       connected: [{ device, connection }],
       received: [{ device, connection, event: 'temperature', bytes: 47, handler: 'Greenhouse.record' }],
       handled: [
@@ -374,7 +383,7 @@ describe('metrics', () => {
         ) === 2,
     );
     expect(Object.fromEntries(counts)).toMatchObject({
-      'fedecks_upgrades_total {"endpoint":"/fedecks","status":"101"}': 2,
+      'fedecks_upgrades_total {"endpoint":"/fedecks","status":"101","presented":"credentials"}': 2,
       'fedecks_connections_opened_total {"endpoint":"/fedecks"}': 2,
       'fedecks_connections_closed_total {"endpoint":"/fedecks","cause":"closed_by_device","code":"1000"}': 2,
       'fedecks_messages_received_total {"endpoint":"/fedecks","handler":"Greenhouse.record"}': 1,
@@ -441,8 +450,8 @@ describe('metrics', () => {
     const { counts } = app.nest.get(Recorder);
     const total = (name: string): number =>
       [...counts].reduce((sum, [key, count]) => sum + (key.startsWith(`${name} `) ? count : 0), 0);
-    await app.device('taken over');
-    await app.device('taken over');
+    const { token } = await app.device('taken over');
+    await FakeDevice.connect(app.nest, { id: 'taken over', token });
     await app.device('killed');
     await app.device('revoked');
     await app.fedecks.disconnect('killed');
@@ -453,6 +462,10 @@ describe('metrics', () => {
     expect(total('fedecks_connections_opened_total')).toBe(5);
     expect(total('fedecks_connections_closed_total')).toBe(5);
     expect(total('fedecks_upgrades_total')).toBe(6);
+    const refused = { endpoint: '/fedecks', status: '403', presented: 'invalid' };
+    expect(counts.get(`fedecks_upgrades_total ${JSON.stringify(refused)}`)).toBe(1);
+    const byToken = { endpoint: '/fedecks', status: '101', presented: 'token' };
+    expect(counts.get(`fedecks_upgrades_total ${JSON.stringify(byToken)}`)).toBe(1);
     await start();
   });
 });

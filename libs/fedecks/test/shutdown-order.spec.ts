@@ -153,6 +153,5 @@ it('a process with the default drainMs and many devices exits within the 10 s of
   } finally {
     for (const peer of peers) peer.destroy();
     app.dispose();
-    await program.remove();
   }
 });

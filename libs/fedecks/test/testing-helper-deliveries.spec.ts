@@ -102,6 +102,12 @@ describe('deliveries of a FakeDevice', () => {
     await expect(device.deliver('reading', { celsius: 1 })).rejects.toThrow('at most 8 lanes (have: 0, 1,');
   });
 
+  it('reject an option that does not exist', async () => {
+    await expect(device.deliver('reading', 1, { durable: 'disk' } as never)).rejects.toThrow(
+      "option 'durable' does not exist (have: key, lane)",
+    );
+  });
+
   it('are replaced by one with the same key in the same lane that was not sent', async () => {
     const options = { key: 'outside' };
     const outcomes = [

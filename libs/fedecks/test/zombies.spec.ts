@@ -46,7 +46,6 @@ describe('a cloud whose process is frozen (§3.3)', () => {
   afterAll(async () => {
     await client.stop();
     app.dispose();
-    await program.remove();
   });
 
   it('is detected within interval and timeout; the device reconnects when it resumes', async () => {

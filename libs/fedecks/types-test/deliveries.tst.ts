@@ -1,3 +1,4 @@
+import { type Fedecks } from '@fedecks/nest';
 import {
   type Delivery,
   type DeliveryContext,
@@ -13,6 +14,7 @@ type Greenhouse = {
   down: { reboot: null; update: { url: string } };
 };
 
+declare const fedecks: Fedecks;
 declare const client: FedecksClient;
 declare const greenhouse: FedecksClient<Greenhouse>;
 declare const delivery: Delivery;
@@ -24,6 +26,18 @@ describe('deliveries', () => {
     expect(client.deliver('x', { a: 1 }, { ttlMs: 5, key: 'k', lane: 'l', durable: 'power' })).type.toBe<
       Promise<Delivery>
     >();
+    expect(client.deliver).type.toBeCallableWith('x', 1, {
+      ttlMs: undefined,
+      key: undefined,
+      lane: undefined,
+      durable: undefined,
+    });
+    expect(device.deliver).type.toBeCallableWith('x', 1, { key: undefined, lane: undefined });
+    expect(fedecks.deliver).type.toBeCallableWith('id', 'x', 1, {
+      ttlMs: undefined,
+      key: undefined,
+      lane: undefined,
+    });
     expect(client.deliver).type.not.toBeCallableWith('x', new Set([1]));
     expect(client.deliver).type.not.toBeCallableWith('x', 1, { durable: 'tape' });
     expect(client.deliver).type.not.toBeCallableWith('x', 1, { ttl: 5 });

@@ -26,6 +26,9 @@ describe('requests without a contract', () => {
     expect(fedecks.request('id', 'x', { a: 1 })).type.toBe<Promise<Term>>();
     expect(fedecks.stream('id', 'x', null)).type.toBe<Observable<Term>>();
     expect(client.request('x', { a: 1 }, { timeoutMs: 5 })).type.toBe<Promise<Term>>();
+    expect(client.request).type.toBeCallableWith('x', 1, { timeoutMs: undefined, signal: undefined });
+    expect(fedecks.request).type.toBeCallableWith('id', 'x', 1, { timeoutMs: undefined, signal: undefined });
+    expect(device.request).type.toBeCallableWith('x', 1, { timeoutMs: undefined, signal: undefined });
     expect(client.stream('x', null)).type.toBe<Observable<Term>>();
     expect(device.request('x', [1])).type.toBe<Promise<Term>>();
     client.onRequest('x', (payload, { signal }) => {

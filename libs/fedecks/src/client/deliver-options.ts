@@ -1,5 +1,7 @@
+import { unknownOption } from '../options/index.js';
 import { type DeliverOptions } from './delivery.js';
 
+const NAMES = ['ttlMs', 'key', 'lane', 'durable'];
 const WEEK_MS = 7 * 24 * 60 * 60 * 1_000;
 
 /** The options of `deliver` with their defaults. The store checks how long a lane and a key may be. */
@@ -13,6 +15,8 @@ export type ResolvedDeliverOptions = Required<Omit<DeliverOptions, 'key'>> & Pic
 export function resolveDeliverOptions(given: DeliverOptions): ResolvedDeliverOptions {
   if (typeof (given as unknown) !== 'object' || (given as unknown) === null)
     throw new TypeError('The options of deliver() must be an object, as { ttlMs: 60_000 }.');
+  const unknown = unknownOption(given, NAMES);
+  if (unknown !== undefined) throw new RangeError(`deliver(event, payload, options): ${unknown}.`);
   const { ttlMs = WEEK_MS, key, lane = 'default', durable = 'disk' } = given;
   if (typeof ttlMs !== 'number' || !(ttlMs > 0))
     throw new RangeError(`ttlMs must be a number above 0, not ${shown(ttlMs)}.`);

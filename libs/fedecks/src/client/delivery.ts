@@ -4,17 +4,17 @@ import { type Durability } from './outbox/outbox-store.js';
 /** How a message is kept and delivered. */
 export interface DeliverOptions {
   /** How long the message means something, in milliseconds. @default 7 days */
-  readonly ttlMs?: number;
+  readonly ttlMs?: number | undefined;
   /** A newer message takes the place of one that waits in the lane with the same key. At most 256 bytes. */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /** Order holds within a lane, and a lane does not wait for another. At most 8. @default 'default' */
-  readonly lane?: string;
+  readonly lane?: string | undefined;
   /**
    * What the message survives once `deliver` has resolved: `memory` an outage; `disk` also `kill -9`, and after a second a
    * power cut; `power` also a power cut at once.
    * @default 'disk'
    */
-  readonly durable?: Durability;
+  readonly durable?: Durability | undefined;
 }
 
 /** A message that is kept. */

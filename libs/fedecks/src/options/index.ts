@@ -6,3 +6,4 @@ export {
   InvalidOptionsError,
   OptionsCheck,
 } from './options-check.js';
+export { unknownOption } from './unknown-option.js';

@@ -11,9 +11,9 @@ export const MAX_TIMEOUT_MS = 600_000;
 /** The options of a request. */
 export interface RequestOptions {
   /** How long the answer may take, in milliseconds: 1 to 600,000. @default 30_000 */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** Cancels the request: it rejects with the signal's reason. What has begun on the other side is told to stop. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Who waits for the answer. Exactly one of {@link complete} and {@link error} is called, and nothing after it. */

@@ -1,4 +1,5 @@
 import { Observable } from 'rxjs';
+import { unknownOption } from '../options/index.js';
 import { type Term } from '../wire/internal.js';
 import {
   type Answered,
@@ -14,7 +15,7 @@ export type Ask = (timeoutMs: number, answered: Answered) => AskedRequest | Prom
 /**
  * The one outcome of a request: its value, of a streamed answer the last one.
  * @throws {TypeError} (rejects) when `options` is no object, or `signal` no signal.
- * @throws {RangeError} (rejects) for a `timeoutMs` out of range.
+ * @throws {RangeError} (rejects) for a `timeoutMs` out of range, or an option that does not exist.
  */
 export async function request(ask: Ask, options: RequestOptions = {}): Promise<Term> {
   const { timeoutMs, signal } = checkOptions(options);
@@ -83,6 +84,8 @@ function checkOptions(options: RequestOptions): { timeoutMs: number; signal: Abo
   const given: unknown = options;
   if (typeof given !== 'object' || given === null)
     throw new TypeError('The options of a request must be an object, as { timeoutMs: 5_000 }.');
+  const unknown = unknownOption(given, ['timeoutMs', 'signal']);
+  if (unknown !== undefined) throw new RangeError(`A request: ${unknown}.`);
   const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
   if (!(timeoutMs >= 1 && timeoutMs <= MAX_TIMEOUT_MS))
     throw new RangeError(`'timeoutMs' of a request must be from 1 to ${MAX_TIMEOUT_MS}, not ${timeoutMs}.`);

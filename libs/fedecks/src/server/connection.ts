@@ -15,7 +15,13 @@ import {
   failureOf,
 } from '../handlers/index.js';
 import { type DeliveryPeer, type DeliveryTurn, type DeviceReceiver } from '../receiving/index.js';
-import { HandlerRunner, RequestSink, type ResultSink, type Stop } from '../results/index.js';
+import {
+  type DeliveryInfo,
+  HandlerRunner,
+  RequestSink,
+  type ResultSink,
+  type Stop,
+} from '../results/index.js';
 import { type Answered, type AskedRequest, Conversation, isRequest } from '../requests/index.js';
 import {
   CLOSE,
@@ -85,7 +91,7 @@ export interface Endpoint {
   /** The frame that carries a fresh token for a connection. */
   tokenFrame(device: ConnectedDevice, grant: Grant): Buffer;
   report(error: SocketError): void;
-  onReceived(device: ConnectedDevice, message: Term | Uint8Array): void;
+  onReceived(device: ConnectedDevice, message: Term | Uint8Array, delivery?: DeliveryInfo): void;
   onEnded(connection: Connection, cause: DisconnectCause): void;
 }
 

@@ -2,6 +2,7 @@ import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShut
 import { defer, filter, from, merge, mergeMap, type Observable, Subject } from 'rxjs';
 import { GuardedObservable } from '../faults/index.js';
 import { type FoundHandler, type HandlerExplorer, InvalidHandlerError } from '../handlers/index.js';
+import { type DeliveryInfo } from '../results/index.js';
 import { DEFAULT_PATH, type Term } from '../wire/internal.js';
 import { type Backplane } from './backplane.js';
 import { type DeviceDelivery } from './deliveries/device-delivery.js';
@@ -19,6 +20,8 @@ export interface UpstreamMessage {
   readonly device: ConnectedDevice;
   /** The message. */
   readonly message: Term | Uint8Array;
+  /** Which delivery it is, and when the device put it in; undefined for a message that was sent. */
+  readonly delivery?: Omit<DeliveryInfo, 'commit'> | undefined;
 }
 
 /** A connect or a disconnect. */
@@ -138,8 +141,8 @@ export class Endpoints implements OnApplicationBootstrap, OnApplicationShutdown 
     });
   }
 
-  onMessage(device: ConnectedDevice, message: Term | Uint8Array): void {
-    if (this.messages.observed) this.observe(() => this.messages.next({ device, message }));
+  onMessage(device: ConnectedDevice, message: Term | Uint8Array, delivery?: DeliveryInfo): void {
+    if (this.messages.observed) this.observe(() => this.messages.next({ device, message, delivery }));
   }
 
   onChange(change: ConnectionChange): void {

@@ -144,7 +144,7 @@ export class FedecksEndpoint<C extends Contract = Contract> {
    * @throws {DeliveryQueueFullError} (rejects) when 1,000 messages wait for the device, or messages of 8 other lanes.
    * @throws {MessageTooLargeError} (rejects) when it has more than 256 KiB.
    * @throws {TermEncodeError} (rejects) when the payload holds something that is no term.
-   * @throws {RangeError} (rejects) for an option out of range, before the app has started, and when there are several
+   * @throws {RangeError} (rejects) for an option that is out of range or does not exist, before the app has started, and when there are several
    *   endpoints: use `fedecks.endpoint(path).deliver`.
    * @throws {BackplaneError} (rejects) when the other nodes keep it, and are unreachable; or what your store throws.
    *   Whether it is kept is not known, if the store has kept it and its answer was lost.

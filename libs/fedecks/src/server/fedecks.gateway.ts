@@ -11,7 +11,7 @@ import {
 import { ModuleRef } from '@nestjs/core';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { HandlerExplorer, Router, turns } from '../handlers/index.js';
-import { HandlerRunner } from '../results/index.js';
+import { type DeliveryInfo, HandlerRunner } from '../results/index.js';
 import {
   type Attempt,
   type DecodeOptions,
@@ -43,7 +43,7 @@ import { FedecksAuthGuard } from './upgrade/auth.guard.js';
 import { UpgradeDispatcher } from './upgrade/dispatcher.js';
 import { refusalHeaders, reply, UPGRADE_REQUIRED } from './upgrade/http-reply.js';
 import { passGuards } from './upgrade/pass-guards.js';
-import { type Authenticated, type UpgradeRequest } from './upgrade/upgrade-request.js';
+import { type Authenticated, presentedTypeOf, type UpgradeRequest } from './upgrade/upgrade-request.js';
 import { binaryFrame } from './websocket/frame-writer.js';
 import { acceptHandshake, checkHandshake } from './websocket/handshake.js';
 
@@ -281,8 +281,9 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   }
 
   /** @param status undefined if the peer disconnected before the answer. */
-  private reportRejection({ deviceId, remoteAddress }: UpgradeRequest, status: number | undefined): void {
-    this.telemetry.onUpgrade(deviceId ?? null, remoteAddress ?? '', status);
+  private reportRejection(request: UpgradeRequest, status: number | undefined): void {
+    const { deviceId = null, remoteAddress = '' } = request;
+    this.telemetry.onUpgrade(deviceId, remoteAddress, status, presentedTypeOf(request));
   }
 
   private open(
@@ -303,7 +304,7 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
     this.backplane.opened(device);
     // An observer of the replaced connection may have revoked the device before this connection was registered.
     if (this.revocations.wasRevokedMeanwhile(id, grant.generation)) connection.end('revoked');
-    this.telemetry.onUpgrade(id, remoteAddress, 101);
+    this.telemetry.onUpgrade(id, remoteAddress, 101, presentedTypeOf(request));
     this.telemetry.onConnected(connection);
     this.endpoints.onChange({ type: 'connected', device });
     this.toDevices.onConnected(id, connection);
@@ -318,8 +319,8 @@ export class FedecksGateway implements OnModuleInit, OnApplicationBootstrap {
   }
 
   /** @internal */
-  onReceived(device: ConnectedDevice, message: Term | Uint8Array): void {
-    this.endpoints.onMessage(device, message);
+  onReceived(device: ConnectedDevice, message: Term | Uint8Array, delivery?: DeliveryInfo): void {
+    this.endpoints.onMessage(device, message, delivery);
   }
 
   /** @internal */

@@ -27,7 +27,12 @@ function counter<Name extends string>(name: Name, help: string, ...labels: strin
 
 /** All metrics, for a recorder that must declare them. */
 export const FEDECKS_METRICS = [
-  counter('fedecks_upgrades_total', 'Upgrades, by HTTP status of the answer.', 'status'),
+  counter(
+    'fedecks_upgrades_total',
+    'Upgrades, by HTTP status of the answer, and by what they presented: token, credentials, invalid or unread.',
+    'status',
+    'presented',
+  ),
   counter('fedecks_connections_opened_total', 'Connections opened.'),
   counter(
     'fedecks_connections_closed_total',
@@ -37,7 +42,11 @@ export const FEDECKS_METRICS = [
   ),
   counter('fedecks_messages_received_total', 'Messages from devices, by handler.', 'handler'),
   counter('fedecks_received_bytes_total', 'Bytes of messages from devices.'),
-  counter('fedecks_messages_sent_total', 'Messages to devices: reply, push, token, request or ack.', 'kind'),
+  counter(
+    'fedecks_messages_sent_total',
+    'Messages to devices: reply, push, token, request, ack or delivery.',
+    'kind',
+  ),
   counter('fedecks_sent_bytes_total', 'Bytes of messages to devices.'),
   counter('fedecks_mailbox_pauses_total', 'Times a device was not read on, because its mailbox was full.'),
   counter(

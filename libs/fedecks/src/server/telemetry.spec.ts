@@ -31,10 +31,10 @@ describe('Telemetry', () => {
     expect(telemetry.isWatched).toBe(false);
     level = true;
     expect(telemetry.isWatched).toBe(false);
-    telemetry.onUpgrade(null, '', 101);
+    telemetry.onUpgrade(null, '', 101, 'token');
     expect(telemetry.isWatched).toBe(true);
     level = false;
-    telemetry.onUpgrade(null, '', 101);
+    telemetry.onUpgrade(null, '', 101, 'token');
     expect(telemetry.isWatched).toBe(false);
     telemetry.recorder = { count: () => undefined, observe: () => undefined };
     expect(telemetry.isWatched).toBe(true);

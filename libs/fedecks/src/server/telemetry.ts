@@ -24,6 +24,9 @@ export interface Observed {
   readonly number: number;
 }
 
+/** What an upgrade has presented; `unread`: it was answered before its header was read. */
+export type PresentedType = 'token' | 'credentials' | 'invalid' | 'unread';
+
 /** The kinds of messages to a device. */
 export type SentKind = 'reply' | 'push' | 'token' | 'request' | 'ack' | 'delivery';
 
@@ -64,12 +67,18 @@ export class Telemetry {
   }
 
   /** @param status of the answer, 101 for a connection; undefined if the peer disconnected before it. */
-  onUpgrade(deviceId: string | null, remoteAddress: string, status: number | undefined): void {
+  onUpgrade(
+    deviceId: string | null,
+    remoteAddress: string,
+    status: number | undefined,
+    presented: PresentedType,
+  ): void {
     this.debugging = this.isDebugging();
     const { endpoint } = this;
     if (CHANNELS.upgrade.hasSubscribers)
-      CHANNELS.upgrade.publish({ endpoint, deviceId, remoteAddress, status });
-    this.count('fedecks_upgrades_total', { status: status === undefined ? 'gone' : String(status) });
+      CHANNELS.upgrade.publish({ endpoint, deviceId, remoteAddress, status, presented });
+    const answer = status === undefined ? 'gone' : String(status);
+    this.count('fedecks_upgrades_total', { status: answer, presented });
     if (!this.debugging) return;
     const who = deviceId === null ? 'a device' : `device ${JSON.stringify(deviceId)}`;
     const what = status === undefined ? 'the peer disconnected before the answer' : `HTTP status ${status}`;

@@ -279,7 +279,7 @@ export class FakeDevice<C extends Contract = Contract> {
   /**
    * Delivers a message, as a device does, and resolves with its outcome when the cloud acknowledges or refuses it. Unlike a
    * real device it keeps nothing, and delivers once: when the handler of the cloud fails, the outcome says so at once.
-   * @throws {RangeError} (rejects) for a ninth lane.
+   * @throws {RangeError} (rejects) for a ninth lane, or an option that does not exist.
    * @throws {TermEncodeError} (rejects) when the payload holds something that is no term.
    * @throws {Error} (rejects) when one side speaks protocol 1, and when the connection ends before the outcome.
    */

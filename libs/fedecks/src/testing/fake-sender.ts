@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
+import { unknownOption } from '../options/index.js';
 import { LANES, nextSender, openSender, type SenderEffect, type SenderEvent } from '../delivery/index.js';
 import { type DeliveryControl, encodeDeliverAfter } from '../wire/internal.js';
 
 /** How a fake device delivers a message. */
 export interface FakeDeliverOptions {
   /** A newer message takes the place of one of its lane with the same key that was not sent yet. @default none */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /** Order holds within a lane. At most 8 names. @default 'default' */
-  readonly lane?: string;
+  readonly lane?: string | undefined;
 }
 
 /** What became of a delivery of a fake device. */
@@ -57,11 +58,11 @@ export class FakeSender {
 
   constructor(private readonly link: DeliveryLink) {}
 
-  /** @throws {RangeError} for a ninth lane. */
-  deliver(
-    message: Buffer,
-    { key, lane: name = 'default' }: FakeDeliverOptions,
-  ): Promise<FakeDeliveryOutcome> {
+  /** @throws {RangeError} for a ninth lane, or an option that does not exist. */
+  deliver(message: Buffer, options: FakeDeliverOptions): Promise<FakeDeliveryOutcome> {
+    const unknown = unknownOption(options, ['key', 'lane']);
+    if (unknown !== undefined) throw new RangeError(`deliver() of a fake device: ${unknown}.`);
+    const { key, lane: name = 'default' } = options;
     const lane = this.laneOf(name);
     const seq = (this.state.lanes.get(lane)?.last ?? 0) + 1;
     const old = [...this.pending.values()].find((each) => each.lane === lane && each.key === key);

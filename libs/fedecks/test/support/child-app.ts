@@ -7,18 +7,13 @@
  *     app.kill('SIGTERM');
  *     await app.exited(5_000);       // { code, signal, at }
  *     app.dispose();
- *     await program.remove();
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { transform } from '@swc/core';
-import { build } from 'esbuild';
+import { bundleOf } from './bundle.js';
 import { freeze } from './freeze.js';
 import { Inbox } from './inbox.js';
-
-const src = fileURLToPath(new URL('../../src', import.meta.url));
 
 /** How a process ended, and when (`performance.now()`). */
 export interface Exit {
@@ -33,52 +28,12 @@ export interface StartOptions {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** A bundle next to its source file, so that it resolves the same packages. */
-async function bundle(file: string): Promise<string> {
-  const entry = fileURLToPath(new URL(file, import.meta.url));
-  const outfile = `${entry}.${process.pid}.mjs`;
-  await build({
-    entryPoints: [entry],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    packages: 'external',
-    logLevel: 'error',
-    plugins: [
-      {
-        name: 'as the tests do',
-        setup(plugin) {
-          plugin.onResolve({ filter: /^@fedecks\/nest(\/[\w-]+)?$/ }, ({ path }) => ({
-            path: `${src}/${path.split('/')[2] ?? 'server'}/index.ts`,
-          }));
-          // Nest needs the types of constructor parameters, which esbuild does not emit.
-          plugin.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
-            const { code } = await transform(await readFile(path, 'utf8'), {
-              filename: path,
-              jsc: {
-                target: 'es2022',
-                parser: { syntax: 'typescript', decorators: true },
-                transform: { legacyDecorator: true, decoratorMetadata: true, useDefineForClassFields: false },
-              },
-              module: { type: 'es6' },
-            });
-            return { contents: code, loader: 'js' };
-          });
-        },
-      },
-    ],
-  });
-  return outfile;
-}
-
 export class Program {
   private constructor(readonly file: string) {}
 
   /** @param file a file in this folder. */
   static async compile(file: string): Promise<Program> {
-    return new Program(await bundle(file));
+    return new Program(await bundleOf(fileURLToPath(new URL(file, import.meta.url))));
   }
 
   /**
@@ -89,10 +44,6 @@ export class Program {
   start(args: readonly string[] = [], { options = [], by = [], env = {} }: StartOptions = {}): ChildApp {
     const [command = '', ...rest] = [...by, process.execPath, ...options, this.file, ...args];
     return new ChildApp(spawn(command, rest, { stdio: 'pipe', env: { ...process.env, ...env } }));
-  }
-
-  async remove(): Promise<void> {
-    await rm(this.file, { force: true });
   }
 }
 

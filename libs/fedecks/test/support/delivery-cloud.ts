@@ -1,6 +1,6 @@
 /**
  * A cloud that writes the number of each delivery it handles to a log, and remembers what was handled in a file: both
- * survive a kill -9. Arguments: port, log file, store file.
+ * survive a kill -9. Prints 'listening', or why it cannot. Arguments: port, log file, store file.
  */
 import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { Injectable, Module } from '@nestjs/common';
@@ -72,5 +72,9 @@ class Numbers {
 class AppModule {}
 
 const app = await NestFactory.create(AppModule, { logger: false });
-await app.listen(Number(port), '127.0.0.1');
-console.log('listening');
+try {
+  await app.listen(Number(port), '127.0.0.1');
+  console.log('listening');
+} catch (error) {
+  console.log((error as NodeJS.ErrnoException).code);
+}

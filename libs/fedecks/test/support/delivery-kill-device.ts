@@ -1,7 +1,7 @@
 /**
- * A device that delivers numbers until it is killed, and logs each that is kept. The log is the file 'kept': a kill -9
- * loses what waits for a pipe. Arguments: URL, directory, first number. Without a first number it puts in no more, and
- * prints 'empty' when nothing waits.
+ * A device that prints 'started', delivers numbers until it is killed, and logs each that is kept. The log is the file
+ * 'kept': a kill -9 loses what waits for a pipe. Arguments: URL, directory, first number. Without a first number it puts
+ * in no more, and prints 'empty' when nothing waits.
  */
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,6 +22,7 @@ client.events$.subscribe((event) => {
   if (/^outbox_failed|delivery_/.test(event.type)) console.log(`event ${JSON.stringify(event)}`);
 });
 await client.start();
+console.log('started');
 void logIn();
 
 async function logIn(): Promise<void> {
@@ -39,6 +40,8 @@ if (first === undefined) {
   for (let number = Number(first); ; number++) {
     await client.deliver('number', number);
     appendFileSync(join(directory, 'kept'), `${number}\n`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    // The outbox drops the oldest when 10,000 wait: a cloud that is killed often must not fall behind so far.
+    do await new Promise((resolve) => setTimeout(resolve, 1));
+    while (client.outbox.size > 1_000);
   }
 }

@@ -51,7 +51,8 @@ const client = new FedecksClient({
   slowRetryMinMs: 1,
   slowRetryMaxMs: 3,
   pingIntervalMs: 50,
-  pongTimeoutMs: 100,
+  // Longer than a busy machine may take to answer: what must stay connected is not lost.
+  pongTimeoutMs: 400,
   upgradeTimeoutMs: 100,
   closeTimeoutMs: 30,
 });

@@ -6,7 +6,7 @@
  *     await cli.run(['decode'], { input: '836101' });  // on its standard input
  *     cli.start(['listen']);                           // a ChildApp
  *     cli.forget();                                    // a user who has never logged in
- *     await cli.remove();
+ *     cli.remove();
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -77,9 +77,9 @@ export class FedecksCli {
     rmSync(join(this.home, 'fedecks'), { recursive: true, force: true });
   }
 
-  async remove(): Promise<void> {
+  /** Deletes its files. */
+  remove(): void {
     rmSync(this.home, { recursive: true, force: true });
-    await this.program.remove();
   }
 }
 

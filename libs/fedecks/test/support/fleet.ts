@@ -8,7 +8,7 @@
  *     node.kill();  node.freeze();  node.thaw();    // SIGKILL, SIGSTOP, SIGCONT
  *     await node.stop();                            // app.close(), and the process ends by itself
  *     const device = await node.device('lamp-1');   // a FakeDevice
- *     await fleet.close();
+ *     await fleet.stopAll();
  *
  * A node answers within 20 s, or the call rejects, as for a frozen node. Its errors are rethrown here with the
  * same `name` and `code`.
@@ -76,11 +76,6 @@ export class Fleet {
   /** Kills every node that still runs. */
   stopAll(): void {
     for (const node of this.nodes.splice(0)) node.kill();
-  }
-
-  async close(): Promise<void> {
-    this.stopAll();
-    await this.program.remove();
   }
 }
 

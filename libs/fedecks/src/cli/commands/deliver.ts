@@ -5,6 +5,7 @@ import {
   type FedecksClient,
   isFailure,
   MemoryOutboxStore,
+  type OutboxFlow,
   OutboxFullError,
   OutboxStoreError,
 } from '../../client/index.js';
@@ -17,6 +18,8 @@ import { NOTATION_NOTE, readPayload } from '../notation.js';
 import { printError, sanitize } from '../printable.js';
 
 const YEAR_S = 31_536_000;
+/** How long a message takes until the user is told what it waits for. */
+const SILENT_MS = 3_000;
 
 export const deliver: Command = {
   name: 'deliver',
@@ -82,6 +85,18 @@ function deliverOptionsOf(args: Args): DeliverOptions {
   };
 }
 
+/** What a message waits for, by the state of the outbox. */
+const WAITS_FOR: Readonly<Record<OutboxFlow, string>> = {
+  flowing:
+    'the handler of the cloud still runs or has failed, or an earlier message of the lane waits. What has failed is tried ' +
+    'again after 1 s, 4 s, 16 s and 60 s: see the log of the cloud.',
+  waiting: 'connected, but the cloud has not yet said what it has handled.',
+  offline: 'not connected. It connects again until the message has expired.',
+  not_supported: 'the cloud speaks protocol 1, without deliveries.',
+  failed: 'the outbox cannot be used.',
+  none: 'there is no outbox.',
+};
+
 interface Outcome {
   readonly text: string;
   readonly isHandled: boolean;
@@ -93,6 +108,12 @@ interface Outcome {
  */
 function outcomeOf(device: FedecksClient, id: string, login: Login, signal: AbortSignal): Promise<Outcome> {
   return new Promise((resolve, reject) => {
+    const told = setTimeout(
+      () => printError(`Not handled yet: ${WAITS_FOR[device.outbox.state]}`),
+      SILENT_MS,
+    );
+    // The outcome or a failure, after which the device stops.
+    device.events$.subscribe({ complete: () => clearTimeout(told) });
     device.events$.subscribe((event) => {
       const outcome = 'id' in event && event.id === id ? describe(event) : undefined;
       if (outcome) resolve(outcome);

@@ -10,6 +10,8 @@ interface Owner {
   readonly bootId: string;
 }
 
+let ownStart: string | undefined;
+
 /**
  * Lets one process use a directory: a file `lock` that names it. The lock of a process that has ended, or of another boot,
  * is taken over. It need not survive a power cut, so it is never flushed.
@@ -23,7 +25,8 @@ export class DirectoryLock {
   /** @throws {OutboxStoreError} if a process that runs has it. */
   static async take(files: Files, directory: string, bootId: string): Promise<DirectoryLock> {
     const path = join(directory, 'lock');
-    const own = `${process.pid} ${startOf(process.pid)} ${bootId}\n`;
+    ownStart ??= startOf(process.pid);
+    const own = `${process.pid} ${ownStart} ${bootId}\n`;
     // A second attempt follows the removal of a stale lock; a third the case that somebody else was faster.
     for (let attempt = 0; attempt < 3; attempt++) {
       if (await create(files, path, own)) return new DirectoryLock(files, path);

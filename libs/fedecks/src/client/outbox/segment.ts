@@ -1,7 +1,7 @@
 import { type OpenFile } from './files.js';
 import { checkFrame } from './record.js';
 
-const CHUNK_BYTES = 256 * 1024;
+const CHUNK_BYTES = 1024 * 1024;
 const NAME = /^([0-9a-f]{8})\.outbox$/;
 
 /** A file of frames: a header, then what happened, in order. */
@@ -37,7 +37,7 @@ export async function readFrames(
   size: number,
   onFrame: (bytes: Buffer, start: number, length: number, offset: number) => undefined | Promise<void>,
 ): Promise<number> {
-  let buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+  let buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, size));
   let offset = 0;
   let filled = 0;
   for (;;) {

@@ -1,20 +1,21 @@
+import { unknownOption } from '../../options/index.js';
 import { MAX_DEVICE_ID_BYTES } from '../../wire/internal.js';
 
 /** How a message for a device is kept. */
 export interface DeviceDeliverOptions {
   /** How long the message means something, in milliseconds: up to 30 days. @default 7 days */
-  readonly ttlMs?: number;
+  readonly ttlMs?: number | undefined;
   /**
    * A newer message takes the place of one in its lane with the same key that was not sent yet. 1 to 256 bytes.
    * @default none
    */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /**
    * Order holds within a lane, and a lane does not wait for another. 1 to 64 bytes; messages of at most 8 lanes wait for a
    * device.
    * @default 'default'
    */
-  readonly lane?: string;
+  readonly lane?: string | undefined;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
@@ -24,7 +25,7 @@ const MAX_TTL_MS = 30 * DAY_MS;
 export function resolveDeliverOptions(
   deviceId: string,
   event: unknown,
-  { ttlMs = 7 * DAY_MS, key, lane = 'default' }: DeviceDeliverOptions = {},
+  options: DeviceDeliverOptions = {},
 ): {
   readonly event: string;
   readonly ttlMs: number;
@@ -32,6 +33,12 @@ export function resolveDeliverOptions(
   readonly lane: string;
 } {
   const problems: string[] = [];
+  const isObject = typeof (options as unknown) === 'object' && (options as unknown) !== null;
+  if (!isObject) problems.push('the options must be an object, as { ttlMs: 60_000 }');
+  const given = isObject ? options : {};
+  const unknown = unknownOption(given, ['ttlMs', 'key', 'lane']);
+  if (unknown !== undefined) problems.push(unknown);
+  const { ttlMs = 7 * DAY_MS, key, lane = 'default' } = given;
   if (deviceId === '' || Buffer.byteLength(deviceId) > MAX_DEVICE_ID_BYTES)
     problems.push(`the device id must have 1 to ${MAX_DEVICE_ID_BYTES} bytes, as no device has another`);
   if (!isText(event, 256)) problems.push('the event must be a string of 1 to 256 bytes');

@@ -1,5 +1,5 @@
 import { failureOf, type Handler, Inbox, type InboxOwner, LONG_RUN_MS } from '../../handlers/index.js';
-import { HandlerRunner, type ResultSink } from '../../results/index.js';
+import { type DeliveryInfo, HandlerRunner, type ResultSink } from '../../results/index.js';
 import { type DecodeOptions, readDelivered, type Term } from '../../wire/internal.js';
 import { type ConnectedDevice, type SocketError } from '../device.js';
 import { DeliverySink, type DeliveryTurn } from '../../receiving/index.js';
@@ -12,7 +12,7 @@ export interface LanesOwner extends Pick<ResultSink, 'stop' | 'onFailure'> {
   readonly device: ConnectedDevice;
   readonly endpoint: {
     readonly decoding: DecodeOptions;
-    onReceived(device: ConnectedDevice, message: Term): void;
+    onReceived(device: ConnectedDevice, message: Term, delivery: DeliveryInfo): void;
   };
   /** Runs the handler of a message in an inbox. False if there is none. */
   runFor(
@@ -80,7 +80,7 @@ export class DeliveryLanes implements InboxOwner<DeliveryTurn> {
       return;
     }
     const { value } = delivered;
-    owner.endpoint.onReceived(owner.device, value);
+    owner.endpoint.onReceived(owner.device, value, turn.info);
     if (!owner.runFor(this.inboxOf(turn), sink, value, turn.frame.length, runner))
       turn.finish({ result: 'no_handler', text: NO_HANDLER });
   }

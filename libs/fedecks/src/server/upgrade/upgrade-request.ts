@@ -75,6 +75,11 @@ export function readPresented(request: UpgradeRequest, tokens: Pick<Tokens, 'ver
   return presented;
 }
 
+/** What {@link readPresented} has read; `unread`: nothing yet. */
+export function presentedTypeOf(request: UpgradeRequest): Presented['type'] | 'unread' {
+  return cache.get(request)?.type ?? 'unread';
+}
+
 function readAuthHeader(request: UpgradeRequest, tokens: Pick<Tokens, 'verify'>): Presented {
   const value = request.headers[AUTH_HEADER];
   const header = decodeAuthHeader(Array.isArray(value) ? value.join(', ') : value);
