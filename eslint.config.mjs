@@ -6,9 +6,10 @@ export default tseslint.config(
   { ignores: ['**/dist/**', 'node_modules/**', 'coverage/**', 'scripts/skeletons/**'] },
   js.configs.recommended,
   {
-    files: ['**/*.ts'],
+    files: ['**/*.ts', '**/*.tsx'],
     extends: [...tseslint.configs.strictTypeChecked],
-    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    // Projects by name: the project service finds them itself, and takes an eighth more time.
+    languageOptions: { parserOptions: { project: 'tsconfig.json', tsconfigRootDir: import.meta.dirname } },
     rules: {
       '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
       // Nest modules are classes whose decorators are all they hold.
@@ -51,9 +52,17 @@ export default tseslint.config(
     },
   },
   {
+    files: ['apps/cloud-api/console/**'],
+    languageOptions: { parserOptions: { project: 'apps/cloud-api/console/tsconfig.json' } },
+  },
+  {
+    files: ['libs/fedecks/types-test/**'],
+    languageOptions: { parserOptions: { project: 'libs/fedecks/types-test/tsconfig.json' } },
+  },
+  {
     // Examples have no node_modules here: their types are those of the library's source and of the newest Nest.
     files: ['examples/**/*.ts'],
-    languageOptions: { parserOptions: { projectService: false, project: 'examples/tsconfig.eslint.json' } },
+    languageOptions: { parserOptions: { project: 'examples/tsconfig.eslint.json' } },
   },
   {
     files: ['**/*.mjs', 'examples/**/*.js'],

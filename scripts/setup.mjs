@@ -7,10 +7,12 @@ import { fileURLToPath } from 'node:url';
 
 /** Programs that tests need, and their Debian packages. */
 const SERVERS = {
+  chromium: 'chromium',
   ip: 'iproute2',
   'nats-server': 'nats-server',
   nginx: 'nginx-light',
   openssl: 'openssl',
+  pg_ctlcluster: 'postgresql',
   python3: 'python3',
   'systemd-notify': 'systemd',
   'systemd-nspawn': 'systemd-container',
@@ -48,7 +50,7 @@ if (process.argv.includes('--servers')) {
   const isForbidden = process.env.FEDECKS_INSTALL === 'no';
   const may = process.getuid?.() === 0 && onPath('apt-get') && !isForbidden;
   console.log(
-    'npm test runs all tests, many of them against real servers and processes: 8 to 10 minutes on two cores. For one file: ' +
+    'npm test runs all tests, many of them against real servers and processes: some 10 minutes on two cores. For one file: ' +
       'npm test -- PATH.',
   );
   if (packages.length === 0) console.log('All server programs that it needs are installed.');

@@ -5,7 +5,7 @@ import { Commands } from './commands/commands.js';
 import { Restart } from './commands/restart.js';
 import { type Config, readSystemdSettings } from './config.js';
 import { ConnectionLog } from './connection/connection-log.js';
-import { FileLogin, LoginFile } from './connection/file-login.js';
+import { FileLogin, UnattendedLogin } from './connection/file-login.js';
 import { ControlRoutes } from './control/control-routes.js';
 import { ControlServer } from './control/control-server.js';
 import { socketPath } from './control/socket-path.js';
@@ -56,7 +56,7 @@ export class AppModule {
         }),
       ],
       providers: [
-        { provide: LoginFile, useValue: new LoginFile(config.loginFile) },
+        { provide: UnattendedLogin, useValue: new UnattendedLogin(config.login) },
         { provide: RecentLog, useValue: log },
         { provide: Restart, useValue: new Restart(isAtTerminal) },
         { provide: ExecCommands, useValue: new ExecCommands(config.exec) },

@@ -36,7 +36,7 @@ describe('readConfig', () => {
       urls: [url],
       deviceId: hostname(),
       stateDir: expect.stringMatching(/fedecks-agent$/) as string,
-      loginFile: undefined,
+      login: { type: 'none' },
       healthFile: undefined,
       outbox: undefined,
       tls: undefined,
@@ -73,7 +73,7 @@ describe('readConfig', () => {
       urls: [url, 'wss://spare.example.com', 'ws://10.0.0.1:4000/fedecks/websocket'],
       deviceId: 'greenhouse-1',
       stateDir: '/data/agent',
-      loginFile: '/data/login.json',
+      login: { type: 'login_file', path: '/data/login.json' },
       healthFile: '/dev/shm/connected',
       outbox: '/data/outbox',
       tls: {
@@ -97,11 +97,33 @@ describe('readConfig', () => {
     expect(config.environment['https_proxy']).toBe('http://proxy:3128');
   });
 
+  it.each([
+    [{ FEDECKS_CLAIM: '7K3M-9QTX-0ABC-WV5N' }, { type: 'claim', code: '7K3M-9QTX-0ABC-WV5N' }],
+    [{ FEDECKS_CLAIM_FILE: '/run/claim' }, { type: 'claim_file', path: '/run/claim' }],
+  ])('reads the claim of %j', async (variables, login) => {
+    expect(
+      await readConfig(undefined, { FEDECKS_URL: 'wss://cloud.example.com', ...variables }),
+    ).toMatchObject({
+      login,
+    });
+  });
+
+  it('refuses two sources of credentials, and shows neither', async () => {
+    const env = {
+      FEDECKS_URL: 'wss://cloud.example.com',
+      FEDECKS_CLAIM: '7K3M',
+      FEDECKS_LOGIN_FILE: '/login',
+    };
+    const reading = readConfig(undefined, env);
+    await expect(reading).rejects.toThrow('FEDECKS_CLAIM and FEDECKS_LOGIN_FILE are set: keep one of them.');
+    await expect(reading).rejects.not.toThrow('7K3M');
+  });
+
   it('treats empty variables as not set', async () => {
     const nothing = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, '']));
     const text = `FEDECKS_LOGIN_FILE=/data/login.json`;
     const config = await read({ ...nothing, FEDECKS_URL: url }, text);
-    expect(config).toMatchObject({ loginFile: undefined, deviceId: hostname(), tls: undefined });
+    expect(config).toMatchObject({ login: { type: 'none' }, deviceId: hostname(), tls: undefined });
   });
 
   it('reports all missing and invalid variables at once', async () => {

@@ -17,8 +17,8 @@ export interface Config {
   readonly deviceId: string;
   /** The directory the token and the control socket are kept in. */
   readonly stateDir: string;
-  /** A JSON file with the credentials of an unattended login. Without it, the agent waits for `device-agent login`. */
-  readonly loginFile: string | undefined;
+  /** The credentials of an unattended login. Without them, the agent waits for `device-agent login`. */
+  readonly login: LoginSource;
   /** A file that is fresh while the agent is connected, for health checks. */
   readonly healthFile: string | undefined;
   /** The directory in which telemetry waits for the cloud. Without it, the agent measures only while connected. */
@@ -38,6 +38,13 @@ export interface Config {
   /** See `upgradeTimeoutMs` of `FedecksClient`; undefined leaves it at its default. */
   readonly upgradeTimeoutMs: number | undefined;
 }
+
+/** Where the credentials of an unattended login are. */
+export type LoginSource =
+  | { readonly type: 'none' }
+  | { readonly type: 'login_file'; readonly path: string }
+  | { readonly type: 'claim_file'; readonly path: string }
+  | { readonly type: 'claim'; readonly code: string };
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -71,6 +78,8 @@ export const VARIABLES = {
     'the URL of the cloud, wss://...; the agent tries several, separated by commas or spaces, in turn',
   FEDECKS_DEVICE_ID: `the id of the device, at most ${MAX_DEVICE_ID_BYTES} bytes (default: the host name)`,
   FEDECKS_STATE_DIR: 'the directory of the token and the control socket',
+  FEDECKS_CLAIM: 'a claim code, for the first login without a person; ignored while the device has a token',
+  FEDECKS_CLAIM_FILE: 'a file with a claim code, instead of FEDECKS_CLAIM',
   FEDECKS_LOGIN_FILE: 'a JSON file with credentials, for a login without a person',
   FEDECKS_HEALTH_FILE: 'a file that the agent writes every minute while connected, and removes otherwise',
   FEDECKS_OUTBOX:
@@ -122,6 +131,15 @@ export async function readConfig(file?: string, env: Environment = process.env):
     );
   }
 
+  const login = readLogin(
+    {
+      FEDECKS_CLAIM: get('FEDECKS_CLAIM'),
+      FEDECKS_CLAIM_FILE: get('FEDECKS_CLAIM_FILE'),
+      FEDECKS_LOGIN_FILE: get('FEDECKS_LOGIN_FILE'),
+    },
+    problems,
+  );
+
   const outbox = get('FEDECKS_OUTBOX');
   if (outbox !== undefined) await checkOutbox(outbox, stateDir, problems);
 
@@ -164,7 +182,7 @@ export async function readConfig(file?: string, env: Environment = process.env):
     urls: [url, ...otherUrls],
     deviceId,
     stateDir,
-    loginFile: get('FEDECKS_LOGIN_FILE'),
+    login,
     healthFile: get('FEDECKS_HEALTH_FILE'),
     outbox,
     tls,
@@ -176,6 +194,20 @@ export async function readConfig(file?: string, env: Environment = process.env):
     phaseTimeoutMs,
     upgradeTimeoutMs,
   };
+}
+
+function readLogin(
+  variables: Readonly<
+    Record<'FEDECKS_CLAIM' | 'FEDECKS_CLAIM_FILE' | 'FEDECKS_LOGIN_FILE', string | undefined>
+  >,
+  problems: string[],
+): LoginSource {
+  const names = Object.entries(variables).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  if (names.length > 1) problems.push(`${names.join(' and ')} are set: keep one of them.`);
+  const { FEDECKS_CLAIM: code, FEDECKS_CLAIM_FILE: claimFile, FEDECKS_LOGIN_FILE: loginFile } = variables;
+  if (code !== undefined) return { type: 'claim', code };
+  if (claimFile !== undefined) return { type: 'claim_file', path: claimFile };
+  return loginFile === undefined ? { type: 'none' } : { type: 'login_file', path: loginFile };
 }
 
 /**

@@ -29,7 +29,6 @@ let socket: string;
 beforeAll(async () => {
   program = await AgentProgram.compile();
 });
-afterAll(() => program.remove());
 
 beforeEach(async () => {
   cloud = await Cloud.start();

@@ -127,7 +127,7 @@ describe('device-agent with a login file, connected to cloud-api', () => {
     await connected();
     const ask = async (event: string, payload: unknown): Promise<unknown> => {
       const body = JSON.stringify({ event, payload });
-      const response = await cloud.http('POST', `/devices/${ID}/requests`, { body });
+      const response = await cloud.http('POST', `/api/v1/devices/${ID}/requests`, { body });
       expect(response.status).toBe(200);
       return (response.body as { answer: unknown }).answer;
     };

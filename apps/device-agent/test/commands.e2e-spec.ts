@@ -39,7 +39,6 @@ let env: NodeJS.ProcessEnv;
 beforeAll(async () => {
   program = await AgentProgram.compile();
 });
-afterAll(() => program.remove());
 
 beforeEach(async () => {
   cloud = await Cloud.start();

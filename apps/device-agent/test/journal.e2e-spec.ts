@@ -12,7 +12,6 @@ let program: AgentProgram;
 let directory: string;
 
 beforeAll(async () => (program = await AgentProgram.compile()));
-afterAll(() => program.remove());
 beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'device-agent-journal-'))));
 afterEach(() => rmSync(directory, { recursive: true }));
 

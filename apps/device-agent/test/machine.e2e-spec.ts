@@ -25,7 +25,6 @@ if (!namespace) {
     let directory: string;
 
     beforeAll(async () => (program = await AgentProgram.compile()));
-    afterAll(async () => program.remove());
 
     beforeEach(async () => {
       cloud = await Cloud.start();

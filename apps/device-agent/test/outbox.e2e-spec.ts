@@ -19,7 +19,6 @@ let cloud: Cloud | undefined;
 let env: NodeJS.ProcessEnv;
 
 beforeAll(async () => (program = await AgentProgram.compile()));
-afterAll(() => program.remove());
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'device-agent-outbox-'));

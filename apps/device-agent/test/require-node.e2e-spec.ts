@@ -8,7 +8,6 @@ const preload = fileURLToPath(new URL('support/old-node.mjs', import.meta.url));
 let program: AgentProgram;
 
 beforeAll(async () => (program = await AgentProgram.compile()));
-afterAll(() => program.remove());
 
 function runOn(version: string, ...args: string[]): Promise<Ended> {
   return program.command(args, { NODE_OPTIONS: `--import=${preload}`, OLD_NODE: version });

@@ -19,7 +19,6 @@ let directory: string;
 beforeAll(async () => {
   program = await AgentProgram.compile();
 });
-afterAll(() => program.remove());
 
 beforeEach(async () => {
   cloud = await Cloud.start();

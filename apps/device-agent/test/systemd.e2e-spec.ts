@@ -56,7 +56,6 @@ if (missing.length > 0) {
     beforeAll(async () => {
       program = await Program.compile('../../../../apps/device-agent/test/support/watched-agent.ts');
     });
-    afterAll(async () => program.remove());
 
     beforeEach(async () => {
       directory = await mkdtemp(join(tmpdir(), 'device-agent-systemd-'));

@@ -26,7 +26,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   certificates.remove();
-  await program.remove();
 });
 
 beforeEach(async () => {

@@ -6,21 +6,33 @@ import { CommandError, EXIT } from './exit.js';
 const TIMEOUT_MS = 30_000;
 const MAX_BYTES = 64 * 1024;
 
+/** Where the credentials come from; at a terminal if nothing is given. */
+export interface LoginOptions {
+  readonly credentialsFile?: string;
+  readonly stdin?: boolean;
+  /** A claim code; true: it is asked for, or in standard input. */
+  readonly claim?: string | true;
+}
+
 /** Logs the device in, and says so. @throws {CommandError} (rejects) with the reason if it does not work. */
-export async function login(
-  socketPath: string,
-  { credentialsFile, stdin }: { readonly credentialsFile?: string; readonly stdin?: boolean },
-): Promise<void> {
+export async function login(socketPath: string, options: LoginOptions): Promise<void> {
   // Before anybody types a password.
   await ask(socketPath, { method: 'GET', path: '/status', timeoutMs: 5_000 });
-  const credentials =
-    credentialsFile !== undefined
-      ? parsed(await fileText(credentialsFile), 'The credentials file')
-      : stdin
-        ? parsed(await stdinText(), 'Standard input')
-        : await prompted();
-  await ask(socketPath, { method: 'POST', path: '/login', body: credentials, timeoutMs: TIMEOUT_MS });
-  process.stdout.write('Logged in. The device is connected and has its token: the password is not kept.\n');
+  const body = options.claim === undefined ? await credentialsOf(options) : await claimOf(options);
+  await ask(socketPath, { method: 'POST', path: '/login', body, timeoutMs: TIMEOUT_MS });
+  const spent = options.claim === undefined ? 'the password is not kept' : 'the claim code is of no more use';
+  process.stdout.write(`Logged in. The device is connected and has its token: ${spent}.\n`);
+}
+
+async function credentialsOf({ credentialsFile, stdin }: LoginOptions): Promise<unknown> {
+  if (credentialsFile !== undefined) return parsed(await fileText(credentialsFile), 'The credentials file');
+  return stdin ? parsed(await stdinText(), 'Standard input') : promptedPassword();
+}
+
+async function claimOf({ claim, stdin }: LoginOptions): Promise<{ claim: string }> {
+  const given = typeof claim === 'string' ? claim : stdin ? await stdinText() : await promptedClaim();
+  if (given.trim() === '') throw new CommandError(EXIT.failed, 'The claim code is empty.');
+  return { claim: given.trim() };
 }
 
 async function fileText(path: string): Promise<string> {
@@ -53,19 +65,26 @@ function parsed(text: string, what: string): unknown {
   );
 }
 
-async function prompted(): Promise<{ username: string; password: string }> {
-  if (!process.stdin.isTTY) {
-    throw new CommandError(
-      EXIT.usage,
-      'Standard input is not a terminal: use --credentials-file FILE, or --stdin with JSON.',
-    );
-  }
+async function promptedPassword(): Promise<{ username: string; password: string }> {
+  expectTerminal('use --credentials-file FILE, or --stdin with JSON');
+  const username = await prompted({ prompt: 'Username:' });
+  return { username, password: await prompted({ prompt: 'Password:', silent: true }) };
+}
+
+async function promptedClaim(): Promise<string> {
+  expectTerminal('use --claim CODE, or --claim --stdin with the code');
+  return prompted({ prompt: 'Claim code:' });
+}
+
+function expectTerminal(advice: string): void {
+  if (!process.stdin.isTTY)
+    throw new CommandError(EXIT.usage, `Standard input is not a terminal: ${advice}.`);
+}
+
+async function prompted(options: { readonly prompt: string; readonly silent?: boolean }): Promise<string> {
   const { read } = await import('read');
-  const prompt = { output: process.stderr, terminal: true };
   try {
-    const username = await read({ ...prompt, prompt: 'Username:' });
-    const password = await read({ ...prompt, prompt: 'Password:', silent: true });
-    return { username, password };
+    return await read({ output: process.stderr, terminal: true, ...options });
   } catch {
     throw new CommandError(EXIT.cancelled, 'Cancelled: nothing was sent.');
   }

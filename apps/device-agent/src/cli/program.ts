@@ -59,25 +59,37 @@ function program(ended: (status: ExitStatus) => void): Command {
   command(agent, 'login')
     .summary('log the device in')
     .description(
-      'Logs the device in to its cloud. Asks for username and password, unless an option names their source.',
+      'Logs the device in to its cloud. Asks for username and password, or with --claim for a claim code, unless an ' +
+        'option gives them.',
     )
+    .option('--claim [code]', 'log in with a claim code, which works once; without a code: ask for it')
     .option('--credentials-file <file>', 'read the credentials (a JSON object) from this file')
-    .option('--stdin', 'read the credentials (a JSON object) from standard input')
+    .option('--stdin', 'read the credentials (a JSON object) from standard input; with --claim: the code')
     .addHelpText(
       'after',
       examples(
         'device-agent login',
+        'device-agent login --claim 7K3M-9QTX-0ABC-WV5N',
         'device-agent login --credentials-file login.json',
         'device-agent login --stdin < login.json',
       ) + '\n\nThe file: { "username": "...", "password": "..." }, or whatever fields the cloud requires.',
     )
-    .action(async (options: Common & { credentialsFile?: string; stdin?: boolean }, self: Command) => {
-      if (options.credentialsFile !== undefined && options.stdin) {
-        self.error('error: use either --credentials-file or --stdin, not both');
-      }
-      const { login } = await import('./login.js');
-      await login(await socket(options), options);
-    });
+    .action(
+      async (
+        options: Common & { credentialsFile?: string; stdin?: boolean; claim?: string | true },
+        self: Command,
+      ) => {
+        const { credentialsFile, stdin, claim } = options;
+        if (credentialsFile !== undefined && stdin)
+          self.error('error: use either --credentials-file or --stdin, not both');
+        if (claim !== undefined && credentialsFile !== undefined)
+          self.error('error: use either --claim or --credentials-file, not both');
+        if (typeof claim === 'string' && stdin)
+          self.error('error: use either --claim CODE or --claim --stdin, not both');
+        const { login } = await import('./login.js');
+        await login(await socket(options), options);
+      },
+    );
 
   command(agent, 'status')
     .summary('show the state of the agent')

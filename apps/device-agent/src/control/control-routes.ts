@@ -1,7 +1,8 @@
 import { type ServerResponse } from 'node:http';
 import { Injectable, Logger } from '@nestjs/common';
-import { type Credentials, FedecksClient } from '@fedecks/nest/client-nest';
+import { type Credentials, FedecksClient, LoginFailedError } from '@fedecks/nest/client-nest';
 import { FedecksError, type Term } from '@fedecks/nest/wire';
+import { CLAIM_REJECTED } from '../connection/claim-rejected.js';
 import { inVariables } from '../connection/tls-files.js';
 import { MAX_LINES, RecentLog } from '../log/recent-log.js';
 import { StatusReport } from './status-report.js';
@@ -63,7 +64,8 @@ export class ControlRoutes {
     this.logger.log('Login requested');
     // The client itself refuses what are no credentials.
     await this.client.login(body as Credentials).catch((error: unknown) => {
-      throw new ControlError(502, messageOf(error));
+      const isRejectedClaim = isObject(body) && 'claim' in body && isRejection(error);
+      throw new ControlError(502, isRejectedClaim ? CLAIM_REJECTED : messageOf(error));
     });
     return DONE;
   }
@@ -124,6 +126,11 @@ const DONE: ControlAnswer = { type: 'json', value: { done: true } };
 function messageOf(error: unknown): string {
   if (error instanceof FedecksError || error instanceof Error) return inVariables(error.message);
   return String(error);
+}
+
+/** By the cloud, and not by something in front of it. */
+function isRejection(error: unknown): boolean {
+  return error instanceof LoginFailedError && error.status === 403;
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -31,8 +31,9 @@ export interface AgentStatus {
     /** How many messages were written to it that the cloud may not have read. */
     readonly unconfirmed: number;
   } | null;
-  /** The login with FEDECKS_LOGIN_FILE, while one is needed. */
+  /** The login with FEDECKS_LOGIN_FILE, FEDECKS_CLAIM or FEDECKS_CLAIM_FILE, while one is needed. */
   readonly fileLogin: {
+    /** The path of the file, or `FEDECKS_CLAIM`. */
     readonly file: string;
     /** Null while it is being tried. */
     readonly nextTryAt: string | null;

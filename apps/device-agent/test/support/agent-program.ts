@@ -1,11 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { transform } from '@swc/core';
-import { build } from 'esbuild';
+import { bundleOf } from '../../../../libs/fedecks/test/support/bundle.js';
 
 /** The exit status and output of a command. */
 export interface Ended {
@@ -22,51 +19,10 @@ export class AgentProgram {
   /** The output of all processes, to search for secrets. */
   output = '';
 
-  private constructor(
-    private readonly directory: string,
-    readonly file: string,
-  ) {}
+  private constructor(readonly file: string) {}
 
   static async compile(): Promise<AgentProgram> {
-    const directory = fileURLToPath(new URL(`device-agent.${process.pid}`, import.meta.url));
-    await build({
-      entryPoints: [fileURLToPath(new URL('../../src/main.ts', import.meta.url))],
-      outdir: directory,
-      outExtension: { '.js': '.mjs' },
-      // Not one file: hoisted package imports would load lazy modules at once.
-      splitting: true,
-      bundle: true,
-      platform: 'node',
-      format: 'esm',
-      target: 'node20',
-      packages: 'external',
-      logLevel: 'error',
-      plugins: [
-        {
-          name: 'as the tests do',
-          setup(plugin) {
-            // Nest needs the types of constructor parameters, which esbuild does not emit.
-            plugin.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
-              const { code } = await transform(await readFile(path, 'utf8'), {
-                filename: path,
-                jsc: {
-                  target: 'es2022',
-                  parser: { syntax: 'typescript', decorators: true },
-                  transform: {
-                    legacyDecorator: true,
-                    decoratorMetadata: true,
-                    useDefineForClassFields: false,
-                  },
-                },
-                module: { type: 'es6' },
-              });
-              return { contents: code, loader: 'js' };
-            });
-          },
-        },
-      ],
-    });
-    return new AgentProgram(directory, join(directory, 'main.mjs'));
+    return new AgentProgram(await bundleOf(fileURLToPath(new URL('../../src/main.ts', import.meta.url))));
   }
 
   start(command: string, args: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
@@ -107,10 +63,6 @@ export class AgentProgram {
     const children = [...this.running];
     for (const child of children) child.kill('SIGKILL');
     await Promise.all(children.map((child) => once(child, 'close')));
-  }
-
-  async remove(): Promise<void> {
-    await rm(this.directory, { recursive: true, force: true });
   }
 
   private async ended(child: ChildProcess, input: string): Promise<Ended> {
