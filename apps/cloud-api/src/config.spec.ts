@@ -37,6 +37,7 @@ describe('readConfig', () => {
       secrets,
       apiKey: 'k-0123456789-key',
       loginsFile,
+      database: { url: undefined, directory: './data' },
       natsServers: [],
       trustedProxies: [],
       operations: {
@@ -81,8 +82,24 @@ describe('readConfig', () => {
   });
 
   it('reports all missing and invalid variables at once, and how to fix them', () => {
-    const message = messageFor({ PORT: '70000', HOST: '' });
-    for (const name of ['PORT', 'HOST', 'FEDECKS_SECRET', 'API_KEY', 'DEVICE_LOGINS_FILE']) {
+    const message = messageFor({
+      PORT: '70000',
+      HOST: '',
+      API_KEY: 'short',
+      DATABASE_URL: 'mysql://localhost/x',
+      DATA_DIR: '',
+      DEVICE_LOGINS_FILE: '/nowhere/logins.json',
+    });
+    const names = [
+      'PORT',
+      'HOST',
+      'FEDECKS_SECRET',
+      'API_KEY',
+      'DATABASE_URL',
+      'DATA_DIR',
+      'DEVICE_LOGINS_FILE',
+    ];
+    for (const name of names) {
       expect(message).toContain(`- ${name} `);
     }
     expect(message).toContain('openssl rand');

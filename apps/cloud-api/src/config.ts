@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { type OperationsConfig, readOperations } from './operations/operations-config.js';
 import { isWeak, secretIn } from './operations/secret-in.js';
+import { type DatabaseConfig } from './database/open-database.js';
 import { parseLogins } from './devices/logins-file.js';
 
 /** What the app is told by its environment. */
@@ -10,15 +11,20 @@ export interface Config {
   readonly port: number;
   /** The secrets of the tokens: the first signs, all verify. */
   readonly secrets: readonly string[];
-  /** What operators present at the HTTP endpoints and at `/live`. */
-  readonly apiKey: string;
-  /** The file with the logins of the devices. */
-  readonly loginsFile: string;
+  /** An API key with the role of an admin; undefined: there are only those in the database. */
+  readonly apiKey: string | undefined;
+  /** A file with logins of devices, besides those in the database. */
+  readonly loginsFile: string | undefined;
+  readonly database: DatabaseConfig;
   /** The NATS servers that link this process to others of the same fleet. Empty where it is the only one. */
   readonly natsServers: readonly string[];
   /** The proxies whose `X-Forwarded-For` is believed. Empty where devices connect without one. */
   readonly trustedProxies: readonly string[];
   readonly operations: OperationsConfig;
+  /** The built console. Undefined: beside the app. */
+  readonly consoleDirectory?: string;
+  /** How often, in milliseconds, it is looked up whether those at `/live` still may watch. Undefined: once a minute. */
+  readonly liveRecheckMs?: number;
 }
 
 /** The environment does not say what the app needs to know. The message lists everything, and holds no value. */
@@ -33,10 +39,11 @@ const MIN_API_KEY_BYTES = 16;
 const MAX_PORT = 65_535;
 
 /**
- * Reads the environment: `FEDECKS_SECRET`, `API_KEY` and `DEVICE_LOGINS_FILE` must be set; `PORT` is 3000 and
- * `HOST` 0.0.0.0 by default. Port 0 takes a free one. `NATS_URL` links several processes that serve one fleet.
- * `FEDECKS_SECRET_FILE` and `API_KEY_FILE` name files instead. `TRUSTED_PROXIES` names the proxies in front of it: without it all devices behind one share the proxy's address, and so
- * its limits.
+ * Reads the environment: only `FEDECKS_SECRET` must be set. `PORT` is 3000 and `HOST` 0.0.0.0 by default; port 0 takes a free
+ * one. `DATABASE_URL` is a Postgres server; without it the database is embedded in `DATA_DIR`, `./data` by default. `API_KEY`
+ * is one more key of an admin, `DEVICE_LOGINS_FILE` has more logins of devices. `NATS_URL` links several processes that serve
+ * one fleet. `TRUSTED_PROXIES` names the proxies in front of it: without it all devices behind one share the proxy's address,
+ * and so its limits. `<name>_FILE` names a file instead for each secret.
  * @throws {ConfigError} naming everything that is wrong, and what to do about it.
  */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
@@ -58,12 +65,13 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     );
   }
   const apiKey = secretIn(env, 'API_KEY', problems);
-  if (isWeak(apiKey, MIN_API_KEY_BYTES)) {
+  if (apiKey !== '' && isWeak(apiKey, MIN_API_KEY_BYTES)) {
     problems.push(
-      `API_KEY must be set: at least ${MIN_API_KEY_BYTES} random bytes. Create one with: openssl rand -hex 24`,
+      `API_KEY must have at least ${MIN_API_KEY_BYTES} random bytes. Create one with: openssl rand -hex 24`,
     );
   }
-  const loginsProblem = problemOfLogins(DEVICE_LOGINS_FILE);
+  const database = readDatabase(env, problems);
+  const loginsProblem = DEVICE_LOGINS_FILE === '' ? undefined : problemOfLogins(DEVICE_LOGINS_FILE);
   if (loginsProblem !== undefined) problems.push(`DEVICE_LOGINS_FILE ${loginsProblem}`);
 
   const natsServers = listIn(env['NATS_URL']);
@@ -88,8 +96,9 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     host,
     port,
     secrets,
-    apiKey,
-    loginsFile: DEVICE_LOGINS_FILE,
+    apiKey: apiKey === '' ? undefined : apiKey,
+    loginsFile: DEVICE_LOGINS_FILE === '' ? undefined : DEVICE_LOGINS_FILE,
+    database,
     natsServers,
     trustedProxies,
     operations,
@@ -111,13 +120,24 @@ function isProxy(text: string): boolean {
   return version !== 0 && Number(bits) >= 1 && Number(bits) <= (version === 4 ? 32 : 128);
 }
 
-function problemOfLogins(path: string): string | undefined {
-  if (path === '') {
-    return (
-      'must be set: the path of a JSON file with the logins of the devices. ' +
-      'Create an entry with: node <this app>/device-password.js <username> <device id>'
+/** `DATABASE_URL` may hold a password: `DATABASE_URL_FILE` names a file instead. */
+function readDatabase(env: NodeJS.ProcessEnv, problems: string[]): DatabaseConfig {
+  const url = secretIn(env, 'DATABASE_URL', problems);
+  const { DATA_DIR: directory = './data' } = env;
+  if (directory === '')
+    problems.push('DATA_DIR must be a directory for the files of the app, for example ./data');
+  if (url === '') return { url: undefined, directory };
+  const isPostgres = URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol);
+  if (!isPostgres || new URL(url).pathname.length < 2) {
+    problems.push(
+      'DATABASE_URL must be the URL of a Postgres database, for example postgres://user:password@localhost/fedecks. ' +
+        'Without it the database is embedded, in DATA_DIR.',
     );
   }
+  return { url, directory };
+}
+
+function problemOfLogins(path: string): string | undefined {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');

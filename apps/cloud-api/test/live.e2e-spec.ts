@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { tuple } from '@fedecks/nest/wire';
 import { frame, OPCODE, RawPeer, upgradeRequest } from '../../../libs/fedecks/test/support/raw-peer.js';
+import { LiveGateway } from '../src/live/live.gateway.js';
+import { type Rates } from '../src/live/rates.js';
 import { API_KEY, CloudApi, CREDENTIALS, type Operator } from './support/cloud-api.js';
 
 describe('the live stream of cloud-api', () => {
@@ -41,6 +43,79 @@ describe('the live stream of cloud-api', () => {
     await first.closed.next();
     await device.send('still there');
     expect(await second.shown.next()).toMatchObject({ event: 'message', data: { message: 'still there' } });
+  });
+
+  it('shows one device to an operator who asks for it', async () => {
+    await cloud.connect('greenhouse-1');
+    const { shown } = cloud.watch(undefined, '?device=a%2Fb%20c');
+    expect(await shown.next()).toEqual({ event: 'devices', data: [] });
+    expect(await shown.next()).toMatchObject({ event: 'history', data: { errors: [], rates: [] } });
+    const { device } = await cloud.connect('greenhouse-2');
+    await device.send('not shown');
+    const { device: watched } = await cloud.connect('a/b c');
+    await watched.send('shown');
+    expect(await shown.next()).toEqual({ event: 'connected', data: { deviceId: 'a/b c' } });
+    expect(await shown.next()).toEqual({ event: 'message', data: { deviceId: 'a/b c', message: 'shown' } });
+  });
+
+  it('shows changes and rates of the fleet, and no messages', async () => {
+    const { shown } = cloud.watch(undefined, '?fleet');
+    expect(await shown.next()).toMatchObject({ event: 'history' });
+    const { device } = await cloud.connect('greenhouse-1');
+    for (const message of ['one', 'two', 'three']) await device.send(message);
+    await device.stop();
+    const seen: unknown[] = [];
+    const sum = { connects: 0, closed: 0, received: 0 };
+    while (sum.received < 3 || sum.closed < 1) {
+      const item = await shown.next();
+      seen.push(item.event);
+      if (item.event !== 'rates') continue;
+      const { connects, closes, received } = item.data as Rates;
+      sum.connects += connects;
+      sum.closed += closes['closed_by_device'] ?? 0;
+      sum.received += received;
+    }
+    expect(new Set(seen)).toEqual(new Set(['connected', 'disconnected', 'rates']));
+    expect(sum).toEqual({ connects: 1, closed: 1, received: 3 });
+  });
+
+  it('begins with what has happened: the errors, and the rates of the last five minutes', async () => {
+    const first = cloud.watch(undefined, '?fleet');
+    await first.shown.next();
+    const wrong = { ...CREDENTIALS, password: 'open barley' };
+    await expect(cloud.device('greenhouse-1').login(wrong)).rejects.toThrow();
+    while ((await first.shown.next()).event !== 'rates');
+    const error = {
+      deviceId: 'greenhouse-1',
+      type: 'authentication_failed',
+      info: '',
+      at: expect.any(String) as string,
+    };
+    const { data } = await cloud.watch(undefined, '?fleet').shown.next();
+    const { at, errors, rates } = data as { at: string; errors: unknown[]; rates: Rates[] };
+    expect(errors).toEqual([error]);
+    const idle = { connects: 0, closes: {}, received: 0, sent: 0, requests: 0, deliveries: 0 };
+    expect(rates[0]).toEqual({ at: expect.any(Number) as number, ...idle });
+    expect(rates.at(-1)!.at).toBeLessThanOrEqual(Date.parse(at));
+    for (const [id, expected] of [
+      ['greenhouse-1', [error]],
+      ['greenhouse-2', []],
+    ] as const) {
+      const { shown } = cloud.watch(undefined, `?device=${id}`);
+      await shown.next();
+      expect(await shown.next()).toMatchObject({ event: 'history', data: { errors: expected, rates: [] } });
+    }
+  });
+
+  it('keeps the 50 newest errors', async () => {
+    const gateway = cloud.get(LiveGateway);
+    for (let count = 1; count <= 51; count++)
+      gateway.failed({ deviceId: null, type: 'invalid_token', info: String(count) });
+    const { data } = await cloud.watch(undefined, '?fleet').shown.next();
+    const { errors } = data as { errors: { info: string }[] };
+    expect(errors.map(({ info }) => Number(info))).toEqual(
+      Array.from({ length: 50 }, (_, index) => index + 2),
+    );
   });
 
   it('shows a rejected login without its credentials', async () => {

@@ -9,6 +9,7 @@ import { Program } from '../../../libs/fedecks/test/support/child-app.js';
 import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
 import { hashPassword } from '../src/devices/password.js';
 import { API_KEY, CloudApi, CREDENTIALS } from './support/cloud-api.js';
+import { TestDatabase } from './support/test-database.js';
 
 describe('the log of cloud-api', () => {
   let cloud: CloudApi;
@@ -60,13 +61,15 @@ describe('cloud-api as a process', () => {
   const main = '../../../../apps/cloud-api/src/main.ts';
   let program: Program;
   let directory: string;
+  let database: TestDatabase;
   beforeAll(async () => {
     program = await Program.compile(main);
+    database = await TestDatabase.create();
     directory = await mkdtemp(join(tmpdir(), 'cloud-api-log-'));
     await writeFile(join(directory, 'logins.json'), '{}');
-  });
+  }, 60_000);
   afterAll(async () => {
-    await program.remove();
+    await database.close();
     await rm(directory, { recursive: true });
   });
 
@@ -77,6 +80,8 @@ describe('cloud-api as a process', () => {
       FEDECKS_SECRET: 'secret-0123456789'.repeat(2),
       API_KEY,
       DEVICE_LOGINS_FILE: join(directory, 'logins.json'),
+      DATA_DIR: database.config.directory,
+      ...(database.config.url !== undefined && { DATABASE_URL: database.config.url }),
     };
   }
 
@@ -112,6 +117,8 @@ describe('cloud-api as a process', () => {
     } finally {
       await device.stop();
       app.dispose();
+      // The next test starts another one, and an embedded database has one process.
+      await app.exited(10_000);
     }
   });
 
@@ -124,7 +131,8 @@ describe('cloud-api as a process', () => {
     try {
       await app.line();
       const devices = async (): Promise<number> =>
-        (await fetch(`http://127.0.0.1:${port}/devices`, { headers: { 'x-api-key': API_KEY } })).status;
+        (await fetch(`http://127.0.0.1:${port}/api/v1/devices`, { headers: { 'x-api-key': API_KEY } }))
+          .status;
       await eventually(devices, (status) => status === 200);
       // Each one is logged.
       for (let sent = 0; sent < 3; sent++) {

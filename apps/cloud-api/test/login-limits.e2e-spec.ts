@@ -1,4 +1,5 @@
-import { CloudApi, type RawLogin } from './support/cloud-api.js';
+import { hashPassword } from '../src/devices/password.js';
+import { CloudApi, CREDENTIALS, type RawLogin } from './support/cloud-api.js';
 
 const OTHER_ADDRESS = '127.0.0.2';
 
@@ -22,12 +23,15 @@ describe('a login at cloud-api', () => {
     await start();
     expect(await fail(6, 'greenhouse-1')).toEqual([403, 403, 403, 403, 403, 503]);
     expect(await cloud.statusOfLogin('greenhouse-1')).toBe(503);
+    const limited = { kind: 'password', outcome: 'limited' };
+    expect(await cloud.metric('cloud_device_logins_total', limited)).toBe(2);
     expect(await cloud.statusOfLogin('greenhouse-2')).toBe(101);
     expect(await cloud.statusOfLogin('greenhouse-1', { localAddress: OTHER_ADDRESS })).toBe(101);
   });
 
   it('is not queued behind the many logins of another address', async () => {
     await start();
+    await cloud.writeLogins({ password: await hashPassword(CREDENTIALS.password) });
     const answered: number[] = [];
     const failed = (): number => answered.filter((status) => status === 403).length;
     const flood = Array.from({ length: 150 }, (_, index) =>

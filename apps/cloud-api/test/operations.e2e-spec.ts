@@ -31,14 +31,27 @@ describe('GET /metrics', () => {
     await device.send(tuple('hello', null));
     await received.next();
     expect(await cloud.statusOfLogin('greenhouse-2', { password: 'wrong' })).toBe(403);
-    await cloud.http('POST', '/devices/greenhouse-1/messages', { body: '[1]' });
-    await cloud.http('POST', '/devices/nobody/messages', { body: '[1]' });
+    const strange: Record<string, string>[] = [{ claim: 'wrong' }, { pin: '1234' }];
+    for (const credentials of strange)
+      expect(await cloud.statusOfLogin('greenhouse-2', { credentials })).toBe(403);
+    await (await cloud.fakeDeviceWithToken('greenhouse-2')).disconnect();
+    await cloud.http('POST', '/api/v1/login', { body: '{"name":"nobody","password":"wrong"}' });
+    await cloud.http('POST', '/api/v1/devices/greenhouse-1/messages', { body: '[1]' });
+    await cloud.http('POST', '/api/v1/devices/nobody/messages', { body: '[1]' });
     const response = await get('/metrics', KEY);
     expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
     const text = await response.text();
     const lines: [string, number][] = [
-      ['fedecks_upgrades_total{endpoint="/fedecks",status="101"}', 1],
-      ['fedecks_upgrades_total{endpoint="/fedecks",status="403"}', 1],
+      ['fedecks_upgrades_total{endpoint="/fedecks",status="101",presented="credentials"}', 1],
+      ['fedecks_upgrades_total{endpoint="/fedecks",status="101",presented="token"}', 1],
+      ['fedecks_upgrades_total{endpoint="/fedecks",status="403",presented="credentials"}', 3],
+      ['cloud_device_logins_total{kind="password",outcome="accepted"}', 1],
+      ['cloud_device_logins_total{kind="password",outcome="rejected"}', 1],
+      ['cloud_device_logins_total{kind="claim",outcome="rejected"}', 1],
+      ['cloud_device_logins_total{kind="claim",outcome="accepted"}', 0],
+      ['cloud_device_logins_total{kind="other",outcome="rejected"}', 1],
+      ['cloud_operator_logins_total{outcome="rejected"}', 1],
+      ['cloud_operator_logins_total{outcome="unavailable"}', 0],
       ['fedecks_messages_received_total{endpoint="/fedecks",handler="DeviceLog.hello"}', 1],
       ['fedecks_handler_seconds_count{endpoint="/fedecks",handler="DeviceLog.hello"}', 1],
       ['fedecks_pushes_total{endpoint="/fedecks",result="sent"}', 1],
@@ -59,7 +72,7 @@ describe('GET /metrics', () => {
     await device.send(tuple('an-unusual-event', 'an-unusual-payload'));
     await device.send(tuple('hello', null));
     await received.next();
-    await cloud.http('POST', '/devices/an-unusual-id/messages', { body: '[1]' });
+    await cloud.http('POST', '/api/v1/devices/an-unusual-id/messages', { body: '[1]' });
     expect(await (await get('/metrics', KEY)).text()).not.toContain('unusual');
   });
 
@@ -74,7 +87,7 @@ describe('GET /metrics', () => {
     cloud = await CloudApi.start({ operations: { metricsPort: 0 } });
     const port = cloud.get(MetricsServer).listeningPort;
     expect(await (await get('/metrics', {}, port)).text()).toContain('\ncloud_devices_connected 0\n');
-    expect((await get('/devices', KEY, port)).status).toBe(404);
+    expect((await get('/api/v1/devices', KEY, port)).status).toBe(404);
     expect((await fetch(`http://127.0.0.1:${port}/metrics`, { method: 'POST' })).status).toBe(404);
   });
 });
@@ -92,6 +105,13 @@ describe('GET /health', () => {
     cloud = await CloudApi.start();
     const details = { process: { status: 'up' }, fedecks: { status: 'up' } };
     expect(await (await get('/health/ready', KEY)).json()).toMatchObject({ status: 'ok', details });
+  });
+
+  it('has no details for an address that asks too often with a key, and still says whether it is ready', async () => {
+    cloud = await CloudApi.start({ operations: { requestsPerMinute: 1 } });
+    expect(await (await get('/health/ready', KEY)).json()).toHaveProperty('details');
+    const limited = await get('/health/ready', KEY);
+    expect([limited.status, await limited.json()]).toEqual([200, { status: 'ok' }]);
   });
 
   it('is not ready while a NATS server is missing, and is live', async () => {
@@ -117,11 +137,21 @@ describe('GET /health', () => {
   });
 });
 
+it('ends although a browser holds a connection on which it has asked nothing', async () => {
+  cloud = await CloudApi.start();
+  const unused = connect(cloud.port, '127.0.0.1');
+  await once(unused, 'connect');
+  const closed = once(unused, 'close');
+  await cloud.end();
+  await closed;
+});
+
 describe('the HTTP API', () => {
   it('answers 429 to an address that asks too often, and when to come back', async () => {
     cloud = await CloudApi.start({ operations: { requestsPerMinute: 3 } });
     const statuses: number[] = [];
-    for (const headers of [{}, KEY, KEY, KEY, KEY]) statuses.push((await get('/devices', headers)).status);
+    for (const headers of [{}, KEY, KEY, KEY, KEY])
+      statuses.push((await get('/api/v1/devices', headers)).status);
     expect(statuses).toEqual([401, 200, 200, 429, 429]);
     const refused = await get('/metrics', KEY);
     expect(refused.status).toBe(429);
@@ -133,7 +163,7 @@ describe('the HTTP API', () => {
   it('counts requests by the address that a trusted proxy names', async () => {
     cloud = await CloudApi.start({ trustedProxies: ['loopback'], operations: { requestsPerMinute: 1 } });
     const from = async (address: string): Promise<number> =>
-      (await get('/devices', { ...KEY, 'x-forwarded-for': address })).status;
+      (await get('/api/v1/devices', { ...KEY, 'x-forwarded-for': address })).status;
     expect(await from('192.0.2.1')).toBe(200);
     expect(await from('192.0.2.1')).toBe(429);
     expect(await from('192.0.2.2')).toBe(200);
@@ -144,7 +174,7 @@ describe('the HTTP API', () => {
   it('does not count by an address that a stranger names', async () => {
     cloud = await CloudApi.start({ operations: { requestsPerMinute: 1 } });
     const from = async (address: string): Promise<number> =>
-      (await get('/devices', { ...KEY, 'x-forwarded-for': address })).status;
+      (await get('/api/v1/devices', { ...KEY, 'x-forwarded-for': address })).status;
     expect([await from('192.0.2.1'), await from('192.0.2.2')]).toEqual([200, 429]);
   });
 
@@ -157,8 +187,8 @@ describe('the HTTP API', () => {
 
   it('has the headers that browsers heed, and does not name its framework', async () => {
     cloud = await CloudApi.start();
-    const { headers } = await get('/devices', KEY);
-    expect(headers.get('content-security-policy')).toContain("default-src 'self'");
+    const { headers } = await get('/api/v1/devices', KEY);
+    expect(headers.get('content-security-policy')).toContain("default-src 'none'");
     expect(headers.get('strict-transport-security')).toContain('max-age=');
     expect(headers.get('x-content-type-options')).toBe('nosniff');
     expect(headers.get('x-frame-options')).toBe('SAMEORIGIN');
@@ -166,8 +196,11 @@ describe('the HTTP API', () => {
   });
 
   it.each([
-    ['a path that cannot be decoded', 'GET /devices/%E0%A4%A/x HTTP/1.1\r\n'],
-    ['a body that is no JSON', 'POST /devices/x/messages HTTP/1.1\r\nContent-Type: application/json\r\n'],
+    ['a path that cannot be decoded', 'GET /api/v1/devices/%E0%A4%A/x HTTP/1.1\r\n'],
+    [
+      'a body that is no JSON',
+      'POST /api/v1/devices/x/messages HTTP/1.1\r\nContent-Type: application/json\r\n',
+    ],
     ['a path that does not exist', 'GET /nowhere HTTP/1.1\r\n'],
   ])('answers %s with 4xx, and no stack', async (_what, head) => {
     cloud = await CloudApi.start();

@@ -1,26 +1,32 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { type IncomingHttpHeaders } from 'node:http';
 
-/** The key operators present, as `x-api-key: <key>` or `authorization: Bearer <key>`. Never in a URL: those are logged. */
+/** The key of the environment, in the variable `API_KEY`. */
 export class ApiKey {
-  private readonly digest: Buffer;
+  private readonly digest: Buffer | undefined;
 
-  constructor(key: string) {
-    this.digest = sha256(key);
+  /** @param key undefined: there is none, and nobody presents it. */
+  constructor(key: string | undefined) {
+    this.digest = key === undefined ? undefined : sha256(key);
   }
 
-  /** Whether a request presents the key. Takes the same time however much of it is right. */
-  isIn(headers: IncomingHttpHeaders): boolean {
-    const { 'x-api-key': given = bearer(headers.authorization) } = headers;
-    return typeof given === 'string' && timingSafeEqual(sha256(given), this.digest);
+  /** Whether this is the key. Takes the same time however much of it is right. */
+  is(key: string): boolean {
+    return this.digest !== undefined && timingSafeEqual(sha256(key), this.digest);
   }
+}
+
+/** The key that a request presents, as `x-api-key: <key>` or `authorization: Bearer <key>`. Never in a URL: those are logged. */
+export function presentedKey(headers: IncomingHttpHeaders): string | undefined {
+  const { 'x-api-key': key = bearer(headers.authorization) } = headers;
+  return typeof key === 'string' ? key : undefined;
 }
 
 function bearer(authorization: string | undefined): string | undefined {
   return /^bearer +(\S+)$/i.exec(authorization ?? '')?.[1];
 }
 
-/** Digests are of one length, which comparing in constant time needs. */
+/** Digests have the same length, which comparing in constant time needs. */
 function sha256(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }

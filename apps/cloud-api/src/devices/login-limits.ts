@@ -4,12 +4,12 @@ const FAILURES_OF_NETWORK = 60;
 const FAILURES_OF_DEVICE = 60;
 
 /**
- * Limits failed logins, before a password is hashed: in a minute 5 for one device id from one network, and 60 from
+ * Limits failed logins, before a password is hashed or the database is asked: in a minute 5 for one device id from one network, and 60 from
  * one network. After 60 for one device id, networks that have failed in that minute are refused; one that has not
  * still has its first attempt. So nobody locks a device out by trying its id, from however many networks.
  *
- * An attempt counts as failed until it is known to be good: attempts that wait are counted, too. Windows are fixed,
- * and what is counted is at most what was hashed in a minute: that bounds the maps.
+ * An attempt counts as failed until it is known to be good: attempts that wait are counted, too. Windows are fixed. The
+ * maps are bounded by what a minute admits: 60,000 upgrades by `upgradesPerSecond`.
  */
 export class LoginLimits {
   private windowEnds = 0;

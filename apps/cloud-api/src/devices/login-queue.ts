@@ -22,6 +22,9 @@ export class LoginQueue {
   private length = 0;
   private running = 0;
 
+  /** @param concurrent how many run at a time. */
+  constructor(private readonly concurrent = CONCURRENT) {}
+
   /**
    * Does the work when its turn comes.
    * @param signal aborts when nobody waits for it any more: it is not begun then.
@@ -58,7 +61,7 @@ export class LoginQueue {
   }
 
   private startNext(): void {
-    while (this.running < CONCURRENT) {
+    while (this.running < this.concurrent) {
       const login = this.takeNext();
       if (!login) return;
       if (login.signal.aborted || performance.now() - login.askedAt >= MAX_LOGIN_MS) {

@@ -14,10 +14,12 @@ export class LoginsFile {
   private logins: ReadonlyMap<string, Login> = new Map();
   private version = '';
 
-  constructor(private readonly path: string) {}
+  /** @param path undefined: there is no file, and no login. */
+  constructor(private readonly path: string | undefined) {}
 
   /** The login of that name, if there is one. Rejects when the file cannot be read or has a mistake. */
   async find(username: string): Promise<Login | undefined> {
+    if (this.path === undefined) return undefined;
     // Before the file is read: a change while it is read is noticed by the next login.
     const { ino, size, ctimeNs } = await stat(this.path, { bigint: true });
     const version = `${ino} ${size} ${ctimeNs}`;
@@ -30,7 +32,7 @@ export class LoginsFile {
 }
 
 /**
- * Reads `{ "<username>": { "password": "scrypt$...", "devices": ["<device id>"] } }`.
+ * Reads `{ "<username>": { "password": "$argon2id$...", "devices": ["<device id>"] } }`.
  * @throws {Error} saying what is wrong, without anything of the file's contents but usernames.
  */
 export function parseLogins(text: string): ReadonlyMap<string, Login> {
@@ -61,7 +63,7 @@ function parsedObject(text: string): object {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new Error(
-      'it must contain an object: { "<username>": { "password": "scrypt$...", "devices": [...] } }.',
+      'it must contain an object: { "<username>": { "password": "$argon2id$...", "devices": [...] } }.',
     );
   }
   return value;

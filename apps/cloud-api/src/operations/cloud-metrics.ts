@@ -1,5 +1,12 @@
 import { FEDECKS_METRICS, type MetricLabels, type MetricsRecorder } from '@fedecks/nest';
-import { collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client';
+import {
+  collectDefaultMetrics,
+  Counter,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from 'prom-client';
 
 /** From a reply at once to a handler that waits for a slow database. In seconds. */
 const BUCKETS = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60];
@@ -24,7 +31,27 @@ export class CloudMetrics implements MetricsRecorder {
     this.counters.get(name)?.inc(labels, by);
   }
 
+  /** What a counter of the library has counted, over all its labels. */
+  async total(name: string): Promise<number> {
+    const values = await this.valuesOf(name);
+    return values.reduce((sum, { value }) => sum + value, 0);
+  }
+
+  /** What a counter of the library has counted, by the values of one of its labels. */
+  async totalsBy(label: string, name: string): Promise<Record<string, number>> {
+    const totals: Record<string, number> = {};
+    for (const { labels, value } of await this.valuesOf(name)) {
+      const key = String(labels[label]);
+      totals[key] = (totals[key] ?? 0) + value;
+    }
+    return totals;
+  }
+
   observe(name: string, labels: MetricLabels, value: number): void {
     this.histograms.get(name)?.observe(labels, value);
+  }
+
+  private async valuesOf(counter: string): Promise<MetricObjectWithValues<MetricValue<string>>['values']> {
+    return (await this.counters.get(counter)?.get())?.values ?? [];
   }
 }

@@ -1,13 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import { Fedecks } from '@fedecks/nest';
 import { Gauge } from 'prom-client';
+import { BatchWriter } from '../recording/batch-writer.js';
 import { CloudMetrics } from './cloud-metrics.js';
 import { DeviceWatch } from './device-watch.js';
 
 /** Gauges that are read when Prometheus asks. */
 @Injectable()
 export class FleetGauges {
-  constructor({ registry }: CloudMetrics, fedecks: Fedecks, watch: DeviceWatch) {
+  constructor({ registry }: CloudMetrics, fedecks: Fedecks, watch: DeviceWatch, writer: BatchWriter) {
     const gauge = (name: string, help: string, value: () => number): void => {
       new Gauge({
         name,
@@ -27,5 +28,6 @@ export class FleetGauges {
     gauge('cloud_backplane_up', '1 while the other nodes can be reached, or there are none; else 0.', () =>
       fedecks.health().status === 'up' ? 1 : 0,
     );
+    gauge('cloud_database_queued_rows', 'Rows about devices that wait to be written.', () => writer.waiting);
   }
 }

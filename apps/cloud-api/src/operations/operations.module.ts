@@ -10,6 +10,7 @@ import { FleetGauges } from './fleet-gauges.js';
 import { HandlerSpans, isTraced } from './handler-spans.js';
 import { HealthController } from './health.controller.js';
 import { HttpMetrics } from './http-metrics.js';
+import { LoginMetrics } from './login-metrics.js';
 import { MetricsServer } from './metrics-server.js';
 import { MetricsController } from './metrics.controller.js';
 import { Readiness } from './readiness.js';
@@ -49,8 +50,9 @@ export class OperationsModule implements NestModule {
         },
         ...(isTraced() ? [{ provide: APP_INTERCEPTOR, useClass: HandlerSpans }] : []),
         FleetGauges,
+        LoginMetrics,
       ],
-      exports: [ApiKey, CloudMetrics, RequestLimit],
+      exports: [ApiKey, CloudMetrics, LoginMetrics, RequestLimit],
     };
   }
 

@@ -1,6 +1,13 @@
+import { type Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger, type OnModuleInit } from '@nestjs/common';
 import { type HttpAdapterHost } from '@nestjs/core';
+
+/**
+ * How long, in milliseconds, HTTP requests have to end after the devices were closed. Without an end a browser would hold the
+ * process for up to 90 s: it opens connections before it has a request for them, and Node counts those as busy.
+ */
+const LAST_REQUESTS_MS = 2_000;
 
 /** Whether this process takes new devices and requests: false as soon as it begins to end. */
 export class Readiness implements OnModuleInit {
@@ -28,6 +35,8 @@ export class Readiness implements OnModuleInit {
         await sleep(this.drainDelayMs);
       }
       await beforeClose?.();
+      const server = this.adapterHost.httpAdapter.getHttpServer() as Server;
+      setTimeout(() => server.closeAllConnections(), LAST_REQUESTS_MS).unref();
     };
   }
 }
