@@ -39,6 +39,7 @@ const cloud = start([join(cloudDir, 'main.js')], {
   API_KEY: randomBytes(24).toString('base64url'),
   LOG_FORMAT: 'text',
   DEVICE_LOGINS_FILE: logins,
+  DATA_DIR: join(directory, 'cloud'),
 });
 const [, origin] = await said(cloud, /Listening on http:(\S+)/);
 const url = `ws:${origin}/fedecks/websocket`;

@@ -5,7 +5,6 @@
 //   node bench/bad-network.mjs '{"bytesPerSecond": 3000}' minutes=4 devices=1 bytes=200000
 //
 // With --tls, the devices connect through nginx (link/nginx.conf); this needs nginx and openssl.
-import 'reflect-metadata';
 import { execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -38,28 +37,16 @@ async function startNetwork() {
 }
 
 async function startServerAndLink() {
-  const { Module } = await import('@nestjs/common');
-  const { NestFactory } = await import('@nestjs/core');
-  const { FedecksModule, OnMessage, Payload } = await import('../libs/fedecks/dist/server/index.js');
+  const { createApp, decorate } = await import('./app.mjs');
+  const { OnMessage, Payload } = await import('../libs/fedecks/dist/server/index.js');
   class Echo {
     echo(message) {
       return message;
     }
   }
-  OnMessage('echo')(Echo.prototype, 'echo', Object.getOwnPropertyDescriptor(Echo.prototype, 'echo'));
+  decorate(Echo, 'echo', OnMessage('echo'));
   Payload()(Echo.prototype, 'echo', 0);
-  class App {}
-  Module({
-    imports: [
-      FedecksModule.forRoot({
-        secrets: ['a secret of thirty-two bytes, or more'],
-        authenticator: { authenticate: () => true },
-        trustedProxies: ['loopback'],
-      }),
-    ],
-    providers: [Echo],
-  })(App);
-  const app = await NestFactory.create(App, { logger: false });
+  const app = await createApp({ trustedProxies: ['loopback'] }, { providers: [Echo], logger: false });
   await app.listen(PORT, '0.0.0.0');
 
   const proxy = TLS ? startProxy() : undefined;

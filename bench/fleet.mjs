@@ -1,6 +1,5 @@
 // Measures the connection attempts per second of a fleet whose server is killed, or drained, and restarted,
 // and compares them with the prediction for full jitter. See README.md. Build first: npm run build.
-import 'reflect-metadata';
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
@@ -20,19 +19,8 @@ else await measure();
 
 /** A server with defaults. It reports when it listens and, on request, when connections arrived. */
 async function serve(port) {
-  const { Module } = await import('@nestjs/common');
-  const { NestFactory } = await import('@nestjs/core');
-  const { FedecksModule } = await import('../libs/fedecks/dist/server/index.js');
-  class App {}
-  Module({
-    imports: [
-      FedecksModule.forRoot({
-        secrets: ['a secret of thirty-two bytes, or more'],
-        authenticator: { authenticate: () => true },
-      }),
-    ],
-  })(App);
-  const app = await NestFactory.create(App, { logger: ['error', 'warn'] });
+  const { createApp } = await import('./app.mjs');
+  const app = await createApp();
   app.enableShutdownHooks(['SIGTERM'], { useProcessExit: true });
   const arrivals = [];
   app.getHttpServer().on('connection', () => arrivals.push(Date.now()));

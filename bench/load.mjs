@@ -33,8 +33,8 @@ function frameBytes(payload) {
  * A connected device. Calls `onBytes` with the number of received bytes, and the bytes.
  * @param protocol 2 to be able to send requests and deliveries.
  */
-export function device(port, id, protocol = 1) {
-  const auth = encodeTerm({ 'fedecks-device-id': id, password: 'x' }).toString('base64');
+export function device(port, id, protocol = 1, credentials = { password: 'x' }) {
+  const auth = encodeTerm({ 'fedecks-device-id': id, ...credentials }).toString('base64');
   const socket = connect(port, '127.0.0.1');
   socket.setNoDelay(true);
   const made = { socket, onBytes: undefined };

@@ -1,27 +1,16 @@
 // One node of a fleet: linked over NATS with a URL, single without. It executes the requests of cluster.mjs.
-import 'reflect-metadata';
-import { Module } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
 import { natsBackplane } from '../libs/fedecks/dist/nats/index.js';
-import { Fedecks, FedecksModule } from '../libs/fedecks/dist/server/index.js';
+import { Fedecks } from '../libs/fedecks/dist/server/index.js';
+import { createApp } from './app.mjs';
 
 const [servers] = process.argv.slice(2);
 
-class App {}
-Module({
-  imports: [
-    FedecksModule.forRoot({
-      secrets: ['a secret of thirty-two bytes, or more'],
-      authenticator: { authenticate: () => true },
-      upgradesPerSecond: 0,
-      upgradesPerAddressPerMinute: 0,
-      idleTimeoutMs: 600_000,
-      ...(servers && { backplane: natsBackplane({ servers }) }),
-    }),
-  ],
-})(App);
-
-const app = await NestFactory.create(App, { logger: ['error', 'warn'] });
+const app = await createApp({
+  upgradesPerSecond: 0,
+  upgradesPerAddressPerMinute: 0,
+  idleTimeoutMs: 600_000,
+  ...(servers && { backplane: natsBackplane({ servers }) }),
+});
 await app.listen(0, '127.0.0.1');
 const fedecks = app.get(Fedecks);
 const message = { led: true, at: 1700000000123 };

@@ -1,14 +1,6 @@
 // The server as an app uses it: a plain handler that echoes messages.
-import 'reflect-metadata';
-import { Module } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import {
-  Fedecks,
-  FedecksModule,
-  MemoryDeliveryStore,
-  OnMessage,
-  Payload,
-} from '../libs/fedecks/dist/server/index.js';
+import { Fedecks, MemoryDeliveryStore, OnMessage, Payload } from '../libs/fedecks/dist/server/index.js';
+import { createApp, decorate } from './app.mjs';
 import { serve } from './server.mjs';
 
 class Echo {
@@ -29,27 +21,18 @@ class Echo {
 /** One handler: echo for all messages, the data of any event, or the event `echo`. */
 const HANDLERS = { any: OnMessage(), data: OnMessage(), named: OnMessage('echo') };
 const mode = process.argv[3];
-HANDLERS[mode](Echo.prototype, mode, Object.getOwnPropertyDescriptor(Echo.prototype, mode));
+decorate(Echo, mode, HANDLERS[mode]);
 Payload()(Echo.prototype, mode, 0);
 
-class App {}
-Module({
-  imports: [
-    FedecksModule.forRoot({
-      secrets: ['a secret of thirty-two bytes, or more'],
-      authenticator: { authenticate: () => true },
-      // Given, so that nothing is logged of what a restart forgets.
-      deliveryStore: new MemoryDeliveryStore(),
-      // All load comes from one address, and is faster than any device.
-      messagesPerSecond: 0,
-      upgradesPerSecond: 0,
-      upgradesPerAddressPerMinute: 0,
-    }),
-  ],
-  providers: [Echo],
-})(App);
-
-const app = await NestFactory.create(App, { logger: ['error', 'warn'] });
+const options = {
+  // Given, so that nothing is logged of what a restart forgets.
+  deliveryStore: new MemoryDeliveryStore(),
+  // All load comes from one address, and is faster than any device.
+  messagesPerSecond: 0,
+  upgradesPerSecond: 0,
+  upgradesPerAddressPerMinute: 0,
+};
+const app = await createApp(options, { providers: [Echo] });
 await app.listen(0, '127.0.0.1');
 const fedecks = app.get(Fedecks);
 serve(

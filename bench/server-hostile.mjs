@@ -1,11 +1,9 @@
 // The server with its default limits, for hostile.mjs: an echo, slow and asynchronous handlers, and an endless stream.
-import 'reflect-metadata';
 import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Module } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import { FedecksModule, OnMessage, OnRawMessage, Payload } from '../libs/fedecks/dist/server/index.js';
+import { OnMessage, OnRawMessage, Payload } from '../libs/fedecks/dist/server/index.js';
+import { createApp, decorate } from './app.mjs';
 
 /** The interval of the event loop check. */
 const RESOLUTION_MS = 5;
@@ -31,27 +29,13 @@ class Handlers {
 
   ignore() {}
 }
-for (const name of ['echo', 'slow', 'stream', 'later']) handle(OnMessage(name), name);
-handle(OnMessage(), 'ignore');
-handle(OnRawMessage(), 'ignore');
+for (const name of ['echo', 'slow', 'stream', 'later']) decorate(Handlers, name, OnMessage(name));
+decorate(Handlers, 'ignore', OnMessage());
+decorate(Handlers, 'ignore', OnRawMessage());
 Payload()(Handlers.prototype, 'echo', 0);
 
-function handle(decorator, name) {
-  decorator(Handlers.prototype, name, Object.getOwnPropertyDescriptor(Handlers.prototype, name));
-}
-
-class App {}
-Module({
-  imports: [
-    FedecksModule.forRoot({
-      secrets: ['a secret of thirty-two bytes, or more'],
-      authenticator: { authenticate: ({ password }) => password === 'x' },
-    }),
-  ],
-  providers: [Handlers],
-})(App);
-
-const app = await NestFactory.create(App, { logger: false });
+const authenticator = { authenticate: ({ password }) => password === 'x' };
+const app = await createApp({ authenticator }, { providers: [Handlers], logger: false });
 await app.listen(0, '127.0.0.1');
 const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 delay.enable();
