@@ -10,7 +10,7 @@ run('tsc', '-p', 'libs/fedecks/tsconfig.cjs.json');
 // Node and TypeScript read the module type of a .js file from the nearest package.json.
 writeFileSync(`${root}libs/fedecks/dist/cjs/package.json`, '{ "type": "commonjs" }\n');
 
-function run(...command) {
-  const { status } = spawnSync('npx', ['--no-install', ...command], { cwd: root, stdio: 'inherit' });
+function run(program, ...args) {
+  const { status } = spawnSync(`${root}node_modules/.bin/${program}`, args, { cwd: root, stdio: 'inherit' });
   if (status !== 0) process.exit(status ?? 1);
 }

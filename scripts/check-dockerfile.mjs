@@ -2,7 +2,8 @@
 // lets it connect to a cloud. Build the cloud first: npm run build. An argument selects another Dockerfile.
 //
 // It cannot check that the base image exists for every architecture, and contains what this machine has (/usr,
-// /lib, /etc and Node stand in for it). `RUN` commands run on this machine, so they must stay in their WORKDIR.
+// /lib, /etc and Node stand in for it). `RUN` commands run on this machine, so they must stay in their WORKDIR. Where one
+// would install the locked dependencies, hard links to those that are installed here take their place.
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,7 +32,7 @@ async function check(dockerfile) {
   const context = join(scratch, 'context');
   mkdirSync(context);
   copyContext(repository, context);
-  const image = buildStages(dockerfile, context, scratch);
+  const image = buildStages(dockerfile, context, scratch, join(repository, 'node_modules'));
   must(
     /^[1-9]\d*:[1-9]\d*$/.test(image.user ?? ''),
     'USER must be a number that is not root, as 10001:10001',

@@ -15,6 +15,7 @@ const library = fileURLToPath(new URL('../libs/fedecks', import.meta.url));
 const examples = fileURLToPath(new URL('../examples', import.meta.url));
 const work = mkdtempSync(join(tmpdir(), 'fedecks-examples-'));
 let failures = 0;
+let tarball;
 
 /** The user's environment, without the variables of the examples. */
 const env = { ...process.env, NO_COLOR: '1' };
@@ -51,8 +52,15 @@ async function check(title, body) {
   }
 }
 
+/** FEDECKS_TARBALL names the output of an earlier `npm pack`. */
 async function pack() {
+  tarball = process.env.FEDECKS_TARBALL;
+  if (tarball) return;
   await run(library, 'npm', 'pack', '--loglevel=error', '--pack-destination', work);
+  tarball = join(
+    work,
+    readdirSync(work).find((file) => file.endsWith('.tgz')),
+  );
 }
 
 async function install(name) {
@@ -65,7 +73,6 @@ async function install(name) {
     recursive: true,
     filter: (path) => !/\/(node_modules|dist|state)$/.test(path),
   });
-  const tarball = readdirSync(work).find((file) => file.endsWith('.tgz'));
   await run(
     here,
     'npm',
@@ -74,7 +81,7 @@ async function install(name) {
     '--no-audit',
     '--no-fund',
     '--loglevel=error',
-    join(work, tarball),
+    tarball,
   );
 }
 
@@ -99,7 +106,8 @@ async function checkPair(name) {
     [
       'the cloud starts',
       async () => {
-        cloud = start(name, { ...secret, ...password, PORT: '0' });
+        // It is compiled since the start that was refused.
+        cloud = start(name, { ...secret, ...password, PORT: '0' }, '--ignore-scripts');
         [, origin] = await cloud.prints(/Listening on (http:\S+)/);
       },
     ],
@@ -179,8 +187,8 @@ async function pushFan(origin, command) {
   return status;
 }
 
-function start(name, more) {
-  return new Command(join(work, name), ['npm', 'start'], { ...env, ...more });
+function start(name, more, ...options) {
+  return new Command(join(work, name), ['npm', 'start', ...options], { ...env, ...more });
 }
 
 async function run(cwd, ...command) {

@@ -22,6 +22,7 @@ Starts the cloud and a device on this machine and lets them talk:
   5  a small second device, made with the SDK: it says {"hello", "matey"}, the cloud says ["hi", "there"]
   6  the device is killed and started again without credentials: it comes back with its token
   7  a command for you to type, with the API key of this run; with --once it is run here
+  8  a link to the console, where the fleet can be watched and steered
 
 With --cluster instead: a nats-server and two clouds that serve one fleet, a device at the first, and a command to it
 that is given to the second; with --once the first is killed, and the second knows that nobody holds the device.
@@ -34,6 +35,9 @@ Without --once the telemetry goes on until Ctrl-C. Nothing is left behind.
 
 const DEVICE = 'greenhouse-1';
 const SMALL_DEVICE = 'matey-1';
+const API = '/api/v1';
+/** The cloud writes what devices do in batches. */
+const LISTED_WITHIN_MS = 10_000;
 
 const cloudDir = fileURLToPath(new URL('../dist/cloud-api/apps/cloud-api/src/', import.meta.url));
 const agentMain = fileURLToPath(
@@ -97,6 +101,7 @@ async function play() {
     API_KEY: apiKey,
     LOG_FORMAT: 'text',
     DEVICE_LOGINS_FILE: keep('logins.json', loginEntry(username, password)),
+    DATA_DIR: join(files, 'cloud'),
   });
   const [, origin] = await cloud.line(/^Listening on (http:\S+)/);
   const socketOrigin = origin.replace('http:', 'ws:');
@@ -130,9 +135,9 @@ async function play() {
   );
 
   heading('4. An operator asks over HTTP who is connected, and sends the device a command.');
-  const devices = await http('GET', `${origin}/devices`, apiKey);
-  say('demo', `GET /devices: ${devices.map(({ id }) => id).join(', ')}`);
-  if (!devices.some(({ id }) => id === DEVICE)) throw new Error(`GET /devices does not list ${DEVICE}`);
+  const devices = await onlineDevices(origin, apiKey);
+  say('demo', `GET ${API}/devices?state=online: ${devices.map(({ id }) => id).join(', ')}`);
+  if (!devices.some(({ id }) => id === DEVICE)) throw new Error(`${API}/devices does not list ${DEVICE}`);
   await push(origin, apiKey, DEVICE, { event: 'ping', data: 1 });
   await live.until(
     'the answer to ping',
@@ -166,10 +171,19 @@ async function play() {
   );
   const command =
     `curl -sS -H 'x-api-key: ${apiKey}' -H 'content-type: application/json' ` +
-    `-d '{"event":"ping","data":2}' ${origin}/devices/${DEVICE}/messages`;
+    `-d '{"event":"ping","data":2}' ${origin}${API}/devices/${DEVICE}/messages`;
   // Not by `say`, which refuses to print the key. On its own line it is easy to copy.
   process.stdout.write(`${command}\n`);
   if (asked.once) await runAsTyped(command);
+
+  heading(
+    '8. The console: open this link, choose the name and the password of an admin, and look at the fleet.',
+  );
+  const [link] = await cloud.line(/http:\S+\/setup#\S+/);
+  process.stdout.write(`${link}\n`);
+  if (!asked.once) return;
+  const page = await fetch(link);
+  if (!page.ok || !(await page.text()).includes('id="console"')) throw new Error('the console is not served');
 }
 
 async function runAsTyped(command) {
@@ -206,7 +220,9 @@ async function playCluster() {
     DEVICE_LOGINS_FILE: keep('logins.json', loginEntry(username, password)),
     NATS_URL: nats.url,
   };
-  const [cloud, second] = ['cloud', 'cloud 2'].map((name) => start(name, [join(cloudDir, 'main.js')], env));
+  const [cloud, second] = ['cloud', 'cloud 2'].map((name) =>
+    start(name, [join(cloudDir, 'main.js')], { ...env, DATA_DIR: join(files, name) }),
+  );
   const [, origin] = await cloud.line(/^Listening on (http:\S+)/);
   const [, secondOrigin] = await second.line(/^Listening on (http:\S+)/);
   watch(`${origin.replace('http:', 'ws:')}/live`, apiKey);
@@ -233,7 +249,7 @@ async function playCluster() {
   );
   say(
     'demo',
-    `Devices at the second cloud: ${(await http('GET', `${secondOrigin}/devices`, apiKey)).length}`,
+    `Devices at the second cloud: ${(await http('GET', `${secondOrigin}${API}/devices`, apiKey)).items.length}`,
   );
   await push(secondOrigin, apiKey, DEVICE, { event: 'ping', data: 1 });
   await live.until(
@@ -247,7 +263,7 @@ async function playCluster() {
     '5. The first cloud is killed (kill -9). The second knows that nobody holds the device, and says so.',
   );
   await cloud.kill();
-  const path = `/devices/${DEVICE}/messages`;
+  const path = `${API}/devices/${DEVICE}/messages`;
   const { result, message } = await http('POST', secondOrigin + path, apiKey, { event: 'ping' });
   say('demo', `POST ${path} at the second cloud: ${result ?? message}`);
   if (result === 'sent') throw new Error('a push to a device whose cloud is gone was said to be sent');
@@ -301,9 +317,19 @@ function isMessage(deviceId, matches) {
   return ({ event, data }) => event === 'message' && data.deviceId === deviceId && matches(data.message);
 }
 
+/** Those that are online, as soon as there is one. */
+async function onlineDevices(origin, apiKey) {
+  const deadline = performance.now() + LISTED_WITHIN_MS;
+  for (;;) {
+    const { items } = await http('GET', `${origin}${API}/devices?state=online`, apiKey);
+    if (items.length > 0 || performance.now() > deadline) return items;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
 async function push(origin, apiKey, deviceId, message) {
-  const { result } = await http('POST', `${origin}/devices/${deviceId}/messages`, apiKey, message);
-  say('demo', `POST /devices/${deviceId}/messages ${JSON.stringify(message)}: ${result}`);
+  const { result } = await http('POST', `${origin}${API}/devices/${deviceId}/messages`, apiKey, message);
+  say('demo', `POST ${API}/devices/${deviceId}/messages ${JSON.stringify(message)}: ${result}`);
   if (result !== 'sent') throw new Error(`the push to ${deviceId} was not sent: ${result}`);
 }
 

@@ -9,6 +9,8 @@ const NEST_LINE = /^\[[\w-]+\] \d+ +- .+? +(LOG|WARN|ERROR|FATAL) (?:\[([^\]]+)\
 /** The contexts of Nest's own lines at start-up. */
 const NEST_CONTEXTS = /^(Nest|Instance|Router|Routes|WebSockets)/;
 const STOP_WITHIN_MS = 5_000;
+/** The first start of an embedded database takes some seconds, and more on a busy machine. */
+const LINE_WITHIN_MS = 60_000;
 
 const running = new Set();
 // Kills all children when this process exits for any reason.
@@ -47,9 +49,8 @@ export class AppProcess {
 
   /** Resolves with a matching log line; rejects if the app exits before. */
   async line(pattern) {
-    const line = await this.lines.until(`the log line ${pattern}`, (each) => {
-      return pattern.test(each) || each.startsWith('exited: ');
-    });
+    const isIt = (each) => pattern.test(each) || each.startsWith('exited: ');
+    const line = await this.lines.until(`the log line ${pattern}`, isIt, LINE_WITHIN_MS);
     const match = pattern.exec(line);
     if (match === null) throw new Error(`a process ended (${line}) before it logged ${pattern}`);
     return match;

@@ -25,6 +25,7 @@ export class CloudProcess extends AppProcess {
       API_KEY: randomBytes(24).toString('base64url'),
       LOG_FORMAT: 'text',
       DEVICE_LOGINS_FILE: logins,
+      DATA_DIR: join(directory, 'cloud'),
     });
   }
 

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chownSync, cpSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { chownSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { basename, isAbsolute, join, relative } from 'node:path';
 import { ignores, instructionsOf } from './parse.mjs';
 
@@ -8,8 +8,9 @@ const isRoot = process.getuid() === 0;
 /**
  * Executes a Dockerfile in folders instead of images: each stage starts as an empty folder, and this machine
  * stands in for its base image. Returns the last stage: `{ root, env, user, volumes, entrypoint, cmd, health }`.
+ * @param installed a node_modules with which a stage may begin in place of installing the same.
  */
-export function buildStages(dockerfile, context, scratch) {
+export function buildStages(dockerfile, context, scratch, installed) {
   const stages = new Map();
   let stage;
   for (const { name, flags, args, shell } of instructionsOf(dockerfile)) {
@@ -38,6 +39,7 @@ export function buildStages(dockerfile, context, scratch) {
         copy(stage, flags, args, flags.from ? stages.get(flags.from).root : context);
         break;
       case 'RUN':
+        linkInstalled(stage, installed);
         run(stage, shell);
         break;
       case 'VOLUME':
@@ -93,6 +95,20 @@ function copy(stage, flags, args, from) {
     cpSync(source, named ? join(into, basename(source)) : into, { recursive: true, verbatimSymlinks: true });
   }
   if (flags.chown !== undefined && isRoot) chownSync(into, ...flags.chown.split(':').map(Number));
+}
+
+/**
+ * Hard-links `installed` into a stage that has a package-lock.json and nothing installed. `scripts/setup.mjs` installs
+ * nothing where its stamp says that this lock is installed. A stage with variables may install something else.
+ */
+function linkInstalled(stage, installed) {
+  const directory = join(stage.root, stage.cwd);
+  const target = join(directory, 'node_modules');
+  if (!existsSync(join(directory, 'package-lock.json')) || existsSync(target)) return;
+  if (Object.keys(stage.env).length > 0) return;
+  // It fails between file systems.
+  const { status } = spawnSync('cp', ['-al', installed, target], { stdio: 'ignore' });
+  if (status !== 0) rmSync(target, { recursive: true, force: true });
 }
 
 function run(stage, command) {
