@@ -9,6 +9,9 @@ export interface Reading {
   readonly key: string;
 }
 
+/** A disk that takes longer hangs. */
+const HANG_MS = 1_000;
+
 const OFFLINE: readonly ClientEvent['type'][] = ['unregistered', 'connection_scheduled', 'connecting'];
 const OTHER: readonly ClientEvent['type'][] = ['connected', 'stopped'];
 
@@ -16,7 +19,8 @@ const OTHER: readonly ClientEvent['type'][] = ['connected', 'stopped'];
 export class TelemetryOutbox {
   /** Whether a cloud takes deliveries is known only while connected. */
   private isSupported = true;
-  private isKeeping = false;
+  /** The one that is being kept: the outbox gets one at a time. */
+  private keeping: Promise<boolean> | undefined;
 
   constructor(private readonly client: Pick<FedecksClient, 'deliver' | 'events$' | 'outbox'>) {}
 
@@ -37,8 +41,15 @@ export class TelemetryOutbox {
   async keep({ telemetry, key }: Reading): Promise<boolean> {
     const { state } = this.client.outbox;
     if (state !== 'offline' && state !== 'failed') this.isSupported = state !== 'not_supported';
-    if (!this.isSupported || this.isKeeping) return false;
-    this.isKeeping = true;
+    if (!this.isSupported) return false;
+    while (this.keeping) if (!(await settles(this.keeping))) return false;
+    this.keeping = this.deliver({ telemetry, key });
+    const isKept = await this.keeping;
+    this.keeping = undefined;
+    return isKept;
+  }
+
+  private async deliver({ telemetry, key }: Reading): Promise<boolean> {
     try {
       // What the cloud acknowledges within a second is never written: SD cards live off few writes.
       await this.client.deliver('telemetry', telemetry, { key, lane: 'telemetry', durable: 'memory' });
@@ -46,8 +57,17 @@ export class TelemetryOutbox {
     } catch {
       // The client has reported it: `outbox_failed`.
       return false;
-    } finally {
-      this.isKeeping = false;
     }
+  }
+}
+
+/** Whether it settles before it is considered to hang. It never rejects. */
+async function settles(keeping: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => (timer = setTimeout(resolve, HANG_MS, false)));
+  try {
+    return await Promise.race([keeping.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
   }
 }

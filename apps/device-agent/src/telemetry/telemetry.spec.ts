@@ -128,9 +128,19 @@ it('sends readings while the outbox hangs, and gives it one at a time', async ()
     return new Promise(() => undefined);
   };
   connect();
-  await pass(3 * INTERVAL_MS);
+  await pass(3 * INTERVAL_MS + 1_000);
   expect(calls).toBe(1);
   expect(sent).toHaveLength(3);
+});
+
+it('keeps a reading that comes while the one before is being kept', async () => {
+  client.keeping = () => new Promise((resolve) => setTimeout(resolve, 900));
+  await pass(10_000);
+  expect(client.delivered).toEqual([]);
+  connect();
+  await pass(2_000);
+  expect(client.delivered).toHaveLength(2);
+  expect(sent).toEqual([]);
 });
 
 it('measures nothing when the client has stopped', async () => {
