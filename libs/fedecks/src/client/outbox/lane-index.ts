@@ -2,6 +2,9 @@ import { type Range } from '../../delivery/index.js';
 
 /** How many numbers a chunk covers. */
 const SPAN = 256;
+/** Where the offsets and the bytes begin among the places of a chunk. */
+const OFFSETS = SPAN;
+const BYTES = 2 * SPAN;
 
 /** Where a record is: in a segment from an offset on, in so many bytes. Segment 0 means that there is no record. */
 export interface Place {
@@ -13,9 +16,8 @@ export interface Place {
 interface Chunk {
   /** The first number that it covers. */
   readonly base: number;
-  readonly segments: Uint32Array;
-  readonly offsets: Uint32Array;
-  readonly bytes: Uint32Array;
+  /** The segments of all its records, then their offsets, then their bytes. */
+  readonly places: Uint32Array;
   readonly expiries: Float64Array;
   count: number;
   /** No record of it expires earlier; exact after a scan. */
@@ -36,18 +38,22 @@ export class LaneIndex {
     const chunk = this.chunks[this.position(seq)];
     const index = seq - (chunk?.base ?? 0);
     if (chunk === undefined || index >= SPAN) return undefined;
-    const segment = chunk.segments[index] as number;
+    const segment = chunk.places[index] as number;
     if (segment === 0) return undefined;
-    return { segment, offset: chunk.offsets[index] as number, bytes: chunk.bytes[index] as number };
+    return {
+      segment,
+      offset: chunk.places[OFFSETS + index] as number,
+      bytes: chunk.places[BYTES + index] as number,
+    };
   }
 
   /** @param expiry when it expires, on the monotonic clock. */
   add(seq: number, { segment, offset, bytes }: Place, expiry: number): void {
     const chunk = this.chunkFor(seq);
     const index = seq - chunk.base;
-    chunk.segments[index] = segment;
-    chunk.offsets[index] = offset;
-    chunk.bytes[index] = bytes;
+    chunk.places[index] = segment;
+    chunk.places[OFFSETS + index] = offset;
+    chunk.places[BYTES + index] = bytes;
     chunk.expiries[index] = expiry;
     chunk.earliest = Math.min(chunk.earliest, expiry);
     chunk.count++;
@@ -57,17 +63,18 @@ export class LaneIndex {
 
   /** Says where a record is now. */
   move(seq: number, segment: number, offset: number): void {
-    const chunk = this.chunkFor(seq);
-    chunk.segments[seq - chunk.base] = segment;
-    chunk.offsets[seq - chunk.base] = offset;
+    const { base, places } = this.chunkFor(seq);
+    places[seq - base] = segment;
+    places[OFFSETS + seq - base] = offset;
   }
 
   delete(seq: number): void {
     const position = this.position(seq);
     const chunk = this.chunks[position];
     if (chunk === undefined || this.at(seq) === undefined) return;
-    chunk.segments[seq - chunk.base] = 0;
-    this.bytes -= chunk.bytes[seq - chunk.base] as number;
+    const index = seq - chunk.base;
+    chunk.places[index] = 0;
+    this.bytes -= chunk.places[BYTES + index] as number;
     this.count--;
     if (--chunk.count === 0) this.chunks.splice(position, 1);
   }
@@ -75,9 +82,9 @@ export class LaneIndex {
   /** The lowest number above `seq` that waits. */
   following(seq: number): number | undefined {
     for (let position = Math.max(0, this.position(seq)); position < this.chunks.length; position++) {
-      const { base, segments } = this.chunks[position] as Chunk;
+      const { base, places } = this.chunks[position] as Chunk;
       for (let index = Math.max(0, seq + 1 - base); index < SPAN; index++) {
-        if (segments[index] !== 0) return base + index;
+        if (places[index] !== 0) return base + index;
       }
     }
     return undefined;
@@ -86,9 +93,9 @@ export class LaneIndex {
   /** All numbers, as ranges. */
   ranges(): Range[] {
     const ranges: { from: number; to: number }[] = [];
-    for (const { base, segments } of this.chunks) {
+    for (const { base, places } of this.chunks) {
       for (let index = 0; index < SPAN; index++) {
-        if (segments[index] === 0) continue;
+        if (places[index] === 0) continue;
         const last = ranges.at(-1);
         if (last?.to === base + index - 1) last.to++;
         else ranges.push({ from: base + index, to: base + index });
@@ -124,12 +131,12 @@ export class LaneIndex {
     const position = this.position(seq);
     const found = this.chunks[position];
     if (found?.base === base) return found;
+    // One piece of memory, and few objects: they would survive, for which V8 would keep several times their size.
+    const memory = new ArrayBuffer(SPAN * (8 + 3 * 4));
     const chunk: Chunk = {
       base,
-      segments: new Uint32Array(SPAN),
-      offsets: new Uint32Array(SPAN),
-      bytes: new Uint32Array(SPAN),
-      expiries: new Float64Array(SPAN),
+      places: new Uint32Array(memory, SPAN * 8),
+      expiries: new Float64Array(memory, 0, SPAN),
       count: 0,
       earliest: Infinity,
     };
@@ -141,7 +148,7 @@ export class LaneIndex {
 function scan(chunk: Chunk, now: number, limit: number, due: number[]): void {
   chunk.earliest = Infinity;
   for (let index = 0; index < SPAN; index++) {
-    if (chunk.segments[index] === 0) continue;
+    if (chunk.places[index] === 0) continue;
     const expiry = chunk.expiries[index] as number;
     chunk.earliest = Math.min(chunk.earliest, expiry);
     if (expiry <= now && due.length < limit) due.push(chunk.base + index);
