@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Logger } from '@nestjs/common';
 import { type NestExpressApplication } from '@nestjs/platform-express';
+import compression from 'compression';
 
 /** Where `npm run build` and the Dockerfile put the console: beside the app. */
 const BESIDE_APP = fileURLToPath(new URL('../../../../../console', import.meta.url));
@@ -30,6 +31,8 @@ export function serveConsole(app: NestExpressApplication, directory = BESIDE_APP
     new Logger('Console').log('The console is not built: npm run build builds it. The API is at /api/v1');
     return;
   }
+  // Only these: they hold nothing secret, which its compressed length would tell of.
+  app.use('/assets', compression());
   // The names of these contain a hash of what is in them.
   app.useStaticAssets(join(directory, 'assets'), {
     prefix: '/assets',

@@ -29,11 +29,13 @@ interface State<Item> {
   readonly isLoading: boolean;
 }
 
-interface Options {
+interface Options<Item> {
   /** Reads the list again so often, in milliseconds, as long as the first page is all that is shown. */
   readonly everyMs?: number;
   /** How many pages are read when the list appears: 1 by default. */
   readonly firstCount?: number;
+  /** What is in the list once, though it moves to a later page while the pages are read. */
+  readonly idOf?: (item: Item) => string;
 }
 
 /**
@@ -42,7 +44,7 @@ interface Options {
  */
 export function usePages<Item>(
   list: string | (() => string),
-  { everyMs, firstCount = 1 }: Options = {},
+  { everyMs, firstCount = 1, idOf }: Options<Item> = {},
 ): Pages<Item> {
   const [state, setState] = useState<State<Item>>({ items: [], pageCount: 0, next: null, isLoading: true });
   const loading = useRef<AbortController>();
@@ -61,9 +63,10 @@ export function usePages<Item>(
     if (after === null) path.current = typeof list === 'string' ? list : list();
     try {
       const read = await readPages<Item>(path.current, count, after, signal);
-      change(({ items, pageCount }) => ({
+      change((before) => ({
         ...read,
-        ...(after !== null && { items: [...items, ...read.items], pageCount: pageCount + read.pageCount }),
+        items: withoutRepeats(after === null ? read.items : [...before.items, ...read.items], idOf),
+        ...(after !== null && { pageCount: before.pageCount + read.pageCount }),
         error: undefined,
         isLoading: false,
       }));
@@ -96,6 +99,13 @@ export function usePages<Item>(
     reload: () => load(Math.min(Math.max(1, pageCount), MAX_PAGES_AT_ONCE)),
     change: (change) => setState((before) => ({ ...before, items: before.items.map(change) })),
   };
+}
+
+function withoutRepeats<Item>(
+  items: readonly Item[],
+  idOf: ((item: Item) => string) | undefined,
+): readonly Item[] {
+  return idOf === undefined ? items : [...new Map(items.map((item) => [idOf(item), item])).values()];
 }
 
 type Read<Item> = Pick<State<Item>, 'items' | 'pageCount' | 'next' | 'total'>;

@@ -36,6 +36,7 @@ export function DevicesPage() {
   const pages = usePages<Device>(list, {
     everyMs: REFRESH_MS,
     firstCount: Math.floor(keptScroll() / ROW_HEIGHT / PAGE_SIZE) + 1,
+    idOf: ({ id }) => id,
   });
   useLiveStates(pages);
   const selection = useSelection(pages.items, filterNow);
