@@ -37,13 +37,25 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
 
     /** Opens the attempts one after another, and waits after each until the nodes have settled. */
     async function takeTurns(
-      fleet: BareFleet,
+      all: readonly BareNode[],
       turns: readonly (readonly [BareNode, string])[],
     ): Promise<void> {
       for (const [node, attempt] of turns) {
         node.open('lamp', attempt);
-        await fleet.sleep(200);
+        await settle(all, node);
       }
+    }
+
+    /** Waits until all nodes agree that this one holds the lamp, and it has heard what the others know of clones. */
+    async function settle(all: readonly BareNode[], holder: BareNode): Promise<void> {
+      await expectAgreement(all, ['lamp'], holder);
+      // What the others have told it before a push, it has heard before that.
+      for (const node of all)
+        if (node !== holder)
+          await eventually(
+            () => node.push('lamp', 'settled'),
+            (result) => result === 'sent',
+          );
     }
 
     history(
@@ -99,14 +111,15 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
     );
 
     history('reports two machines after one round, whichever nodes they connect to', async (fleet) => {
-      const [one, two, three] = await nodes(fleet);
-      await takeTurns(fleet, [
+      const all = await nodes(fleet);
+      const [one, two, three] = all;
+      await takeTurns(all, [
         [one, 'a1'],
         [two, 'b1'],
         [three, 'a2'],
       ]);
       expect(reportsOf(one, two, three)).toEqual([]);
-      await takeTurns(fleet, [[one, 'b2']]);
+      await takeTurns(all, [[one, 'b2']]);
       expect(reportsOf(one, two, three)).toEqual([
         'clone_suspected: two machines use this device id, at the address of a and the address of b: ' +
           'give each machine its own id and login',
@@ -118,8 +131,9 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
     history(
       'suspects no clone when a device restarts, or a late request opens a connection',
       async (fleet) => {
-        const [one, two, three] = await nodes(fleet);
-        await takeTurns(fleet, [
+        const all = await nodes(fleet);
+        const [one, two, three] = all;
+        await takeTurns(all, [
           [one, 'a1'],
           [two, 'b1'],
           [three, 'c1'],
@@ -128,8 +142,8 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
         ]);
         for (const number of [2, 3, 4]) {
           three.open('lamp', `c${number}`, false);
-          await fleet.sleep(200);
-          await takeTurns(fleet, [[number % 2 ? one : two, `d${number}`]]);
+          await settle(all, three);
+          await takeTurns(all, [[number % 2 ? one : two, `d${number}`]]);
         }
         expect(reportsOf(one, two, three)).toEqual([]);
       },
@@ -140,7 +154,7 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
       async (fleet) => {
         const all = await nodes(fleet, { clones: 'refuse' });
         const [one, two, three] = all;
-        await takeTurns(fleet, [
+        await takeTurns(all, [
           [one, 'a1'],
           [two, 'b1'],
           [one, 'a2'],

@@ -164,8 +164,13 @@ it(`ends each of ${REQUESTS} requests once, while nodes are killed and frozen, a
 
   async function come(id: string, node: FleetNode): Promise<void> {
     // A node that was killed or frozen takes no device.
-    const device = await Promise.race([node.device(id).catch(() => undefined), sleep(1_000)]);
-    if (!device) return;
+    const connecting = node.device(id).catch(() => undefined);
+    const device = await Promise.race([connecting, sleep(1_000)]);
+    if (!device) {
+      // Nobody would answer what it is asked, or end its streams.
+      void connecting.then((late) => late?.disconnect());
+      return;
+    }
     devices.set(id, device);
     void serve(device).catch(() => undefined);
   }

@@ -1,9 +1,9 @@
 /** Deliveries from a real device to a real cloud, while kill -9 hits both at random moments. */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ChildApp, Program } from './support/child-app.js';
+import { freePort } from './support/free-port.js';
 import { Inbox } from './support/inbox.js';
 import { seeded } from './support/seeded.js';
 
@@ -15,14 +15,6 @@ function numbersIn(file: string): number[] {
   if (!existsSync(file)) return [];
   const text = readFileSync(file, 'utf8').trim();
   return text === '' ? [] : text.split('\n').map((line) => Number(line.split(' ')[0]));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 it(

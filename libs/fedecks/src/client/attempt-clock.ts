@@ -25,6 +25,7 @@ export class AttemptClock {
   private phase: Phase | undefined;
   private phaseStartedAt = 0;
   private timer: NodeJS.Timeout | undefined;
+  private verdict: NodeJS.Immediate | undefined;
 
   /** @param onTimeout called once, with what did not come in time and how long each phase took. */
   constructor(
@@ -40,12 +41,16 @@ export class AttemptClock {
     const leftMs = this.limits.upgradeTimeoutMs - (this.phaseStartedAt - this.startedAt);
     const allowedMs = Math.min(this.limits.phaseTimeoutMs, Math.max(0, leftMs));
     // Not the timeout of `ws`, which restarts at every byte: a slow-drip server could hold the attempt for ever.
-    this.timer = setTimeout(() => this.onTimeout(this.explain(phase, allowedMs)), allowedMs);
+    this.timer = setTimeout(() => {
+      // After a stall of the process, what has arrived in time is read before that, and ends the phase.
+      this.verdict = setImmediate(() => this.onTimeout(this.explain(phase, allowedMs)));
+    }, allowedMs);
   }
 
   /** Ends the current phase and its timer. */
   end(): void {
     clearTimeout(this.timer);
+    clearImmediate(this.verdict);
     if (this.phase === undefined) return;
     this.past.push({ phase: this.phase, tookMs: performance.now() - this.phaseStartedAt });
     this.phase = undefined;

@@ -1,7 +1,7 @@
 /**
  * A cloud as a separate process, to test SIGTERM. Writes its port to its standard
- * output, and `handling`, `handled` and `gone` when its handlers run. At the end of its input it closes the app, and no
- * more: if anything is left open, the process goes on.
+ * output, `handling` and `handled` when its handlers run, and `gone` with the time, in ms, at which a device had
+ * disconnected. At the end of its input it closes the app, and no more: if anything is left open, the process goes on.
  */
 import { writeSync } from 'node:fs';
 import { type AddressInfo, type Server } from 'node:net';
@@ -34,8 +34,9 @@ class Work {
 
   @OnDisconnected()
   async gone() {
+    const at = performance.now();
     await new Promise((resolve) => setTimeout(resolve, 300));
-    tell('gone');
+    tell(`gone ${at}`);
   }
 }
 
