@@ -116,8 +116,9 @@ it('shows times in the zone of the viewer, with the exact UTC', async () => {
   await expect(time.textContent()).resolves.toContain(local);
 });
 
-/** Presses Tab until it has the focus. */
+/** Presses Tab until it has the focus, once it is there: what is loaded later comes behind the focus. */
 async function tabTo(target: Locator, tab = 'Tab'): Promise<void> {
+  await target.waitFor();
   for (let pressed = 0; pressed < 80; pressed++) {
     if (await isFocused(target)) return;
     await target.page().keyboard.press(tab);

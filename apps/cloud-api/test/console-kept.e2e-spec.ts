@@ -216,7 +216,7 @@ describe('What is typed', () => {
     expect(await valueOf('payload')).toBe('{ "percent": 5');
 
     await page.getByRole('button', { name: 'Save' }).click();
-    await page.getByText('Saved.').waitFor();
+    await page.getByText('Saved.', { exact: true }).waitFor();
     await fields.notes.fill('No');
     await page.getByRole('button', { name: 'Undo' }).click();
     await page.reload();
@@ -336,6 +336,7 @@ describe('The messages of a device', () => {
     expect(asked).toEqual([]);
     expect(await messagesOf(page)).toEqual(['"before"']);
 
+    await shown.cloud.written();
     const read = page.waitForResponse(/\/messages$/);
     await hide(page, false);
     await read;
@@ -368,6 +369,7 @@ describe('The messages of a device', () => {
     );
     await page.getByText(NOT_LIVE).waitFor();
 
+    await shown.cloud.written();
     const read = page.waitForResponse(/\/messages$/);
     link.mend();
     await page.getByText('Live', { exact: true }).waitFor();

@@ -116,7 +116,7 @@ it('shows what another operator has changed, without a reload', async () => {
 
   await one.getByLabel('Tags, separated by commas').fill('north, roof');
   await one.getByRole('button', { name: 'Save' }).click();
-  await one.getByText('Saved.').waitFor();
+  await one.getByText('Saved.', { exact: true }).waitFor();
   await one.getByRole('button', { name: 'Block' }).click();
   await one.getByRole('dialog').getByRole('button', { name: 'Block' }).click();
   await one.getByText('Blocked', { exact: true }).waitFor();
@@ -134,8 +134,11 @@ it.each(['/', '/devices/lamp'])(
   async (path) => {
     const name = `vic${path.length}`;
     const page = await shown.openAs('operator', name);
+    await page.clock.install();
     await page.goto(path);
     await page.getByText('Live', { exact: true }).waitFor();
+    // Until what came before the page is read: the browser would report that the session has ended.
+    await page.clock.fastForward('00:01');
     await shown.settle(page);
     const body = JSON.stringify({ role: 'viewer' });
     expect(await shown.cloud.http('PUT', `/api/v1/operators/${name}/role`, { body })).toMatchObject({

@@ -247,13 +247,18 @@ export class CloudApi {
    */
   async empty(): Promise<void> {
     await this.disconnectAll();
+    await this.written();
+    await deleteRows(this.get(Database));
+    this.get(ActorCache).clear();
+  }
+
+  /** Resolves when the database has what devices did. */
+  async written(): Promise<void> {
     const writer = this.get(BatchWriter);
     await eventually(
       () => writer.waiting,
       (rows) => rows === 0,
     );
-    await deleteRows(this.get(Database));
-    this.get(ActorCache).clear();
   }
 
   /** Ends the app while its devices are connected. */

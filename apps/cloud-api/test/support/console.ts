@@ -105,6 +105,8 @@ export class Console {
   async closePages(): Promise<readonly string[]> {
     const problems = await this.reported();
     await Promise.all(this.contexts.splice(0).map((context) => context.close()));
+    // What was under way is aborted, of which the browser warns.
+    this.problems = [];
     return problems;
   }
 

@@ -1,4 +1,9 @@
-import { firstValueFrom } from 'rxjs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { jest } from '@jest/globals';
+import { finalize, firstValueFrom } from 'rxjs';
 import { eventually } from '../../../../libs/fedecks/test/support/eventually.js';
 import { type CommandLine } from './exec-commands.js';
 import { ExecRunner } from './exec-runner.js';
@@ -47,7 +52,18 @@ it('answers with the beginning of an output that is too long, and lets the progr
 });
 
 it('kills what takes too long, with all that it has started', async () => {
-  const result = await firstValueFrom(new ExecRunner(300).run(shell('sleep 1000 & echo $!; sleep 1000')));
+  const directory = mkdtempSync(join(tmpdir(), 'exec-runner-'));
+  const running = join(directory, 'running');
+  const script = `sleep 1000 & echo $!; : > ${running}; sleep 1000`;
+  jest.useFakeTimers();
+  const over = new AbortController();
+  const ending = firstValueFrom(new ExecRunner().run(shell(script)).pipe(finalize(() => over.abort())));
+  // A busy machine may take long until it runs.
+  while (!existsSync(running) && !over.signal.aborted) await setImmediate();
+  jest.advanceTimersByTime(60_000);
+  jest.useRealTimers();
+  const result = await ending;
+  rmSync(directory, { recursive: true });
   expect(result).toMatchObject({ exitStatus: null, signal: 'SIGKILL', isTimedOut: true });
   const pid = Number(result.stdout);
   expect(pid).toBeGreaterThan(0);

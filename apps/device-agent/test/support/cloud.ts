@@ -29,6 +29,8 @@ export interface ReceivedTelemetry {
   readonly delivery: DeliveryInfo | undefined;
   /** Of the machine, when it came. */
   readonly uptimeS: number;
+  /** Of the machine, when the agent connected. */
+  readonly connectedS: number;
 }
 
 @Injectable()
@@ -38,6 +40,7 @@ class Application implements DeviceAuthenticator {
   readonly changes = new Inbox<'connected' | 'disconnected'>('connect or disconnect of the agent');
   logins = 0;
   hellos = 0;
+  private connectedS = 0;
 
   authenticate({ username, password }: Credentials): boolean {
     this.logins++;
@@ -46,6 +49,7 @@ class Application implements DeviceAuthenticator {
 
   @OnConnected()
   connected(): void {
+    this.connectedS = uptime();
     this.changes.put('connected');
   }
 
@@ -55,7 +59,12 @@ class Application implements DeviceAuthenticator {
     const event = eventOf(message);
     if (event?.name === 'hello') this.hellos++;
     if (event?.name === 'telemetry')
-      this.telemetry.put({ reading: event.payload as Telemetry, delivery, uptimeS: uptime() });
+      this.telemetry.put({
+        reading: event.payload as Telemetry,
+        delivery,
+        uptimeS: uptime(),
+        connectedS: this.connectedS,
+      });
   }
 
   @OnDisconnected()

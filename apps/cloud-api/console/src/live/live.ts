@@ -80,6 +80,10 @@ export function watchLive(view: string, onEvent: (event: LiveEvent) => void): Wa
     let isOpen = false;
     socket = opened;
     opened.addEventListener('open', () => {
+      if (socket !== opened) {
+        opened.close();
+        return;
+      }
       isOpen = true;
       retryMs = FIRST_RETRY_MS;
       count();
@@ -101,7 +105,8 @@ export function watchLive(view: string, onEvent: (event: LiveEvent) => void): Wa
     clearTimeout(timer);
     const closing = socket;
     socket = undefined;
-    closing?.close();
+    // One that is not open yet is closed when it is: browsers warn of others.
+    if (closing?.readyState !== WebSocket.CONNECTING) closing?.close();
   };
   const reopen = (): void => {
     close();
