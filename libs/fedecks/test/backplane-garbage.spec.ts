@@ -7,7 +7,8 @@ import { startApp, type StartedApp } from './support/app.js';
 import { deviceQueue } from './support/device-queue.js';
 import { eventually } from './support/eventually.js';
 import { Fleet, type FleetNode } from './support/fleet.js';
-import { freePort, NatsServer } from './support/nats-server.js';
+import { freePort } from './support/free-port.js';
+import { NatsServer } from './support/nats-server.js';
 import { seeded } from './support/seeded.js';
 
 const token = (text: string): string => Buffer.from(text).toString('base64url');

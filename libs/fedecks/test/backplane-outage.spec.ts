@@ -2,7 +2,8 @@ import { type FedecksOptions, FedecksModule } from '@fedecks/nest';
 import { natsBackplane, type NatsBackplaneOptions } from '@fedecks/nest/nats';
 import { startApp, type StartedApp } from './support/app.js';
 import { eventually } from './support/eventually.js';
-import { freePort, NatsCluster, NatsServer } from './support/nats-server.js';
+import { freePort } from './support/free-port.js';
+import { NatsCluster, NatsServer } from './support/nats-server.js';
 
 const QUICK = { requestTimeoutMs: 1_000, heartbeatMs: 300 };
 
