@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FileTokenStore } from '@fedecks/nest/client';
 import { type ChildApp, Program } from './support/child-app.js';
+import { freePort } from './support/free-port.js';
 import { type PeerConnection, PhoenixPeer } from './support/phoenix-peer.js';
 import { chars, str, term, tuple } from './support/term-bytes.js';
 
@@ -18,7 +19,8 @@ beforeAll(async () => {
   program = await Program.compile('enduring-device.ts');
   directory = await mkdtemp(join(tmpdir(), 'fedecks-endurance-'));
   await new FileTokenStore(directory, 'nerves-242a').save('stored-token');
-  cloud = await PhoenixPeer.listen();
+  // Of the ports that nobody else takes while the cloud is away.
+  cloud = await PhoenixPeer.listen({ port: await freePort() });
 });
 
 afterAll(async () => {

@@ -40,7 +40,6 @@ async function history(
     if (promised) promised.removedAt = Math.min(promised.removedAt, now());
   };
   const { epoch } = store.state();
-  let flushes = 0;
   const append = async (index: number): Promise<void> => {
     const lane = LANES[Math.floor(random() ** 2 * LANES.length)]!;
     const durability = (['memory', 'disk', 'disk', 'power'] as const)[Math.floor(random() * 4)]!;
@@ -62,7 +61,8 @@ async function history(
     promises.set(`${lane} ${seq}`, promised);
   };
   for (let index = 0; index < 60; index++) {
-    const dice = random();
+    // A history without a flush would check little: one step of each is a flush.
+    const dice = index === 30 ? 1 : random();
     if (dice < 0.6) await Promise.all(Array.from({ length: 1 + random() * 3 }, () => append(index)));
     else if (dice < 0.8) {
       const lane = LANES[Math.floor(random() * 2)]!;
@@ -79,12 +79,10 @@ async function history(
       const before = [...promises.values()].filter(({ keptAt }) => keptAt < Infinity);
       const removed = before.filter(({ removedAt }) => removedAt < Infinity);
       await store.flush();
-      flushes++;
       for (const each of before) each.safeAt = Math.min(each.safeAt, now());
       for (const each of removed) each.goneAt = Math.min(each.goneAt, now());
     }
   }
-  expect(flushes).toBeGreaterThan(0);
   await store.close();
   return { disk, promises, epoch };
 }

@@ -9,12 +9,12 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Certificates } from './support/certificates.js';
 import { examples as allExamples, root } from './support/documents.js';
+import { freePort } from './support/free-port.js';
 
 const run = promisify(execFile);
 const library = join(root, 'libs/fedecks');
@@ -235,14 +235,6 @@ function lines(stream: NodeJS.ReadableStream): (line: string) => Promise<void> {
     }
     printed.splice(printed.indexOf(line), 1);
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function waitUntilListening(port: number): Promise<void> {

@@ -21,6 +21,7 @@ class Celsius implements PipeTransform {
 class Station {
   readings: { celsius: number; delivery: DeliveryInfo | undefined }[] = [];
   release: () => void = () => undefined;
+  failures = 0;
 
   @OnMessage('reading')
   save(@Payload(Celsius) celsius: number, @Delivery() delivery: DeliveryInfo | undefined): string {
@@ -30,6 +31,7 @@ class Station {
 
   @OnMessage('fail')
   fail(): never {
+    this.failures++;
     throw new Error('the password is swordfish');
   }
 
@@ -60,6 +62,7 @@ beforeAll(async () => {
 afterAll(() => app.close());
 beforeEach(async () => {
   station.readings = [];
+  station.failures = 0;
   device = await FakeDevice.connect(app, { id: (id = `device-${++devices}`), credentials: {} });
 });
 afterEach(() => device.disconnect());
@@ -86,11 +89,11 @@ describe('deliveries of a FakeDevice', () => {
   });
 
   it('are rejected at once when the handler fails, and those behind are delivered', async () => {
-    const before = performance.now();
     const [failed, behind] = [device.deliver('fail', null), device.deliver('reading', { celsius: 1 })];
     expect(await failed).toEqual({ outcome: 'rejected', code: 'failed', text: 'internal error' });
     expect(await behind).toEqual({ outcome: 'handled' });
-    expect(performance.now() - before).toBeLessThan(1_000);
+    // A device would have delivered it again.
+    expect(station.failures).toBe(1);
     expect(station.readings).toHaveLength(1);
   });
 
@@ -173,10 +176,12 @@ describe('deliveries of the cloud at a FakeDevice', () => {
   it('arrive when the device connects, with their age', async () => {
     await device.disconnect();
     const update = await fedecks.deliver(id, 'update', null);
+    const keptAt = performance.now();
     await new Promise((resolve) => setTimeout(resolve, 50));
+    const waitedMs = performance.now() - keptAt;
     device = await FakeDevice.connect(app, { id, token: device.token });
     const delivery = await device.nextDelivery();
-    expect(delivery.ageMs).toBeGreaterThanOrEqual(49);
+    expect(delivery.ageMs).toBeGreaterThanOrEqual(Math.floor(waitedMs) - 1);
     delivery.handled();
     expect((await update.final).state).toBe('done');
   });

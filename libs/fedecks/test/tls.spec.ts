@@ -1,6 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Injectable } from '@nestjs/common';
@@ -14,6 +13,7 @@ import {
 } from '@fedecks/nest';
 import { loginHeader, type Presented, request } from './support/cloud.js';
 import { Certificates } from './support/certificates.js';
+import { freePort } from './support/free-port.js';
 import { Inbox } from './support/inbox.js';
 import { OPCODE, RawPeer, type Response } from './support/raw-peer.js';
 import { closeCode, PasswordOnly, SECRET, Site, tokenOf } from './support/site.js';
@@ -139,16 +139,6 @@ describe('X-Forwarded-For', () => {
   );
 });
 
-/** A port that was just free: nginx cannot report a port it chose. */
-async function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
-}
-
 const DEVICE_ADDRESS = '127.0.0.2';
 
 /** nginx as a reverse proxy of the app, with a typical configuration. */
@@ -159,6 +149,7 @@ class Nginx {
   ) {}
 
   static async start(upstream: number): Promise<Nginx> {
+    // nginx cannot report a port it chose.
     const [plain, tls] = [await freePort(), await freePort()];
     const prefix = mkdtempSync(join(directory, 'nginx-'));
     writeFileSync(

@@ -1,17 +1,25 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-const FIRST = 10_000;
-/** From 32,768 on, Linux takes ports for connections, and for servers that ask for any. */
-const END = 32_768;
-
 /**
- * A port that is free, and that the system gives to nobody who does not ask for it: a server that starts there later, or
- * again after it was killed, finds it free.
+ * Below the ports that a kernel gives away for port 0 (from 32,768 on Linux, 49,152 on macOS): a server that a test starts
+ * meanwhile on any free port does not take one of these.
  */
+const FIRST_PORT = 20_000;
+/** Each worker of Jest takes from ports of its own. */
+const PORTS_OF_WORKER = 1_000;
+const WORKERS = 12;
+
+const first = FIRST_PORT + PORTS_OF_WORKER * ((Number(process.env['JEST_WORKER_ID']) || 0) % WORKERS);
+/** Test files of one worker run one after the other, perhaps beside another run of Jest. */
+let taken = Math.floor(Math.random() * PORTS_OF_WORKER);
+
+/** A free port of this machine, for a program that cannot choose one itself, or for one on which nothing listens. */
 export async function freePort(): Promise<number> {
-  const port = FIRST + Math.floor(Math.random() * (END - FIRST));
-  return (await isFree(port)) ? port : freePort();
+  for (;;) {
+    const port = first + (taken++ % PORTS_OF_WORKER);
+    if (await isFree(port)) return port;
+  }
 }
 
 async function isFree(port: number): Promise<boolean> {
