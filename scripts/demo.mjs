@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { WebSocket } from 'ws';
 import { AppProcess } from './demo/app-process.mjs';
+import { originOf } from './demo/cloud-process.mjs';
 import { heading, keepSecret, leaked, say } from './demo/log.mjs';
 import { NatsProcess } from './demo/nats-process.mjs';
 import { Sightings } from './demo/sightings.mjs';
@@ -103,7 +104,7 @@ async function play() {
     DEVICE_LOGINS_FILE: keep('logins.json', loginEntry(username, password)),
     DATA_DIR: join(files, 'cloud'),
   });
-  const [, origin] = await cloud.line(/^Listening on (http:\S+)/);
+  const origin = await originOf(cloud);
   const socketOrigin = origin.replace('http:', 'ws:');
   const url = `${socketOrigin}/fedecks/websocket`;
 
@@ -220,11 +221,12 @@ async function playCluster() {
     DEVICE_LOGINS_FILE: keep('logins.json', loginEntry(username, password)),
     NATS_URL: nats.url,
   };
-  const [cloud, second] = ['cloud', 'cloud 2'].map((name) =>
-    start(name, [join(cloudDir, 'main.js')], { ...env, DATA_DIR: join(files, name) }),
-  );
-  const [, origin] = await cloud.line(/^Listening on (http:\S+)/);
-  const [, secondOrigin] = await second.line(/^Listening on (http:\S+)/);
+  const startCloud = (name) =>
+    start(name, [join(cloudDir, 'main.js')], { ...env, DATA_DIR: join(files, name) });
+  // One after the other: each makes a database, for which it needs a processor.
+  const cloud = startCloud('cloud');
+  const origin = await originOf(cloud);
+  const secondOrigin = await originOf(startCloud('cloud 2'));
   watch(`${origin.replace('http:', 'ws:')}/live`, apiKey);
   await live.until('the live stream', ({ event }) => event === 'devices');
 

@@ -7,6 +7,16 @@ import { AppProcess } from './app-process.mjs';
 
 const built = fileURLToPath(new URL('../../dist/cloud-api/apps/cloud-api/src', import.meta.url));
 
+/**
+ * Resolves with the HTTP address of a cloud, an {@link AppProcess}, once it serves. On a busy machine it listens before its
+ * embedded database has started, which keeps it from answering anybody for many seconds.
+ */
+export async function originOf(cloud) {
+  const [, origin] = await cloud.line(/^Listening on (http:\S+)/);
+  await cloud.line(/^The database is /);
+  return origin;
+}
+
 /** `apps/cloud-api` on this machine, which accepts one device by its username and password. */
 export class CloudProcess extends AppProcess {
   /** @param directory for the logins file. */
@@ -29,9 +39,8 @@ export class CloudProcess extends AppProcess {
     });
   }
 
-  /** Resolves with the device URL once it listens. */
+  /** Resolves with the device URL once it serves. */
   async url() {
-    const [, origin] = await this.line(/^Listening on http:(\S+)/);
-    return `ws:${origin}/fedecks/websocket`;
+    return `${(await originOf(this)).replace('http:', 'ws:')}/fedecks/websocket`;
   }
 }
