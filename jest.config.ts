@@ -41,7 +41,8 @@ const config: Config = {
   // Finds or starts the Postgres server of the tests.
   globalSetup: '<rootDir>/apps/cloud-api/test/support/postgres-server.ts',
   globalTeardown: '<rootDir>/apps/cloud-api/test/support/drop-test-databases.ts',
-  testTimeout: 20_000,
+  // Of a test that hangs. On a busy machine a process alone takes 10 s to start.
+  testTimeout: 60_000,
   // Sockets, timers and child processes left behind are defects: the run must end by itself.
   forceExit: false,
 };

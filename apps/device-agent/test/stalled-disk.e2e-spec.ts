@@ -71,13 +71,13 @@ describe('a disk that hangs', () => {
     const running = await stalled();
     running.kill('SIGTERM');
     await endOf(running);
-  }, 30_000);
+  });
 
   it('does not block an agent from exiting when the cloud requests a restart', async () => {
     const running = await stalled();
     await cloud.push(ID, { event: 'restart', data: null });
     await endOf(running);
-  }, 30_000);
+  });
 
   it('does not block an agent from exiting while it starts', async () => {
     execFileSync('mkfifo', [join(directory, 'stalled')]);

@@ -102,7 +102,7 @@ describe('fedecks deliver', () => {
     readings.isFailing = false;
     expect(await running.line(20_000)).toBe('handled');
     expect(await running.exited(10_000)).toMatchObject({ code: 0 });
-  }, 40_000);
+  });
 
   it('exits with 11 and prints why the cloud rejects the message', async () => {
     const { code, stdout } = await deliver(['count', '"many"']);

@@ -40,7 +40,7 @@ it('handles a message again, as attempt 2, when it dies between the end of the h
   const again = await acceptReceiver(cloud);
   again.binary(update(1, str('one'), { attempt: 2 }));
   expect(await child.line()).toBe('one 2');
-}, 30_000);
+});
 
 it('handles nothing again when it dies before the ack', async () => {
   child = program.start([cloud.url, directory, 'before-ack']);
@@ -50,7 +50,7 @@ it('handles nothing again when it dies before the ack', async () => {
   await child.exited(10_000);
   child = program.start([cloud.url, directory]);
   await acceptReceiver(cloud, [[0, 'E', 1]]);
-}, 30_000);
+});
 
 it('exits when it has stopped, though a handler never ends', async () => {
   child = program.start([cloud.url, directory, 'deaf']);
@@ -62,7 +62,7 @@ it('exits when it has stopped, though a handler never ends', async () => {
   child.kill('SIGTERM');
   expect(await child.exited(10_000)).toMatchObject({ code: 0, signal: null });
   expect(performance.now() - before).toBeLessThan(4_000);
-}, 30_000);
+});
 
 /** The number that a resume of one lane covers, by hand: ... 6c 00000001 68 03 61 lane 6d 00000001 "E" 61 seq. */
 function coveredBy(payload: Buffer): number {

@@ -22,7 +22,7 @@ beforeAll(async () => {
   app = program.start();
   port = Number((await app.line(20_000)).split(' ')[1]);
   app.onLine((line) => lines.push(line));
-}, 30_000);
+});
 afterEach(() => {
   for (const peer of peers.splice(0)) peer.destroy();
 });
@@ -111,7 +111,7 @@ it('serves others while devices that read run endless generators', async () => {
   }
   const honest = await open();
   for (let index = 0; index < 10; index++) await expectEcho(honest);
-}, 20_000);
+});
 
 it('reports at most one undelivered value of a synchronous Observable of a closed device', async () => {
   const id = newId();

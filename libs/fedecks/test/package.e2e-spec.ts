@@ -165,7 +165,7 @@ describe('the packed library', () => {
       const { stdout } = await run('node', [script(name)], { cwd: app, env });
       expect(stdout).toBe(prints);
     },
-    30_000,
+    60_000,
   );
 
   it('runs the cloud and the device of the tutorial', async () => {
@@ -199,7 +199,7 @@ describe('the packed library', () => {
     } finally {
       cloud.kill('SIGKILL');
     }
-  }, 30_000);
+  });
 
   it('fails at start-up without a secret, and says what to set', async () => {
     const env = { ...process.env, FEDECKS_SECRET: '' };
@@ -210,7 +210,7 @@ describe('the packed library', () => {
       stderr: string;
     };
     expect(stdout + stderr).toContain('secrets[0] is missing or empty: set it to at least 32 bytes');
-  }, 30_000);
+  });
 });
 
 /** Waits for a line of the process, among those not yet consumed. */

@@ -102,7 +102,7 @@ describe('Presence', () => {
       () => two.device('stays'),
       () => true,
     );
-  }, 30_000);
+  });
 
   it('restores the lost entry of a connected device, and reports when it leaves', async () => {
     const namespace = `retention${++namespaces}`;

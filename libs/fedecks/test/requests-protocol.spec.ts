@@ -408,7 +408,7 @@ describe('the client', () => {
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     expect(await reasons.next(0)).toContain('it sends requests, and does not read the answers');
-  }, 30_000);
+  });
 
   it.each<[string, () => unknown, string]>([
     [

@@ -11,7 +11,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-const DEADLINE_MS = 10_000;
+const DEADLINE_MS = 30_000;
 
 /** `device-agent` as a program, compiled as the tests compile it. */
 export class AgentProgram {
@@ -96,7 +96,7 @@ export class RunningAgent {
     this.end = once(child, 'close').then(([code]) => code as number | null);
   }
 
-  /** Resolves at the next line that contains this text; rejects after 10 s. */
+  /** Resolves at the next line that contains this text; rejects after 30 s. */
   async logged(text: string): Promise<string> {
     for (const deadline = Date.now() + DEADLINE_MS; ;) {
       while (this.seen < this.lines.length) {

@@ -73,7 +73,7 @@ export class ChildApp {
   }
 
   /** The next line it writes; rejects after `deadlineMs` milliseconds. */
-  async line(deadlineMs = 10_000): Promise<string> {
+  async line(deadlineMs = 30_000): Promise<string> {
     return this.lines.next(deadlineMs);
   }
 

@@ -5,7 +5,7 @@ const POLL_MS = 20;
 export async function eventually<T>(
   look: () => T | Promise<T>,
   fits: (value: T) => boolean,
-  deadlineMs = 10_000,
+  deadlineMs = 30_000,
 ): Promise<T> {
   const deadline = Date.now() + deadlineMs;
   for (;;) {

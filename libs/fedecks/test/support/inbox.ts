@@ -15,8 +15,8 @@ export class Inbox<T> {
     else this.arrived.push(value);
   }
 
-  /** Takes the oldest value. Rejects after `deadlineMs` milliseconds, 5,000 by default. */
-  async next(deadlineMs = 5_000): Promise<T> {
+  /** Takes the oldest value. Rejects after `deadlineMs` milliseconds, 20,000 by default. */
+  async next(deadlineMs = 20_000): Promise<T> {
     if (this.arrived.length > 0) return this.arrived.shift() as T;
     return new Promise<T>((resolve, reject) => {
       const waiter = (value: T): void => {

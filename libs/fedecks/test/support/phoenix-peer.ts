@@ -81,7 +81,7 @@ export class PhoenixPeer {
     return `${tls ? 'wss' : 'ws'}://${host.includes(':') ? `[${host}]` : host}:${this.port}/fedecks/websocket`;
   }
 
-  /** Takes the oldest connection with a complete request. Rejects after `deadlineMs`, 5 s by default. */
+  /** Takes the oldest connection with a complete request. Rejects after `deadlineMs`, 20 s by default. */
   accept(deadlineMs?: number): Promise<PeerConnection> {
     return this.devices.next(deadlineMs);
   }
@@ -143,7 +143,7 @@ export class PeerConnection {
     this.write(`HTTP/1.1 ${status} Refused\r\ncontent-length: 0\r\nserver: Cowboy\r\n${headers}\r\n`);
   }
 
-  /** The next frame of the device. Rejects after `deadlineMs` milliseconds, 5,000 by default. */
+  /** The next frame of the device. Rejects after `deadlineMs` milliseconds, 20,000 by default. */
   frame(deadlineMs?: number): Promise<PeerFrame> {
     return this.frames.next(deadlineMs);
   }

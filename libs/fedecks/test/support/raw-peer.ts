@@ -160,17 +160,17 @@ export class RawPeer {
     this.write(frame(OPCODE.binary, typeof payload === 'string' ? Buffer.from(payload, 'hex') : payload));
   }
 
-  /** The response to the request; rejects after `deadlineMs` milliseconds, 5,000 by default. */
+  /** The response to the request; rejects after `deadlineMs` milliseconds, 20,000 by default. */
   async response(deadlineMs?: number): Promise<Response> {
     return this.responses.next(deadlineMs);
   }
 
-  /** The next frame from the server, of any opcode; rejects after `deadlineMs` milliseconds, 5,000 by default. */
+  /** The next frame from the server, of any opcode; rejects after `deadlineMs` milliseconds, 20,000 by default. */
   async expectFrame(deadlineMs?: number): Promise<Frame> {
     return this.frames.next(deadlineMs);
   }
 
-  /** Resolves when the server has closed TCP; rejects after `deadlineMs` milliseconds, 5,000 by default. */
+  /** Resolves when the server has closed TCP; rejects after `deadlineMs` milliseconds, 20,000 by default. */
   async ended(deadlineMs?: number): Promise<End> {
     return this.ends.next(deadlineMs);
   }
