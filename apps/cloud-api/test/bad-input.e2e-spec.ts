@@ -9,7 +9,11 @@ const DEVICE = 'greenhouse-1';
 /** How many operations are tested at the same time. */
 const AT_ONCE = 8;
 /** Thousands of requests: `fetch` takes several times the work for each. */
-const agent = new Agent({ keepAlive: true });
+const agent = new Agent({
+  keepAlive: true,
+  // The server closes a connection that is idle for 5 s: a request that was sent just then would fail.
+  timeout: 2_000,
+});
 /** What the answers of these may be, besides 4xx and 2xx: a device or the database that does not answer. */
 const DOCUMENTED = [501, 502, 503, 504];
 

@@ -1,7 +1,9 @@
 import { type Insertable, sql } from 'kysely';
 import { filter, firstValueFrom } from 'rxjs';
+import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
 import { Database } from '../src/database/database.js';
 import { type DevicesTable } from '../src/database/tables.js';
+import { BatchWriter } from '../src/recording/batch-writer.js';
 import { CloudApi } from './support/cloud-api.js';
 
 interface Listed {
@@ -255,6 +257,21 @@ describe('a device', () => {
   ])('is not added with %s', async (_what, body, field) => {
     const answer = await send('POST', '', body);
     expect([answer.status, JSON.stringify(answer.body)]).toEqual([400, expect.stringContaining(field)]);
+    expect(await ids()).toEqual([]);
+  });
+
+  it('does not come back when it is deleted while it is connected', async () => {
+    await cloud.connect('greenhouse-2');
+    await eventually(
+      () => ids(),
+      (found) => found.includes('greenhouse-2'),
+    );
+    expect(await cloud.http('DELETE', '/api/v1/devices/greenhouse-2')).toMatchObject({ status: 204 });
+    const writer = cloud.get(BatchWriter);
+    await eventually(
+      () => writer.waiting,
+      (rows) => rows === 0,
+    );
     expect(await ids()).toEqual([]);
   });
 

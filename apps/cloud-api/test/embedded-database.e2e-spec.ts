@@ -1,7 +1,5 @@
 /** The embedded database belongs to one process, and survives its crash. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FedecksClient, MemoryTokenStore } from '@fedecks/nest/client';
@@ -11,12 +9,13 @@ import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
 import { hashPassword } from '../src/devices/password.js';
 import { openDatabase } from '../src/database/open-database.js';
 
+/** Each sends 200 messages in a second: after 1,000 in one, the cloud would close its connection. */
+const IDS = Array.from({ length: 10 }, (_, index) => `greenhouse-${index}`);
 const CREDENTIALS = { username: 'gardener', password: 'open sesame' };
 
 describe('cloud-api with an embedded database', () => {
   let program: Program;
   let directory: string;
-  let ports: { app: number; metrics: number };
   const apps: ChildApp[] = [];
   beforeAll(async () => {
     program = await Program.compile('../../../../apps/cloud-api/src/main.ts');
@@ -24,18 +23,18 @@ describe('cloud-api with an embedded database', () => {
     const { username, password } = CREDENTIALS;
     const logins = { [username]: { password: await hashPassword(password), devices: ['*'] } };
     await writeFile(join(directory, 'logins.json'), JSON.stringify(logins));
-    ports = { app: await freePort(), metrics: await freePort() };
   }, 60_000);
   afterAll(async () => {
     for (const app of apps) app.dispose();
     await rm(directory, { recursive: true });
   });
 
-  function start(port = ports.app, metricsPort = ports.metrics): ChildApp {
+  function start(): ChildApp {
     const env = {
       HOST: '127.0.0.1',
-      PORT: String(port),
-      METRICS_PORT: String(metricsPort),
+      // Free ones: the log says which.
+      PORT: '0',
+      METRICS_PORT: '0',
       FEDECKS_SECRET: 'secret-0123456789'.repeat(2),
       API_KEY: 'key-of-the-operators',
       DATA_DIR: directory,
@@ -48,34 +47,47 @@ describe('cloud-api with an embedded database', () => {
     return app;
   }
 
-  /** Making the tables blocks the process for seconds, and may end after it listens. */
-  async function isUp(app: ChildApp): Promise<void> {
-    const texts = new Set(['Listening on', 'The database is embedded']);
-    while (texts.size > 0) {
+  /** Its ports, when it is up. Making the tables blocks the process for seconds, and may end after it listens. */
+  async function portsOf(app: ChildApp): Promise<{ app: number; metrics: number }> {
+    const texts = [/Listening on http:[^"]*:(\d+)/, /Metrics at port (\d+)/, /The database is embedded/];
+    const found = new Map<RegExp, number>();
+    while (found.size < texts.length) {
       const line = await app.line(60_000);
-      for (const text of texts) if (line.includes(text)) texts.delete(text);
+      for (const text of texts) {
+        const match = text.exec(line);
+        if (match) found.set(text, Number(match[1]));
+      }
     }
+    const [port, metrics] = texts.map((text) => found.get(text)!);
+    return { app: port!, metrics: metrics! };
   }
 
-  async function written(): Promise<number> {
-    const text = await (await fetch(`http://127.0.0.1:${ports.metrics}/metrics`)).text();
+  /** The messages that are in the database. */
+  async function writtenBy(metricsPort: number): Promise<number> {
+    const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
     return Number(/^cloud_database_rows_total\{table="messages"\} (\d+)$/m.exec(text)?.[1] ?? 0);
   }
 
   it('keeps all that was written when it is killed while it writes, and shares it with no other process', async () => {
     const app = start();
-    await isUp(app);
+    const ports = await portsOf(app);
+    const written = (): Promise<number> => writtenBy(ports.metrics);
     const url = `ws://127.0.0.1:${ports.app}/fedecks/websocket`;
-    const device = new FedecksClient({ url, deviceId: 'greenhouse-1', tokenStore: new MemoryTokenStore() });
-    await device.login(CREDENTIALS);
+    const devices = IDS.map((deviceId) => {
+      return new FedecksClient({ url, deviceId, tokenStore: new MemoryTokenStore() });
+    });
+    for (const device of devices) await device.login(CREDENTIALS);
     let sent = 0;
     const sending = setInterval(() => {
-      for (let each = 0; each < 20; each++) void device.send(tuple('count', ++sent)).catch(() => undefined);
+      for (let each = 0; each < 2; each++) {
+        sent++;
+        for (const device of devices) void device.send(tuple('count', sent)).catch(() => undefined);
+      }
     }, 10);
     try {
       await eventually(written, (count) => count > 100, 60_000);
 
-      const second = start(await freePort(), await freePort());
+      const second = start();
       expect(await second.exited(60_000)).not.toMatchObject({ code: 0 });
       expect(await allLines(second)).toContain('is used by another process');
 
@@ -87,23 +99,29 @@ describe('cloud-api with an embedded database', () => {
       clearInterval(sending);
       const database = openDatabase({ url: undefined, directory });
       try {
-        const rows = await database.selectFrom('messages').select('body').orderBy('id').execute();
-        const counts = rows.map(({ body }) => body).filter((body) => typeof body === 'number');
+        const rows = await database
+          .selectFrom('messages')
+          .select(['device_id', 'body'])
+          .orderBy('id')
+          .execute();
         expect(rows.length).toBeGreaterThanOrEqual(known);
-        expect(counts).toEqual(Array.from(counts, (_, index) => index + 1));
+        for (const id of IDS) {
+          const counts = rows.filter(({ device_id }) => device_id === id).map(({ body }) => body);
+          expect([id, counts]).toEqual([id, Array.from(counts, (_, index) => index + 1)]);
+        }
       } finally {
         await database.destroy();
       }
 
       const next = start();
-      await isUp(next);
-      const ready = await fetch(`http://127.0.0.1:${ports.app}/health/ready`);
+      const { app: port } = await portsOf(next);
+      const ready = await fetch(`http://127.0.0.1:${port}/health/ready`);
       expect(ready.status).toBe(200);
       next.kill('SIGTERM');
       expect(await next.exited(20_000)).toMatchObject({ code: 0 });
     } finally {
       clearInterval(sending);
-      await device.stop();
+      for (const device of devices) await device.stop();
     }
   }, 240_000);
 });
@@ -118,12 +136,4 @@ async function allLines(app: ChildApp): Promise<string> {
       return text;
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

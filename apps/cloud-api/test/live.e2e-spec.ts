@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { jest } from '@jest/globals';
 import { tuple } from '@fedecks/nest/wire';
+import { WebSocket } from 'ws';
 import { frame, OPCODE, RawPeer, upgradeRequest } from '../../../libs/fedecks/test/support/raw-peer.js';
 import { LiveGateway } from '../src/live/live.gateway.js';
 import { type Rates } from '../src/live/rates.js';
@@ -186,16 +188,21 @@ describe('the live stream of cloud-api', () => {
 
     const { device } = await cloud.connect('greenhouse-1');
     await quick.shown.next();
-    // More than the kernel's buffers.
-    // Each is shown as six characters.
-    const [count, chunk] = [150, '\u0001'.repeat(16_000)];
-    for (let sent = 0; sent < count; sent++) {
+    // From the close frame on, an operator has 5 s to answer it: this one reads again at once.
+    const closing = jest.spyOn(WebSocket.prototype, 'close');
+    const isClosing = (): boolean => closing.mock.calls.some(([code]) => code === 4001);
+    // Each is shown as six characters: all together are more than the kernel's buffers.
+    const [most, chunk] = [150, '\u0001'.repeat(16_000)];
+    let sent = 0;
+    for (; sent < most && !isClosing(); sent++) {
       await device.send(chunk);
       await quick.shown.next();
     }
     slow.socket.resume();
+    closing.mockRestore();
     expect(await slow.closed.next()).toMatchObject({ code: 4001 });
-    expect(slow.shown.size).toBeLessThan(count);
+    // With 'connected', and without the last message.
+    expect(slow.shown.size).toBeLessThanOrEqual(sent);
     expect(quick.closed.size).toBe(0);
   });
 

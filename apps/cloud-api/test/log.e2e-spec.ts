@@ -1,11 +1,9 @@
-import { createServer } from 'node:net';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FedecksClient, MemoryTokenStore } from '@fedecks/nest/client';
 import { tuple } from '@fedecks/nest/wire';
-import { Program } from '../../../libs/fedecks/test/support/child-app.js';
+import { type ChildApp, Program } from '../../../libs/fedecks/test/support/child-app.js';
 import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
 import { hashPassword } from '../src/devices/password.js';
 import { API_KEY, CloudApi, CREDENTIALS } from './support/cloud-api.js';
@@ -57,6 +55,20 @@ describe('the log of cloud-api', () => {
   });
 });
 
+/** How long, in milliseconds, a start may block the process: that of an embedded database takes many seconds on a busy machine. */
+const START_MS = 60_000;
+
+function portIn(line: string): number {
+  return Number(/Listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(line)?.[1]);
+}
+
+async function portOf(app: ChildApp): Promise<number> {
+  for (;;) {
+    const port = portIn(await app.line(START_MS));
+    if (!Number.isNaN(port)) return port;
+  }
+}
+
 describe('cloud-api as a process', () => {
   const main = '../../../../apps/cloud-api/src/main.ts';
   let program: Program;
@@ -73,10 +85,11 @@ describe('cloud-api as a process', () => {
     await rm(directory, { recursive: true });
   });
 
-  function environment(port: number): NodeJS.ProcessEnv {
+  function environment(): NodeJS.ProcessEnv {
     return {
       HOST: '127.0.0.1',
-      PORT: String(port),
+      // A free one: the log says which.
+      PORT: '0',
       FEDECKS_SECRET: 'secret-0123456789'.repeat(2),
       API_KEY,
       DEVICE_LOGINS_FILE: join(directory, 'logins.json'),
@@ -89,20 +102,21 @@ describe('cloud-api as a process', () => {
     const { username, password } = CREDENTIALS;
     const logins = { [username]: { password: await hashPassword(password), devices: ['*'] } };
     await writeFile(join(directory, 'logins.json'), JSON.stringify(logins));
-    const port = await freePort();
-    const app = program.start([], { env: environment(port) });
-    const url = `ws://127.0.0.1:${port}/fedecks/websocket`;
-    const device = new FedecksClient({ url, deviceId: 'greenhouse-1', tokenStore: new MemoryTokenStore() });
+    const app = program.start([], { env: environment() });
+    let device: FedecksClient | undefined;
     const lines: Record<string, unknown>[] = [];
     const until = async (text: string): Promise<Record<string, unknown>> => {
       for (;;) {
-        const line = JSON.parse(await app.line()) as Record<string, unknown>;
+        const line = JSON.parse(await app.line(START_MS)) as Record<string, unknown>;
         lines.push(line);
         if (String(line['msg']).includes(text)) return line;
       }
     };
     try {
-      expect(await until('Listening on')).toMatchObject({ level: 'info', context: 'CloudApi' });
+      const listening = await until('Listening on');
+      expect(listening).toMatchObject({ level: 'info', context: 'CloudApi' });
+      const url = `ws://127.0.0.1:${portIn(String(listening['msg']))}/fedecks/websocket`;
+      device = new FedecksClient({ url, deviceId: 'greenhouse-1', tokenStore: new MemoryTokenStore() });
       await device.login(CREDENTIALS);
       const line = await until('connected from');
       expect(line).toMatchObject({
@@ -115,7 +129,7 @@ describe('cloud-api as a process', () => {
       expect(await until('says hello')).toMatchObject({ deviceId: 'greenhouse-1', connection: 1 });
       expect(JSON.stringify(lines)).not.toContain(password);
     } finally {
-      await device.stop();
+      await device?.stop();
       app.dispose();
       // The next test starts another one, and an embedded database has one process.
       await app.exited(10_000);
@@ -123,17 +137,16 @@ describe('cloud-api as a process', () => {
   });
 
   it('keeps running when the reader of its log exits', async () => {
-    const port = await freePort();
-    const env = environment(port);
-    // Both outputs go to a reader that exits after one line.
-    const by = ['bash', '-c', 'exec "$0" "$@" > >(exec head -n 1) 2>&1'];
+    const env = environment();
+    // Both outputs go to a reader that exits after the line with the port.
+    const by = ['bash', '-c', `exec "$0" "$@" > >(exec sed -u '/Listening on/q') 2>&1`];
     const app = program.start([], { by, env });
     try {
-      await app.line();
+      const port = await portOf(app);
       const devices = async (): Promise<number> =>
         (await fetch(`http://127.0.0.1:${port}/api/v1/devices`, { headers: { 'x-api-key': API_KEY } }))
           .status;
-      await eventually(devices, (status) => status === 200);
+      await eventually(devices, (status) => status === 200, START_MS);
       // Each one is logged.
       for (let sent = 0; sent < 3; sent++) {
         expect((await fetch(`http://127.0.0.1:${port}/fedecks/websocket`)).status).toBe(403);
@@ -146,11 +159,3 @@ describe('cloud-api as a process', () => {
     }
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

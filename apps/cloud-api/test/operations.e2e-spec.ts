@@ -123,7 +123,8 @@ describe('GET /health', () => {
   });
 
   it('is not ready before the devices are closed', async () => {
-    cloud = await CloudApi.start({ operations: { drainDelayMs: 1_000 } });
+    // So long is the time to see it.
+    cloud = await CloudApi.start({ operations: { drainDelayMs: 4_000 } });
     await cloud.connect('greenhouse-1');
     const ending = cloud.end();
     await eventually(

@@ -96,14 +96,15 @@ describe('the webhook', () => {
   });
 
   it('is told nothing of a device that comes back within the grace time', async () => {
-    await start(1_500);
+    // Longer than a busy machine stands still: after such a time the device would be late indeed.
+    await start(6_000);
     const { device } = await cloud.connect('greenhouse-1');
     await device.stop();
     await cloud.connect('greenhouse-1');
     const other = await cloud.connect('greenhouse-2');
     await other.device.stop();
-    expect(told(await requests.next()).events).toMatchObject([{ deviceId: 'greenhouse-2' }]);
-    await sleep(1_000);
+    // The first to leave would be told first, or together with the other.
+    expect(told(await requests.next(20_000)).events).toMatchObject([{ deviceId: 'greenhouse-2' }]);
     expect(requests.size).toBe(0);
   });
 
@@ -130,10 +131,10 @@ describe('the webhook', () => {
     await device.stop();
     await requests.next();
     const lines = cloud.recordLog();
-    const before = performance.now();
     await cloud.close();
-    expect(performance.now() - before).toBeLessThan(3_000);
     expect(lines).toContain('1 events for the webhook were dropped: the app ends');
+    // All 8 requests take half a minute.
+    expect(20 - statuses.length).toBeLessThan(8);
     cloud = await CloudApi.start();
   });
 });

@@ -260,6 +260,34 @@ describe.each(['postgres', 'pglite'] as const)('BatchWriter on %s', (kind) => {
     expect(await bodies()).toEqual([]);
   });
 
+  it('writes at once what somebody waits for, and not what comes later', async () => {
+    const writing = writer({ everyMs: 1_000_000 });
+    await writing.flush();
+    for (let each = 0; each < 3; each++) writing.put('messages', message(`${each}`), 1);
+    const flushed = writing.flush();
+    await Promise.all([flushed, writing.flush()]);
+    expect(await bodies()).toEqual([0, 1, 2]);
+    writing.put('messages', message('3'), 1);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(writing.waiting).toBe(1);
+    await writing.end();
+    await writing.flush();
+    expect(await bodies()).toEqual([0, 1, 2, 3]);
+  });
+
+  it('lets nobody wait for a row that is refused, or dropped at the end', async () => {
+    const refused = writer();
+    refused.put('messages', message('no JSON'), 1);
+    await refused.flush();
+    link = { isReady: false };
+    const ended = writer({ endWithinMs: 10 });
+    ended.put('messages', message('1'), 1);
+    const flushed = ended.flush();
+    await ended.end();
+    await flushed;
+    expect(await bodies()).toEqual([]);
+  });
+
   it('writes more than a batch one after another', async () => {
     const writing = writer({ batch: { rows: 4, bytes: 1_000 } });
     for (let each = 0; each < 10; each++) writing.put('messages', message(`${each}`), each < 4 ? 600 : 1);

@@ -41,6 +41,13 @@ export class BatchWriter {
   private readonly underway = new Set<Waiting>();
   private hasEnded = false;
   private lastNumber = 0;
+  /** Rows that were put in, and those of them that are written or dropped: the oldest come first. */
+  private added = 0;
+  private finished = 0;
+  /** Ends the pause in which rows are collected. */
+  private stopCollecting = (): void => undefined;
+  /** Each is called when so many rows are finished. */
+  private readonly flushes: { readonly upTo: number; readonly resolve: () => void }[] = [];
   private failures = 0;
   private hasDropped = false;
 
@@ -83,9 +90,19 @@ export class BatchWriter {
     this.queue.resize(waiting, Math.max(waiting.bytes, bytes));
   }
 
+  /** Resolves when all that waits now is written or dropped. Waits for as long as the database is away. */
+  async flush(): Promise<void> {
+    if (this.waiting === 0) return;
+    const upTo = this.added;
+    const flushed = new Promise<void>((resolve) => this.flushes.push({ upTo, resolve }));
+    this.stopCollecting();
+    await flushed;
+  }
+
   /** Writes what waits, within a time limit. What is left is dropped and counted. */
   async end(): Promise<void> {
     this.ending.abort();
+    this.stopCollecting();
     const limit = sleep(this.options.endWithinMs, undefined, { ref: false });
     await Promise.race([this.running, limit]);
     this.hasEnded = true;
@@ -93,10 +110,12 @@ export class BatchWriter {
     if (left.length > 0)
       this.logger.error(`${left.length} rows about devices were not written: the app ends`);
     for (const { table } of left) this.metrics.onDropped(table);
+    this.finish(this.added - this.finished);
   }
 
   private add(entry: Waiting): void {
     if (!this.hasEnded && this.queue.add(entry)) {
+      this.added++;
       this.running ??= this.run();
       return;
     }
@@ -111,7 +130,7 @@ export class BatchWriter {
     const { everyMs, batch } = this.options;
     while (this.queue.size > 0 && !this.hasEnded) {
       // More than a batch would only grow while it waits.
-      if (this.queue.size < batch.rows) await this.pause(everyMs);
+      if (this.queue.size < batch.rows) await this.collect(everyMs);
       const taken = this.queue.take(batch);
       for (const entry of taken) this.underway.add(entry);
       await this.write(taken);
@@ -153,6 +172,7 @@ export class BatchWriter {
     // After the end they have been counted as dropped.
     if (!this.hasEnded) for (const { table } of batch) this.metrics.onWritten(table);
     for (const entry of batch) this.underway.delete(entry);
+    this.finish(batch.length);
     this.onSuccess();
     return true;
   }
@@ -170,11 +190,30 @@ export class BatchWriter {
     if (batch.length === 1 && only) {
       this.metrics.onDropped(only.table);
       this.underway.delete(only);
+      this.finish(1);
       return;
     }
     const middle = Math.ceil(batch.length / 2);
     await this.write(batch.slice(0, middle));
     await this.write(batch.slice(middle));
+  }
+
+  private finish(rows: number): void {
+    // After the end all of them are.
+    this.finished = Math.min(this.finished + rows, this.added);
+    while (this.flushes[0] && this.flushes[0].upTo <= this.finished) this.flushes.shift()?.resolve();
+  }
+
+  /** Not at all when the app ends, or while somebody waits for what is there. */
+  private async collect(ms: number): Promise<void> {
+    if (this.ending.signal.aborted || this.flushes.length > 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms).unref();
+      this.stopCollecting = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   /** Shorter when the app ends. */

@@ -1,8 +1,15 @@
-import { ConflictException, Injectable, NotFoundException } from '@nestjs/common';
+import {
+  ConflictException,
+  Injectable,
+  NotFoundException,
+  ServiceUnavailableException,
+} from '@nestjs/common';
 import { Fedecks } from '@fedecks/nest';
 import { type Kysely, sql } from 'kysely';
 import { Database } from '../../database/database.js';
+import { inTime } from '../../database/in-time.js';
 import { type Tables } from '../../database/tables.js';
+import { BatchWriter } from '../../recording/batch-writer.js';
 import { Deliveries } from '../messages/deliveries.js';
 import { sendErrorOf } from '../messages/send-errors.js';
 import { type AddDeviceDto, type ChangeDeviceDto, type DeviceDetailDto } from './device.dto.js';
@@ -20,6 +27,8 @@ const TABLES_OF_DEVICES = [
 ] as const satisfies readonly (keyof Tables)[];
 /** Rows that one statement deletes, so that each takes much less time than a statement may. */
 const DELETED_AT_ONCE = 20_000;
+/** How long, in milliseconds, a deletion waits for what the device did before. */
+const FLUSH_MS = 10_000;
 
 /** Each device in the database. */
 @Injectable()
@@ -28,6 +37,7 @@ export class DeviceRecords {
     private readonly database: Database,
     private readonly fedecks: Fedecks,
     private readonly deliveries: Deliveries,
+    private readonly writer: BatchWriter,
   ) {}
 
   /** @throws {NotFoundException} */
@@ -96,6 +106,7 @@ export class DeviceRecords {
     await this.mustExist(id);
     await this.revoke(id);
     await this.deliveries.cancelAllOf(id);
+    await this.flush();
     for (const table of TABLES_OF_DEVICES) await this.deleteAllOf(id, table);
     await this.database.deleteFrom('devices').where('id', '=', id).execute();
   }
@@ -105,6 +116,15 @@ export class DeviceRecords {
     await this.fedecks.revoke(id).catch((error: unknown) => {
       throw sendErrorOf(error);
     });
+  }
+
+  /** What this node has recorded and not written yet, such as the end of the connection, would add the device again. */
+  private async flush(): Promise<void> {
+    await inTime(
+      this.writer.flush(),
+      FLUSH_MS,
+      () => new ServiceUnavailableException('The database is slow: repeat the request.'),
+    );
   }
 
   private async deleteAllOf(id: string, table: (typeof TABLES_OF_DEVICES)[number]): Promise<void> {
