@@ -4,6 +4,7 @@ import { ActorCache } from '../src/access/actor-cache.js';
 import { ApiKeys } from '../src/access/api-keys.js';
 import { Database } from '../src/database/database.js';
 import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
+import { freePort } from '../../../libs/fedecks/test/support/free-port.js';
 import { API_KEY, CloudApi } from './support/cloud-api.js';
 import { PostgresServer } from './support/postgres-server.js';
 import { Visitor } from './support/visitor.js';
@@ -14,7 +15,7 @@ let server: PostgresServer;
 let cloud: CloudApi;
 const log: string[] = [];
 beforeAll(async () => {
-  server = await PostgresServer.start();
+  server = await PostgresServer.start(await freePort());
   cloud = await CloudApi.start({ database: { url: server.url, directory: '' } }, log);
 }, 60_000);
 afterAll(async () => {

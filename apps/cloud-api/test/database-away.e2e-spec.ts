@@ -1,5 +1,6 @@
 /** What each route answers while the database is away: 503 with a message, soon, or what it can without. */
 import { randomUUID } from 'node:crypto';
+import { freePort } from '../../../libs/fedecks/test/support/free-port.js';
 import { API_KEY, CloudApi } from './support/cloud-api.js';
 import { type Operation, operationsOf } from './support/operations.js';
 import { PostgresServer } from './support/postgres-server.js';
@@ -49,7 +50,7 @@ let operations: readonly Operation[];
 /** Of a delivery that waits. */
 let location: string;
 beforeAll(async () => {
-  server = await PostgresServer.start();
+  server = await PostgresServer.start(await freePort());
   cloud = await CloudApi.start({ database: { url: server.url, directory: '' } });
   operations = await operationsOf(cloud);
   const kept = await cloud.http('POST', '/api/v1/devices/away/deliveries', { body: '{"event":"update"}' });

@@ -1,9 +1,11 @@
+import { hostname } from 'node:os';
 import { type Insertable, sql } from 'kysely';
 import { filter, firstValueFrom } from 'rxjs';
 import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
 import { Database } from '../src/database/database.js';
 import { type DevicesTable } from '../src/database/tables.js';
 import { BatchWriter } from '../src/recording/batch-writer.js';
+import { Node } from '../src/recording/node.js';
 import { CloudApi } from './support/cloud-api.js';
 
 interface Listed {
@@ -233,11 +235,17 @@ describe('a device', () => {
   });
 
   it('is shown with what it reported, and its node', async () => {
-    await database.insertInto('nodes').values({ id: NODE, host: 'cloud-1' }).execute();
+    // Where the database is embedded, each other node counts as dead.
+    const node = { id: cloud.get(Node).id, host: hostname() };
+    // The app writes at its start that it lives.
+    await eventually(
+      () => database.selectFrom('nodes').select('id').where('id', '=', node.id).execute(),
+      (rows) => rows.length === 1,
+    );
     const hello = { version: '1.2.3', settings: { logLevel: 'warn' } };
-    await insert({ id: 'a', online: true, node_id: NODE, hello: JSON.stringify(hello) });
+    await insert({ id: 'a', online: true, node_id: node.id, hello: JSON.stringify(hello) });
     expect(await cloud.http('GET', '/api/v1/devices/a')).toMatchObject({
-      body: { state: 'online', hello, settings: { logLevel: 'warn' }, node: { id: NODE, host: 'cloud-1' } },
+      body: { state: 'online', hello, settings: { logLevel: 'warn' }, node },
     });
   });
 

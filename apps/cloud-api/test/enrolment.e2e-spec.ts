@@ -5,6 +5,7 @@ import { FedecksClient, MemoryTokenStore } from '@fedecks/nest/client';
 import { jest } from '@jest/globals';
 import pg from 'pg';
 import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
+import { freePort } from '../../../libs/fedecks/test/support/free-port.js';
 import { Database } from '../src/database/database.js';
 import { DeviceAccounts } from '../src/enrolment/device-accounts.js';
 import { DeviceBlocks } from '../src/enrolment/device-blocks.js';
@@ -528,7 +529,7 @@ describe('without its database, cloud-api', () => {
   let claim: string;
   let lock: pg.Client;
 
-  beforeAll(async () => (server = await PostgresServer.start()));
+  beforeAll(async () => (server = await PostgresServer.start(await freePort())));
   beforeEach(async () => {
     const url = await server.createDatabase();
     lock = new pg.Client({ connectionString: url });

@@ -1,6 +1,7 @@
 /** A database that dies or hangs costs no device its connection. What was lost meanwhile is counted. */
 import { Logger } from '@nestjs/common';
 import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
+import { freePort } from '../../../libs/fedecks/test/support/free-port.js';
 import { migrate } from '../src/database/migrate.js';
 import { openDatabase } from '../src/database/open-database.js';
 import { Database } from '../src/database/database.js';
@@ -18,7 +19,7 @@ const OUTAGE_MS = 5_000;
 
 let server: PostgresServer;
 beforeAll(async () => {
-  server = await PostgresServer.start();
+  server = await PostgresServer.start(await freePort());
   const database = openDatabase({ url: server.url, directory: '/nowhere' });
   await migrate(database);
   await database.destroy();

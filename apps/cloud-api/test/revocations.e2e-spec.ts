@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DatabaseConfig } from '../src/database/open-database.js';
 import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
+import { freePort } from '../../../libs/fedecks/test/support/free-port.js';
 import { DatabaseRevocations } from '../src/stores/database-revocations.js';
 import { RevokedConnections } from '../src/stores/revoked-connections.js';
 import { CloudApi } from './support/cloud-api.js';
@@ -153,7 +154,7 @@ describe('Without a database that answers', () => {
   let server: PostgresServer;
   let url: string;
   let directory: string;
-  beforeAll(async () => (server = await PostgresServer.start()), 60_000);
+  beforeAll(async () => (server = await PostgresServer.start(await freePort())), 60_000);
   beforeEach(async () => {
     url = await server.createDatabase();
     directory = await newDirectory();

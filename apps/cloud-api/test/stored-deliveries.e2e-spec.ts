@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tuple } from '@fedecks/nest/wire';
 import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
+import { freePort } from '../../../libs/fedecks/test/support/free-port.js';
 import { NatsServer } from '../../../libs/fedecks/test/support/nats-server.js';
 import { CloudApi } from './support/cloud-api.js';
 import { PostgresServer } from './support/postgres-server.js';
@@ -93,7 +94,7 @@ describe('The deliveries of two nodes, each with an embedded database of its own
 
 describe('The deliveries of cloud-api without a database that answers', () => {
   it('answer 503, and say nothing of where the database is', async () => {
-    const server = await PostgresServer.start();
+    const server = await PostgresServer.start(await freePort());
     const directory = await mkdtemp(join(tmpdir(), 'cloud-api-files-'));
     const cloud = await CloudApi.start({ database: { url: server.url, directory } });
     try {

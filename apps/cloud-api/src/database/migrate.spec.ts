@@ -10,7 +10,7 @@ describe.each(['pglite', 'postgres'] as const)('The migrations on %s', (kind) =>
   beforeAll(async () => {
     place = await TestDatabase.create({ kind });
     database = openDatabase(place.config);
-  }, 60_000);
+  });
   beforeEach(() => deleteRows(database));
   afterAll(async () => {
     await database.destroy();

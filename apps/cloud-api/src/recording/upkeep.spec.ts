@@ -35,7 +35,7 @@ describe.each(['postgres', 'pglite'] as const)('The upkeep on %s', (kind) => {
     Logger.overrideLogger(false);
     place = await TestDatabase.create({ kind });
     database = openDatabase(place.config);
-  }, 60_000);
+  });
   beforeEach(async () => {
     for (const table of TABLES) await database.deleteFrom(table).execute();
   });

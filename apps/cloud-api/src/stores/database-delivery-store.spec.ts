@@ -1,3 +1,4 @@
+import { freePort } from '../../../../libs/fedecks/test/support/free-port.js';
 import { describeDeliveryStore } from '../../../../libs/fedecks/test/support/delivery-store-contract.js';
 import { deviceQueue, LATER } from '../../../../libs/fedecks/test/support/device-queue.js';
 import { PostgresServer } from '../../test/support/postgres-server.js';
@@ -61,6 +62,10 @@ function sharedProcesses(kind: 'pglite' | 'postgres'): Promise<Processes> {
   shared.set(kind, processes);
   return processes;
 }
+// Here, because those who share them wait for less time.
+beforeAll(async () => {
+  await sharedProcesses('pglite');
+});
 afterAll(async () => {
   for (const processes of shared.values()) await (await processes).close();
 });
@@ -77,7 +82,7 @@ for (const kind of ['pglite', 'postgres'] as const) {
 describe.each(['pglite', 'postgres'] as const)('The store of deliveries on %s', (kind) => {
   let store: DatabaseDeliveryStore;
   let database: Database;
-  beforeAll(async () => ({ store, database } = (await sharedProcesses(kind)).open()), 60_000);
+  beforeAll(async () => ({ store, database } = (await sharedProcesses(kind)).open()));
   beforeEach(() => deleteRows(database));
 
   it('keeps devices apart whose ids Postgres cannot keep as they are', async () => {
@@ -188,15 +193,22 @@ describe.each(['pglite', 'postgres'] as const)('The store of deliveries on %s', 
 
 describe('Many processes that share a Postgres server', () => {
   const PROCESSES = 8;
-  let database: Database;
+  let server: PostgresServer;
+  let databases: readonly Database[];
   let stores: readonly DatabaseDeliveryStore[];
   beforeAll(async () => {
-    const processes = await sharedProcesses('postgres');
-    const opened = Array.from({ length: PROCESSES }, () => processes.open());
-    stores = opened.map(({ store }) => store);
-    database = opened[0]!.database;
+    // They take 80 of the 100 connections that a server has: none is left to the other tests.
+    server = await PostgresServer.start(await freePort());
+    const config = { url: server.url, directory: '' };
+    databases = Array.from({ length: PROCESSES }, () => openDatabase(config));
+    await migrate(databases[0]!);
+    stores = databases.map((database) => new DatabaseDeliveryStore(database));
   }, 60_000);
-  beforeEach(() => deleteRows(database));
+  beforeEach(() => deleteRows(databases[0]!));
+  afterAll(async () => {
+    await Promise.all(databases.map((database) => database.destroy()));
+    await server.close();
+  });
 
   it('give each claim of a device another generation', async () => {
     const claims = await Promise.all(
@@ -258,7 +270,7 @@ describe('The store of deliveries on a Postgres server that is killed', () => {
   let server: PostgresServer;
   let database: Database;
   beforeAll(async () => {
-    server = await PostgresServer.start();
+    server = await PostgresServer.start(await freePort());
     database = openDatabase({ url: server.url, directory: '' });
     await migrate(database);
   }, 60_000);

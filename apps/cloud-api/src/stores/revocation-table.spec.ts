@@ -17,7 +17,7 @@ describe.each(['pglite', 'postgres'] as const)('The table of revocations on %s',
     place = await TestDatabase.create({ kind });
     database = openDatabase(place.config);
     table = new RevocationTable(database);
-  }, 60_000);
+  });
   beforeEach(() => deleteRows(database));
   afterAll(async () => {
     await database.destroy();

@@ -18,6 +18,7 @@ import { ActorCache } from '../../src/access/actor-cache.js';
 import { createApp } from '../../src/app.js';
 import { type Config } from '../../src/config.js';
 import { Database } from '../../src/database/database.js';
+import { DatabaseLink } from '../../src/database/database-link.js';
 import { type Login } from '../../src/devices/logins-file.js';
 import { CloudMetrics } from '../../src/operations/cloud-metrics.js';
 import { type OperationsConfig } from '../../src/operations/operations-config.js';
@@ -103,6 +104,15 @@ export class CloudApi {
     };
     const app = await createApp(config);
     await app.listen(config.port, config.host);
+    // The app does not wait for longer than 5 s. On a busy machine an embedded database takes longer, and is sure to come.
+    if (config.database.url === undefined) {
+      const link = app.get(DatabaseLink);
+      await eventually(
+        () => link.isReady,
+        (isReady) => isReady,
+        60_000,
+      );
+    }
     const { port } = app.getHttpServer().address() as AddressInfo;
     const cloud = new CloudApi(app, directory, database, port);
     await cloud.writeLogins({ devices: ['greenhouse-1', 'greenhouse-2', 'a/b c'] });

@@ -14,8 +14,8 @@ import { fileOfRun, makeOnce } from '../../../../libs/fedecks/test/support/test-
 /** Which database the tests of this run have, unless they say which they need. `npm run test:embedded` sets it. */
 const KIND = process.env['CLOUD_API_TEST_DATABASE'] === 'pglite' ? 'pglite' : 'postgres';
 
-// The first embedded database of a run takes 5 s, and several times that on a busy machine: whichever test is the first waits.
-jest.setTimeout(60_000);
+// The first embedded database of a run takes 5 s, and more than 30 s on a busy machine: whichever test is the first waits.
+jest.setTimeout(120_000);
 
 /** A database for one test: empty, or with the tables of the newest version. */
 export class TestDatabase {
