@@ -163,6 +163,10 @@ function write(given: unknown): Buffer | undefined {
   }
 }
 
+function hasBigInt(given: unknown): boolean {
+  return fc.stringify(given).match(/\dn\b/) !== null;
+}
+
 describe('encodeTerm', () => {
   it('encodes terms that decode to the same, or rejects them with their path (§4.2)', () => {
     fc.assert(
@@ -190,7 +194,12 @@ describe('encodeTerm', () => {
     fc.assert(
       fc.property(anything, (given) => {
         const bytes = write(given);
-        if (bytes) expect(encodeTerm(decodeTerm(bytes, { maps: 'map' }))).toEqual(bytes);
+        if (!bytes) return;
+        const decoded = decodeTerm(bytes, { maps: 'map' });
+        // A list with the bigint 40n is no STRING_EXT, but one with the number 40 that it decodes to is.
+        const again = encodeTerm(decoded);
+        expect(decodeTerm(again, { maps: 'map' })).toEqual(decoded);
+        if (!hasBigInt(given)) expect(again).toEqual(bytes);
       }),
       { numRuns: RUNS },
     );

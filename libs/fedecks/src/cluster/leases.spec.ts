@@ -39,6 +39,7 @@ describe('Leases', () => {
 
   afterEach(async () => {
     await leases.stop(false);
+    jest.restoreAllMocks();
     jest.useRealTimers();
   });
 
@@ -70,6 +71,24 @@ describe('Leases', () => {
     await jest.advanceTimersByTimeAsync(0);
     expect(told.filter(({ lost }) => lost === 'other').map(({ type }) => type)).toEqual(['sweeping']);
     expect(leases.lives('other')).toBe(true);
+  });
+
+  it('beats at once after a pause of this process, and gives the others, who may have been paused too, a lease', async () => {
+    const now = performance.now.bind(performance);
+    let pausedMs = 0;
+    jest.spyOn(performance, 'now').mockImplementation(() => now() + pausedMs);
+    leases.received({ type: 'lives', node: 'other' });
+    await jest.advanceTimersByTimeAsync(0.9 * HEARTBEAT_MS);
+    told = [];
+    pausedMs = 2.5 * HEARTBEAT_MS;
+    await jest.advanceTimersByTimeAsync(0.2 * HEARTBEAT_MS);
+    expect(told.map(({ type }) => type)).toEqual(['lives']);
+    await jest.advanceTimersByTimeAsync(2 * HEARTBEAT_MS);
+    expect(told.map(({ type }) => type)).not.toContain('sweeping');
+    expect(leases.lives('other')).toBe(true);
+    await jest.advanceTimersByTimeAsync(2 * HEARTBEAT_MS);
+    expect(told.filter(({ type }) => type === 'swept').map(({ lost }) => lost)).toEqual(['other']);
+    expect(doubts).toBe(0);
   });
 
   it('adopts the clocks of other nodes, and publishes its own', async () => {

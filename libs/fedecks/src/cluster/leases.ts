@@ -90,7 +90,7 @@ export class Leases {
     readonly self: string,
     private readonly clock: SharedClock,
     private readonly subjects: Subjects,
-    heartbeatMs: number,
+    private readonly heartbeatMs: number,
     private readonly events: LeaseEvents,
   ) {
     this.leaseMs = LEASE_BEATS * heartbeatMs;
@@ -177,14 +177,14 @@ export class Leases {
 
   private tick(): void {
     const now = performance.now();
-    const late = now - this.lastTick > this.leaseMs;
+    const pausedMs = now - this.lastTick;
     this.lastTick = now;
     if (!this.bucket) return;
-    if (late) {
-      // This process was paused: it has missed heartbeats of the others, and they have missed its own.
+    if (pausedMs > this.heartbeatMs) {
+      // This process was paused: it has missed heartbeats of the others, or they were paused too, and it is late with its own.
       this.since = now;
       this.beat();
-      this.events.onDoubted();
+      if (pausedMs > this.leaseMs) this.events.onDoubted();
       return;
     }
     if (++this.ticks % CHECKS_PER_BEAT === 0) this.beat();
