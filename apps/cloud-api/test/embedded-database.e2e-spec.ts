@@ -9,7 +9,7 @@ import { eventually } from '../../../libs/fedecks/test/support/eventually.js';
 import { hashPassword } from '../src/devices/password.js';
 import { openDatabase } from '../src/database/open-database.js';
 
-/** Each sends 200 messages in a second: after 1,000 in one, the cloud would close its connection. */
+/** Each sends 200 messages in a second, well below the 1,000 that the cloud allows. */
 const IDS = Array.from({ length: 10 }, (_, index) => `greenhouse-${index}`);
 const CREDENTIALS = { username: 'gardener', password: 'open sesame' };
 
