@@ -25,7 +25,7 @@ const sources = join(root, 'scripts/skeletons');
 const work = mkdtempSync(join(tmpdir(), 'fedecks-skeletons-'));
 const device = join(work, 'device');
 const npmOptions = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
-const COMMAND_LIMIT_MS = 180_000;
+const COMMAND_LIMIT_MS = 600_000;
 /** Development dependencies of `nest new` that neither a build nor a test uses. */
 const UNUSED =
   /^(@eslint\/.*|@nestjs\/mau|@typescript-eslint\/.*|@vitest\/coverage.*|eslint.*|globals|oxlint.*|prettier|source-map-support|ts-node|typescript-eslint)$/;
