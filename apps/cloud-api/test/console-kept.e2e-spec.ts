@@ -132,16 +132,12 @@ describe('The list of devices', () => {
 
   it('shows a device once that moves to a later page while the pages are read', async () => {
     const page = await shown.openAs('operator', undefined, { reducedMotion: 'reduce' });
-    await page.clock.install();
     await page.goto('/devices?tag=house&sort=lastSeen');
     await page.getByText('Select the 500 that are loaded').waitFor();
-    // Stopped, so that the first page is not read again.
-    await page.clock.pauseAt((await page.evaluate<number>('Date.now()')) + MINUTE_MS);
     const moved = database.updateTable('devices').set({ last_seen_at: new Date(Date.now() + MINUTE_MS) });
     await moved.where('id', '=', 'house-0001').execute();
     for (const loaded of [1_000, HOUSES]) {
       await listOf(page).press('End');
-      await page.clock.runFor(1_000);
       await page.getByText(`Select the ${loaded} that are loaded`).waitFor();
     }
   });
