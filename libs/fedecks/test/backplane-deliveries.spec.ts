@@ -142,7 +142,9 @@ describe.each(BARE_FLEETS.map((kind) => [kind.name, kind] as const))(
     );
 
     history('loses no message of five nodes that write one queue', async (fleet) => {
-      const nodes = await Promise.all([1, 2, 3, 4, 5].map(() => fleet.node()));
+      // All of them write at once, for which a busy machine may take long.
+      const patient = { requestTimeoutMs: 20_000 };
+      const nodes = await Promise.all([1, 2, 3, 4, 5].map(() => fleet.node(patient)));
       await waitUntilUp(...nodes);
       await Promise.all(
         nodes.map(async (node, index) => {

@@ -158,6 +158,11 @@ async function launch(): Promise<Browser> {
       'Chromium is not installed: apt-get install chromium, or run npm test as root, which does it.',
     );
   }
-  // Its sandbox needs what containers and root do not have; it opens this app only.
-  return chromium.launch({ executablePath, args: ['--no-sandbox'] });
+  const args = [
+    // It needs what containers and root do not have; this browser opens this app only.
+    '--no-sandbox',
+    // On a busy machine the browser drops the animation, and with it what a key scrolls.
+    '--disable-smooth-scrolling',
+  ];
+  return chromium.launch({ executablePath, args });
 }
